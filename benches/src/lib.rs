@@ -1,0 +1,1 @@
+//! Benches of twowarm; see `benches/benches`.

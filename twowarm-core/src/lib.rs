@@ -1,0 +1,8 @@
+//! PostgreSQL warm standby by file-based log shipping, as a library.
+//!
+//! A primary archives WAL segments to a standby, the standby replays them as they arrive. This crate
+//! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
+//! it opens no socket and talks to no server.
+
+pub mod version;
+pub mod wal;

@@ -1,0 +1,65 @@
+use std::fmt;
+use std::str::FromStr;
+
+use super::TimelineId;
+
+/// The name of a WAL segment file: 24 upper-case hexadecimal digits for timeline, log id and segment.
+///
+/// The name alone does not say which positions the segment holds; that takes the cluster's segment
+/// size ([`SegmentLayout`](super::SegmentLayout)). Names order as their text does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentName {
+    /// The timeline it belongs to.
+    pub timeline: TimelineId,
+    /// Where on the timeline.
+    pub place: SegmentPlace,
+}
+
+/// A segment's name without its timeline: where it stands in the log, whichever timeline wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SegmentPlace {
+    /// The middle eight digits: "log id" in PostgreSQL.
+    pub log_id: u32,
+    /// The last eight digits.
+    pub segment: u32,
+}
+
+/// The text is not 24 upper-case hexadecimal digits, or its timeline is 0.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no WAL segment name (24 upper-case hexadecimal digits)")]
+pub struct NotASegmentName(pub String);
+
+impl FromStr for SegmentName {
+    type Err = NotASegmentName;
+
+    fn from_str(text: &str) -> Result<SegmentName, NotASegmentName> {
+        let field = |from: usize| text.get(from..from + 8);
+        let parse = || {
+            if text.len() != 24 {
+                return None;
+            }
+            Some(SegmentName {
+                timeline: TimelineId::parse_hex(field(0)?).ok()?,
+                place: SegmentPlace {
+                    log_id: hex_field(field(8)?)?,
+                    segment: hex_field(field(16)?)?,
+                },
+            })
+        };
+        parse().ok_or_else(|| NotASegmentName(text.to_owned()))
+    }
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SegmentPlace { log_id, segment } = self.place;
+        write!(f, "{:08X}{log_id:08X}{segment:08X}", self.timeline.number())
+    }
+}
+
+/// Eight upper-case hexadecimal digits, as the server writes them; lower case is not recognised.
+pub(super) fn hex_field(digits: &str) -> Option<u32> {
+    let strict =
+        digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
+    if strict { u32::from_str_radix(digits, 16).ok() } else { None }
+}

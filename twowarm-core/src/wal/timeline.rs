@@ -1,0 +1,44 @@
+use std::fmt;
+use std::num::NonZeroU32;
+
+use super::segment_name::hex_field;
+
+/// A timeline: `TimeLineID` in PostgreSQL. A new cluster is on timeline 1, each promotion starts the
+/// next free one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimelineId(NonZeroU32);
+
+impl TimelineId {
+    /// The timeline of a cluster that was never promoted; it has no history file.
+    pub const FIRST: TimelineId = TimelineId(NonZeroU32::MIN);
+
+    /// A timeline by its number; 0 is none.
+    pub fn new(number: u32) -> Result<TimelineId, NotATimeline> {
+        NonZeroU32::new(number).map(TimelineId).ok_or_else(|| NotATimeline(number.to_string()))
+    }
+
+    /// Its number.
+    pub fn number(self) -> u32 {
+        self.0.get()
+    }
+
+    /// The eight upper-case hexadecimal digits that begin a WAL file name.
+    pub(crate) fn parse_hex(digits: &str) -> Result<TimelineId, NotATimeline> {
+        hex_field(digits)
+            .and_then(NonZeroU32::new)
+            .map(TimelineId)
+            .ok_or_else(|| NotATimeline(digits.to_owned()))
+    }
+}
+
+/// Prints the number in decimal, as PostgreSQL's messages do.
+impl fmt::Display for TimelineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The text or number is no timeline.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no timeline (they count from 1)")]
+pub struct NotATimeline(pub String);
