@@ -4,5 +4,11 @@
 //! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
 //! it opens no socket and talks to no server.
 
+pub mod durable;
+mod file_error;
+pub mod install;
+pub mod settings;
 pub mod version;
 pub mod wal;
+
+pub use file_error::FileError;
