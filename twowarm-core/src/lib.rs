@@ -7,6 +7,8 @@
 pub mod durable;
 mod file_error;
 pub mod install;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod settings;
 pub mod version;
 pub mod wal;
