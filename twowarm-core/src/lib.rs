@@ -8,6 +8,8 @@ pub mod durable;
 mod file_error;
 pub mod install;
 pub mod settings;
+#[cfg(feature = "ship")]
+pub mod ship;
 pub mod version;
 pub mod wal;
 
