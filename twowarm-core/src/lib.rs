@@ -10,6 +10,8 @@ pub mod install;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod settings;
+#[cfg(feature = "ship")]
+pub mod ship;
 pub mod version;
 pub mod wal;
 
