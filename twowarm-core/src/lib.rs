@@ -4,5 +4,7 @@
 //! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
 //! it opens no socket and talks to no server.
 
+#[cfg(feature = "testbed")]
+pub mod testbed;
 pub mod version;
 pub mod wal;
