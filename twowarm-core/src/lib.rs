@@ -7,8 +7,11 @@
 pub mod durable;
 mod file_error;
 pub mod install;
+pub mod prune;
 pub mod settings;
+pub mod trigger;
 pub mod version;
 pub mod wal;
+pub mod watch;
 
 pub use file_error::FileError;
