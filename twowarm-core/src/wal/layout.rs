@@ -51,23 +51,34 @@ impl SegmentLayout {
     }
 
     /// The segment that holds the byte at this position. A position in the range that servers before
-    /// 9.3 never use counts to the start of the next log id, as those servers print it.
+    /// 9.3 never use counts to the start of the next log id (in the last log id, to its last segment).
     pub fn containing(self, timeline: TimelineId, lsn: Lsn) -> SegmentName {
-        let log_id = (lsn.0 >> 32) as u32;
-        let segment = (lsn.0 & 0xFFFF_FFFF) / self.size.bytes();
-        let place = if segment < self.per_log_id {
-            SegmentPlace { log_id, segment: segment as u32 }
-        } else {
-            SegmentPlace { log_id: log_id.saturating_add(1), segment: 0 }
+        let (log_id, segment) = self.slot(lsn);
+        let last = (self.per_log_id - 1) as u32;
+        let place = match log_id.checked_add(1) {
+            _ if segment < self.per_log_id => SegmentPlace { log_id, segment: segment as u32 },
+            Some(log_id) => SegmentPlace { log_id, segment: 0 },
+            None => SegmentPlace { log_id, segment: last },
         };
         SegmentName { timeline, place }
     }
 
-    /// The segment whose last byte is just before this position, or that holds the byte before it:
-    /// where a log that ends at `lsn` has its last byte. None at the very start of the log.
+    /// The segment that holds the byte before this position: the last one of a log that ends here.
+    /// None at the very start of the log. Servers before 9.3 write the end of a log id both as
+    /// 0/FF000000 and as 1/0.
     pub fn ending_at(self, timeline: TimelineId, lsn: Lsn) -> Option<SegmentName> {
+        let (log_id, segment) = self.slot(lsn);
+        if segment >= self.per_log_id {
+            let last = (self.per_log_id - 1) as u32;
+            return Some(SegmentName { timeline, place: SegmentPlace { log_id, segment: last } });
+        }
         let holder = self.containing(timeline, lsn);
         if self.start(holder.place) == Ok(lsn) { self.previous(holder) } else { Some(holder) }
+    }
+
+    /// Log id and segment by plain division, whether the layout has that segment or not.
+    fn slot(self, lsn: Lsn) -> (u32, u64) {
+        ((lsn.0 >> 32) as u32, (lsn.0 & 0xFFFF_FFFF) / self.size.bytes())
     }
 
     /// The segment after this one on the same timeline; none after the last there can be, and none

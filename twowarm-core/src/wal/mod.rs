@@ -1,15 +1,26 @@
 //! Names and formats of PostgreSQL's write-ahead log, as values: no I/O in here.
 
+mod backup_label;
+mod checksum;
+mod control;
 mod file_name;
+mod history;
 mod layout;
 mod lsn;
+mod page;
+mod segment_check;
 mod segment_name;
 mod segment_size;
 mod timeline;
 
+pub use backup_label::{BackupHistory, BackupLabel, BadBackupLabel};
+pub use control::{BadControlFile, ClusterState, ControlFile};
 pub use file_name::{NotAWalFileName, WalFileName};
+pub use history::{Ancestor, ForkPoint, HistoryError, HistoryPlace, TimelineHistory};
 pub use layout::{NoSuchSegment, SegmentLayout};
 pub use lsn::{Lsn, NotAnLsn};
+pub use page::{BadPageHeader, LongPart, PageHeader};
+pub use segment_check::{Expected, SegmentHeader, Unsound, check_segment_header};
 pub use segment_name::{NotASegmentName, SegmentName, SegmentPlace};
 pub use segment_size::{InvalidSegmentSize, SegmentSize};
 pub use timeline::{NotATimeline, TimelineId};

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use super::segment_name::hex_field;
 
@@ -35,6 +36,20 @@ impl TimelineId {
 impl fmt::Display for TimelineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Reads decimal digits, as PostgreSQL writes timelines inside files and settings.
+impl FromStr for TimelineId {
+    type Err = NotATimeline;
+
+    fn from_str(text: &str) -> Result<TimelineId, NotATimeline> {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let number = if digits { text.parse().ok() } else { None };
+        number
+            .and_then(NonZeroU32::new)
+            .map(TimelineId)
+            .ok_or_else(|| NotATimeline(text.to_owned()))
     }
 }
 

@@ -1,0 +1,126 @@
+//! What every command does before and after its own work: find the 2warm tree, answer `debug`,
+//! `--help` and `--version`, and turn every way to end into an exit code and one line.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+
+use twowarm_core::install::{Caller, Install, Invocation};
+
+use crate::exit_codes::{BUG, DONE, FAILED, STOP_SERVER, UNUSABLE};
+
+/// A command, as its binary describes it.
+pub(crate) struct Command {
+    /// The script's name.
+    pub name: &'static str,
+    /// Its arguments, for `--help` and for bad calls: `PATH NAME`.
+    pub arguments: &'static str,
+    /// What it does, in a few lines.
+    pub about: &'static str,
+    /// Who calls it.
+    pub caller: Caller,
+    /// Its own work.
+    pub run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
+}
+
+/// Why a command could not do its work.
+pub(crate) enum Failure {
+    /// The arguments are wrong.
+    Usage(String),
+    /// The configuration can't work; trying again does not help.
+    Unusable(Box<dyn Error>),
+    /// Something went wrong; trying again may help.
+    Failed(Box<dyn Error>),
+}
+
+impl<E: Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Failed(Box::new(error))
+    }
+}
+
+impl Command {
+    /// The whole life of the process.
+    pub fn main(&self) -> ExitCode {
+        start_log(self.name);
+        // The default hook's several lines would land in the server's log; ours is one, and can't
+        // itself panic when stderr is gone.
+        panic::set_hook(Box::new(|info| log::error!("bug, please report: {info}")));
+        let code = panic::catch_unwind(AssertUnwindSafe(|| self.answer())).unwrap_or(Err(BUG));
+        ExitCode::from(code.unwrap_or_else(|code| self.failure_code(code)))
+    }
+
+    /// To a server in recovery, codes 1 to 125 say that the WAL ends here, so restoreWALFile has one
+    /// code for all failures, above them.
+    fn failure_code(&self, code: u8) -> u8 {
+        if self.name == "restoreWALFile" { STOP_SERVER } else { code }
+    }
+
+    fn answer(&self) -> Result<u8, u8> {
+        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+        match arguments.first().and_then(|a| a.to_str()) {
+            Some("--help") => {
+                print(&format!("Usage: {} {}\n\n{}\n", self.name, self.arguments, self.about));
+                return Ok(DONE);
+            }
+            Some("--version") => {
+                print(&format!("{} (twowarm) {}\n", self.name, env!("CARGO_PKG_VERSION")));
+                return Ok(DONE);
+            }
+            _ => {}
+        }
+        let found = Invocation::current()
+            .map_err(|e| format!("the working directory can't be read: {e}"))
+            .and_then(|call| Install::find(&call, self.caller).map_err(|e| e.to_string()));
+        let install = found.map_err(|message| {
+            log::error!("{message}");
+            UNUSABLE
+        })?;
+        if arguments.first().is_some_and(|a| a == "debug") {
+            print(&install.describe());
+            return Ok(DONE);
+        }
+        (self.run)(&install, &arguments).map_err(|failure| self.report(failure))
+    }
+
+    fn report(&self, failure: Failure) -> u8 {
+        match failure {
+            Failure::Usage(problem) => {
+                log::error!("{problem}; usage: {} {}", self.name, self.arguments);
+                UNUSABLE
+            }
+            Failure::Unusable(error) => {
+                log::error!("{error}");
+                UNUSABLE
+            }
+            Failure::Failed(error) => {
+                log::error!("{error}");
+                FAILED
+            }
+        }
+    }
+}
+
+/// Writes to stdout; a closed one is no reason to fail.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Messages go to stderr, a line each, with the command's name: under a server that is its log.
+fn start_log(name: &'static str) {
+    let environment = env_logger::Env::new().filter_or("TWOWARM_LOG", "info");
+    env_logger::Builder::from_env(environment)
+        .format(move |out, record| {
+            let text = record.args().to_string();
+            let line = text.lines().collect::<Vec<_>>().join(" ");
+            match record.level() {
+                log::Level::Error => writeln!(out, "{name}: ERROR: {line}"),
+                log::Level::Warn => writeln!(out, "{name}: WARNING: {line}"),
+                _ => writeln!(out, "{name}: {line}"),
+            }
+        })
+        .init();
+}

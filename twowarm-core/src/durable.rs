@@ -1,0 +1,217 @@
+//! Writes that survive a crash at any instruction: write aside, fsync, rename, fsync the directory.
+//!
+//! What this does not promise: that a disk which acknowledges an fsync has kept its word, and that a
+//! directory on a file system without directory fsync (some network ones) is on disk when we return.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
+
+use crate::file_error::FileError;
+
+/// A file being written under a name that nobody looks for. It is locked while its writer lives, so
+/// that a later run can tell what a killed one left behind, and removed when it is dropped.
+#[derive(Debug)]
+pub struct Aside {
+    file: Flock<File>,
+    path: PathBuf,
+    published: bool,
+}
+
+impl Aside {
+    /// Starts a file in `directory`, which must be on the file system of the final place.
+    pub fn create_in(directory: &Path, stem: &str) -> Result<Aside, FileError> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        loop {
+            let turn = COUNTER.fetch_add(1, Ordering::Relaxed);
+            let path = directory.join(format!("{stem}.{}-{turn}.tmp", std::process::id()));
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)
+            {
+                Ok(file) => {
+                    let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+                        .map_err(|(_, e)| FileError::of("lock", &path)(e))?;
+                    return Ok(Aside { file, path, published: false });
+                }
+                // Left by a killed process whose number we have now: take the next name.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(FileError::of("create", &path)(e)),
+            }
+        }
+    }
+
+    /// The file, to write into.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Where it stands until it is published.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn sync(&self) -> Result<(), FileError> {
+        self.file.sync_all().map_err(FileError::of("fsync", &self.path))
+    }
+
+    /// Fsyncs it and puts it in its place, over what was there.
+    pub fn replace(mut self, place: &Path) -> Result<(), FileError> {
+        self.sync()?;
+        fs::rename(&self.path, place).map_err(FileError::of("rename to", place))?;
+        self.published = true;
+        sync_parent(place)
+    }
+
+    /// Fsyncs it and puts it in its place if nothing is there; fails with `AlreadyExists` otherwise.
+    pub fn publish(mut self, place: &Path) -> Result<(), FileError> {
+        self.sync()?;
+        rename_new(&self.path, place).map_err(FileError::of("create", place))?;
+        self.published = true;
+        sync_parent(place)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Renames, never over an existing file.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+        // Not every file system knows the flag (NFS does not); a hard link refuses just the same.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        done => done.map_err(io::Error::from),
+    }
+}
+
+/// Writes a whole file, over what was there: afterwards it holds the old content or the new, never a
+/// part.
+pub fn write(place: &Path, content: &[u8]) -> Result<(), FileError> {
+    filled(place, content)?.replace(place)
+}
+
+/// Writes a whole file that must not exist yet; fails with `AlreadyExists` if it does.
+pub fn create(place: &Path, content: &[u8]) -> Result<(), FileError> {
+    filled(place, content)?.publish(place)
+}
+
+fn filled(place: &Path, content: &[u8]) -> Result<Aside, FileError> {
+    let stem = format!(".{}", place.file_name().unwrap_or_default().to_string_lossy());
+    let mut aside = Aside::create_in(parent(place), &stem)?;
+    aside.file().write_all(content).map_err(FileError::of("write", place))?;
+    Ok(aside)
+}
+
+/// Removes a file for good; one that is not there is fine.
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(FileError::of("remove", path)(e)),
+    }
+}
+
+/// Makes a directory that only its owner may enter, and those above it.
+pub fn create_directory(path: &Path) -> Result<(), FileError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(FileError::of("create the directory", path))?;
+    sync_parent(path)
+}
+
+/// Fsyncs a directory, so that the names in it are on disk.
+pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
+    let sync = || match File::open(directory)?.sync_all() {
+        // Some network file systems have no directory fsync and say so this way.
+        Err(e) if e.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),
+        done => done,
+    };
+    sync().map_err(FileError::of("fsync the directory", directory))
+}
+
+fn sync_parent(path: &Path) -> Result<(), FileError> {
+    sync_directory(parent(path))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    }
+}
+
+/// Removes what killed writers left in a directory for asides: every `.tmp` file that no living
+/// process holds.
+pub fn remove_abandoned(directory: &Path) -> Result<(), FileError> {
+    let list = || FileError::of("list", directory);
+    for entry in fs::read_dir(directory).map_err(list())? {
+        let path = entry.map_err(|e| FileError::of("list", directory)(e))?.path();
+        if path.extension().is_none_or(|e| e != "tmp") {
+            continue;
+        }
+        let Ok(file) = File::open(&path) else { continue };
+        if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
+            fs::remove_file(&path)
+                .or_else(not_found_is_fine)
+                .map_err(FileError::of("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn not_found_is_fine(e: io::Error) -> io::Result<()> {
+    if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_stands_is_never_overwritten_by_create() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("f");
+        create(&place, b"one").unwrap();
+        let again = create(&place, b"two").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&place).unwrap(), b"one");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left aside");
+    }
+
+    #[test]
+    fn write_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("f");
+        write(&place, b"one").unwrap();
+        write(&place, b"two").unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"two");
+    }
+
+    #[test]
+    fn only_what_nobody_holds_is_abandoned() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("left.1-1.tmp"), b"x").unwrap();
+        fs::write(dir.path().join("other"), b"x").unwrap();
+        let held = Aside::create_in(dir.path(), "held").unwrap();
+        remove_abandoned(dir.path()).unwrap();
+        assert!(held.path().exists());
+        assert!(dir.path().join("other").exists());
+        assert!(!dir.path().join("left.1-1.tmp").exists());
+    }
+}

@@ -1,0 +1,11 @@
+//! The 2warm directory tree of a node, and the facts about the node that it holds.
+
+mod environment;
+mod invocation;
+mod node_name;
+mod tree;
+
+pub use environment::{Environment, EnvironmentError};
+pub use invocation::{Caller, Invocation};
+pub use node_name::{NodeName, NotANodeName};
+pub use tree::{Install, InstallError, cluster_major};

@@ -1,0 +1,278 @@
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::{Caller, Environment, EnvironmentError, Invocation, NodeName, NotANodeName};
+use crate::durable;
+use crate::file_error::FileError;
+use crate::settings::{Settings, SettingsError};
+use crate::version::{NotAMajor, PgMajor};
+
+/// A node's 2warm installation: where everything is, and what its files say.
+#[derive(Debug, Clone)]
+pub struct Install {
+    /// The directory that holds `2warm`.
+    pub pgroot: PathBuf,
+    /// The data directory, where one is known.
+    pub pgdata: Option<PathBuf>,
+    /// Where shipped WAL files arrive.
+    pub archive: Option<PathBuf>,
+    /// The partner in the primary and standby pair.
+    pub other_node: Option<NodeName>,
+    /// The disaster-recovery node.
+    pub dr_node: Option<NodeName>,
+    /// `local/environment.sh`.
+    pub environment: Environment,
+    /// `local/2warm.toml`.
+    pub settings: Settings,
+}
+
+/// Why the installation is unusable.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum InstallError {
+    #[error(
+        "{} is no directory: PGROOT must hold a 2warm installation (set PGROOT, or call the command by its path in 2warm/global/replication)",
+        .0.display()
+    )]
+    NoTree(PathBuf),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{}: {error}", path.display())]
+    Environment { path: PathBuf, error: EnvironmentError },
+    #[error("{}: {error}", path.display())]
+    Settings { path: PathBuf, error: SettingsError },
+    #[error("{}: {error}", path.display())]
+    NodeName { path: PathBuf, error: NotANodeName },
+    #[error("{}: {error}", path.display())]
+    Version { path: PathBuf, error: NotAMajor },
+    #[error(
+        "{named_by} names the data directory {}, but the server that called stands in {}: correct it",
+        named.display(), stands_in.display()
+    )]
+    AnotherCluster { named_by: String, named: PathBuf, stands_in: PathBuf },
+    #[error("PGDATA is not known: set it in 2warm/local/environment.sh")]
+    NoPgdata,
+    #[error("{} is no directory: PGDATA must name the data directory", .0.display())]
+    PgdataNoDirectory(PathBuf),
+    #[error("no other node is named: write its host name into {}", .0.display())]
+    NoOtherNode(PathBuf),
+}
+
+impl Install {
+    /// Finds the installation from how the command was called, and reads all its files.
+    pub fn find(invocation: &Invocation, caller: Caller) -> Result<Install, InstallError> {
+        let pgroot = invocation.pgroot();
+        let tree = pgroot.join("2warm");
+        match fs::metadata(&tree) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Err(InstallError::NoTree(tree)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(InstallError::NoTree(tree));
+            }
+            Err(e) => return Err(FileError::of("read", &tree)(e).into()),
+        }
+        let local = tree.join("local");
+        let outer = |name: &str| invocation.variable(name)?.to_str().map(str::to_owned);
+        let environment = read_parsed(&local.join("environment.sh"), |text, path| {
+            Environment::parse(text, &outer)
+                .map_err(|error| InstallError::Environment { path, error })
+        })?
+        .unwrap_or_default();
+        let settings = read_parsed(&local.join("2warm.toml"), |text, path| {
+            Settings::parse(text).map_err(|error| InstallError::Settings { path, error })
+        })?
+        .unwrap_or_default();
+        let pgdata = find_pgdata(invocation, caller, &environment, &local)?;
+        let archive = environment.get("ARCHIVE").map(PathBuf::from);
+        let archive = archive
+            .or_else(|| settings.archive.directory.clone())
+            .or_else(|| Some(pgdata.as_ref()?.join("archive")));
+        let node = |variable: &str, file: &str| match environment.get(variable) {
+            Some(name) => parse_node(name, &local.join("environment.sh")),
+            None => read_node(&local.join("replication").join(file)),
+        };
+        let (other_node, dr_node) = (node("OTHERNODE", "othernode")?, node("DRNODE", "drnode")?);
+        Ok(Install { pgroot, pgdata, archive, other_node, dr_node, environment, settings })
+    }
+
+    /// `2warm/global`, the same on every node.
+    pub fn global(&self) -> PathBuf {
+        self.pgroot.join("2warm/global")
+    }
+
+    /// `2warm/local`, this node's own.
+    pub fn local(&self) -> PathBuf {
+        self.pgroot.join("2warm/local")
+    }
+
+    /// `2warm/local/replication`.
+    pub fn local_replication(&self) -> PathBuf {
+        self.local().join("replication")
+    }
+
+    /// The file whose existence makes this node ship its WAL.
+    pub fn archiving_active_file(&self) -> PathBuf {
+        self.local_replication().join("archiving_active")
+    }
+
+    /// Whether this node ships its WAL. Only a file that is truly absent from a readable directory
+    /// means no: a segment that is not shipped because of an unmounted disk would be lost.
+    pub fn archiving_active(&self) -> Result<bool, InstallError> {
+        let (file, directory) = (self.archiving_active_file(), self.local_replication());
+        match fs::symlink_metadata(&file) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                fs::read_dir(&directory).map_err(FileError::of("read", &directory))?;
+                Ok(false)
+            }
+            Err(e) => Err(FileError::of("look for", &file)(e).into()),
+        }
+    }
+
+    /// PGDATA, which must be a directory.
+    pub fn require_pgdata(&self) -> Result<&Path, InstallError> {
+        let pgdata = self.pgdata.as_deref().ok_or(InstallError::NoPgdata)?;
+        match fs::metadata(pgdata) {
+            Ok(found) if found.is_dir() => Ok(pgdata),
+            Ok(_) => Err(InstallError::PgdataNoDirectory(pgdata.to_owned())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(InstallError::PgdataNoDirectory(pgdata.to_owned()))
+            }
+            Err(e) => Err(FileError::of("read", pgdata)(e).into()),
+        }
+    }
+
+    /// The archive directory's path; whether it exists is for its user to find out.
+    pub fn require_archive(&self) -> Result<&Path, InstallError> {
+        self.archive.as_deref().ok_or(InstallError::NoPgdata)
+    }
+
+    /// The other node, which must be named.
+    pub fn require_other_node(&self) -> Result<&NodeName, InstallError> {
+        let missing = || InstallError::NoOtherNode(self.local_replication().join("othernode"));
+        self.other_node.as_ref().ok_or_else(missing)
+    }
+
+    /// The trigger file that ends this node's recovery.
+    pub fn trigger_file(&self) -> Result<PathBuf, InstallError> {
+        Ok(self.pgdata.as_ref().ok_or(InstallError::NoPgdata)?.join("trigger"))
+    }
+
+    /// A variable of `environment.sh`, else of the process.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let outer = || std::env::var(name).ok().filter(|value| !value.is_empty());
+        self.environment.get(name).map(str::to_owned).or_else(outer)
+    }
+
+    /// The random name by which an archive knows this node as a sender; made at its first use.
+    ///
+    /// It stands in `local/replication/node_id`, which distrib2warm never copies: two nodes with the
+    /// same one are taken for a node that sends to itself.
+    pub fn node_id(&self) -> Result<String, InstallError> {
+        let file = self.local_replication().join("node_id");
+        loop {
+            match fs::read_to_string(&file) {
+                Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+                Ok(_) => durable::write(&file, random_id()?.as_bytes())?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    match durable::create(&file, random_id()?.as_bytes()) {
+                        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
+                        // Whoever was first, the file's word counts.
+                        _ => {}
+                    }
+                }
+                Err(e) => return Err(FileError::of("read", &file)(e).into()),
+            }
+        }
+    }
+
+    /// What `configSetup` prints: the facts as `NAME=value` lines.
+    pub fn describe(&self) -> String {
+        let path =
+            |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        let node = |n: &Option<NodeName>| n.as_ref().map(NodeName::to_string).unwrap_or_default();
+        format!(
+            "PGROOT={}\nPGDATA={}\nGLOBAL={}/\nLOCAL={}/\nARCHIVE={}\nOTHERNODE={}\nDRNODE={}\n",
+            self.pgroot.display(),
+            path(&self.pgdata),
+            self.global().display(),
+            self.local().display(),
+            path(&self.archive),
+            node(&self.other_node),
+            node(&self.dr_node),
+        )
+    }
+}
+
+/// The major version of the cluster in a data directory, from its `PG_VERSION`; none in an empty one.
+pub fn cluster_major(pgdata: &Path) -> Result<Option<PgMajor>, InstallError> {
+    read_parsed(&pgdata.join("PG_VERSION"), |text, path| {
+        PgMajor::from_str(text).map_err(|error| InstallError::Version { path, error })
+    })
+}
+
+fn holds_cluster(directory: &Path) -> bool {
+    directory.join("PG_VERSION").is_file() && directory.join("global").is_dir()
+}
+
+fn find_pgdata(
+    invocation: &Invocation,
+    caller: Caller,
+    environment: &Environment,
+    local: &Path,
+) -> Result<Option<PathBuf>, InstallError> {
+    let here = &invocation.working_directory;
+    let from_file = environment
+        .get("PGDATA")
+        .map(|p| (local.join("environment.sh").display().to_string(), PathBuf::from(p)));
+    let from_process =
+        || invocation.variable("PGDATA").map(|p| ("the environment".to_owned(), PathBuf::from(p)));
+    let Some((named_by, named)) = from_file.or_else(from_process) else {
+        return Ok(holds_cluster(here).then(|| here.clone()));
+    };
+    let named = here.join(named);
+    if caller == Caller::Server && holds_cluster(here) {
+        let real = |path: &Path| fs::canonicalize(path).ok();
+        if real(&named) != real(here) {
+            return Err(InstallError::AnotherCluster { named_by, named, stands_in: here.clone() });
+        }
+    }
+    Ok(Some(named))
+}
+
+/// Reads and parses an optional file of the tree.
+fn read_parsed<T>(
+    path: &Path,
+    parse: impl FnOnce(&str, PathBuf) -> Result<T, InstallError>,
+) -> Result<Option<T>, InstallError> {
+    match fs::read_to_string(path) {
+        Ok(text) => parse(&text, path.to_owned()).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::of("read", path)(e).into()),
+    }
+}
+
+fn read_node(path: &Path) -> Result<Option<NodeName>, InstallError> {
+    Ok(read_parsed(path, |text, _| parse_node(text.trim(), path))?.flatten())
+}
+
+fn parse_node(name: &str, path: &Path) -> Result<Option<NodeName>, InstallError> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let parsed =
+        name.parse().map_err(|error| InstallError::NodeName { path: path.into(), error })?;
+    Ok(Some(parsed))
+}
+
+/// 128 random bits in hexadecimal, from the kernel.
+fn random_id() -> Result<String, FileError> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0; 16];
+    fs::File::open(source)
+        .and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes))
+        .map_err(FileError::of("read", source))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}

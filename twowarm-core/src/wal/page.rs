@@ -1,0 +1,174 @@
+use super::{Lsn, SegmentSize, TimelineId};
+use crate::version::{PgMajor, RecordFormat};
+
+const CONTINUES: u16 = 0x0001;
+const LONG: u16 = 0x0002;
+const OVERWRITES: u16 = 0x0008;
+/// What servers of any version set. Which one sets what depends on the minor too (0x0008 was
+/// back-patched to 10), so the mask is the same for all.
+const KNOWN_FLAGS: u16 = 0x000F;
+
+/// The header of a WAL page (`XLogPageHeaderData`), of any version from 8.2 to 18, little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageHeader {
+    /// The major whose magic number it bears.
+    pub major: PgMajor,
+    flags: u16,
+    /// The timeline of the first record that starts on the page. The pages copied to a new timeline at
+    /// a promotion keep their old one.
+    pub timeline: TimelineId,
+    /// The position of the page's first byte.
+    pub address: Lsn,
+    /// Bytes still missing, from this page on, of the record that an earlier page began; 0 unless
+    /// [`continues`](PageHeader::continues).
+    pub missing: u32,
+    /// What only the first page of a segment says.
+    pub long: Option<LongPart>,
+}
+
+/// The second part of a long page header (`XLogLongPageHeaderData`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LongPart {
+    /// The cluster's.
+    pub system_identifier: u64,
+    /// The cluster's.
+    pub segment_size: SegmentSize,
+    /// The size of a WAL page (`XLOG_BLCKSZ`) in bytes: a power of two from 1 kB to 64 kB.
+    pub block_size: u32,
+    /// What the server's machine aligns to (`MAXALIGN`), in bytes: 8, or 4 on 32-bit machines. Read off
+    /// from 9.3 on; before, the header is the same on both and this is 8.
+    pub alignment: usize,
+}
+
+impl PageHeader {
+    /// So many bytes are enough to read any header.
+    pub const MAX_BYTES: usize = 40;
+
+    /// Reads the header at the start of a page.
+    pub fn parse(page: &[u8]) -> Result<PageHeader, BadPageHeader> {
+        let field = Fields(page);
+        let magic = field.u16(0)?;
+        let major =
+            PgMajor::from_wal_magic(magic).ok_or_else(|| {
+                match PgMajor::from_wal_magic(magic.swap_bytes()) {
+                    Some(major) => BadPageHeader::BigEndian(major),
+                    None => BadPageHeader::UnknownMagic(magic),
+                }
+            })?;
+        let flags = field.u16(2)?;
+        if flags & !KNOWN_FLAGS != 0 {
+            return Err(BadPageHeader::UnknownFlags(flags));
+        }
+        let timeline = TimelineId::new(field.u32(4)?).map_err(|_| BadPageHeader::NoTimeline)?;
+        let halves = major.record_format() == RecordFormat::Halves;
+        let address = if halves {
+            Lsn::from_halves(field.u32(8)?, field.u32(12)?)
+        } else {
+            Lsn(field.u64(8)?)
+        };
+        let long = if flags & LONG == 0 {
+            None
+        } else if halves {
+            Some(LongPart::parse(field, 16, 8)?)
+        } else {
+            // 32-bit machines don't pad the 4 bytes before the identifier.
+            let wide = LongPart::parse(field, 24, 8);
+            Some(wide.or_else(|e| LongPart::parse(field, 20, 4).map_err(|_| e))?)
+        };
+        let mut header = PageHeader { major, flags, timeline, address, missing: 0, long };
+        if !halves {
+            header.missing = field.u32(16)?;
+        } else if header.continues() {
+            header.missing = field.u32(header.size(8))?;
+        }
+        Ok(header)
+    }
+
+    /// The page begins with the rest of a record that an earlier page began.
+    pub fn continues(&self) -> bool {
+        self.flags & CONTINUES != 0
+    }
+
+    /// The half record before this page was lost in a crash and is given up; this page begins with a
+    /// record that says so (15 on, and late minors of 10 to 14).
+    pub fn overwrites(&self) -> bool {
+        self.flags & OVERWRITES != 0
+    }
+
+    /// Bytes of the header itself.
+    fn size(&self, alignment: usize) -> usize {
+        let short = match self.major.record_format() {
+            RecordFormat::Halves => 16,
+            _ => 20_usize.next_multiple_of(alignment),
+        };
+        if self.long.is_some() { short + 16 } else { short }
+    }
+
+    /// Where the page's content begins, in bytes from its start.
+    pub(super) fn content(&self, alignment: usize) -> usize {
+        let size = self.size(alignment);
+        let counted = self.major.record_format() == RecordFormat::Halves && self.continues();
+        if counted { size + 4 } else { size }
+    }
+}
+
+impl LongPart {
+    fn parse(field: Fields, at: usize, alignment: usize) -> Result<LongPart, BadPageHeader> {
+        let segment_size = u64::from(field.u32(at + 8)?);
+        let segment_size = SegmentSize::new(segment_size)
+            .map_err(|_| BadPageHeader::BadSegmentSize(segment_size))?;
+        let block_size = field.u32(at + 12)?;
+        if !block_size.is_power_of_two() || !(1024..=65536).contains(&block_size) {
+            return Err(BadPageHeader::BadBlockSize(block_size));
+        }
+        Ok(LongPart { system_identifier: field.u64(at)?, segment_size, block_size, alignment })
+    }
+}
+
+/// The bytes are no header of a WAL page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadPageHeader {
+    /// There are fewer bytes than a header has.
+    #[error("{0} bytes are too few for a WAL page header")]
+    TooShort(usize),
+    /// Zeros, something else than WAL, or WAL of a version not known.
+    #[error("no WAL of PostgreSQL 8.2 to 18: magic number {0:04X}")]
+    UnknownMagic(u16),
+    /// The page was written on a machine of the other byte order.
+    #[error("WAL of PostgreSQL {0} from a big-endian machine")]
+    BigEndian(PgMajor),
+    /// Flags that no server sets.
+    #[error("WAL page with unknown flags {0:04X}")]
+    UnknownFlags(u16),
+    /// The timeline is 0.
+    #[error("WAL page of timeline 0")]
+    NoTimeline,
+    /// The size it names is none that segments can have.
+    #[error("WAL page of a cluster with segments of {0} bytes")]
+    BadSegmentSize(u64),
+    /// The size it names is none that WAL pages can have.
+    #[error("WAL page of {0} bytes")]
+    BadBlockSize(u32),
+}
+
+#[derive(Clone, Copy)]
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(self, at: usize) -> Result<[u8; N], BadPageHeader> {
+        let bytes = self.0.get(at..).and_then(|rest| rest.first_chunk());
+        bytes.copied().ok_or(BadPageHeader::TooShort(self.0.len()))
+    }
+
+    fn u16(self, at: usize) -> Result<u16, BadPageHeader> {
+        self.take(at).map(u16::from_le_bytes)
+    }
+
+    fn u32(self, at: usize) -> Result<u32, BadPageHeader> {
+        self.take(at).map(u32::from_le_bytes)
+    }
+
+    fn u64(self, at: usize) -> Result<u64, BadPageHeader> {
+        self.take(at).map(u64::from_le_bytes)
+    }
+}
