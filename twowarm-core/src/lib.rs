@@ -4,15 +4,23 @@
 //! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
 //! it opens no socket and talks to no server.
 
+#[cfg(all(feature = "server", feature = "ship"))]
+pub mod base_copy;
 pub mod durable;
 mod file_error;
 pub mod install;
+pub mod prune;
+pub mod rsync;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod settings;
 #[cfg(feature = "ship")]
 pub mod ship;
+#[cfg(feature = "testbed")]
+pub mod testbed;
+pub mod trigger;
 pub mod version;
 pub mod wal;
+pub mod watch;
 
 pub use file_error::FileError;
