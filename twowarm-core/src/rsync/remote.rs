@@ -49,8 +49,11 @@ impl Remote {
     pub(super) fn place(&self, path: &Path) -> OsString {
         let host = self.name.host();
         // rsync takes the first colon for the end of the name.
-        let mut place =
-            OsString::from(if host.contains(':') { format!("[{host}]:") } else { format!("{host}:") });
+        let mut place = OsString::from(if host.contains(':') {
+            format!("[{host}]:")
+        } else {
+            format!("{host}:")
+        });
         place.push(path);
         place
     }

@@ -36,8 +36,8 @@ pub enum Event<'a> {
     Progress(Progress),
     /// A line of its output: a file's name, or a figure at the end.
     Line(&'a str),
-    /// Nothing new for a second.
-    Silence,
+    /// Another second has passed.
+    Tick,
 }
 
 /// How a transfer ended that did not fail.
@@ -103,19 +103,14 @@ impl Transfer<'_> {
         let mut to = self.remote.place(self.to);
         to.push("/");
         // If we are killed, rsync is: it must not go on writing beside the next run.
-        let mut command = match on_path("setpriv") {
-            Some(program) => {
-                let mut command = Command::new(program);
-                command.args(["--pdeathsig", "TERM", "rsync"]);
-                command
-            }
-            None => Command::new("rsync"),
-        };
+        let rsync =
+            on_path("rsync").ok_or_else(|| RsyncError::Start(io::ErrorKind::NotFound.into()))?;
+        let mut command = dying_with_us(&rsync);
         command
             .args(["-s", "--filter=merge -", "-e", &self.remote.shell()])
             .arg(format!("--timeout={}", self.remote.silence().as_secs()))
             .args(self.options)
-            .args(["--", ])
+            .arg("--")
             .args([from, to])
             .env("LC_ALL", "C")
             .env_remove("RSYNC_OLD_ARGS")
@@ -164,7 +159,7 @@ impl Transfer<'_> {
             }
             if last_tick.elapsed() >= TICK {
                 last_tick = Instant::now();
-                tell(Event::Silence)?;
+                tell(Event::Tick)?;
             }
         }
     }
@@ -186,6 +181,23 @@ impl Transfer<'_> {
     }
 }
 
+/// `setpriv --pdeathsig` where there is one that knows it (util-linux from 2.33 on); without it a
+/// left-over rsync ends when it next has something to say.
+fn dying_with_us(program: &Path) -> Command {
+    let wrapped = |program: &Path| {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM"]).arg(program);
+        command
+    };
+    let mut trial = wrapped(Path::new("true"));
+    trial.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if trial.status().is_ok_and(|status| status.success()) {
+        wrapped(program)
+    } else {
+        Command::new(program)
+    }
+}
+
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|d| d.join(program)).find(|candidate| candidate.is_file())
@@ -200,7 +212,7 @@ fn read_lines(
     thread::spawn(move || {
         let mut pending = Vec::new();
         let mut buffer = [0; 4096];
-        let mut hand_on = |bytes: &[u8]| {
+        let hand_on = |bytes: &[u8]| {
             let line = String::from_utf8_lossy(bytes);
             line.trim().is_empty() || sender.send(kind(line.trim_end().to_owned())).is_ok()
         };

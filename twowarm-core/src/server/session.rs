@@ -91,14 +91,13 @@ impl Session {
     /// Another server may have the port that the file of a crashed one names.
     fn check_is(&mut self, pgdata: &Path) -> Result<(), ServerError> {
         // Only a superuser, and pg_read_all_settings, may see it.
-        if let Ok(directory) = self.value("show data_directory") {
-            if !same_directory(Path::new(&directory), pgdata) {
+        if let Ok(directory) = self.value("show data_directory")
+            && !same_directory(Path::new(&directory), pgdata) {
                 return Err(ServerError::AnotherServer {
                     wanted: pgdata.into(),
                     found: directory.into(),
                 });
             }
-        }
         if let Some(question) = self.major.system_identifier() {
             let theirs = self.value(question)?;
             // It is a signed number in SQL.

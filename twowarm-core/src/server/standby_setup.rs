@@ -3,11 +3,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use nix::fcntl::{Flock, FlockArg};
-
 use super::{
-    DataDirectory, Login, NotATarget, RecoveryConfig, RecoveryConfigError, ServerError, Session,
-    UnknownMajor, read_settings, which_major,
+    DataDirectory, InUse, Login, NotATarget, RecoveryConfig, RecoveryConfigError, ServerError,
+    Session, UnknownMajor, lock_directory, read_settings, which_major,
 };
 use crate::durable;
 use crate::file_error::FileError;
@@ -31,14 +29,14 @@ pub enum SetupError {
     Recovery(#[from] RecoveryConfigError),
     #[error("a server stands in {0} although no postmaster.pid there says so: stop it")]
     Unlisted(String),
-    #[error("a base copy into {0} is going on")]
-    Busy(String),
+    #[error(transparent)]
+    InUse(#[from] InUse),
 }
 
 impl SetupError {
     /// Whether somebody must change something before trying again can help.
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, SetupError::File(_) | SetupError::Server(_) | SetupError::Busy(_))
+        !matches!(self, SetupError::File(_) | SetupError::Server(_) | SetupError::InUse(_))
     }
 }
 
@@ -47,13 +45,10 @@ impl SetupError {
 pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Result<(), SetupError> {
     let pgdata = install.require_pgdata()?;
     let archive = install.require_archive()?;
-    let shown = || pgdata.display().to_string();
-    let directory = fs::File::open(pgdata).map_err(FileError::of("open", pgdata))?;
-    let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock);
-    let _lock = lock.map_err(|_| SetupError::Busy(shown()))?;
+    let _lock = lock_directory(pgdata)?;
     DataDirectory::look(pgdata)?.may_become_standby()?;
     if Session::find_unlisted(pgdata, &Login::of(install), configured_port(pgdata, install)) {
-        return Err(SetupError::Unlisted(shown()));
+        return Err(SetupError::Unlisted(pgdata.display().to_string()));
     }
     let major = which_major(install)?;
     let recovery = RecoveryConfig::of(install, major)?;
