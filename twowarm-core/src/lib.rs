@@ -4,13 +4,19 @@
 //! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
 //! it opens no socket and talks to no server.
 
+pub mod archive;
 pub mod durable;
 mod file_error;
 pub mod install;
+pub mod prune;
 pub mod settings;
 #[cfg(feature = "ship")]
 pub mod ship;
+#[cfg(feature = "testbed")]
+pub mod testbed;
+pub mod trigger;
 pub mod version;
 pub mod wal;
+pub mod watch;
 
 pub use file_error::FileError;

@@ -1,0 +1,196 @@
+//! Waiting for files to arrive: inotify, with polling underneath.
+//!
+//! Events only ever shorten a wait. Network file systems send none, and a machine can run out of
+//! inotify instances; then the caller's own polling is what finds the file.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+
+use crate::trigger::Writing;
+
+/// Watches some files by their paths; none of them need exist, nor their directories.
+#[derive(Debug)]
+pub struct Watcher {
+    files: Vec<WatchedFile>,
+    /// None until the first wait, and where events are off or can't be had.
+    inotify: Option<Inotify>,
+    events: Events,
+}
+
+/// Whether to use events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// Where the system has them.
+    Wanted,
+    /// Poll only, as on a file system that sends none.
+    Off,
+}
+
+#[derive(Debug)]
+struct WatchedFile {
+    path: PathBuf,
+    /// The watch on its directory; several files may share one.
+    watch: Option<WatchDescriptor>,
+    writing: Writing,
+}
+
+impl Watcher {
+    /// Watches these files. Nothing is set up before [`arm`](Watcher::arm), so that a caller who
+    /// finds everything there already pays nothing.
+    pub fn new<'a>(files: impl IntoIterator<Item = &'a Path>, events: Events) -> Watcher {
+        let watched = |path: &Path| WatchedFile {
+            path: path.to_owned(),
+            watch: None,
+            writing: Writing::Unseen,
+        };
+        Watcher { files: files.into_iter().map(watched).collect(), inotify: None, events }
+    }
+
+    /// Starts to notice. To be called before the last look that precedes a wait: what happens between
+    /// the two then ends the wait. Called again, it finds directories that have come (back) since.
+    /// Returns whether anything is newly watched.
+    pub fn arm(&mut self) -> bool {
+        if self.events == Events::Off {
+            return false;
+        }
+        if self.inotify.is_none() {
+            match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
+                Ok(inotify) => self.inotify = Some(inotify),
+                Err(e) => {
+                    log::debug!("no inotify ({e}), polling only");
+                    self.events = Events::Off;
+                    return false;
+                }
+            }
+        }
+        let Some(inotify) = &self.inotify else { return false };
+        let arrivals =
+            AddWatchFlags::IN_CREATE | AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO;
+        let mut any_new = false;
+        for file in &mut self.files {
+            // Adding again is how to learn that the path means another directory now.
+            if let Ok(watch) = inotify.add_watch(directory_of(&file.path), arrivals) {
+                any_new |= file.watch.replace(watch) != Some(watch);
+            }
+        }
+        any_new
+    }
+
+    /// What has been seen of somebody writing the file.
+    pub fn writing(&self, path: &Path) -> Writing {
+        self.files.iter().find(|f| f.path == path).map(|f| f.writing).unwrap_or_default()
+    }
+
+    /// Returns when something happened to one of the files, at the latest after this time. May return
+    /// early for no reason.
+    pub fn wait(&mut self, at_most: Duration) {
+        let deadline = Instant::now() + at_most;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.next_events(left) {
+                Ok(events) if events.is_empty() => return,
+                Ok(events) if self.take_note(&events) => return,
+                Ok(_) => {}
+                // Whoever interrupts us with a signal wants to be looked at.
+                Err(Errno::EINTR) => return,
+                Err(_) => return thread::sleep(left),
+            }
+        }
+    }
+
+    /// The next events, none when the time is up.
+    fn next_events(&self, at_most: Duration) -> nix::Result<Vec<InotifyEvent>> {
+        let Some(inotify) = &self.inotify else { return Err(Errno::ENOSYS) };
+        // Rounded up, or the last fraction of a millisecond would be spun through.
+        let millis = at_most.as_nanos().div_ceil(1_000_000);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, timeout)? == 0 { Ok(Vec::new()) } else { inotify.read_events() }
+    }
+
+    /// Keeps what the events say of our files; whether they say anything of them.
+    fn take_note(&mut self, events: &[InotifyEvent]) -> bool {
+        let mut ours = false;
+        for event in events {
+            // Where events were lost, anything may have happened.
+            ours |= event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+            for file in self.files.iter_mut().filter(|f| f.watch == Some(event.wd)) {
+                if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+                    // The directory is gone; when there is one again, arming finds it.
+                    file.watch = None;
+                    ours = true;
+                } else if event.name.as_deref() == file.path.file_name() {
+                    let created = event.mask.contains(AddWatchFlags::IN_CREATE);
+                    file.writing = if created { Writing::Open } else { Writing::Closed };
+                    ours = true;
+                }
+            }
+        }
+        ours
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn an_arrival_ends_the_wait_and_tells_how_it_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("segment");
+        let mut watcher = Watcher::new([path.as_path()], Events::Wanted);
+        assert!(watcher.arm());
+        assert_eq!(watcher.writing(&path), Writing::Unseen);
+        let file = File::create(&path).unwrap();
+        watcher.wait(LONG);
+        assert_eq!(watcher.writing(&path), Writing::Open);
+        drop(file);
+        watcher.wait(LONG);
+        assert_eq!(watcher.writing(&path), Writing::Closed);
+        fs::write(dir.path().join("aside"), "x").unwrap();
+        fs::rename(dir.path().join("aside"), &path).unwrap();
+        watcher.wait(LONG);
+        assert_eq!(watcher.writing(&path), Writing::Closed);
+    }
+
+    #[test]
+    fn a_directory_that_goes_and_comes_back_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("archive");
+        let path = archive.join("segment");
+        let mut watcher = Watcher::new([path.as_path()], Events::Wanted);
+        assert!(!watcher.arm(), "there is nothing to watch yet");
+        fs::create_dir(&archive).unwrap();
+        assert!(watcher.arm());
+        assert!(!watcher.arm(), "nothing new");
+        fs::remove_dir(&archive).unwrap();
+        watcher.wait(LONG);
+        fs::create_dir(&archive).unwrap();
+        assert!(watcher.arm());
+        fs::write(&path, "x").unwrap();
+        watcher.wait(LONG);
+    }
+
+    #[test]
+    fn without_events_it_only_waits() {
+        let mut watcher = Watcher::new([Path::new("/tmp/x")], Events::Off);
+        assert!(!watcher.arm());
+        watcher.wait(Duration::from_millis(1));
+    }
+}
