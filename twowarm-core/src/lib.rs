@@ -4,6 +4,7 @@
 //! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
 //! it opens no socket and talks to no server.
 
+pub mod archive;
 #[cfg(all(feature = "server", feature = "ship"))]
 pub mod base_copy;
 pub mod durable;
