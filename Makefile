@@ -1,3 +1,24 @@
-test:
-	cargo test --workspace
-.PHONY: test
+# make demo           a primary, a standby and a failover on this machine
+# make demo BREAK=1   the same with one shipped segment taken away: must fail
+# make test           formatting, lints, docs and all tests
+
+CARGO ?= cargo
+
+.PHONY: demo test needs-demo needs-test
+
+demo: needs-demo
+	$(CARGO) build --release -p twowarm-bins --features testbed --bins --example demo
+	@$(CARGO) run --quiet --release -p twowarm-bins --features testbed --example demo
+
+test: needs-test
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace --all-features
+	$(CARGO) test --workspace --all-features
+	if [ -f fuzz/Cargo.toml ]; then $(CARGO) test --manifest-path fuzz/Cargo.toml; fi
+
+needs-demo:
+	@.ci/install-needs
+
+needs-test:
+	@.ci/install-needs test

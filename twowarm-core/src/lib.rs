@@ -11,6 +11,8 @@ pub mod install;
 pub mod prune;
 pub mod restore;
 pub mod settings;
+#[cfg(feature = "testbed")]
+pub mod testbed;
 pub mod trigger;
 pub mod version;
 pub mod wal;

@@ -1,0 +1,176 @@
+use std::cell::RefCell;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::{BedError, RunAs, SshKey, Sshd, Testbed, tool};
+
+/// The commands that a node's `2warm/global/replication` holds.
+pub const COMMANDS: [&str; 9] = [
+    "archiveWALFile",
+    "configSetup",
+    "configStandby",
+    "copyToStandby",
+    "distrib2warm",
+    "receiveBaseCopy",
+    "receiveWALFile",
+    "restoreWALFile",
+    "triggerStandby",
+];
+
+/// One node: a home directory, PGROOT with the 2warm tree and the data directory in it, keys, and
+/// when asked for an sshd and a server.
+///
+/// Dropping it stops its server and its sshd.
+#[derive(Debug)]
+pub struct Node {
+    pub(super) name: String,
+    pub(super) home: PathBuf,
+    /// PostgreSQL's port. It only names the socket, so nodes need not share out free ones; they
+    /// differ so that a mix-up of nodes is noticed.
+    pub(super) port: u16,
+    key: SshKey,
+    copy_key: SshKey,
+    pub(super) server: RefCell<Option<Child>>,
+    sshd: Option<Sshd>,
+    /// Last, because dropping the last handle removes the directory.
+    pub(super) bed: Testbed,
+}
+
+impl Node {
+    pub(super) fn new(bed: Testbed, name: &str, number: u16) -> Result<Node, BedError> {
+        let run_as = bed.run_as().clone();
+        let home = bed.dir().join(name);
+        run_as.make_dir(&home, 0o755)?;
+        run_as.make_dir(&home.join(".ssh"), 0o700)?;
+        run_as.make_dir(&home.join("socket"), 0o755)?;
+        let key = SshKey::generate(&run_as, &home.join(".ssh/ship"))?;
+        let copy_key = SshKey::generate(&run_as, &home.join(".ssh/copy"))?;
+        let port = 5501 + number;
+        let (name, server, sshd) = (name.to_owned(), RefCell::new(None), None);
+        let node = Node { name, home, port, key, copy_key, server, sshd, bed };
+        node.make_tree()?;
+        Ok(node)
+    }
+
+    /// The node's name, by which others know it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// HOME of all that runs on the node.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// PGROOT: the parent of `2warm` and of the data directory.
+    pub fn pgroot(&self) -> PathBuf {
+        self.home.join("pgroot")
+    }
+
+    /// The data directory. It exists once something made it: [`Node::initdb`], or a base copy.
+    pub fn pgdata(&self) -> PathBuf {
+        self.pgroot().join("data")
+    }
+
+    /// The default archive directory, `$PGDATA/archive`. Who ships makes it, not the testbed.
+    pub fn archive(&self) -> PathBuf {
+        self.pgdata().join("archive")
+    }
+
+    /// `2warm/global`.
+    pub fn global(&self) -> PathBuf {
+        self.pgroot().join("2warm/global")
+    }
+
+    /// `2warm/local`.
+    pub fn local(&self) -> PathBuf {
+        self.pgroot().join("2warm/local")
+    }
+
+    /// The key that ships WAL.
+    pub fn key(&self) -> &SshKey {
+        &self.key
+    }
+
+    /// The key that may copy the data directory.
+    pub fn copy_key(&self) -> &SshKey {
+        &self.copy_key
+    }
+
+    /// The file with the host keys of the nodes that [`Node::reach`] was called for.
+    pub fn known_hosts(&self) -> PathBuf {
+        self.home.join(".ssh/known_hosts")
+    }
+
+    /// Who the node's server and commands run as.
+    pub fn run_as(&self) -> &RunAs {
+        self.bed.run_as()
+    }
+
+    /// Starts the node's sshd; others can [`Node::reach`] it from then on.
+    pub fn start_sshd(&mut self) -> Result<&mut Sshd, BedError> {
+        let sshd = Sshd::start(self.bed.run_as(), &self.home.join("sshd"), &self.home)?;
+        Ok(self.sshd.insert(sshd))
+    }
+
+    /// The node's sshd.
+    ///
+    /// # Panics
+    /// If [`Node::start_sshd`] was not called.
+    pub fn sshd(&mut self) -> &mut Sshd {
+        self.sshd.as_mut().expect("the test starts the node's sshd before it asks for it")
+    }
+
+    pub(super) fn running_sshd(&self) -> Result<&Sshd, BedError> {
+        let missing = || BedError(format!("node {} has no sshd: call start_sshd", self.name));
+        self.sshd.as_ref().ok_or_else(missing)
+    }
+
+    /// One of our commands on this node, called as a server would: from the data directory by
+    /// `../2warm/global/replication/NAME`, or by its full path from HOME while there is no data
+    /// directory.
+    pub fn command(&self, name: &str) -> Command {
+        let pgdata = self.pgdata();
+        if pgdata.is_dir() {
+            let mut command = self.program(Path::new("../2warm/global/replication").join(name));
+            command.current_dir(pgdata);
+            command
+        } else {
+            self.program(self.global().join("replication").join(name))
+        }
+    }
+
+    /// Any program on this node: as the servers' user, in HOME, with nothing in the environment but
+    /// PATH, HOME and LANG, and nothing on its standard input.
+    pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().env("HOME", &self.home).env("LANG", "C").current_dir(&self.home);
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.stdin(Stdio::null());
+        self.bed.run_as().apply(&mut command);
+        command
+    }
+
+    /// The ssh client, set to log in on another node with this node's shipping key; the caller adds
+    /// the command to run there. Nothing of the machine's own ssh configuration is used.
+    pub fn ssh(&self, other: &Node) -> Result<Command, BedError> {
+        let mut command = self.program(tool::find("ssh", "openssh-client")?);
+        command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i"]);
+        command.arg(self.key.private()).arg("-o");
+        command.arg(format!("UserKnownHostsFile={}", self.known_hosts().display()));
+        command.args(["-p", &other.running_sshd()?.port().to_string(), "-l"]);
+        command.args([other.run_as().user(), "127.0.0.1"]);
+        Ok(command)
+    }
+
+    /// Whether one of our commands runs on this node just now, such as the `restoreWALFile` that a
+    /// standby waits in.
+    pub fn runs(&self, name: &str) -> bool {
+        let named = |word: &str| word.rsplit('/').next() == Some(name);
+        self.bed.processes().iter().any(|process| {
+            let here = process.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
+            here && process.command.split(' ').next().is_some_and(named)
+        })
+    }
+}

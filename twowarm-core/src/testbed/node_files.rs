@@ -1,0 +1,92 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{BedError, Node};
+
+/// What lies on a node beside its data directory: the 2warm tree and its configuration.
+impl Node {
+    pub(super) fn make_tree(&self) -> Result<(), BedError> {
+        let run_as = self.run_as();
+        run_as.make_dir(&self.pgroot(), 0o755)?;
+        for dir in ["", "global", "global/replication", "local", "local/replication"] {
+            run_as.make_dir(&self.pgroot().join("2warm").join(dir), 0o755)?;
+        }
+        run_as.write(&self.known_hosts(), "")?;
+        self.write_local("environment.sh", format!("export PGDATA={}\n", self.pgdata().display()))?;
+        self.write_local("replication/othernode", "")?;
+        self.write_local("replication/drnode", "")?;
+        let bindir = self.bed.install().bindir().display();
+        self.write_local("2warm.toml", format!("[server]\nbindir = \"{bindir}\"\n"))
+    }
+
+    /// Copies commands into `global/replication` from the directory where cargo built them. They are
+    /// copied because the servers' user may be unable to enter that directory.
+    pub fn install_commands(&self, from: &Path, names: &[&str]) -> Result<(), BedError> {
+        let to = self.global().join("replication");
+        names.iter().try_for_each(|name| {
+            self.run_as().copy_program(&from.join(name), &to.join(name)).map_err(|error| {
+                BedError(format!("{error} (cargo build makes it; see install_commands)"))
+            })
+        })
+    }
+
+    /// Writes a file under `2warm/local`.
+    pub fn write_local(&self, name: &str, text: impl AsRef<[u8]>) -> Result<(), BedError> {
+        self.run_as().write(&self.local().join(name), text)
+    }
+
+    /// Puts lines before what `2warm.toml` holds: keys outside any table, such as `time_limit = 2`,
+    /// must stand there.
+    pub fn prepend_settings(&self, lines: &str) -> Result<(), BedError> {
+        self.write_local("2warm.toml", format!("{lines}\n{}", self.settings()?))
+    }
+
+    /// Puts lines after what `2warm.toml` holds: more keys for the last node that was reached, or new
+    /// tables.
+    pub fn append_settings(&self, lines: &str) -> Result<(), BedError> {
+        self.write_local("2warm.toml", format!("{}{lines}\n", self.settings()?))
+    }
+
+    fn settings(&self) -> Result<String, BedError> {
+        let file: PathBuf = self.local().join("2warm.toml");
+        fs::read_to_string(&file).map_err(BedError::io("read", &file))
+    }
+
+    /// Makes another node this one's `othernode`: how to reach it goes into `2warm.toml`, its host
+    /// key into known_hosts, and its sshd lets this node's keys in.
+    pub fn reach(&self, other: &Node) -> Result<(), BedError> {
+        self.know(other)?;
+        self.write_local("replication/othernode", format!("{}\n", other.name))
+    }
+
+    /// The same for a disaster-recovery node: it becomes this node's `drnode`.
+    pub fn reach_as_dr(&self, other: &Node) -> Result<(), BedError> {
+        self.know(other)?;
+        self.write_local("replication/drnode", format!("{}\n", other.name))
+    }
+
+    fn know(&self, other: &Node) -> Result<(), BedError> {
+        let sshd = other.running_sshd()?;
+        sshd.authorize(self.key(), None)?;
+        sshd.authorize(self.copy_key(), None)?;
+        let known = fs::read_to_string(self.known_hosts()).unwrap_or_default();
+        self.run_as().write(&self.known_hosts(), known + &sshd.known_hosts_line())?;
+        self.append_settings(&format!(
+            "[node.{}]\n\
+             host = \"127.0.0.1\"\n\
+             port = {}\n\
+             user = \"{}\"\n\
+             key = \"{}\"\n\
+             copy_key = \"{}\"\n\
+             known_hosts = \"{}\"\n\
+             pgroot = \"{}\"",
+            other.name,
+            sshd.port(),
+            other.run_as().user(),
+            self.key().private().display(),
+            self.copy_key().private().display(),
+            self.known_hosts().display(),
+            other.pgroot().display(),
+        ))
+    }
+}

@@ -1,0 +1,90 @@
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A process of the testbed, as `/proc` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its process id.
+    pub pid: i32,
+    /// Its parent's process id.
+    pub parent: i32,
+    /// Its command line, words joined by spaces.
+    pub command: String,
+    /// Its working directory, where we may see it.
+    pub cwd: Option<PathBuf>,
+    exe: Option<PathBuf>,
+}
+
+impl Process {
+    fn read(pid: i32) -> Option<Process> {
+        let proc = PathBuf::from(format!("/proc/{pid}"));
+        let stat = fs::read_to_string(proc.join("stat")).ok()?;
+        // The name in parentheses may hold anything; state and parent follow the last of them.
+        let mut after_name = stat.rsplit_once(") ")?.1.split(' ');
+        let state = after_name.next()?;
+        let parent = after_name.next()?.parse().ok()?;
+        if state == "Z" {
+            return None;
+        }
+        let words = fs::read(proc.join("cmdline")).ok()?;
+        let words = words.strip_suffix(b"\0").unwrap_or(&words);
+        let command = String::from_utf8_lossy(words).replace('\0', " ");
+        let link = |name| fs::read_link(proc.join(name)).ok();
+        Some(Process { pid, parent, command, cwd: link("cwd"), exe: link("exe") })
+    }
+
+    /// Whether it works in this directory, is a program in it, or names it on its command line:
+    /// servers and what they run do the first, our binaries the second, sshd the last.
+    fn touches(&self, dir: &Path) -> bool {
+        let within = |path: &Option<PathBuf>| path.as_ref().is_some_and(|p| p.starts_with(dir));
+        let named = self
+            .command
+            .as_bytes()
+            .windows(dir.as_os_str().len())
+            .any(|part| OsStr::from_bytes(part) == dir.as_os_str());
+        within(&self.cwd) || within(&self.exe) || named
+    }
+
+    /// Sends a signal; a process that is gone already is no error.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.pid), signal);
+    }
+}
+
+fn all() -> Vec<Process> {
+    let own = std::process::id() as i32;
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&pid| pid != own)
+        .filter_map(Process::read)
+        .collect()
+}
+
+/// The processes that touch a directory, and all that these started. Children are counted too because
+/// sshd's sessions change directory, user and command line.
+pub(super) fn of_directory(dir: &Path) -> Vec<Process> {
+    closure(|process| process.touches(dir))
+}
+
+/// A process and all that it started, children's children included.
+pub(super) fn tree_of(pid: i32) -> Vec<Process> {
+    closure(|process| process.pid == pid)
+}
+
+fn closure(is_root: impl Fn(&Process) -> bool) -> Vec<Process> {
+    let (mut found, mut rest): (Vec<_>, Vec<_>) = all().into_iter().partition(is_root);
+    let mut next = 0;
+    while let Some(parent) = found.get(next).map(|process| process.pid) {
+        let (children, others) = rest.into_iter().partition(|p| p.parent == parent);
+        found.extend::<Vec<_>>(children);
+        rest = others;
+        next += 1;
+    }
+    found
+}

@@ -1,0 +1,259 @@
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use postgres::{Client, Config, NoTls, SimpleQueryMessage, error::SqlState};
+
+use super::{BedError, Node, finish, wait_until};
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// A socket's path must fit 107 bytes on Linux; `/.s.PGSQL.55001` is added to the directory.
+const SOCKET_DIR_MAX: usize = 107 - 15;
+
+/// pg_ctl's three ways to stop a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopMode {
+    /// Waits for clients to leave.
+    Smart,
+    /// Ends clients, writes a shutdown checkpoint.
+    Fast,
+    /// Stops without a checkpoint, as in a crash.
+    Immediate,
+}
+
+impl StopMode {
+    fn name(self) -> &'static str {
+        match self {
+            StopMode::Smart => "smart",
+            StopMode::Fast => "fast",
+            StopMode::Immediate => "immediate",
+        }
+    }
+}
+
+/// The node's PostgreSQL server.
+impl Node {
+    /// Makes the data directory: a new cluster with [`Node::own_conf`] and a small footprint. `extra`
+    /// goes to initdb (`--wal-segsize=1`, `--data-checksums`).
+    pub fn initdb(&self, extra: &[&str]) -> Result<(), BedError> {
+        let initdb = self.bed.install().program("initdb");
+        let help = finish(self.program(&initdb).arg("--help"))?;
+        let mut command = self.program(&initdb);
+        command.arg("-D").arg(self.pgdata()).args(["-A", "trust", "-E", "UTF8", "--no-locale"]);
+        command.args(["-U", self.run_as().user()]).args(extra);
+        // Saves a second for each cluster; servers before 9.3 don't know it.
+        command.args(["--no-sync", "--nosync"].iter().find(|option| help.contains(**option)));
+        finish(&mut command)?;
+        let sample = self.conf()?;
+        let mut small = "shared_buffers = 16MB\nmax_connections = 20\n".to_owned();
+        if sample.contains("dynamic_shared_memory_type") {
+            // Inside the data directory, so that a killed server leaves nothing in /dev/shm.
+            small.push_str("dynamic_shared_memory_type = mmap\n");
+        }
+        self.append_conf(&(self.own_conf()? + &small))
+    }
+
+    /// The settings that make a server this node's and not another's: where it listens. A node that
+    /// gets its data directory from another one needs them in its `local/postgresql.conf`.
+    pub fn own_conf(&self) -> Result<String, BedError> {
+        let dir = self.socket_dir();
+        if dir.as_os_str().len() > SOCKET_DIR_MAX {
+            let dir = dir.display();
+            return Err(BedError(format!("{dir} is too long for a socket: set TMPDIR")));
+        }
+        let sample = self.conf().unwrap_or_default();
+        let renamed = sample.is_empty() || sample.contains("unix_socket_directories");
+        let setting = if renamed { "unix_socket_directories" } else { "unix_socket_directory" };
+        let (port, dir) = (self.port, dir.display());
+        Ok(format!("listen_addresses = ''\nport = {port}\n{setting} = '{dir}'\n"))
+    }
+
+    /// Adds lines to postgresql.conf; the last setting of a name counts.
+    pub fn append_conf(&self, lines: &str) -> Result<(), BedError> {
+        let file = self.pgdata().join("postgresql.conf");
+        let open = OpenOptions::new().append(true).open(&file);
+        open.and_then(|mut conf| writeln!(conf, "{lines}"))
+            .map_err(BedError::io("append to", &file))
+    }
+
+    fn conf(&self) -> Result<String, BedError> {
+        let file = self.pgdata().join("postgresql.conf");
+        fs::read_to_string(&file).map_err(BedError::io("read", &file))
+    }
+
+    /// The directory of the server's socket.
+    pub fn socket_dir(&self) -> PathBuf {
+        self.home.join("socket")
+    }
+
+    /// The port in the name of the server's socket.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts the server and waits until it accepts connections.
+    pub fn start(&self) -> Result<(), BedError> {
+        self.start_until("accept connections", |answer| answer.is_ok())
+    }
+
+    /// Starts the server and waits until it is up, be it that it still refuses connections because it
+    /// is in recovery: a warm standby never does more.
+    pub fn start_warm(&self) -> Result<(), BedError> {
+        self.start_until("come up", |answer| match answer {
+            Ok(_) => true,
+            Err(error) => error.code() == Some(&SqlState::CANNOT_CONNECT_NOW),
+        })
+    }
+
+    /// Starts `postgres` as our own child rather than through pg_ctl: a failed start is noticed at
+    /// once, and a killed server doesn't stay a zombie that looks alive to whoever waits for its end.
+    fn start_until(
+        &self,
+        goal: &str,
+        reached: impl Fn(Result<Client, postgres::Error>) -> bool,
+    ) -> Result<(), BedError> {
+        self.reap();
+        let log = self.home.join("server.log");
+        let opened = OpenOptions::new().append(true).create(true).open(&log);
+        let out = opened.map_err(BedError::io("open", &log))?;
+        let err = out.try_clone().map_err(BedError::io("open", &log))?;
+        let mut command = self.program(self.bed.install().program("postgres"));
+        command.arg("-D").arg(self.pgdata()).stdout(out).stderr(err).process_group(0);
+        let child = command
+            .spawn()
+            .map_err(BedError::io("run postgres in", self.bed.install().bindir()))?;
+        self.server.replace(Some(child));
+        let what = format!("{}'s server to {goal}", self.name);
+        let outcome = wait_until(&what, START_LIMIT, || {
+            if let Some(ending) = self.ending() {
+                let text = format!("{}'s server ended at once ({ending})", self.name);
+                return Some(Err(BedError(text)));
+            }
+            reached(self.config().connect(NoTls)).then_some(Ok(()))
+        });
+        outcome.and_then(|answer| answer).map_err(|error| self.with_log(error))
+    }
+
+    fn ending(&self) -> Option<std::process::ExitStatus> {
+        self.server.borrow_mut().as_mut()?.try_wait().ok()?
+    }
+
+    /// Waits for the end of a server that we started and that was stopped since.
+    fn reap(&self) {
+        if self.pid().is_none()
+            && let Some(mut child) = self.server.take()
+        {
+            let _ = child.wait();
+        }
+    }
+
+    fn with_log(&self, error: BedError) -> BedError {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(30)..].join("\n");
+        BedError(format!("{error}\nthe end of its log:\n{tail}"))
+    }
+
+    /// Stops the server with pg_ctl.
+    pub fn stop(&self, mode: StopMode) -> Result<(), BedError> {
+        let mut command = self.program(self.bed.install().program("pg_ctl"));
+        command.arg("stop").arg("-D").arg(self.pgdata()).args(["-w", "-m", mode.name()]);
+        command.args(["-t", &STOP_LIMIT.as_secs().to_string()]);
+        finish(&mut command).map_err(|error| self.with_log(error))?;
+        self.reap();
+        Ok(())
+    }
+
+    /// Kills the postmaster as a crash of the machine would (kill -9) and waits for its end. Its
+    /// children notice and end by themselves.
+    pub fn kill(&self) -> Result<(), BedError> {
+        let stopped = || BedError(format!("{}'s server is not running", self.name));
+        let pid = self.pid().ok_or_else(stopped)?;
+        kill(Pid::from_raw(pid), Signal::SIGKILL)
+            .map_err(|error| BedError(format!("could not kill process {pid}: {error}")))?;
+        if let Some(mut child) = self.server.take() {
+            let _ = child.wait();
+        }
+        Ok(())
+    }
+
+    /// The postmaster's process id, while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        let pid: i32 = self.pid_file_line(0)?.parse().ok()?;
+        // After a crash the file names a process that is gone, or by now somebody else's.
+        let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+        let same = self.pgdata().canonicalize().is_ok_and(|pgdata| pgdata == cwd);
+        (same && self.ending().is_none()).then_some(pid)
+    }
+
+    fn pid_file_line(&self, number: usize) -> Option<String> {
+        let text = fs::read_to_string(self.pgdata().join("postmaster.pid")).ok()?;
+        text.lines().nth(number).map(|line| line.trim().to_owned())
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config::new();
+        config.host_path(self.socket_dir()).port(self.port).user(self.run_as().user());
+        config.dbname("postgres").connect_timeout(Duration::from_secs(10));
+        config
+    }
+
+    /// A session of the superuser.
+    pub fn client(&self) -> Result<Client, BedError> {
+        self.config().connect(NoTls).map_err(|error| self.sql_error("connect", error))
+    }
+
+    /// Runs SQL in a session of its own. Rows come as lines, columns joined by `|`, nulls empty.
+    pub fn sql(&self, sql: &str) -> Result<String, BedError> {
+        let messages =
+            self.client()?.simple_query(sql).map_err(|error| self.sql_error(sql, error))?;
+        let row = |message| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|i| row.get(i).unwrap_or("")).collect::<Vec<_>>().join("|"))
+            }
+            _ => None,
+        };
+        Ok(messages.into_iter().filter_map(row).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn sql_error(&self, doing: &str, error: postgres::Error) -> BedError {
+        let detail = error.as_db_error().map(ToString::to_string);
+        let detail = detail.unwrap_or_else(|| error.to_string());
+        BedError(format!("{} ({doing}): {detail}", self.name))
+    }
+
+    /// Whether the server is in recovery; needs `hot_standby` there.
+    pub fn is_in_recovery(&self) -> Result<bool, BedError> {
+        Ok(self.sql("select pg_is_in_recovery()")? == "t")
+    }
+
+    /// What the server and the commands that it runs have logged.
+    pub fn log(&self) -> String {
+        fs::read(self.home.join("server.log"))
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let stopped = self.pid().is_none() || self.stop(StopMode::Immediate).is_ok();
+        if !stopped {
+            let _ = self.kill();
+        }
+        // A killed server leaves the small System V segment that guards its data directory.
+        if let Some(id) = self.pid_file_line(6).as_deref().and_then(|l| l.split(' ').next_back()) {
+            let _ = self.program("ipcrm").args(["-m", id]).output();
+        }
+        if let Some(mut child) = self.server.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

@@ -1,0 +1,37 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{BedError, RunAs, finish, tool};
+
+/// A key pair without a passphrase, made by ssh-keygen.
+#[derive(Clone, Debug)]
+pub struct SshKey {
+    private: PathBuf,
+    public: String,
+}
+
+impl SshKey {
+    /// Makes a new pair at this path (`PATH` and `PATH.pub`).
+    pub fn generate(run_as: &RunAs, path: &Path) -> Result<SshKey, BedError> {
+        let mut command = Command::new(tool::find("ssh-keygen", "openssh-client")?);
+        command.args(["-q", "-t", "ed25519", "-N", "", "-C", "testbed", "-f"]).arg(path);
+        command.current_dir("/");
+        run_as.apply(&mut command);
+        finish(&mut command)?;
+        let public_file = PathBuf::from(format!("{}.pub", path.display()));
+        let line = fs::read_to_string(&public_file).map_err(BedError::io("read", &public_file))?;
+        let public = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+        Ok(SshKey { private: path.to_owned(), public })
+    }
+
+    /// The file with the private key.
+    pub fn private(&self) -> &Path {
+        &self.private
+    }
+
+    /// The public key as it stands in authorized_keys and known_hosts: type and base64.
+    pub fn public(&self) -> &str {
+        &self.public
+    }
+}

@@ -1,0 +1,24 @@
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::BedError;
+
+/// Where system programs lie that an ordinary user's PATH often lacks.
+const SYSTEM: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
+
+/// The full path of a program from PATH or the system's directories; the error says which Debian
+/// package has it. The path is absolute because sshd runs itself again by it.
+pub(super) fn find(name: &str, package: &str) -> Result<PathBuf, BedError> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(SYSTEM.iter().map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|file| file.is_absolute() && is_program(file))
+        .ok_or_else(|| BedError(format!("{name} was not found: install {package}")))
+}
+
+/// Whether this is a file that somebody may run.
+pub(super) fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
