@@ -135,9 +135,9 @@ fn tell(name: WalFileName, why: GiveUp) {
 /// it must get (8.2 to 9.1 would panic). The trigger file itself remembers which is which.
 fn remember_refused(orders: &mut NodeOrders, name: SegmentName) {
     let trigger = orders.trigger();
-    if let TriggerLook::Complete(Trigger::Fast) = trigger.look(Writing::Closed) {
-        if let Err(e) = trigger.remember(name) {
-            log::error!("{e}; the last segment may be refused when the server asks for it again");
-        }
+    if let TriggerLook::Complete(Trigger::Fast) = trigger.look(Writing::Closed)
+        && let Err(e) = trigger.remember(name)
+    {
+        log::error!("{e}; the last segment may be refused when the server asks for it again");
     }
 }

@@ -117,10 +117,10 @@ impl ArchiveSource {
             opened => opened?,
         };
         let version = version(&metadata);
-        if let Some((known, found)) = &self.known {
-            if *known == version {
-                return Ok(found.clone());
-            }
+        if let Some((known, found)) = &self.known
+            && *known == version
+        {
+            return Ok(found.clone());
         }
         let found = match self.name {
             WalFileName::Segment(name) | WalFileName::Partial(name) => {

@@ -124,6 +124,9 @@ impl Policy for Careful {
     fn waiting(&mut self, situation: &Situation) -> Duration {
         let trouble = match &situation.found {
             Found::Absent | Found::NeverExists | Found::Ready | Found::Arriving => None,
+            Found::Superseded(timeline) => Some(format!(
+                "timeline {timeline} left this one here or before; start the server again, so that it follows"
+            )),
             Found::EndsEarly(at, why) => Some(format!(
                 "its WAL stops in the middle, at {at} ({why}); recovery would end there"
             )),

@@ -82,9 +82,9 @@ fn not_copied(target: &Path, error: io::Error) -> Found {
 
 /// A torn file at the target would stop the server, or end its recovery.
 fn remove(target: &Path) {
-    if let Err(e) = fs::remove_file(target) {
-        if e.kind() != io::ErrorKind::NotFound {
-            log::error!("could not remove the unfinished {}: {e}", target.display());
-        }
+    if let Err(e) = fs::remove_file(target)
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        log::error!("could not remove the unfinished {}: {e}", target.display());
     }
 }
