@@ -5,3 +5,4 @@ mod command;
 pub mod config_setup;
 pub mod exit_codes;
 pub mod receive_wal_file;
+pub mod restore_wal_file;

@@ -7,10 +7,12 @@
 pub mod archive;
 #[cfg(all(feature = "server", feature = "ship"))]
 pub mod base_copy;
+pub mod data_directory;
 pub mod durable;
 mod file_error;
 pub mod install;
 pub mod prune;
+pub mod restore;
 pub mod rsync;
 #[cfg(feature = "server")]
 pub mod server;

@@ -5,7 +5,6 @@ mod far_end;
 mod links;
 mod message;
 mod nonce;
-mod patient;
 mod rules;
 mod tablespaces;
 
@@ -13,6 +12,5 @@ pub use far_end::{FarEndError, serve};
 pub use links::{LinksError, tablespace_links};
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
 pub use nonce::{Nonce, NonceError};
-pub use patient::Patient;
 pub use rules::{DataRules, tablespace_rules, unlogged_files};
 pub use tablespaces::{MappingError, map_tablespaces, rewrite_map};

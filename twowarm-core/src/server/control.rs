@@ -13,12 +13,8 @@ use crate::wal::ControlFile;
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The data directory's pg_control; none if it has none.
-pub fn read_control(pgdata: &Path) -> Result<Option<ControlFile>, ServerError> {
-    Ok(read_control_bytes(pgdata)?.map(|(control, _)| control))
-}
-
-/// The same with the whole file's bytes, whose checksum has been found right.
+/// The data directory's pg_control and all of the file's bytes, whose checksum has been found right; none
+/// if it has none.
 pub fn read_control_bytes(pgdata: &Path) -> Result<Option<(ControlFile, Vec<u8>)>, ServerError> {
     let path = pgdata.join("global/pg_control");
     let mut tries = 0;

@@ -2,7 +2,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Postmaster, ServerError, read_control};
+use super::{RunningServer, ServerError};
+use crate::data_directory::control_file;
 use crate::file_error::FileError;
 use crate::wal::{ClusterState, ControlFile};
 
@@ -87,8 +88,8 @@ impl DataDirectory {
         let known = |name: &str| BEFORE_A_COPY.contains(&name) || name.starts_with(STATE_PREFIX);
         Ok(DataDirectory {
             path: path.to_owned(),
-            running: Postmaster::running_in(path)?.map(|server| server.pid),
-            control: read_control(path)?,
+            running: RunningServer::find(path)?.map(|server| server.pid),
+            control: control_file(path)?,
             recovery: RECOVERY_FILES.into_iter().find(|name| has(name)),
             unfinished: read_marker(&path.join(COPY_MARKER))?,
             triggered: has("trigger") || has("promote"),

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
 use crate::wal::{BadBackupLabel, BadControlFile, NotAnLsn};
 
@@ -9,6 +10,8 @@ use crate::wal::{BadBackupLabel, BadControlFile, NotAnLsn};
 pub enum ServerError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("no server is running in {}: start it", .0.display())]
     NotRunning(PathBuf),
     #[error("could not connect to the server at {to}: {}", told(source))]

@@ -6,7 +6,8 @@ use nix::unistd::{Uid, User};
 use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use super::{Postmaster, ServerError, read_control};
+use super::{RunningServer, ServerError};
+use crate::data_directory::control_file;
 use crate::install::Install;
 use crate::version::PgMajor;
 
@@ -46,8 +47,8 @@ pub struct Session {
 impl Session {
     /// Connects to the server that runs in `pgdata`, and makes sure that it is that one.
     pub fn open(pgdata: &Path, login: &Login) -> Result<Session, ServerError> {
-        let running = Postmaster::running_in(pgdata)?
-            .ok_or_else(|| ServerError::NotRunning(pgdata.into()))?;
+        let running =
+            RunningServer::find(pgdata)?.ok_or_else(|| ServerError::NotRunning(pgdata.into()))?;
         let mut session = Session::connect(&address(&running, pgdata), login)?;
         session.check_is(pgdata)?;
         Ok(session)
@@ -92,17 +93,18 @@ impl Session {
     fn check_is(&mut self, pgdata: &Path) -> Result<(), ServerError> {
         // Only a superuser, and pg_read_all_settings, may see it.
         if let Ok(directory) = self.value("show data_directory")
-            && !same_directory(Path::new(&directory), pgdata) {
-                return Err(ServerError::AnotherServer {
-                    wanted: pgdata.into(),
-                    found: directory.into(),
-                });
-            }
+            && !same_directory(Path::new(&directory), pgdata)
+        {
+            return Err(ServerError::AnotherServer {
+                wanted: pgdata.into(),
+                found: directory.into(),
+            });
+        }
         if let Some(question) = self.major.system_identifier() {
             let theirs = self.value(question)?;
             // It is a signed number in SQL.
             let theirs = theirs.parse::<i64>().map(|n| n as u64).ok();
-            let ours = read_control(pgdata)?.map(|control| control.system_identifier);
+            let ours = control_file(pgdata)?.map(|control| control.system_identifier);
             if theirs != ours {
                 return Err(ServerError::AnotherCluster(pgdata.into()));
             }
@@ -197,7 +199,7 @@ impl Address {
 }
 
 /// From what the server says about itself; what it did not say (before 9.1) is as clients take it.
-fn address(running: &Postmaster, pgdata: &Path) -> Address {
+fn address(running: &RunningServer, pgdata: &Path) -> Address {
     let host = match (&running.socket_directory, running.listen_address.as_deref()) {
         (Some(directory), _) => Host::Socket(pgdata.join(directory)),
         (None, Some("*" | "0.0.0.0" | "::")) => Host::Name("localhost".into()),
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_socket_is_preferred_and_a_wildcard_is_this_machine() {
-        let mut running = Postmaster {
+        let mut running = RunningServer {
             pid: 1,
             port: Some(5433),
             socket_directory: Some("sock".into()),

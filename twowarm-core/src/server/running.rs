@@ -3,15 +3,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
-
+use crate::data_directory::Postmaster;
 use crate::file_error::FileError;
 
 /// What a running server writes about itself into `postmaster.pid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Postmaster {
+pub struct RunningServer {
     /// The postmaster's process id.
     pub pid: i32,
     /// The port in the socket's name; from 9.1 on.
@@ -22,15 +19,15 @@ pub struct Postmaster {
     pub listen_address: Option<String>,
 }
 
-impl Postmaster {
+impl RunningServer {
     /// Reads the file's text; none if it does not begin with a process id.
-    pub fn parse(text: &str) -> Option<Postmaster> {
+    pub fn parse(text: &str) -> Option<RunningServer> {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         // A stand-alone backend writes its number with a minus.
         let pid = lines.first()?.parse::<i32>().ok()?.checked_abs()?;
         // Through 9.0 there are three lines, the last with shared memory's keys.
         let line = |n: usize| lines.get(n).copied().filter(|l| lines.len() >= 5 && !l.is_empty());
-        Some(Postmaster {
+        Some(RunningServer {
             pid,
             port: line(3).and_then(|port| port.parse().ok()),
             socket_directory: line(4).map(PathBuf::from),
@@ -40,7 +37,7 @@ impl Postmaster {
 
     /// The server that runs in this data directory, if one does. A file that a crash left behind names
     /// a process that is gone, or one that by now is somebody else's.
-    pub fn running_in(pgdata: &Path) -> Result<Option<Postmaster>, FileError> {
+    pub fn find(pgdata: &Path) -> Result<Option<RunningServer>, FileError> {
         let file = pgdata.join("postmaster.pid");
         let text = match fs::read_to_string(&file) {
             Ok(text) => text,
@@ -49,21 +46,18 @@ impl Postmaster {
         };
         // The server itself refuses to start on a file that it can't read.
         let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "it holds no process id");
-        let found = Postmaster::parse(&text)
+        let found = RunningServer::parse(&text)
             .ok_or_else(|| FileError::of("make sense of", &file)(unreadable()))?;
-        Ok(found.lives_in(pgdata).then_some(found))
+        let alive = Postmaster::of(pgdata).is_running() && stands_in(found.pid, pgdata);
+        Ok(alive.then_some(found))
     }
+}
 
-    /// Whether its process is alive and stands in this directory, as a postmaster does.
-    pub fn lives_in(&self, pgdata: &Path) -> bool {
-        if self.pid == 0 || kill(Pid::from_raw(self.pid), None) == Err(Errno::ESRCH) {
-            return false;
-        }
-        let id = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
-        let stands_in = id(Path::new(&format!("/proc/{}/cwd", self.pid)));
-        // What can't be seen counts as alive.
-        stands_in.is_none() || stands_in == id(pgdata)
-    }
+/// Whether a process stands in this directory, as a postmaster does. What can't be seen counts as so.
+fn stands_in(pid: i32, pgdata: &Path) -> bool {
+    let id = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    let directory = id(Path::new(&format!("/proc/{pid}/cwd")));
+    directory.is_none() || directory == id(pgdata)
 }
 
 #[cfg(test)]
@@ -72,31 +66,32 @@ mod tests {
 
     #[test]
     fn every_shape_of_the_file_is_read() {
-        let found = Postmaster::parse("123\n/d\n1700000000\n5433\n/run\nlocalhost\n  1 2\nready\n");
-        let expected = Postmaster {
+        let found =
+            RunningServer::parse("123\n/d\n1700000000\n5433\n/run\nlocalhost\n  1 2\nready\n");
+        let expected = RunningServer {
             pid: 123,
             port: Some(5433),
             socket_directory: Some("/run".into()),
             listen_address: Some("localhost".into()),
         };
         assert_eq!(found, Some(expected));
-        let old = Postmaster::parse("-77\n/data\n  5432001 98304\n").unwrap();
+        let old = RunningServer::parse("-77\n/data\n  5432001 98304\n").unwrap();
         assert_eq!((old.pid, old.port), (77, None));
-        assert_eq!(Postmaster::parse("pid"), None);
-        assert_eq!(Postmaster::parse(""), None);
+        assert_eq!(RunningServer::parse("pid"), None);
+        assert_eq!(RunningServer::parse(""), None);
     }
 
     #[test]
     fn a_living_process_elsewhere_is_no_server_of_this_directory() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("postmaster.pid");
-        assert_eq!(Postmaster::running_in(dir.path()).unwrap(), None);
+        assert_eq!(RunningServer::find(dir.path()).unwrap(), None);
         fs::write(&file, format!("{}\n", std::process::id())).unwrap();
-        assert_eq!(Postmaster::running_in(dir.path()).unwrap(), None);
+        assert_eq!(RunningServer::find(dir.path()).unwrap(), None);
         let here = std::env::current_dir().unwrap();
-        let me = Postmaster::parse(&std::process::id().to_string()).unwrap();
-        assert!(me.lives_in(&here));
+        let me = std::process::id() as i32;
+        assert!(stands_in(me, &here) && !stands_in(me, dir.path()));
         fs::write(&file, "nonsense").unwrap();
-        assert!(Postmaster::running_in(dir.path()).is_err());
+        assert!(RunningServer::find(dir.path()).is_err());
     }
 }
