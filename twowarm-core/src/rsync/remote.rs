@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct Remote {
     user: Option<String>,
     key: Option<PathBuf>,
     known_hosts: Option<PathBuf>,
+    pgroot: Option<PathBuf>,
+    tablespaces: BTreeMap<PathBuf, PathBuf>,
     time_limit: Duration,
 }
 
@@ -30,6 +33,8 @@ impl Remote {
             user: own.user.or_else(|| node.user().map(str::to_owned)),
             key: own.copy_key.or(own.key),
             known_hosts: own.known_hosts,
+            pgroot: own.pgroot,
+            tablespaces: own.tablespaces,
             time_limit: install.settings.time_limit,
         }
     }
@@ -37,6 +42,16 @@ impl Remote {
     /// The node's name, for messages.
     pub fn name(&self) -> &NodeName {
         &self.name
+    }
+
+    /// The node's PGROOT: as configured, else the same as here.
+    pub fn pgroot(&self, install: &Install) -> PathBuf {
+        self.pgroot.clone().unwrap_or_else(|| install.pgroot.clone())
+    }
+
+    /// Where a tablespace's directory here goes on the node.
+    pub fn tablespaces(&self) -> &BTreeMap<PathBuf, PathBuf> {
+        &self.tablespaces
     }
 
     /// A silence of this length ends a transfer. It is longer than that of the network below, which ssh
@@ -102,38 +117,38 @@ fn rsync_word(word: &str) -> String {
 mod tests {
     use super::*;
 
+    fn remote(name: &str) -> Remote {
+        Remote {
+            name: name.parse().unwrap(),
+            host: None,
+            port: None,
+            user: None,
+            key: None,
+            known_hosts: None,
+            pgroot: None,
+            tablespaces: BTreeMap::new(),
+            time_limit: Duration::from_secs(30),
+        }
+    }
+
     #[test]
     fn what_the_settings_say_reaches_ssh_in_one_piece_each() {
         let remote = Remote {
-            name: "db2".parse().unwrap(),
             host: Some("127.0.0.1".into()),
             port: Some(2222),
-            user: None,
             key: Some("/home/it's here/100%".into()),
-            known_hosts: None,
-            time_limit: Duration::from_secs(30),
+            ..remote("db2")
         };
         let shell = remote.shell();
         assert!(shell.starts_with("'ssh' '-o' 'BatchMode=yes' "), "{shell}");
         assert!(shell.contains("'ServerAliveInterval=10'"), "{shell}");
         assert!(shell.contains("'HostName=\"127.0.0.1\"' '-o' 'Port=2222'"), "{shell}");
         assert!(shell.contains("'IdentityFile=\"/home/it''s here/100%%\"'"), "{shell}");
-        assert_eq!(remote.place(Path::new("/a b")), "db2:/a b");
     }
 
     #[test]
-    fn an_address_with_colons_is_bracketed() {
-        let name: NodeName = "::1".parse().unwrap();
-        let time_limit = Duration::from_secs(1);
-        let remote = Remote {
-            name,
-            host: None,
-            port: None,
-            user: None,
-            key: None,
-            known_hosts: None,
-            time_limit,
-        };
-        assert_eq!(remote.place(Path::new("/d")), "[::1]:/d");
+    fn a_place_is_the_node_and_the_path() {
+        assert_eq!(remote("db2").place(Path::new("/a b")), "db2:/a b");
+        assert_eq!(remote("::1").place(Path::new("/d")), "[::1]:/d");
     }
 }
