@@ -64,6 +64,7 @@ fn serve_session(
         talk::Received::Copy(CopyMessage::Survey(survey)) => survey,
         other => return Err(other.unexpected()),
     };
+    examine::not_the_source(pgdata, &survey)?;
     // Held to the end: one copy at a time.
     let _lock = lock_directory(pgdata)?;
     let target = examine::examine(install, &hello, &survey)?;
