@@ -67,7 +67,7 @@ fn serve_session(
     examine::not_the_source(pgdata, &survey)?;
     // Held to the end: one copy at a time.
     let _lock = lock_directory(pgdata)?;
-    let target = examine::examine(install, &hello, &survey)?;
+    let target = talk.while_working(|| examine::examine(install, &hello, &survey))?;
     talk.send_copy(&CopyMessage::Target(target))?;
     let copy = Copy { install, hello, survey, archive, parts: Parts::default() };
     copy.receive(talk)
