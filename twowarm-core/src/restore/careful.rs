@@ -80,7 +80,7 @@ impl Careful {
                 Decision::Restore { even_if_it_ends_early: true }
             }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
-            Found::Absent | Found::Arriving | Found::Superseded(_) => {
+            Found::Absent | Found::Arriving | Found::Settling | Found::Superseded(_) => {
                 Decision::GiveUp(GiveUp::EndWhenAbsent)
             }
             Found::Foreign(why) | Found::Unreadable(why) => {
@@ -123,7 +123,11 @@ impl Policy for Careful {
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
         let trouble = match &situation.found {
-            Found::Absent | Found::NeverExists | Found::Ready | Found::Arriving => None,
+            Found::Absent
+            | Found::NeverExists
+            | Found::Ready
+            | Found::Arriving
+            | Found::Settling => None,
             Found::Superseded(timeline) => Some(format!(
                 "timeline {timeline} left this one here or before; start the server again, so that it follows"
             )),
@@ -185,6 +189,7 @@ mod tests {
             Found::NeverExists,
             Found::Superseded(TimelineId::FIRST),
             Found::Arriving,
+            Found::Settling,
             Found::Ready,
             Found::EndsEarly(Lsn(1), why()),
             Found::TooLarge { bytes: 1 },
