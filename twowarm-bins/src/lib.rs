@@ -3,3 +3,4 @@
 mod command;
 pub mod config_setup;
 pub mod exit_codes;
+pub mod restore_wal_file;

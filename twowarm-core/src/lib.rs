@@ -4,10 +4,12 @@
 //! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
 //! it opens no socket and talks to no server.
 
+pub mod data_directory;
 pub mod durable;
 mod file_error;
 pub mod install;
 pub mod prune;
+pub mod restore;
 pub mod settings;
 #[cfg(feature = "testbed")]
 pub mod testbed;

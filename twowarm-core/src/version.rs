@@ -102,6 +102,12 @@ impl PgMajor {
         self >= PgMajor(900)
     }
 
+    /// The flags of a block's image in a WAL record (`bimg_info`) that tell it is compressed: 9.5 to 14
+    /// have one, later ones have one per method.
+    pub(crate) fn image_compression_flags(self) -> u8 {
+        if self >= PgMajor(1500) { 0x1C } else { 0x02 }
+    }
+
     /// Whether a WAL record of this resource manager (`xl_rmid`) can be from this version. From 15 on
     /// extensions have the numbers from 128.
     pub fn has_resource_manager(self, id: u8) -> bool {

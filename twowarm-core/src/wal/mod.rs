@@ -8,6 +8,7 @@ mod history;
 mod layout;
 mod lsn;
 mod page;
+mod records;
 mod segment_check;
 mod segment_name;
 mod segment_size;
@@ -20,6 +21,7 @@ pub use history::{Ancestor, ForkPoint, HistoryError, HistoryPlace, TimelineHisto
 pub use layout::{NoSuchSegment, SegmentLayout};
 pub use lsn::{Lsn, NotAnLsn};
 pub use page::{BadPageHeader, LongPart, PageHeader};
+pub use records::{SegmentWalk, StopReason, WalEnd};
 pub use segment_check::{Expected, SegmentHeader, Unsound, check_segment_header};
 pub use segment_name::{NotASegmentName, SegmentName, SegmentPlace};
 pub use segment_size::{InvalidSegmentSize, SegmentSize};
