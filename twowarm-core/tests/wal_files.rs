@@ -1,5 +1,7 @@
 //! The small files around WAL, as real servers of 8.2 to 18 wrote them.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
+
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
     BackupHistory, BackupLabel, BadControlFile, ClusterState, ControlFile, Expected, ForkPoint,

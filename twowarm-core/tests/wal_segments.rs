@@ -1,5 +1,7 @@
 //! Segments that real servers of 8.2 to 18 wrote, walked over whole and damaged.
 
+#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
+
 use twowarm_core::wal::{
     ControlFile, Expected, ForkPoint, SegmentName, SegmentWalk, StopReason, TimelineHistory,
     TimelineId, WalEnd, WalFileName, check_segment_header,

@@ -100,7 +100,7 @@ impl Forge {
         if !self.is_full() {
             self.at = self.at.next_multiple_of(self.layout.alignment);
             let room = PAGE - self.at % PAGE;
-            if self.at % PAGE != 0
+            if !self.at.is_multiple_of(PAGE)
                 && format == RecordFormat::Halves
                 && room < self.layout.header_size()
             {
@@ -110,7 +110,7 @@ impl Forge {
         if self.is_full() {
             return;
         }
-        if self.at % PAGE == 0 {
+        if self.at.is_multiple_of(PAGE) {
             self.enter(0);
         }
         let start = Lsn(self.base.0 + self.at as u64);
@@ -165,7 +165,7 @@ impl Forge {
         let mut places = Vec::new();
         let mut done = 0;
         while done < bytes.len() && !self.is_full() {
-            if self.at % PAGE == 0 {
+            if self.at.is_multiple_of(PAGE) {
                 self.enter((bytes.len() - done) as u32);
             }
             let here = (bytes.len() - done).min(PAGE - self.at % PAGE);
