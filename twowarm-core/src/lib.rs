@@ -5,12 +5,15 @@
 //! it opens no socket and talks to no server.
 
 pub mod data_directory;
+pub mod archive;
 pub mod durable;
 mod file_error;
 pub mod install;
 pub mod prune;
 pub mod restore;
 pub mod settings;
+#[cfg(feature = "ship")]
+pub mod ship;
 #[cfg(feature = "testbed")]
 pub mod testbed;
 pub mod trigger;
