@@ -7,6 +7,7 @@ use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use log::LevelFilter;
 use twowarm_core::install::{Caller, Install, Invocation};
 
 use crate::exit_codes::{BUG, DONE, FAILED, STOP_SERVER, UNUSABLE};
@@ -117,9 +118,13 @@ pub(crate) fn print(text: &str) {
 }
 
 /// Messages go to stderr, a line each, with the command's name: under a server that is its log.
+/// `TWOWARM_LOG` says how many: `error`, `warn`, `info` (as without it), `debug` or `trace`.
 fn start_log(name: &'static str) {
-    let environment = env_logger::Env::new().filter_or("TWOWARM_LOG", "info");
-    env_logger::Builder::from_env(environment)
+    // Not env_logger's own reading of it, which panics when it has to complain and stderr is gone.
+    let asked = std::env::var("TWOWARM_LOG").unwrap_or_default();
+    let level = asked.parse();
+    env_logger::Builder::new()
+        .filter_level(level.as_ref().map_or(LevelFilter::Info, |&level| level))
         .format(move |out, record| {
             let text = record.args().to_string();
             let line = text.lines().collect::<Vec<_>>().join(" ");
@@ -130,6 +135,9 @@ fn start_log(name: &'static str) {
             }
         })
         .init();
+    if level.is_err() && !asked.is_empty() {
+        log::warn!("TWOWARM_LOG={asked} is no level: error, warn, info, debug or trace");
+    }
 }
 
 #[cfg(test)]
