@@ -3,14 +3,14 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::BufReader;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use twowarm_core::archive::Archive;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::ship::TimedInput;
 use twowarm_core::ship::node::{label, read_control};
-use twowarm_core::ship::receiver::{Cluster, Receiver, refusal_of, serve};
+use twowarm_core::ship::receiver::{Cluster, Receiver, serve};
 use twowarm_core::ship::wire::{Refusal, RefusalCode, SESSION};
 
 use crate::command::{Command, Failure};
@@ -36,7 +36,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     // Not std's own handles, which buffer: what they hold poll does not see.
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    let input = TimedInput::new(input, install.settings.time_limit);
+    let input = BufReader::new(TimedInput::new(input, install.settings.time_limit));
     serve(input, output, receiver(install))?;
     Ok(DONE)
 }
@@ -44,13 +44,12 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 /// What can't work here becomes a refusal, so that it is told where somebody waits.
 fn receiver(install: &Install) -> Result<Receiver, Refusal> {
     let archive = install.require_archive().map_err(|e| misconfigured(&e))?;
-    let archive = Archive::open(archive).map_err(|e| refusal_of(&e))?;
     let control = match &install.pgdata {
         Some(pgdata) => read_control(pgdata).map_err(|e| misconfigured(&e))?,
         None => None,
     };
     Ok(Receiver {
-        archive,
+        archive: archive.to_owned(),
         label: label(install),
         node_id: install.node_id().map_err(|e| misconfigured(&e))?,
         cluster: control.map(|control| Cluster {

@@ -46,7 +46,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let data_directory = install.require_pgdata()?;
     let trigger = install.trigger_file()?;
     let segment = request.name.segment();
-    let control = control_file(data_directory)?;
+    let control = control_file(data_directory).map_err(|e| Failure::Unusable(Box::new(e)))?;
     let needed_up_to = control.and_then(|control| consistency_place(data_directory, &control));
     let mut orders =
         NodeOrders::new(data_directory, &trigger, segment.map(|s| s.place), needed_up_to);

@@ -68,6 +68,9 @@ pub fn major_version(data_directory: &Path) -> Result<Option<PgMajor>, IdentityE
 
 /// The last segment that a standby's server can't do without, as far as its files tell: it would not
 /// start without its checkpoint, or refuse to open before it is consistent again.
+///
+/// A base backup is consistent at its end, and where that is only the WAL says. Until the server has
+/// seen it (from 9.0 on pg_control tells) every segment is one of those.
 pub fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option<SegmentPlace> {
     let layout = control.layout();
     let holding = |lsn| layout.containing(control.timeline, lsn).place;
@@ -77,6 +80,10 @@ pub fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option
         .map(|name| name.place);
     let label = fs::read(data_directory.join("backup_label")).ok();
     let label = label.and_then(|text| BackupLabel::parse(&text).ok());
+    let knows_backups = !matches!(control.major, Some(major) if !major.has_shutdown_in_recovery());
+    if control.backup_start.is_some() || (knows_backups && label.is_some()) {
+        return Some(SegmentPlace { log_id: u32::MAX, segment: u32::MAX });
+    }
     let backup = label.map(|label| holding(label.checkpoint()));
     [Some(holding(control.checkpoint)), replayed, backup].into_iter().flatten().max()
 }

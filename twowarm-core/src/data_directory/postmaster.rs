@@ -1,4 +1,5 @@
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -40,16 +41,22 @@ impl Postmaster {
 
     /// Whether there was a server and its process is running now.
     pub fn is_running(&self) -> bool {
-        self.seen
-            .as_ref()
-            .is_some_and(|seen| process_ticks(seen.pid).is_some_and(|t| t == seen.ticks))
+        self.seen.as_ref().is_some_and(|seen| {
+            // A number that says nothing of its start is taken for the same process: of the two errors,
+            // stopping a server that runs is the worse.
+            let same = |now: Option<u64>| now.zip(seen.ticks).is_none_or(|(now, then)| now == then);
+            process_ticks(seen.pid).is_some_and(same)
+        })
     }
 
     /// Whether there was a server and there is no more, or another one took its place.
     pub fn is_gone(&self) -> bool {
         let Some(seen) = &self.seen else { return false };
-        let now = fs::read_to_string(&self.pid_file).ok().and_then(|text| Seen::parse(&text));
-        !self.is_running() || now.is_none_or(|now| now.pid != seen.pid)
+        let replaced = match fs::read_to_string(&self.pid_file) {
+            Ok(text) => Seen::parse(&text).is_some_and(|now| now.pid != seen.pid),
+            Err(e) => e.kind() == io::ErrorKind::NotFound,
+        };
+        replaced || !self.is_running()
     }
 
     /// Whether the file `promote`, written at this time, is meant for this server. It survives a
@@ -137,5 +144,18 @@ mod tests {
         assert!(!postmaster.is_gone());
         fs::write(dir.path().join("postmaster.pid"), "1\n/d\n2\n").unwrap();
         assert!(postmaster.is_gone());
+        fs::remove_file(dir.path().join("postmaster.pid")).unwrap();
+        assert!(postmaster.is_gone());
+    }
+
+    #[test]
+    fn a_pid_file_that_cannot_be_read_for_once_says_nothing() {
+        let (dir, postmaster) = with_pid_file(&format!("{}\n/d\n1\n", std::process::id()));
+        let file = dir.path().join("postmaster.pid");
+        fs::write(&file, "").unwrap();
+        assert!(!postmaster.is_gone());
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+        assert!(!postmaster.is_gone());
     }
 }

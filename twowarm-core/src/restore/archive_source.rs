@@ -48,6 +48,12 @@ fn version(metadata: &fs::Metadata) -> Version {
     (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())
 }
 
+/// Whether a file was changed a moment ago, or in the future of another machine's clock.
+fn is_young(metadata: &fs::Metadata) -> bool {
+    let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+    age.is_none_or(|age| age < STILL_WRITTEN)
+}
+
 /// A history or .backup file larger than this is none.
 const MAX_TEXT: u64 = 1 << 20;
 /// A file written to within this time may still be in the making.
@@ -138,18 +144,24 @@ impl ArchiveSource {
             return Ok(Found::Arriving);
         }
         if !matches!(found, Found::Ready | Found::Arriving | Found::Unreadable(_)) {
-            self.known = Some((version, found.clone()));
+            self.know(&metadata, &found);
         }
         Ok(found)
     }
 
     fn is_being_written(&self, metadata: &fs::Metadata, clock: &dyn Clock) -> bool {
-        let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        let young = age.is_none_or(|age| age < STILL_WRITTEN);
         match clock.writing(&self.path()) {
             Writing::Closed => false,
             Writing::Open => true,
-            Writing::Unseen => young,
+            Writing::Unseen => is_young(metadata),
+        }
+    }
+
+    /// Remembers what this state of the file is. Not while it is young: clocks of file systems are
+    /// coarse, and who goes on writing within the same tick would never be noticed.
+    fn know(&mut self, metadata: &fs::Metadata, found: &Found) {
+        if !is_young(metadata) {
+            self.known = Some((version(metadata), found.clone()));
         }
     }
 
@@ -188,7 +200,9 @@ impl ArchiveSource {
     /// those when their own timeline's segment is absent, and would replay them.
     fn check_timeline(&mut self, name: SegmentName) -> Result<Found, Found> {
         let Some(control) = self.control()? else { return Ok(Found::Ready) };
-        let (own, layout) = (control.timeline, control.layout());
+        // The checkpoint's timeline lags behind while the standby replays.
+        let own = control.timeline.max(control.min_recovery_timeline.unwrap_or(TimelineId::FIRST));
+        let layout = control.layout();
         if own <= name.timeline {
             return Ok(Found::Ready);
         }
@@ -212,10 +226,17 @@ impl ArchiveSource {
             return Ok(Found::Absent);
         };
         if name.timeline != TimelineId::FIRST {
-            let history = self.history(name.timeline)?;
-            let place = history.as_ref().map(|history| history.place_of(name, layout));
-            let parent = history.and_then(|history| history.parent());
-            match place {
+            // A descendant's history tells the same, where only that one was shipped.
+            let own = self.history(name.timeline)?;
+            let history = match own {
+                None => self.descendants(name.timeline).next().transpose()?,
+                own => own,
+            };
+            let before = |history: &TimelineHistory| {
+                history.ancestors().iter().rev().map(|a| a.timeline).find(|&t| t < name.timeline)
+            };
+            let parent = history.as_ref().and_then(before);
+            match history.map(|history| history.place_of(name, layout)) {
                 // Waiting for it would be waiting for ever; the server goes on to ask for its parent's.
                 Some(HistoryPlace::BeforeBegin) => return Ok(Found::NeverExists),
                 Some(HistoryPlace::AtFork) if self.stands_on(parent, name) => {
@@ -233,26 +254,36 @@ impl ArchiveSource {
         other.is_some_and(|other| self.archive.join(other.to_string()).exists())
     }
 
-    /// The newest timeline that left this one at or before a segment. They are found as the server
-    /// finds them: by trying the next number until one is missing.
+    /// The histories of later timelines that came from this one. They are found as the server finds
+    /// them: by trying the next number until one is missing.
+    fn descendants(
+        &self,
+        timeline: TimelineId,
+    ) -> impl Iterator<Item = Result<TimelineHistory, Found>> {
+        let later = (timeline.number() + 1..).map_while(|number| TimelineId::new(number).ok());
+        later
+            .map_while(|later| self.history(later).transpose())
+            .filter(move |found| found.as_ref().map_or(true, |h| h.is_ancestor(timeline)))
+    }
+
+    /// The newest timeline that left this one at or before a segment.
     fn superseded(
         &self,
         name: SegmentName,
         layout: SegmentLayout,
     ) -> Result<Option<TimelineId>, Found> {
         let mut newest = None;
-        for number in name.timeline.number() + 1.. {
-            let Ok(timeline) = TimelineId::new(number) else { break };
-            let Some(history) = self.history(timeline)? else { break };
+        for history in self.descendants(name.timeline) {
+            let history = history?;
             let left_before = match history.fork_from(name.timeline) {
                 Some(ForkPoint::Segment(fork)) => fork.place <= name.place,
                 Some(ForkPoint::Position(fork)) => {
-                    layout.containing(timeline, *fork).place <= name.place
+                    layout.containing(name.timeline, *fork).place <= name.place
                 }
                 None => false,
             };
             if left_before {
-                newest = Some(timeline);
+                newest = Some(history.timeline());
             }
         }
         Ok(newest)
@@ -325,7 +356,7 @@ impl ArchiveSource {
             }
         };
         if let Err(found @ Found::EndsEarly(..)) = &done {
-            self.known = Some((version(&before), found.clone()));
+            self.know(&before, found);
         }
         done
     }

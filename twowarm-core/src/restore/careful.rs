@@ -76,11 +76,19 @@ impl Careful {
     fn triggered(&mut self, situation: &Situation) -> Decision {
         let since = *self.ending_since.get_or_insert(situation.waited);
         match &situation.found {
-            Found::Ready | Found::EndsEarly(..) => {
+            // What comes back if it does end early is worth a line in the log.
+            Found::Ready => Decision::Restore { even_if_it_ends_early: false },
+            Found::EndsEarly(at, why) => {
+                log::error!(
+                    "recovery ends within {}, at {at}: its WAL stops there ({why})",
+                    self.name
+                );
                 Decision::Restore { even_if_it_ends_early: true }
             }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
-            Found::Absent | Found::Arriving | Found::Superseded(_) => {
+            Found::Absent | Found::Superseded(_) => Decision::GiveUp(GiveUp::EndWhenAbsent),
+            Found::Arriving | Found::Settling => {
+                log::error!("{} counts as absent: {NOT_WHOLE}", self.name);
                 Decision::GiveUp(GiveUp::EndWhenAbsent)
             }
             Found::Foreign(why) | Found::Unreadable(why) => {
@@ -90,8 +98,7 @@ impl Careful {
             Found::Corrupt(why) => Decision::SetAside(why.clone()),
             Found::TooLarge { bytes } => Decision::SetAside(too_large(*bytes)),
             // It has arrived, so answering that it has not would lose what was committed.
-            Found::NotCopied(why) if situation.waited.saturating_sub(since) < self.patience => {
-                log::warn!("{} could not be copied to the server, trying again: {why}", self.name);
+            Found::NotCopied(_) if situation.waited.saturating_sub(since) < self.patience => {
                 Decision::Wait
             }
             Found::NotCopied(why) => Decision::Stop(format!(
@@ -123,7 +130,9 @@ impl Policy for Careful {
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
         let trouble = match &situation.found {
-            Found::Absent | Found::NeverExists | Found::Ready | Found::Arriving => None,
+            Found::Absent | Found::NeverExists | Found::Ready => None,
+            // Files take a while to arrive; only one that stays so is worth a word.
+            Found::Arriving | Found::Settling => None,
             Found::Superseded(timeline) => Some(format!(
                 "timeline {timeline} left this one here or before; start the server again, so that it follows"
             )),
@@ -137,20 +146,24 @@ impl Policy for Careful {
             | Found::NotCopied(why) => Some(why.clone()),
         };
         let now = situation.waited;
-        let what = trouble.clone().unwrap_or_default();
+        let what = trouble.clone().unwrap_or_else(|| match situation.found {
+            Found::Arriving => NOT_WHOLE.to_owned(),
+            _ => "it has not arrived".to_owned(),
+        });
         let first = FIRST_REMINDER;
         let due = match &self.said {
             Some(said) if said.what == what => now >= said.next,
             // Plain absence is how a standby spends its life; trouble is said at once.
             _ => {
-                self.said = Some(Said { what, next: now + first, gap: first });
+                log::debug!("waiting for {}: {what}", self.name);
+                self.said = Some(Said { what: what.clone(), next: now + first, gap: first });
                 trouble.is_some()
             }
         };
         if due {
             match trouble {
                 Some(why) => log::warn!("still waiting for {}: {why}", self.name),
-                None => log::info!("waiting for {} since {} s", self.name, now.as_secs()),
+                None => log::info!("waiting for {} since {} s: {what}", self.name, now.as_secs()),
             }
             if let Some(said) = &mut self.said {
                 said.gap = (said.gap * 2).min(LONGEST_SILENCE);
@@ -160,6 +173,8 @@ impl Policy for Careful {
         self.poll
     }
 }
+
+const NOT_WHOLE: &str = "what stands in the archive is not whole yet";
 
 fn too_large(bytes: u64) -> String {
     format!("what stands in the archive has {bytes} bytes, more than a segment")
@@ -185,6 +200,7 @@ mod tests {
             Found::NeverExists,
             Found::Superseded(TimelineId::FIRST),
             Found::Arriving,
+            Found::Settling,
             Found::Ready,
             Found::EndsEarly(Lsn(1), why()),
             Found::TooLarge { bytes: 1 },
@@ -238,6 +254,15 @@ mod tests {
                 assert_ne!(first, Decision::Wait, "{found:?}");
             }
         }
+    }
+
+    #[test]
+    fn triggered_a_segment_that_ends_early_is_noticed_before_it_is_handed_over() {
+        let restore = |even_if_it_ends_early| Decision::Restore { even_if_it_ends_early };
+        let smart = Order::EndWhenAbsent;
+        assert_eq!(decide(&mut segment(), &smart, &Found::Ready, 0), restore(false));
+        let early = Found::EndsEarly(Lsn(1), "why".into());
+        assert_eq!(decide(&mut segment(), &smart, &early, 0), restore(true));
     }
 
     #[test]

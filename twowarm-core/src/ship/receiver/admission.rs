@@ -1,9 +1,13 @@
 use super::{Receiver, owner, refusal, refusal_of};
+use crate::archive::{Archive, ArchiveError};
 use crate::ship::wire::{Hello, Purpose, Refusal, RefusalCode};
 
 impl Receiver {
-    /// Whether this sender may send here.
-    pub(super) fn admit(&self, hello: &Hello) -> Result<(), Refusal> {
+    /// Opens the archive to this sender, if it may send here.
+    ///
+    /// The archive comes last: a node that sends to itself often has none, and needs to hear why that
+    /// is not what is wrong.
+    pub(super) fn admit(&self, hello: &Hello) -> Result<Archive, Refusal> {
         if hello.purpose != Purpose::ShipWal {
             let message = "this command receives WAL files and nothing else";
             return Err(refusal(RefusalCode::PURPOSE, false, message));
@@ -31,6 +35,11 @@ impl Receiver {
                 return Err(refusal(RefusalCode::ANOTHER_CLUSTER, false, message));
             }
         }
-        self.archive.admit(&owner(hello)).map_err(|e| refusal_of(&e))
+        let open = || {
+            let archive = Archive::open(&self.archive)?;
+            archive.admit(&owner(hello))?;
+            Ok(archive)
+        };
+        open().map_err(|e: ArchiveError| refusal_of(&e))
     }
 }

@@ -1,5 +1,5 @@
-use super::{Receiver, owner, refusal, refusal_of, understood};
-use crate::archive::{Incoming, Put};
+use super::{owner, refusal, refusal_of, understood};
+use crate::archive::{Archive, Incoming, Put};
 use crate::ship::content::{BadContent, check_content, check_size};
 use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
 use crate::wal::{SegmentLayout, WalFileName};
@@ -13,8 +13,8 @@ pub(super) struct FileInFlight {
 }
 
 impl FileInFlight {
-    pub fn begin(start: FileStart, receiver: &Receiver, hello: &Hello) -> FileInFlight {
-        let state = begin(&start, receiver, hello);
+    pub fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
+        let state = begin(&start, archive, hello);
         FileInFlight { start, received: 0, crc: crc32fast::Hasher::new(), state }
     }
 
@@ -34,13 +34,12 @@ impl FileInFlight {
         }
     }
 
-    pub fn finish(self, crc: u32, receiver: &Receiver, hello: &Hello) -> Result<Stored, Refusal> {
+    pub fn finish(self, crc: u32, archive: &Archive, hello: &Hello) -> Result<Stored, Refusal> {
         let (name, mut incoming) = self.state?;
         if self.received != self.start.size || self.crc.finalize() != crc {
             let message = format!("{name} was damaged on its way");
             return Err(refusal(RefusalCode::DAMAGED, true, message));
         }
-        let archive = &receiver.archive;
         let file = incoming.reread().map_err(|e| refusal_of(&e))?;
         check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
         if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
@@ -64,14 +63,14 @@ impl FileInFlight {
 
 fn begin(
     start: &FileStart,
-    receiver: &Receiver,
+    archive: &Archive,
     hello: &Hello,
 ) -> Result<(WalFileName, Incoming), Refusal> {
     let name: WalFileName =
         start.name.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, e))?;
     understood(start.codec)?;
     check_size(name, start.size, hello.segment_size).map_err(|e| unsound(&e))?;
-    let incoming = receiver.archive.begin(&start.name).map_err(|e| refusal_of(&e))?;
+    let incoming = archive.begin(&start.name).map_err(|e| refusal_of(&e))?;
     Ok((name, incoming))
 }
 

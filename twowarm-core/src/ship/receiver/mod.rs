@@ -6,6 +6,7 @@ mod file;
 mod tests;
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
 use super::wire::{
     Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
@@ -18,8 +19,8 @@ use file::FileInFlight;
 /// The receiving node's archive, and what it knows of itself.
 #[derive(Debug)]
 pub struct Receiver {
-    /// Where files go.
-    pub archive: Archive,
+    /// The archive directory, where files go.
+    pub archive: PathBuf,
     /// What the node calls itself.
     pub label: String,
     /// The node's own id, to know itself when it is the sender.
@@ -86,23 +87,21 @@ pub fn serve(
         Ok(other) => return protocol_error(&mut output, WireError::Unexpected(other.kind())),
         Err(e) => return protocol_error(&mut output, e),
     };
-    let admitted = receiver.and_then(|receiver| {
-        receiver.admit(&hello)?;
-        Ok(receiver)
-    });
-    let receiver = match admitted {
-        Ok(receiver) => receiver,
+    let admitted = receiver.and_then(|receiver| Ok((receiver.admit(&hello)?, receiver.label)));
+    let (archive, label) = match admitted {
+        Ok(admitted) => admitted,
         Err(refusal) => {
             answer(&mut output, &Message::Refused(refusal.clone()))?;
             return Err(ServeError::Refused { sender: hello.label, refusal });
         }
     };
-    answer(&mut output, &Message::Welcome(receiver.welcome()))?;
-    Session { receiver, hello, input, output, served: Served::default() }.run()
+    let path = archive.path().display().to_string();
+    answer(&mut output, &Message::Welcome(Welcome { label, archive: path, codecs: 1 }))?;
+    Session { archive, hello, input, output, served: Served::default() }.run()
 }
 
 struct Session<R, W> {
-    receiver: Receiver,
+    archive: Archive,
     hello: Hello,
     input: R,
     output: W,
@@ -120,12 +119,12 @@ impl<R: Read, W: Write> Session<R, W> {
             match Message::parse(&frame) {
                 Ok(Message::File(start)) => {
                     let id = start.id;
-                    let file = FileInFlight::begin(start, &self.receiver, &self.hello);
+                    let file = FileInFlight::begin(start, &self.archive, &self.hello);
                     let outcome = self.receive(file)?;
                     self.settle(id, outcome)?;
                 }
                 Ok(Message::Probe { id }) => {
-                    let outcome = self.receiver.archive.probe();
+                    let outcome = self.archive.probe();
                     let outcome = outcome.map(|()| Stored::New).map_err(|e| refusal_of(&e));
                     self.settle(id, outcome)?;
                 }
@@ -148,7 +147,7 @@ impl<R: Read, W: Write> Session<R, W> {
             match Message::parse(&frame) {
                 Ok(Message::Data { id, bytes }) if id == file.id() => file.add(&bytes),
                 Ok(Message::End { id, crc }) if id == file.id() => {
-                    return Ok(file.finish(crc, &self.receiver, &self.hello));
+                    return Ok(file.finish(crc, &self.archive, &self.hello));
                 }
                 Ok(Message::Working) => {}
                 Ok(other) => {
@@ -171,16 +170,6 @@ impl<R: Read, W: Write> Session<R, W> {
                 log::warn!("refused {}: {}", self.hello.label, refusal.message);
                 answer(&mut self.output, &Message::Refused(Refusal { id, ..refusal }))
             }
-        }
-    }
-}
-
-impl Receiver {
-    fn welcome(&self) -> Welcome {
-        Welcome {
-            label: self.label.clone(),
-            archive: self.archive.path().display().to_string(),
-            codecs: 1,
         }
     }
 }

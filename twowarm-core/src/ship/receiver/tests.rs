@@ -32,14 +32,13 @@ impl Transport for InThread {
             system_identifier,
             segment_size: SegmentSize::new(SIZE).unwrap(),
         });
-        let receiver = Archive::open(&self.archive).map_err(|e| refusal_of(&e));
-        let receiver = receiver.map(|archive| Receiver {
-            archive,
+        let receiver = Receiver {
+            archive: self.archive.clone(),
             label: "far:/pg".into(),
             node_id: "far-node-id".into(),
             cluster,
-        });
-        let thread = Some(std::thread::spawn(move || serve(far_input, far_output, receiver)));
+        };
+        let thread = Some(std::thread::spawn(move || serve(far_input, far_output, Ok(receiver))));
         Ok(Box::new(Pipes { input, output: Some(output), thread }))
     }
 
@@ -325,7 +324,7 @@ fn a_sender_that_stops_in_the_middle_leaves_nothing() {
     let cuts = ends.iter().flat_map(|end| [end - 1, *end]).chain([0, 7, 8, 9, 20]);
     for cut in cuts.filter(|cut| *cut < whole) {
         let receiver = Receiver {
-            archive: Archive::open(&bed.far.archive).unwrap(),
+            archive: bed.far.archive.clone(),
             label: String::new(),
             node_id: String::new(),
             cluster: None,
