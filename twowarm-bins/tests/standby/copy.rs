@@ -126,3 +126,39 @@ fn two_copies_at_once_are_one_too_many() {
     assert!(said.contains("another base copy"), "{said}");
     assert!(copying.wait().unwrap().success());
 }
+
+#[test]
+fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
+    let mut pair = Pair::new();
+    pair.db1.prepend_settings("time_limit = 2").unwrap();
+    pair.fill("large", 600_000);
+    succeeds(pair.db2.command("configStandby"));
+    let marker = pair.db2.pgdata().join(".twowarm-copy");
+    for hangs in [false, true] {
+        let mut command = pair.db1.command("copyToStandby");
+        let copying = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        wait_until("rsync at work", LIMIT, || marker.exists() && pair.db2.runs("rsync")).unwrap();
+        if hangs {
+            pair.db2.sshd().freeze();
+        } else {
+            pair.db2.sshd().stop();
+        }
+        let output = copying.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("unfinished and can't be started"), "{said}");
+        assert!(said.contains("copyToStandby again continues it"), "{said}");
+        assert!(!pair.db2.pgdata().join("global/pg_control").exists());
+        if hangs {
+            pair.db2.sshd().thaw();
+        } else {
+            pair.db2.sshd().restart().unwrap();
+        }
+        let far_end_is_gone = || !pair.db2.runs("rsync") && !pair.db2.runs("receiveBaseCopy");
+        wait_until("the far end to notice", LIMIT, far_end_is_gone).unwrap();
+    }
+    succeeds(pair.db1.command("copyToStandby"));
+    pair.db2.start_warm().unwrap();
+    pair.ship();
+    pair.wait_for_rows("large", 600_000);
+}
