@@ -119,7 +119,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 fn check_archive(install: &Install, pgdata: &Path, mode: Mode) -> Result<(), Failure> {
     let Some(control) = control_file(pgdata)? else { return Ok(()) };
     let looked = Archive::open(install.require_archive()?)
-        .and_then(|archive| newer_timeline(&archive, &control));
+        .and_then(|archive| newer_timeline(&archive, pgdata, &control));
     match looked {
         Ok(None) => Ok(()),
         Ok(Some(newer)) => Err(refused(Refused::NewerTimeline(newer))),

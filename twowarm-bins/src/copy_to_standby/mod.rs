@@ -185,7 +185,7 @@ impl Copy<'_> {
         let patience = (self.install.settings.time_limit * PATIENCE).max(Duration::from_secs(60));
         arrival::wait_for(far, &self.node.to_string(), names, patience)?;
         print(&format!(
-            "All {count} WAL files that the copy needs are in {}'s archive\n",
+            "All WAL that the copy needs is in {}'s archive ({count} segments)\n",
             self.node
         ));
         Ok(())

@@ -61,7 +61,6 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     let said = fails(pair.db2.command("triggerStandby"), 2);
     assert!(said.contains("timeline 2") && said.contains("restart the standby"), "{said}");
     assert!(!trigger.exists());
-    fs::remove_file(history).unwrap();
 
     pair.db2.stop(StopMode::Fast).unwrap();
     let moved = pair.db2.home().join("moved");
@@ -69,4 +68,11 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     let said = fails(pair.db2.command("triggerStandby"), 2);
     assert!(said.contains("the archive can't be read"), "{said}");
     assert!(!trigger.exists());
+
+    // Restarted, it follows the newer timeline, although pg_control does not say so yet.
+    fs::rename(&moved, pair.db2.archive()).unwrap();
+    pair.db2.start_warm().unwrap();
+    let kept = pair.db2.pgdata().join("pg_wal/00000002.history");
+    wait_until("the newer timeline to be followed", LIMIT, || kept.exists()).unwrap();
+    succeeds(pair.db2.command("triggerStandby"));
 }

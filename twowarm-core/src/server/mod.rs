@@ -24,5 +24,5 @@ pub use newer_timeline::{NewerTimeline, newer_timeline};
 pub use recovery_config::{RecoveryConfig, RecoveryConfigError};
 pub use running::RunningServer;
 pub use session::{Login, Session};
-pub use standby_setup::{SetupError, prepare_standby};
+pub use standby_setup::{SetupError, prepare_standby, unlisted_server};
 pub use which_major::{UnknownMajor, which_major};

@@ -1,5 +1,8 @@
+use std::path::Path;
+
 use crate::archive::{Archive, ArchiveError};
-use crate::wal::{ControlFile, ForkPoint, Lsn, TimelineHistory, TimelineId};
+use crate::version::PgMajor;
+use crate::wal::{ControlFile, ForkPoint, Lsn, TimelineHistory, TimelineId, WalFileName};
 
 /// A timeline in the archive that descends from the node's own and that the node could still follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,14 +14,21 @@ pub struct NewerTimeline {
 }
 
 /// Looks in the archive for the newest timeline that this data directory's server would follow if it
-/// were restarted, but has not: promoting it now would throw away what the newer one holds.
+/// were restarted, but does not: promoting it now would throw away what the newer one holds.
+///
+/// A server that follows one keeps its history in pg_wal, from 9.2 on; that tells before pg_control does.
 pub fn newer_timeline(
     archive: &Archive,
+    pgdata: &Path,
     control: &ControlFile,
 ) -> Result<Option<NewerTimeline>, ArchiveError> {
     let own = own_timeline(control);
     let later = archive.histories_after(own)?;
-    let followable = later.iter().filter(|history| could_follow(control, history));
+    let wal = pgdata.join(control.major.map_or("pg_wal", PgMajor::wal_directory));
+    let follows = |timeline| wal.join(WalFileName::History(timeline).to_string()).exists();
+    let followable = later
+        .iter()
+        .filter(|history| could_follow(control, history) && !follows(history.timeline()));
     let newest = followable.map(TimelineHistory::timeline).max();
     Ok(newest.map(|timeline| NewerTimeline { timeline, own }))
 }

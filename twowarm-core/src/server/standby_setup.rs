@@ -7,6 +7,7 @@ use super::{
     DataDirectory, InUse, Login, NotATarget, RecoveryConfig, RecoveryConfigError, ServerError,
     Session, UnknownMajor, lock_directory, read_settings, which_major,
 };
+use crate::archive::{Archive, ArchiveError};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::{Install, InstallError};
@@ -31,12 +32,18 @@ pub enum SetupError {
     Unlisted(String),
     #[error(transparent)]
     InUse(#[from] InUse),
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
 }
 
 impl SetupError {
     /// Whether somebody must change something before trying again can help.
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, SetupError::File(_) | SetupError::Server(_) | SetupError::InUse(_))
+        match self {
+            SetupError::File(_) | SetupError::Server(_) | SetupError::InUse(_) => false,
+            SetupError::Archive(error) => !error.is_retryable(),
+            _ => true,
+        }
     }
 }
 
@@ -47,7 +54,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     let archive = install.require_archive()?;
     let _lock = lock_directory(pgdata)?;
     DataDirectory::look(pgdata)?.may_become_standby()?;
-    if Session::find_unlisted(pgdata, &Login::of(install), configured_port(pgdata, install)) {
+    if unlisted_server(install, pgdata) {
         return Err(SetupError::Unlisted(pgdata.display().to_string()));
     }
     let major = which_major(install)?;
@@ -66,7 +73,15 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     durable::create_directory(&wal.join("archive_status"))?;
     // Nothing else makes the archive: a missing one is an unmounted disk to all but us.
     durable::create_directory(archive)?;
-    remove_told(&archive.join(".owner"), tell)?;
+    let archive = Archive::open(archive)?;
+    archive.release()?;
+    let left = archive.names()?.len();
+    if left > 0 {
+        tell(format!(
+            "{left} WAL files stay in {}: if the primary's cluster is another than before, delete them",
+            archive.path().display()
+        ));
+    }
     let own_conf = install.local().join("postgresql.conf");
     match fs::read(&own_conf) {
         Ok(text) => durable::write(&pgdata.join("postgresql.conf"), &text)?,
@@ -74,6 +89,12 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
         Err(e) => return Err(FileError::of("read", &own_conf)(e).into()),
     }
     Ok(())
+}
+
+/// Whether a server stands in the data directory although no `postmaster.pid` there says so: somebody
+/// removed that file.
+pub fn unlisted_server(install: &Install, pgdata: &Path) -> bool {
+    Session::find_unlisted(pgdata, &Login::of(install), configured_port(pgdata, install))
 }
 
 /// The port that a server here would use, by its configuration or the node's.

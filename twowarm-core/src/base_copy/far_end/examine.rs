@@ -5,7 +5,7 @@ use super::FarEndError;
 use crate::base_copy::{Nonce, Survey, Target};
 use crate::file_error::FileError;
 use crate::install::Install;
-use crate::server::{DataDirectory, Login, Session, read_settings};
+use crate::server::{DataDirectory, read_settings, unlisted_server};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::version::PgMajor;
 
@@ -27,7 +27,7 @@ pub(super) fn examine(
     let archive_inside = inside(archive);
     let archive_name = archive_inside.as_ref().and_then(|path| path.iter().next()?.to_str());
     found.may_be_overwritten(hello.system_identifier, archive_name)?;
-    if Session::find_unlisted(pgdata, &Login::of(install), None) {
+    if unlisted_server(install, pgdata) {
         let message =
             format!("a server stands in {} although no postmaster.pid says so", pgdata.display());
         return Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message));
