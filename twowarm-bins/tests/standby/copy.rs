@@ -1,7 +1,8 @@
 use std::fs;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use twowarm_core::testbed::{StopMode, wait_until};
+use twowarm_core::testbed::{StopMode, finish, wait_until};
 
 use crate::pair::{LIMIT, Pair, fails, names, succeeds};
 
@@ -161,4 +162,48 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
     pair.db2.start_warm().unwrap();
     pair.ship();
     pair.wait_for_rows("large", 600_000);
+}
+
+#[test]
+fn a_copy_made_under_load_is_whole() {
+    let pair = Pair::new();
+    pair.fill("large", 300_000);
+    pair.fill("ledger", 1000);
+    succeeds(pair.db2.command("configStandby"));
+    let ended = AtomicBool::new(false);
+    let mut load = pair.db1.client().unwrap();
+    std::thread::scope(|scope| {
+        // Files grow, are rewritten, cut to nothing and vanish while rsync reads them.
+        let busy = scope.spawn(|| {
+            let mut rounds = 0;
+            while !ended.load(Ordering::Relaxed) {
+                let round = "create table passing as select generate_series(1, 2000);
+                             update large set md5 = md5(md5) where n % 5000 = 0;
+                             update ledger set n = n + 1;
+                             delete from large where n % 9000 = 3;
+                             vacuum large";
+                round.split(';').for_each(|sql| load.batch_execute(sql).unwrap());
+                load.batch_execute("truncate passing; drop table passing").unwrap();
+                rounds += 1;
+                // Shipping is to keep up, a segment and an ssh connection at a time.
+                load.batch_execute("select pg_sleep(0.2)").unwrap();
+            }
+            rounds
+        });
+        let copied = finish(&mut pair.db1.command("copyToStandby"));
+        ended.store(true, Ordering::Relaxed);
+        assert!(busy.join().unwrap() > 0);
+        copied.unwrap();
+    });
+    pair.ship();
+    pair.db1.stop(StopMode::Fast).unwrap();
+    pair.db2.start_warm().unwrap();
+    succeeds(pair.db2.command("triggerStandby"));
+    pair.db1.start().unwrap();
+    for sum in [
+        "select count(*), md5(string_agg(md5, '' order by n)) from large",
+        "select count(*), sum(n) from ledger",
+    ] {
+        assert_eq!(pair.db1.sql(sum).unwrap(), pair.db2.sql(sum).unwrap());
+    }
 }
