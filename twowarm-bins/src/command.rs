@@ -7,6 +7,7 @@ use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
+use log::LevelFilter;
 use twowarm_core::install::{Caller, Install, Invocation};
 
 use crate::exit_codes::{BUG, DONE, FAILED, STOP_SERVER, UNUSABLE};
@@ -44,12 +45,19 @@ impl<E: Error + 'static> From<E> for Failure {
 impl Command {
     /// The whole life of the process.
     pub fn main(&self) -> ExitCode {
-        start_log(self.name);
-        // The default hook's several lines would land in the server's log; ours is one, and can't
-        // itself panic when stderr is gone.
-        panic::set_hook(Box::new(|info| log::error!("bug, please report: {info}")));
-        let code = panic::catch_unwind(AssertUnwindSafe(|| self.answer())).unwrap_or(Err(BUG));
-        ExitCode::from(code.unwrap_or_else(|code| self.failure_code(code)))
+        ExitCode::from(self.exit_code(|| {
+            // The default hook's several lines would land in the server's log; ours is one, and can't
+            // itself panic when stderr is gone.
+            panic::set_hook(Box::new(|info| log::error!("bug, please report: {info}")));
+            start_log(self.name);
+            self.answer()
+        }))
+    }
+
+    /// The exit code of work that may fail or panic; a panic's own code, 101, would end a recovery.
+    fn exit_code(&self, work: impl FnOnce() -> Result<u8, u8>) -> u8 {
+        let code = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(BUG));
+        code.unwrap_or_else(|code| self.failure_code(code))
     }
 
     /// To a server in recovery, codes 1 to 125 say that the WAL ends here, so restoreWALFile has one
@@ -110,9 +118,13 @@ pub(crate) fn print(text: &str) {
 }
 
 /// Messages go to stderr, a line each, with the command's name: under a server that is its log.
+/// `TWOWARM_LOG` says how many: `error`, `warn`, `info` (as without it), `debug` or `trace`.
 fn start_log(name: &'static str) {
-    let environment = env_logger::Env::new().filter_or("TWOWARM_LOG", "info");
-    env_logger::Builder::from_env(environment)
+    // Not env_logger's own reading of it, which panics when it has to complain and stderr is gone.
+    let asked = std::env::var("TWOWARM_LOG").unwrap_or_default();
+    let level = asked.parse();
+    env_logger::Builder::new()
+        .filter_level(level.as_ref().map_or(LevelFilter::Info, |&level| level))
         .format(move |out, record| {
             let text = record.args().to_string();
             let line = text.lines().collect::<Vec<_>>().join(" ");
@@ -123,4 +135,39 @@ fn start_log(name: &'static str) {
             }
         })
         .init();
+    if level.is_err() && !asked.is_empty() {
+        log::warn!("TWOWARM_LOG={asked} is no level: error, warn, info, debug or trace");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(name: &'static str) -> Command {
+        let run = |_: &Install, _: &[OsString]| Ok(DONE);
+        Command { name, arguments: "", about: "", caller: Caller::Server, run }
+    }
+
+    #[test]
+    fn a_panic_never_ends_a_recovery() {
+        let panics = || -> Result<u8, u8> { panic!("as a bug would") };
+        assert_eq!(command("restoreWALFile").exit_code(panics), STOP_SERVER);
+        assert_eq!(command("archiveWALFile").exit_code(panics), BUG);
+    }
+
+    #[test]
+    fn no_failure_of_restore_wal_file_ends_a_recovery() {
+        let restore = command("restoreWALFile");
+        let failures = [
+            Failure::Usage("bad".into()),
+            Failure::Unusable("bad".into()),
+            Failure::Failed("bad".into()),
+        ];
+        for failure in failures {
+            let code = restore.exit_code(|| Err(restore.report(failure)));
+            assert_eq!(code, STOP_SERVER);
+        }
+        assert_eq!(restore.exit_code(|| Ok(1)), 1, "a wanted answer stays what it is");
+    }
 }

@@ -130,6 +130,22 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Renames a file to the first free name among `NAME.corrupt`, `NAME.corrupt.2` and so on, and returns
+/// that name. Nothing is ever overwritten.
+pub fn set_aside(path: &Path) -> Result<PathBuf, FileError> {
+    let mut turn = 1;
+    loop {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if turn == 1 { ".corrupt".to_owned() } else { format!(".corrupt.{turn}") });
+        let aside = PathBuf::from(name);
+        match rename_new(path, &aside) {
+            Ok(()) => return sync_parent(&aside).map(|()| aside),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => turn += 1,
+            Err(e) => return Err(FileError::of("set aside", path)(e)),
+        }
+    }
+}
+
 /// Makes a directory that only its owner may enter, and those above it.
 pub fn create_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::durable;
 use crate::file_error::FileError;
 use crate::wal::{SegmentName, SegmentPlace};
 
@@ -76,9 +77,12 @@ pub enum TriggerLook {
     Unreadable(FileError),
 }
 
-/// An empty trigger file that nobody was seen to close counts as complete once it is this old. A shell
-/// needs microseconds from creating it to writing into it.
-const SETTLED: Duration = Duration::from_millis(60);
+/// An empty trigger file counts as complete once it is this old. A shell needs microseconds from
+/// creating or emptying it to writing into it, unless the machine is busy with others.
+const SETTLED: Duration = Duration::from_millis(250);
+/// The same for one that was seen to be closed: nobody writes into it any more, unless he has just
+/// opened and emptied it again.
+const SETTLED_AND_CLOSED: Duration = Duration::from_millis(50);
 /// The same for one that was seen to be created but not closed: hard links are never closed.
 const SETTLED_THOUGH_OPEN: Duration = Duration::from_secs(2);
 
@@ -111,6 +115,7 @@ impl TriggerFile {
         };
         match read() {
             Ok((content, _)) if !content.is_empty() => {
+                self.empty_since = None;
                 TriggerLook::Complete(Trigger::parse(&content))
             }
             Ok((_, modified)) => self.empty(writing, modified),
@@ -126,7 +131,7 @@ impl TriggerFile {
 
     fn empty(&mut self, writing: Writing, modified: SystemTime) -> TriggerLook {
         let enough = match writing {
-            Writing::Closed => return TriggerLook::Complete(Trigger::Smart),
+            Writing::Closed => SETTLED_AND_CLOSED,
             Writing::Unseen => SETTLED,
             Writing::Open => SETTLED_THOUGH_OPEN,
         };
@@ -141,16 +146,22 @@ impl TriggerFile {
 
     /// Makes a fast trigger remember the first segment that it refused. In place, so that it works
     /// also on a file in `/tmp` that somebody else owns, and leaves no second file behind; a torn write
-    /// still begins with "fast".
+    /// still begins with "fast". Where the file may not be written to (root made it in the data
+    /// directory), another takes its place.
     pub fn remember(&self, first_refused: SegmentName) -> Result<(), FileError> {
+        let content = format!("fast {first_refused}\n");
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new().write(true).open(&self.path)?;
-            let content = format!("fast {first_refused}\n");
             file.write_all(content.as_bytes())?;
             file.set_len(content.len() as u64)?;
             file.sync_all()
         };
-        write().map_err(FileError::of("update the trigger file", &self.path))
+        match write() {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                durable::write(&self.path, content.as_bytes())
+            }
+            done => done.map_err(FileError::of("update the trigger file", &self.path)),
+        }
     }
 
     /// Makes a fast trigger smart by emptying it, as pg_standby from 8.4 on does.
@@ -210,6 +221,10 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert!(matches!(trigger.look(Writing::Open), TriggerLook::Unsettled));
         assert!(matches!(trigger.look(Writing::Unseen), TriggerLook::Unsettled));
+        // Closed, and perhaps opened again by somebody who empties it before he writes.
+        assert!(matches!(trigger.look(Writing::Closed), TriggerLook::Unsettled));
+        let since = |age| File::open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+        since(Duration::from_millis(100));
         let closed = trigger.look(Writing::Closed);
         assert!(matches!(closed, TriggerLook::Complete(Trigger::Smart)));
         let long_ago = SystemTime::now() - Duration::from_secs(1);

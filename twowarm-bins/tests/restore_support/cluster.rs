@@ -1,0 +1,84 @@
+use std::fs;
+use std::sync::OnceLock;
+
+use twowarm_core::testbed::{BedError, Node, StopMode, Testbed, wait_until};
+
+use super::LIMIT;
+
+/// What a real server wrote, kept in memory.
+pub struct Cluster {
+    /// PG_VERSION.
+    pub version: String,
+    /// pg_control as initdb left it: recovery would start in the first of the segments.
+    pub control: Vec<u8>,
+    /// Its archived segments in order, with their names. The records of some end with a switch, those
+    /// of others go on in the next.
+    pub segments: Vec<(String, Vec<u8>)>,
+    /// A segment of another cluster.
+    pub foreign: (String, Vec<u8>),
+}
+
+/// The cluster of this test program.
+pub fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::make().expect("a server writes some WAL"))
+}
+
+impl Cluster {
+    fn make() -> Result<Cluster, BedError> {
+        let bed = Testbed::new()?;
+        let small: &[&str] =
+            if bed.install().major()? >= major("11") { &["--wal-segsize=1"] } else { &[] };
+        let (node, other) = (bed.node("db1")?, bed.node("other")?);
+        node.initdb(small)?;
+        other.initdb(small)?;
+        let read = |node: &Node, name: &str| {
+            fs::read(node.pgdata().join(name)).expect("initdb made the file")
+        };
+        let control = read(&node, "global/pg_control");
+        let version = String::from_utf8_lossy(&read(&node, "PG_VERSION")).into_owned();
+        let foreign = segments_in(&other.pgdata().join("pg_wal")).pop();
+
+        let archive = node.home().join("archive");
+        node.run_as().make_dir(&archive, 0o755)?;
+        let place = archive.display();
+        node.append_conf(&format!(
+            "fsync = off\narchive_mode = on\narchive_command = 'cp %p {place}/%f'"
+        ))?;
+        node.start()?;
+        node.sql("create table t as select 0 as i, ''::text as filler")?;
+        for batch in 0..6 {
+            // Every other batch fills more than a segment.
+            let rows = if batch % 2 == 0 { 300 } else { 9000 };
+            node.sql(&format!(
+                "insert into t select {batch}, repeat('x', 150) from generate_series(1, {rows})"
+            ))?;
+            node.sql("select pg_switch_wal()")?;
+        }
+        node.stop(StopMode::Fast)?;
+        wait_until("the last segment", LIMIT, || segments_in(&archive).len() >= 7)?;
+        Ok(Cluster {
+            version,
+            control,
+            segments: segments_in(&archive),
+            foreign: foreign.expect("initdb wrote a segment"),
+        })
+    }
+}
+
+fn major(text: &str) -> twowarm_core::version::PgMajor {
+    text.parse().expect("the name of a major version")
+}
+
+fn segments_in(directory: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let files = fs::read_dir(directory).expect("the directory was made").flatten();
+    let mut found: Vec<_> = files
+        .filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            let is_segment = name.len() == 24 && file.file_type().ok()?.is_file();
+            is_segment.then(|| (name, fs::read(file.path()).expect("a file just listed")))
+        })
+        .collect();
+    found.sort();
+    found
+}

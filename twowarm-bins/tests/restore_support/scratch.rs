@@ -1,0 +1,177 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use super::{Call, Cluster, Ended, cluster};
+
+/// A data directory with an archive and a 2warm tree beside it, as on a standby, and no server.
+pub struct Scratch {
+    dir: TempDir,
+    pub cluster: &'static Cluster,
+}
+
+impl Scratch {
+    /// With an empty archive.
+    pub fn new() -> Scratch {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let scratch = Scratch { dir, cluster: cluster() };
+        let tree = scratch.dir.path().join("2warm");
+        let data = scratch.data();
+        for made in [
+            tree.join("global/replication"),
+            tree.join("local/replication"),
+            data.join("archive"),
+            data.join("global"),
+            data.join("pg_wal"),
+        ] {
+            fs::create_dir_all(made).expect("a directory in a directory of ours");
+        }
+        let program = tree.join("global/replication/restoreWALFile");
+        symlink(env!("CARGO_BIN_EXE_restoreWALFile"), program).expect("a link in our directory");
+        scratch.write("PG_VERSION", &scratch.cluster.version);
+        scratch.write("global/pg_control", &scratch.cluster.control);
+        scratch
+    }
+
+    /// The same with all segments of the cluster in the archive.
+    pub fn full() -> Scratch {
+        let scratch = Scratch::new();
+        (0..scratch.cluster.segments.len()).for_each(|number| scratch.ship(number));
+        scratch
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A file in the archive.
+    pub fn archived(&self, name: &str) -> PathBuf {
+        self.data().join("archive").join(name)
+    }
+
+    /// The names in the archive, sorted.
+    pub fn archive(&self) -> Vec<String> {
+        let files = fs::read_dir(self.data().join("archive")).expect("there is an archive");
+        let mut names: Vec<_> =
+            files.flatten().map(|f| f.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Writes a file into the data directory.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.data().join(name), content).expect("a file in our directory");
+    }
+
+    /// What a file in the data directory holds.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.data().join(name)).expect("a file that was written")
+    }
+
+    /// Writes a file of `2warm/local`.
+    pub fn write_local(&self, name: &str, content: &str) {
+        fs::write(self.dir.path().join("2warm/local").join(name), content)
+            .expect("a file in our directory");
+    }
+
+    /// The name of the cluster's segment of this number.
+    pub fn name(&self, number: usize) -> &'static str {
+        &self.cluster.segments[number].0
+    }
+
+    /// A history's line: the timeline left in the middle of this segment.
+    pub fn left(&self, timeline: u32, segment: u64) -> String {
+        let size = self.bytes(0).len() as u64;
+        let at = segment * size + size / 2;
+        format!("{timeline}\t{:X}/{:X}\tno recovery target specified\n", at >> 32, at as u32)
+    }
+
+    /// The content of the cluster's segment of this number.
+    pub fn bytes(&self, number: usize) -> &'static [u8] {
+        &self.cluster.segments[number].1
+    }
+
+    /// Puts a segment into the archive, whole and at once.
+    pub fn ship(&self, number: usize) {
+        self.put(self.name(number), self.bytes(number));
+    }
+
+    /// Puts a file into the archive, whole and at once.
+    pub fn put(&self, name: &str, content: impl AsRef<[u8]>) {
+        let aside = self.archived("aside.tmp");
+        fs::write(&aside, content).expect("a file in our archive");
+        fs::rename(&aside, self.archived(name)).expect("a file just written");
+    }
+
+    /// Puts a file there that nobody has written to for a while.
+    pub fn put_old(&self, name: &str, content: impl AsRef<[u8]>) {
+        self.put(name, content);
+        let file = fs::File::open(self.archived(name)).expect("a file just written");
+        let long_ago = SystemTime::now() - Duration::from_secs(60);
+        file.set_modified(long_ago).expect("a file of ours");
+    }
+
+    /// The call that a server would make, with a target in pg_wal.
+    pub fn command(&self, name: &str, restart: &[&str]) -> Command {
+        let mut arguments = vec![name, "pg_wal/RECOVERYXLOG"];
+        arguments.extend(restart);
+        self.command_with(&arguments)
+    }
+
+    /// A call with any arguments.
+    pub fn command_with(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("../2warm/global/replication/restoreWALFile");
+        command.current_dir(self.data()).env_clear().env("TWOWARM_LOG", "debug").args(arguments);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// A call, begun.
+    pub fn start(&self, name: &str) -> Call {
+        self.start_command(self.command(name, &[]))
+    }
+
+    /// A call, begun.
+    pub fn start_command(&self, command: Command) -> Call {
+        let log = tempfile::NamedTempFile::new_in(self.dir.path()).expect("a file for its log");
+        Call::start(command, log)
+    }
+
+    /// A call that is expected to end.
+    pub fn run(&self, name: &str) -> Ended {
+        self.start(name).end()
+    }
+
+    /// A call that is expected to end.
+    pub fn run_with(&self, arguments: &[&str]) -> Ended {
+        self.start_command(self.command_with(arguments)).end()
+    }
+
+    /// What was restored, and makes room for the next.
+    pub fn restored(&self) -> Option<Vec<u8>> {
+        let target = self.data().join("pg_wal/RECOVERYXLOG");
+        let content = fs::read(&target).ok()?;
+        fs::remove_file(target).expect("a file just read");
+        Some(content)
+    }
+
+    /// Asserts that the segment is restored by a call now.
+    pub fn assert_restores(&self, number: usize) {
+        let ended = self.run(self.name(number));
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        assert!(self.restored().as_deref() == Some(self.bytes(number)), "{}", ended.said);
+    }
+
+    /// Asserts that the answer is "there is no such file", and that nothing is left at the target.
+    pub fn assert_absent(&self, name: &str) -> String {
+        let ended = self.run(name);
+        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        assert_eq!(self.restored(), None);
+        ended.said
+    }
+}

@@ -1,0 +1,89 @@
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use crate::file_error::FileError;
+use crate::version::{NotAMajor, PgMajor};
+use crate::wal::{BackupLabel, BadControlFile, ControlFile, SegmentPlace};
+
+/// Why a data directory does not say which cluster it holds.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// A file can't be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// pg_control makes no sense.
+    #[error("{}: {error}", path.display())]
+    Control {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: BadControlFile,
+    },
+    /// PG_VERSION makes no sense.
+    #[error("{}: {error}", path.display())]
+    Version {
+        /// Where it is.
+        path: PathBuf,
+        /// What it says.
+        error: NotAMajor,
+    },
+}
+
+/// How often pg_control is read before a bad checksum is believed. The server does not write it
+/// atomically everywhere, so that a reader beside it may see half of a change.
+const READS: u32 = 5;
+const BETWEEN_READS: Duration = Duration::from_millis(20);
+
+/// `global/pg_control`; none in a directory that has none (yet).
+pub fn control_file(data_directory: &Path) -> Result<Option<ControlFile>, IdentityError> {
+    let path = data_directory.join("global/pg_control");
+    let mut reads = 1;
+    loop {
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(FileError::of("read", &path)(e).into()),
+        };
+        match ControlFile::parse(&bytes) {
+            Ok(control) => return Ok(Some(control)),
+            Err(e) if e.is_retryable() && reads < READS => thread::sleep(BETWEEN_READS),
+            Err(error) => return Err(IdentityError::Control { path, error }),
+        }
+        reads += 1;
+    }
+}
+
+/// The cluster's major version, from `PG_VERSION`; none in an empty directory.
+pub fn major_version(data_directory: &Path) -> Result<Option<PgMajor>, IdentityError> {
+    let path = data_directory.join("PG_VERSION");
+    match fs::read_to_string(&path) {
+        Ok(text) => text.parse().map(Some).map_err(|error| IdentityError::Version { path, error }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::of("read", &path)(e).into()),
+    }
+}
+
+/// The last segment that a standby's server can't do without, as far as its files tell: it would not
+/// start without its checkpoint, or refuse to open before it is consistent again.
+///
+/// A base backup is consistent at its end, and where that is only the WAL says. Until the server has
+/// seen it (from 9.0 on pg_control tells) every segment is one of those.
+pub fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option<SegmentPlace> {
+    let layout = control.layout();
+    let holding = |lsn| layout.containing(control.timeline, lsn).place;
+    let replayed = control
+        .min_recovery_point
+        .and_then(|end| layout.ending_at(control.timeline, end))
+        .map(|name| name.place);
+    let label = fs::read(data_directory.join("backup_label")).ok();
+    let label = label.and_then(|text| BackupLabel::parse(&text).ok());
+    let knows_backups = !matches!(control.major, Some(major) if !major.has_shutdown_in_recovery());
+    if control.backup_start.is_some() || (knows_backups && label.is_some()) {
+        return Some(SegmentPlace { log_id: u32::MAX, segment: u32::MAX });
+    }
+    let backup = label.map(|label| holding(label.checkpoint()));
+    [Some(holding(control.checkpoint)), replayed, backup].into_iter().flatten().max()
+}

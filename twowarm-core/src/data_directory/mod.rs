@@ -1,0 +1,7 @@
+//! A cluster's data directory: what its files say of the cluster and of its server.
+
+mod identity;
+mod postmaster;
+
+pub use identity::{IdentityError, consistency_place, control_file, major_version};
+pub use postmaster::Postmaster;

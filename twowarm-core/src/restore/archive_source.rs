@@ -1,0 +1,413 @@
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::segment_copy::{copy_segment, copy_text};
+use super::{Clock, Found, Source};
+use crate::data_directory::control_file;
+use crate::durable;
+use crate::prune::{Floor, Needs, RestartPoint};
+use crate::trigger::Writing;
+use crate::wal::{
+    BackupHistory, BadPageHeader, ControlFile, Expected, ForkPoint, HistoryPlace, PageHeader,
+    SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, TimelineId, Unsound, WalFileName,
+    check_segment_header,
+};
+
+/// A file in this node's archive, checked against the cluster that asks for it.
+#[derive(Debug)]
+pub struct ArchiveSource {
+    archive: PathBuf,
+    name: WalFileName,
+    target: PathBuf,
+    data_directory: PathBuf,
+    pruning: Pruning,
+    control: Option<ControlFile>,
+    /// A file that was found wanting is not read again at each look, only when it has changed.
+    known: Option<(Version, Found)>,
+}
+
+/// What may be removed after a restore.
+#[derive(Debug, Clone)]
+pub struct Pruning {
+    /// What the server gave as `%r`.
+    pub restart_point: RestartPoint,
+    /// How many segments to keep where the server gives none; 0 keeps all.
+    pub keep: u32,
+    /// What others have not got yet.
+    pub floors: Vec<Floor>,
+}
+
+/// Enough of a file's state to see that it changed.
+type Version = (u64, u64, u64, i64, i64);
+
+fn version(metadata: &fs::Metadata) -> Version {
+    let m = metadata;
+    (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())
+}
+
+/// Whether a file was changed a moment ago, or in the future of another machine's clock.
+fn is_young(metadata: &fs::Metadata) -> bool {
+    let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+    age.is_none_or(|age| age < STILL_WRITTEN)
+}
+
+/// A history or .backup file larger than this is none.
+const MAX_TEXT: u64 = 1 << 20;
+/// A file written to within this time may still be in the making.
+const STILL_WRITTEN: Duration = Duration::from_secs(2);
+
+impl ArchiveSource {
+    /// The file of this name in an archive directory, for the server of a data directory, which wants
+    /// it copied to `target`.
+    pub fn new(
+        archive: &Path,
+        name: WalFileName,
+        target: &Path,
+        data_directory: &Path,
+        pruning: Pruning,
+    ) -> ArchiveSource {
+        ArchiveSource {
+            archive: archive.to_owned(),
+            name,
+            target: target.to_owned(),
+            data_directory: data_directory.to_owned(),
+            pruning,
+            control: None,
+            known: None,
+        }
+    }
+
+    /// Where the file stands or will stand.
+    pub fn path(&self) -> PathBuf {
+        self.archive.join(self.name.to_string())
+    }
+
+    /// Opens the file. Absent is only what the archive itself says: a directory that can't be read, or
+    /// that is not there (an unmounted disk), says nothing.
+    fn open(&self) -> Result<(File, fs::Metadata), Found> {
+        let path = self.path();
+        let unreadable =
+            |e: io::Error| Found::Unreadable(format!("could not read {}: {e}", path.display()));
+        match File::open(&path) {
+            Ok(file) => {
+                let metadata = file.metadata().map_err(unreadable)?;
+                Ok((file, metadata))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::read_dir(&self.archive) {
+                Ok(_) => Err(Found::Absent),
+                Err(e) => Err(Found::Unreadable(format!(
+                    "could not read the archive directory {}: {e}",
+                    self.archive.display()
+                ))),
+            },
+            Err(e) => Err(unreadable(e)),
+        }
+    }
+
+    /// The cluster's own pg_control, read once. A directory without one (a call by hand) leaves the
+    /// cluster unchecked.
+    fn control(&mut self) -> Result<Option<&ControlFile>, Found> {
+        if self.control.is_none() {
+            self.control = control_file(&self.data_directory)
+                .map_err(|e| Found::Unreadable(format!("which cluster asks can't be told: {e}")))?;
+        }
+        Ok(self.control.as_ref())
+    }
+
+    fn examine(&mut self, clock: &dyn Clock) -> Result<Found, Found> {
+        let (mut file, metadata) = match self.open() {
+            Err(Found::Absent) => return self.absent(),
+            opened => opened?,
+        };
+        let version = version(&metadata);
+        if let Some((known, found)) = &self.known
+            && *known == version
+        {
+            return Ok(found.clone());
+        }
+        let found = match self.name {
+            WalFileName::Segment(name) | WalFileName::Partial(name) => {
+                match self.check_header(&mut file, name, metadata.len()) {
+                    Ok(_) => self.check_timeline(name)?,
+                    Err(found) => found,
+                }
+            }
+            WalFileName::History(_) | WalFileName::Backup(..) => {
+                self.read_text(&mut file).map_or_else(|found| found, |_| Found::Ready)
+            }
+        };
+        // Somebody who writes it in place may have got no further yet.
+        if matches!(found, Found::Corrupt(_)) && self.is_being_written(&metadata, clock) {
+            return Ok(Found::Arriving);
+        }
+        if !matches!(found, Found::Ready | Found::Arriving | Found::Unreadable(_)) {
+            self.know(&metadata, &found);
+        }
+        Ok(found)
+    }
+
+    fn is_being_written(&self, metadata: &fs::Metadata, clock: &dyn Clock) -> bool {
+        match clock.writing(&self.path()) {
+            Writing::Closed => false,
+            Writing::Open => true,
+            Writing::Unseen => is_young(metadata),
+        }
+    }
+
+    /// Remembers what this state of the file is. Not while it is young: clocks of file systems are
+    /// coarse, and who goes on writing within the same tick would never be noticed.
+    fn know(&mut self, metadata: &fs::Metadata, found: &Found) {
+        if !is_young(metadata) {
+            self.known = Some((version(metadata), found.clone()));
+        }
+    }
+
+    fn check_header(
+        &mut self,
+        file: &mut File,
+        name: SegmentName,
+        bytes: u64,
+    ) -> Result<SegmentHeader, Found> {
+        let expected = self.control()?.map(Expected::of).unwrap_or_default();
+        let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
+        file.rewind()
+            .and_then(|()| file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page))
+            .map_err(|e| {
+                Found::Unreadable(format!("could not read {}: {e}", self.path().display()))
+            })?;
+        if first_page.len() < PageHeader::MAX_BYTES {
+            return Err(Found::Arriving);
+        }
+        check_segment_header(&first_page, name, bytes, &expected).map_err(|why| match why {
+            Unsound::TooSmall { .. } => Found::Arriving,
+            Unsound::TooLarge { bytes, .. } => Found::TooLarge { bytes },
+            // Made larger first and filled then.
+            Unsound::NotWal(BadPageHeader::UnknownMagic(0))
+                if expected.segment_size.is_some_and(|s| bytes < s.bytes()) =>
+            {
+                Found::Arriving
+            }
+            why => {
+                Found::Corrupt(format!("{} in the archive is not that segment: {why}", self.name))
+            }
+        })
+    }
+
+    /// Refuses a segment of an ancestor from after this cluster left it. Servers before 13 ask for
+    /// those when their own timeline's segment is absent, and would replay them.
+    fn check_timeline(&mut self, name: SegmentName) -> Result<Found, Found> {
+        let Some(control) = self.control()? else { return Ok(Found::Ready) };
+        // The checkpoint's timeline lags behind while the standby replays.
+        let own = control.timeline.max(control.min_recovery_timeline.unwrap_or(TimelineId::FIRST));
+        let layout = control.layout();
+        if own <= name.timeline {
+            return Ok(Found::Ready);
+        }
+        let past = self
+            .history(own)?
+            .is_some_and(|history| history.place_of(name, layout) == HistoryPlace::PastFork);
+        Ok(if past {
+            Found::Foreign(format!(
+                "{name} was written after this cluster left timeline {} for {own}",
+                name.timeline
+            ))
+        } else {
+            Found::Ready
+        })
+    }
+
+    /// What the absence of the file means.
+    fn absent(&mut self) -> Result<Found, Found> {
+        let WalFileName::Segment(name) = self.name else { return Ok(Found::Absent) };
+        let Some(layout) = self.control()?.map(ControlFile::layout) else {
+            return Ok(Found::Absent);
+        };
+        if name.timeline != TimelineId::FIRST {
+            // A descendant's history tells the same, where only that one was shipped.
+            let own = self.history(name.timeline)?;
+            let history = match own {
+                None => self.descendants(name.timeline).next().transpose()?,
+                own => own,
+            };
+            let before = |history: &TimelineHistory| {
+                history.ancestors().iter().rev().map(|a| a.timeline).find(|&t| t < name.timeline)
+            };
+            let parent = history.as_ref().and_then(before);
+            match history.map(|history| history.place_of(name, layout)) {
+                // Waiting for it would be waiting for ever; the server goes on to ask for its parent's.
+                Some(HistoryPlace::BeforeBegin) => return Ok(Found::NeverExists),
+                Some(HistoryPlace::AtFork) if self.stands_on(parent, name) => {
+                    return Ok(Found::NeverExists);
+                }
+                _ => {}
+            }
+        }
+        Ok(self.superseded(name, layout)?.map_or(Found::Absent, Found::Superseded))
+    }
+
+    /// Whether the segment of this place stands in the archive under another timeline's name.
+    fn stands_on(&self, timeline: Option<TimelineId>, name: SegmentName) -> bool {
+        let other = timeline.map(|timeline| SegmentName { timeline, ..name });
+        other.is_some_and(|other| self.archive.join(other.to_string()).exists())
+    }
+
+    /// The histories of later timelines that came from this one. They are found as the server finds
+    /// them: by trying the next number until one is missing.
+    fn descendants(
+        &self,
+        timeline: TimelineId,
+    ) -> impl Iterator<Item = Result<TimelineHistory, Found>> {
+        let later = (timeline.number() + 1..).map_while(|number| TimelineId::new(number).ok());
+        later
+            .map_while(|later| self.history(later).transpose())
+            .filter(move |found| found.as_ref().map_or(true, |h| h.is_ancestor(timeline)))
+    }
+
+    /// The newest timeline that left this one at or before a segment.
+    fn superseded(
+        &self,
+        name: SegmentName,
+        layout: SegmentLayout,
+    ) -> Result<Option<TimelineId>, Found> {
+        let mut newest = None;
+        for history in self.descendants(name.timeline) {
+            let history = history?;
+            let left_before = match history.fork_from(name.timeline) {
+                Some(ForkPoint::Segment(fork)) => fork.place <= name.place,
+                Some(ForkPoint::Position(fork)) => {
+                    layout.containing(name.timeline, *fork).place <= name.place
+                }
+                None => false,
+            };
+            if left_before {
+                newest = Some(history.timeline());
+            }
+        }
+        Ok(newest)
+    }
+
+    /// A timeline's history, from the archive or from what the server has fetched before.
+    fn history(&self, timeline: TimelineId) -> Result<Option<TimelineHistory>, Found> {
+        let name = WalFileName::History(timeline).to_string();
+        let fetched = ["pg_wal", "pg_xlog"].map(|wal| self.data_directory.join(wal).join(&name));
+        for path in [self.archive.join(&name)].iter().chain(&fetched) {
+            match fs::read(path) {
+                Ok(text) => match TimelineHistory::parse(timeline, &text) {
+                    Ok(history) => return Ok(Some(history)),
+                    Err(e) => return Err(Found::Unreadable(format!("{}: {e}", path.display()))),
+                },
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
+                Err(e) => {
+                    return Err(Found::Unreadable(format!(
+                        "could not read {}: {e}",
+                        path.display()
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A history or .backup file's content, checked.
+    fn read_text(&self, file: &mut File) -> Result<Vec<u8>, Found> {
+        let mut text = Vec::new();
+        file.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(|e| {
+            Found::Unreadable(format!("could not read {}: {e}", self.path().display()))
+        })?;
+        let problem = match self.name {
+            _ if text.len() as u64 > MAX_TEXT => Some("it is far too large".to_owned()),
+            WalFileName::History(timeline) => match TimelineHistory::parse(timeline, &text) {
+                // A server takes it for a timeline without ancestors, and goes where no segments are.
+                Ok(history) if history.ancestors().is_empty() && timeline != TimelineId::FIRST => {
+                    Some("it names no ancestor".to_owned())
+                }
+                Ok(_) => None,
+                Err(e) => Some(e.to_string()),
+            },
+            _ => BackupHistory::parse(&text).err().map(|e| e.to_string()),
+        };
+        match problem {
+            Some(why) => {
+                Err(Found::Corrupt(format!("{} in the archive is damaged: {why}", self.name)))
+            }
+            None => Ok(text),
+        }
+    }
+
+    fn try_restore(&mut self, even_if_it_ends_early: bool) -> Result<(), Found> {
+        let (mut file, before) = self.open()?;
+        let done = match self.name {
+            WalFileName::Segment(name) | WalFileName::Partial(name) => {
+                let header = self.check_header(&mut file, name, before.len())?;
+                let rewound = file.rewind();
+                rewound.map_err(|e| Found::Unreadable(e.to_string()))?;
+                copy_segment(&mut file, &self.target, name, &header, even_if_it_ends_early)
+            }
+            WalFileName::History(_) | WalFileName::Backup(..) => {
+                let text = self.read_text(&mut file)?;
+                copy_text(&text, &self.target)
+            }
+        };
+        if let Err(found @ Found::EndsEarly(..)) = &done {
+            self.know(&before, found);
+        }
+        done
+    }
+}
+
+impl Source for ArchiveSource {
+    fn look(&mut self, clock: &dyn Clock) -> Found {
+        self.examine(clock).unwrap_or_else(|found| found)
+    }
+
+    fn restore(&mut self, even_if_it_ends_early: bool) -> Result<(), Found> {
+        self.try_restore(even_if_it_ends_early)
+    }
+
+    fn set_aside(&mut self, why: &str) {
+        let path = self.path();
+        match durable::set_aside(&path) {
+            Ok(aside) => log::error!(
+                "recovery ends before {}: {why}; the file is kept as {}",
+                self.name,
+                aside.display()
+            ),
+            Err(e) => log::error!("recovery ends before {}: {why} ({e})", self.name),
+        }
+    }
+
+    fn prune(&mut self) {
+        let WalFileName::Segment(restored) = self.name else { return };
+        let layout = self.control.as_ref().map(ControlFile::layout);
+        let needs = Needs {
+            restored,
+            restart_point: self.pruning.restart_point,
+            keep: layout.filter(|_| self.pruning.keep > 0).map(|l| (l, self.pruning.keep)),
+            floors: &self.pruning.floors,
+        };
+        // Nothing may go: the directory need not be read.
+        if needs.oldest_needed().is_none() {
+            return;
+        }
+        let names = match fs::read_dir(&self.archive) {
+            Ok(entries) => entries.flatten().filter_map(|e| e.file_name().into_string().ok()),
+            Err(e) => return log::warn!("could not prune {}: {e}", self.archive.display()),
+        };
+        let names: Vec<String> = names.collect();
+        for name in needs.plan(names.iter().map(String::as_str)) {
+            let path = self.archive.join(name.to_string());
+            match fs::remove_file(&path) {
+                Ok(()) => log::debug!("removed {}", path.display()),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return log::warn!("could not remove {}: {e}", path.display()),
+            }
+        }
+    }
+}
