@@ -461,7 +461,7 @@ fn a_far_side_that_hangs_ends_the_wait_at_any_point() {
 fn a_far_side_that_says_something_else() {
     let mut pair = Pair::new();
     pair.force("echo Welcome to this machine");
-    pair.fails(&pair.send(), 2, &["\"Welcome \"", "login script"]);
+    pair.fails(&pair.send(), 2, &["\"Welcome to this machine\"", "login script"]);
     pair.force("echo no room at all >&2; exit 3");
     pair.fails(&pair.send(), 1, &["db2", "no room at all"]);
     pair.force("exit 3");
