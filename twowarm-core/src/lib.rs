@@ -4,8 +4,6 @@
 //! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
 //! it opens no socket and talks to no server.
 
-pub mod data_directory;
-pub mod archive;
 pub mod archive;
 #[cfg(all(feature = "server", feature = "ship"))]
 pub mod base_copy;

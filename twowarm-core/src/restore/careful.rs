@@ -86,13 +86,9 @@ impl Careful {
                 Decision::Restore { even_if_it_ends_early: true }
             }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
-<<<<<<< HEAD
-            Found::Absent | Found::Arriving | Found::Settling | Found::Superseded(_) => {
-=======
             Found::Absent | Found::Superseded(_) => Decision::GiveUp(GiveUp::EndWhenAbsent),
-            Found::Arriving => {
+            Found::Arriving | Found::Settling => {
                 log::error!("{} counts as absent: {NOT_WHOLE}", self.name);
->>>>>>> rtests
                 Decision::GiveUp(GiveUp::EndWhenAbsent)
             }
             Found::Foreign(why) | Found::Unreadable(why) => {
@@ -134,17 +130,9 @@ impl Policy for Careful {
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
         let trouble = match &situation.found {
-<<<<<<< HEAD
-            Found::Absent
-            | Found::NeverExists
-            | Found::Ready
-            | Found::Arriving
-            | Found::Settling => None,
-=======
             Found::Absent | Found::NeverExists | Found::Ready => None,
             // Files take a while to arrive; only one that stays so is worth a word.
-            Found::Arriving => None,
->>>>>>> rtests
+            Found::Arriving | Found::Settling => None,
             Found::Superseded(timeline) => Some(format!(
                 "timeline {timeline} left this one here or before; start the server again, so that it follows"
             )),
