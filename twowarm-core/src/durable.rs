@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -32,11 +32,14 @@ impl Aside {
             let path = directory.join(format!("{stem}.{}-{turn}.tmp", std::process::id()));
             match OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)
             {
-                Ok(file) => {
-                    let file = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-                        .map_err(|(_, e)| FileError::of("lock", &path)(e))?;
-                    return Ok(Aside { file, path, published: false });
-                }
+                Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                    Ok(file) if is_named(&file).map_err(FileError::of("read", &path))? => {
+                        return Ok(Aside { file, path, published: false });
+                    }
+                    // A sweep came between and took it for abandoned: take the next name.
+                    Ok(_) | Err((_, Errno::EWOULDBLOCK)) => continue,
+                    Err((_, e)) => return Err(FileError::of("lock", &path)(e)),
+                },
                 // Left by a killed process whose number we have now: take the next name.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(FileError::of("create", &path)(e)),
@@ -81,6 +84,11 @@ impl Drop for Aside {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether the file still has a name.
+fn is_named(file: &File) -> io::Result<bool> {
+    Ok(file.metadata()?.nlink() > 0)
 }
 
 /// Renames, never over an existing file.
@@ -182,11 +190,12 @@ pub fn remove_abandoned(directory: &Path) -> Result<(), FileError> {
             continue;
         }
         let Ok(file) = File::open(&path) else { continue };
-        if Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok() {
-            fs::remove_file(&path)
-                .or_else(not_found_is_fine)
-                .map_err(FileError::of("remove", &path))?;
-        }
+        // Held until it is removed, so that a writer who has only just created it, and locks it next,
+        // sees that it has lost it.
+        let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };
+        fs::remove_file(&path)
+            .or_else(not_found_is_fine)
+            .map_err(FileError::of("remove", &path))?;
     }
     Ok(())
 }

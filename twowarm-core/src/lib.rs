@@ -4,13 +4,21 @@
 //! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
 //! it opens no socket and talks to no server.
 
+pub mod archive;
+#[cfg(all(feature = "server", feature = "ship"))]
+pub mod base_copy;
 pub mod data_directory;
 pub mod durable;
 mod file_error;
 pub mod install;
 pub mod prune;
 pub mod restore;
+pub mod rsync;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod settings;
+#[cfg(feature = "ship")]
+pub mod ship;
 #[cfg(feature = "testbed")]
 pub mod testbed;
 pub mod trigger;

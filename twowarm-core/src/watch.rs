@@ -3,7 +3,7 @@
 //! Events only ever shorten a wait. Network file systems send none, and a machine can run out of
 //! inotify instances; then the caller's own polling is what finds the file.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ pub struct Watcher {
     /// None until the first wait, and where events are off or can't be had.
     inotify: Option<Inotify>,
     events: Events,
+    /// Becomes readable when the process got a signal that it wants to look at.
+    interrupt: Option<OwnedFd>,
 }
 
 /// Whether to use events.
@@ -49,7 +51,17 @@ impl Watcher {
             watch: None,
             writing: Writing::Unseen,
         };
-        Watcher { files: files.into_iter().map(watched).collect(), inotify: None, events }
+        Watcher {
+            files: files.into_iter().map(watched).collect(),
+            inotify: None,
+            events,
+            interrupt: None,
+        }
+    }
+
+    /// Ends a wait also when this is readable, and leaves it so: a signal handler's pipe, say.
+    pub fn interrupted_by(self, readable: OwnedFd) -> Watcher {
+        Watcher { interrupt: Some(readable), ..self }
     }
 
     /// Starts to notice. To be called before the last look that precedes a wait: what happens between
@@ -104,14 +116,24 @@ impl Watcher {
         }
     }
 
-    /// The next events, none when the time is up.
+    /// The next events, none when the time is up or an interrupt came.
     fn next_events(&self, at_most: Duration) -> nix::Result<Vec<InotifyEvent>> {
-        let Some(inotify) = &self.inotify else { return Err(Errno::ENOSYS) };
         // Rounded up, or the last fraction of a millisecond would be spun through.
         let millis = at_most.as_nanos().div_ceil(1_000_000);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
-        let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut fds, timeout)? == 0 { Ok(Vec::new()) } else { inotify.read_events() }
+        let events = self.inotify.as_ref().map(|i| PollFd::new(i.as_fd(), PollFlags::POLLIN));
+        let interrupt =
+            self.interrupt.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+        let mut fds: Vec<PollFd> = events.into_iter().chain(interrupt).collect();
+        if poll(&mut fds, timeout)? == 0 {
+            return Ok(Vec::new());
+        }
+        match &self.inotify {
+            Some(inotify) if fds.first().and_then(PollFd::any) == Some(true) => {
+                inotify.read_events()
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Keeps what the events say of our files; whether they say anything of them.

@@ -1,1 +1,5 @@
-fn main() {}
+//! `pg_standby`.
+
+fn main() -> std::process::ExitCode {
+    twowarm_pgstandby::main()
+}

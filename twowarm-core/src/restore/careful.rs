@@ -87,7 +87,7 @@ impl Careful {
             }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
             Found::Absent | Found::Superseded(_) => Decision::GiveUp(GiveUp::EndWhenAbsent),
-            Found::Arriving => {
+            Found::Arriving | Found::Settling => {
                 log::error!("{} counts as absent: {NOT_WHOLE}", self.name);
                 Decision::GiveUp(GiveUp::EndWhenAbsent)
             }
@@ -132,7 +132,7 @@ impl Policy for Careful {
         let trouble = match &situation.found {
             Found::Absent | Found::NeverExists | Found::Ready => None,
             // Files take a while to arrive; only one that stays so is worth a word.
-            Found::Arriving => None,
+            Found::Arriving | Found::Settling => None,
             Found::Superseded(timeline) => Some(format!(
                 "timeline {timeline} left this one here or before; start the server again, so that it follows"
             )),
@@ -200,6 +200,7 @@ mod tests {
             Found::NeverExists,
             Found::Superseded(TimelineId::FIRST),
             Found::Arriving,
+            Found::Settling,
             Found::Ready,
             Found::EndsEarly(Lsn(1), why()),
             Found::TooLarge { bytes: 1 },

@@ -66,7 +66,7 @@ pub enum Outcome {
     Exit(u8),
 }
 
-/// The longest wait while a trigger file may be in the making.
+/// The longest wait while a trigger file or the file itself may be in the making.
 const SETTLING: Duration = Duration::from_millis(10);
 
 /// Waits for the file, decides, restores it and prunes.
@@ -100,7 +100,8 @@ pub fn restore(
             }
             Decision::Wait => {
                 let wait = policy.waiting(&situation);
-                let unsettled = situation.order == Order::Unsettled;
+                let unsettled =
+                    situation.order == Order::Unsettled || situation.found == Found::Settling;
                 // Between the look and the arming something may have arrived: look once more.
                 if !clock.arm() {
                     clock.wait(if unsettled { wait.min(SETTLING) } else { wait });

@@ -8,6 +8,7 @@ mod archive_source;
 mod careful;
 mod loop_over;
 mod node_orders;
+mod plain_copy;
 mod segment_copy;
 mod situation;
 
@@ -15,4 +16,5 @@ pub use archive_source::{ArchiveSource, Pruning};
 pub use careful::Careful;
 pub use loop_over::{Clock, Outcome, Policy, RealClock, Source, Standing, restore};
 pub use node_orders::NodeOrders;
+pub use plain_copy::copy_file;
 pub use situation::{Decision, Found, GiveUp, Order, Situation};

@@ -32,6 +32,8 @@ pub enum Found {
     Superseded(TimelineId),
     /// It is there and not whole yet.
     Arriving,
+    /// It has its full size, and somebody may still be writing it: look again in a moment.
+    Settling,
     /// It can be handed over, as far as a look tells.
     Ready,
     /// A segment whose WAL stops in the middle, at this position, for this reason.

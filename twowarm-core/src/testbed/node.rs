@@ -3,7 +3,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{BedError, RunAs, SshKey, Sshd, Testbed, tool};
+use super::{BedError, PgInstall, RunAs, SshKey, Sshd, Testbed, tool};
 
 /// The commands that a node's `2warm/global/replication` holds.
 pub const COMMANDS: [&str; 9] = [
@@ -108,6 +108,11 @@ impl Node {
         self.bed.run_as()
     }
 
+    /// The server binaries that the node uses.
+    pub fn install(&self) -> &PgInstall {
+        self.bed.install()
+    }
+
     /// Starts the node's sshd; others can [`Node::reach`] it from then on.
     pub fn start_sshd(&mut self) -> Result<&mut Sshd, BedError> {
         let sshd = Sshd::start(self.bed.run_as(), &self.home.join("sshd"), &self.home)?;
@@ -170,7 +175,8 @@ impl Node {
         let named = |word: &str| word.rsplit('/').next() == Some(name);
         self.bed.processes().iter().any(|process| {
             let here = process.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
-            here && process.command.split(' ').next().is_some_and(named)
+            // A script's name comes second, after its interpreter's.
+            here && process.command.split(' ').take(2).any(named)
         })
     }
 }

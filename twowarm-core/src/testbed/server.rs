@@ -99,25 +99,32 @@ impl Node {
 
     /// Starts the server and waits until it accepts connections.
     pub fn start(&self) -> Result<(), BedError> {
-        self.start_until("accept connections", |answer| answer.is_ok())
+        self.start_until("accept connections", || match self.status() {
+            // Asking the file leaves no refused connections in the log.
+            Some(status) => status == "ready",
+            None => self.client().is_ok(),
+        })
     }
 
     /// Starts the server and waits until it is up, be it that it still refuses connections because it
-    /// is in recovery: a warm standby never does more.
+    /// is in recovery: a warm standby never does more, and a hot one only once it is consistent.
     pub fn start_warm(&self) -> Result<(), BedError> {
-        self.start_until("come up", |answer| match answer {
+        self.start_until("come up", || match self.config().connect(NoTls) {
             Ok(_) => true,
             Err(error) => error.code() == Some(&SqlState::CANNOT_CONNECT_NOW),
         })
     }
 
+    /// What the postmaster says about itself in its pid file (from 10 on): starting, ready, standby.
+    fn status(&self) -> Option<String> {
+        let child = self.server.borrow().as_ref().map(|child| child.id().to_string());
+        // A killed server's file is still there until the new one writes its own.
+        if self.pid_file_line(0) == child { self.pid_file_line(7) } else { None }
+    }
+
     /// Starts `postgres` as our own child rather than through pg_ctl: a failed start is noticed at
     /// once, and a killed server doesn't stay a zombie that looks alive to whoever waits for its end.
-    fn start_until(
-        &self,
-        goal: &str,
-        reached: impl Fn(Result<Client, postgres::Error>) -> bool,
-    ) -> Result<(), BedError> {
+    fn start_until(&self, goal: &str, reached: impl Fn() -> bool) -> Result<(), BedError> {
         self.reap();
         let log = self.home.join("server.log");
         let opened = OpenOptions::new().append(true).create(true).open(&log);
@@ -135,7 +142,7 @@ impl Node {
                 let text = format!("{}'s server ended at once ({ending})", self.name);
                 return Some(Err(BedError(text)));
             }
-            reached(self.config().connect(NoTls)).then_some(Ok(()))
+            reached().then_some(Ok(()))
         });
         outcome.and_then(|answer| answer).map_err(|error| self.with_log(error))
     }

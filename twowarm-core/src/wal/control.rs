@@ -4,6 +4,8 @@ use super::{Expected, Lsn, SegmentLayout, SegmentSize, TimelineId};
 use crate::version::{PgMajor, RecordFormat};
 
 mod fields;
+#[cfg(test)]
+mod tests;
 
 use fields::{Fields, LAYOUTS};
 

@@ -42,7 +42,7 @@ pub enum HistoryPlace {
     PastFork,
     /// The last segment before a fork at a segment's very end, under the new timeline's name. 9.3 and
     /// 9.4 make it at the promotion, a copy of the ancestor's; from 9.5 on it never exists, yet servers
-    /// before 13 (10 to 12: before the minors of May 2020) ask for it.
+    /// older than the minors of May 2020 ask for it.
     AtFork,
     /// A segment from before its timeline began; it never exists.
     BeforeBegin,

@@ -5,6 +5,8 @@ use super::{Lsn, PageHeader, SegmentHeader, SegmentName, TimelineId};
 mod blocks;
 mod record;
 mod stop_reason;
+#[cfg(test)]
+mod tests;
 
 use record::{Link, PartialRecord, RecordLayout};
 pub use stop_reason::StopReason;

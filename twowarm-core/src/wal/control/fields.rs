@@ -8,7 +8,7 @@ use crate::wal::checksum::Checksum;
 pub(super) struct Layout {
     pub(super) control_version: u32,
     /// The majors with it, oldest first, and the catalog versions that they were released with.
-    majors: &'static [(PgMajor, u32)],
+    pub(super) majors: &'static [(PgMajor, u32)],
     pub(super) checkpoint: usize,
     pub(super) redo: usize,
     pub(super) timeline: usize,

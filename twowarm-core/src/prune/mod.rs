@@ -1,7 +1,11 @@
 //! Which files of an archive may go: a pure plan, so that what is deleted can be tested without
 //! deleting anything.
 
+mod sweep;
+
 use std::collections::BTreeSet;
+
+pub use sweep::{NotSwept, Sweep, is_segment_name};
 
 use crate::wal::{SegmentLayout, SegmentName, SegmentPlace};
 

@@ -1,0 +1,109 @@
+//! The two nodes, and the manual's way from nothing to a waiting standby.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use twowarm_core::testbed::{BedError, COMMANDS, Node, Testbed, wait_until};
+use twowarm_core::wal::Lsn;
+
+use crate::story::say;
+
+/// As the manual has it; the standby gets the same file with its own port.
+const ARCHIVING: &str = "wal_level = replica\n\
+    archive_mode = on\n\
+    archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n";
+
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
+
+/// db1, the primary, and db2, the standby, as long as the demo lasts.
+pub struct Nodes {
+    pub db1: Node,
+    pub db2: Node,
+}
+
+impl Nodes {
+    /// Makes both; db1 runs and has the commands, db2 has its local files and an empty data directory.
+    pub fn new() -> Result<Nodes, BedError> {
+        let bed = Testbed::new()?;
+        let (db1, db2) = bed.pair()?;
+        db1.install_commands(&built_commands()?, &COMMANDS)?;
+        db1.initdb(&[])?;
+        db1.append_conf(ARCHIVING)?;
+        let conf_file = db1.pgdata().join("postgresql.conf");
+        let conf = fs::read_to_string(&conf_file).map_err(|error| {
+            BedError(format!("could not read {}: {error}", conf_file.display()))
+        })?;
+        db1.write_local("postgresql.conf", &conf)?;
+        db2.write_local("postgresql.conf", conf + &db2.own_conf()?)?;
+        db2.run_as().make_dir(&db2.pgdata(), 0o700)?;
+        db1.start()?;
+        say!("db1 runs PostgreSQL {} as user {}.", bed.install().major()?, db1.run_as().user());
+        Ok(Nodes { db1, db2 })
+    }
+
+    /// Brings the commands to db2, which has none so far.
+    pub fn distribute(&self) -> Result<(), BedError> {
+        self.run_on(&self.db1, "distrib2warm")
+    }
+
+    /// Prepares db2, copies db1 over it and starts it.
+    pub fn make_standby(&self) -> Result<(), BedError> {
+        self.run_on(&self.db2, "configStandby")?;
+        self.run_on(&self.db1, "copyToStandby")?;
+        self.start_standby()?;
+        say!("db2 is up and waits in restoreWALFile for the next segment.");
+        Ok(())
+    }
+
+    /// Starts db2 and sees that it waits. It need not accept connections yet: a server may read ahead
+    /// into the segment that it lacks before it has replayed the end of the last one.
+    pub fn start_standby(&self) -> Result<(), BedError> {
+        self.db2.start_warm()?;
+        wait_until("db2 to wait for a segment", WAIT_LIMIT, || self.db2.runs("restoreWALFile"))
+    }
+
+    /// How far db2 has replayed, once it can be asked.
+    pub fn replayed(&self) -> Result<Lsn, BedError> {
+        wait_until("db2 to accept connections", WAIT_LIMIT, || {
+            self.db2.sql("select pg_last_wal_replay_lsn()").ok()?.parse().ok()
+        })
+    }
+
+    /// Runs one of the commands and shows what it says, as it stood on the terminal.
+    pub fn run_on(&self, node: &Node, name: &str) -> Result<(), BedError> {
+        say!("{}$ {name}", node.name());
+        let failed = |text: String| BedError(format!("{name} on {} {text}", node.name()));
+        let run = node.command(name).output();
+        let output = run.map_err(|error| failed(format!("could not be run: {error}")))?;
+        for stream in [&output.stdout, &output.stderr] {
+            // A progress bar rewrites its line; the last state is the one worth keeping.
+            let text = String::from_utf8_lossy(stream);
+            let shown = text.lines().map(|line| line.rsplit('\r').next().unwrap_or(line));
+            shown.filter(|line| !line.trim().is_empty()).for_each(|line| say!("  | {line}"));
+        }
+        if output.status.success() {
+            return Ok(());
+        }
+        let (status, log) = (output.status, self.log_tail());
+        Err(failed(format!("failed ({status}); the servers' logs end with\n{log}")))
+    }
+
+    fn log_tail(&self) -> String {
+        [&self.db1, &self.db2]
+            .map(|node| {
+                let log = node.log();
+                let lines: Vec<&str> = log.lines().collect();
+                format!("{}:\n{}", node.name(), lines[lines.len().saturating_sub(20)..].join("\n"))
+            })
+            .join("\n")
+    }
+}
+
+/// Where cargo puts the commands: beside the directory of the examples.
+fn built_commands() -> Result<PathBuf, BedError> {
+    let unknown = |error| BedError(format!("could not find out where the demo lies: {error}"));
+    let demo = env::current_exe().map_err(unknown)?;
+    Ok(demo.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_owned())
+}

@@ -1,0 +1,6 @@
+//! archiveWALFile, as 2warm's scripts name it.
+#![allow(non_snake_case)]
+
+fn main() -> std::process::ExitCode {
+    twowarm_bins::archive_wal_file::main()
+}

@@ -1,0 +1,6 @@
+//! copyToStandby, as 2warm's scripts name it.
+#![allow(non_snake_case)]
+
+fn main() -> std::process::ExitCode {
+    twowarm_bins::copy_to_standby::main()
+}

@@ -1,0 +1,6 @@
+//! receiveWALFile, in the style of 2warm's names.
+#![allow(non_snake_case)]
+
+fn main() -> std::process::ExitCode {
+    twowarm_bins::receive_wal_file::main()
+}

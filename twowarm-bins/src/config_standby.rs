@@ -1,0 +1,41 @@
+//! configStandby: prepares this node's data directory for a base copy, as a standby's.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use twowarm_core::install::{Caller, Install};
+use twowarm_core::server::{SetupError, prepare_standby};
+
+use crate::command::{Command, Failure, print};
+use crate::exit_codes::DONE;
+
+/// configStandby's main.
+pub fn main() -> ExitCode {
+    Command {
+        name: "configStandby",
+        arguments: "",
+        about: "Run on the standby before copyToStandby, on an empty data directory or an older standby's: makes \
+                the archive, empties pg_wal, removes a trigger and writes the recovery configuration. Refuses \
+                a directory that holds a running server or what looks like a primary.",
+        caller: Caller::Person,
+        run,
+    }
+    .main()
+}
+
+fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    if !arguments.is_empty() {
+        return Err(Failure::Usage("it takes no arguments".into()));
+    }
+    prepare_standby(install, &mut |line| print(&format!("{line}\n"))).map_err(failure)?;
+    let archive = install.require_archive()?;
+    print(&format!(
+        "The standby is ready for a base copy (copyToStandby on the primary). Shipped WAL will arrive in {}\n",
+        archive.display()
+    ));
+    Ok(DONE)
+}
+
+fn failure(error: SetupError) -> Failure {
+    if error.is_refusal() { Failure::Unusable(Box::new(error)) } else { error.into() }
+}

@@ -1,0 +1,103 @@
+use std::path::PathBuf;
+
+use twowarm_core::FileError;
+use twowarm_core::base_copy::{LinksError, MappingError};
+use twowarm_core::install::InstallError;
+use twowarm_core::rsync::RsyncError;
+use twowarm_core::server::{InUse, ServerError};
+use twowarm_core::ship::node::NodeError;
+use twowarm_core::ship::ssh::SshError;
+use twowarm_core::ship::wire::WireError;
+use twowarm_core::ship::{LinkError, SendError};
+use twowarm_core::version::PgMajor;
+
+use crate::command::Failure;
+
+/// Why there is no base copy.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CopyError {
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    InUse(#[from] InUse),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error(transparent)]
+    Rsync(#[from] RsyncError),
+    #[error(transparent)]
+    Links(#[from] LinksError),
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    #[error(
+        "{}/{file} exists: this is the standby's node; run copyToStandby on the primary", pgdata.display()
+    )]
+    Standby { pgdata: PathBuf, file: &'static str },
+    #[error("the server in {} is in recovery: run copyToStandby on the primary", .0.display())]
+    InRecovery(PathBuf),
+    #[error(
+        "PostgreSQL {0} is not supported here: an online backup that a crash of the primary survives came with 9.6"
+    )]
+    NoSessionBackup(PgMajor),
+    #[error(
+        "{name} is \"{value}\", so that nothing is shipped: set {name} = {wanted} in postgresql.conf and {then} the server"
+    )]
+    Archiving { name: &'static str, value: String, wanted: &'static str, then: &'static str },
+    #[error("{}: PostgreSQL's pg_control is missing", .0.display())]
+    NoControl(PathBuf),
+    #[error("the WAL of the backup is not laid out as the cluster's is: {0} comes before {1}")]
+    Segments(String, String),
+    #[error("some files could not be copied, three times over: {0}")]
+    Partial(String),
+    #[error(
+        "{missing} WAL files of the copy, {first} the first of them, have not arrived in {node}'s archive, and none came in {waited} s: see the server's log for what archiveWALFile says. The copy is whole; it can be started when they have arrived"
+    )]
+    NotArrived { node: String, missing: usize, first: String, waited: u64 },
+    #[error(
+        "{source}. The copy in {place} is unfinished and can't be started; copyToStandby again continues it"
+    )]
+    Unfinished { place: String, source: Box<CopyError> },
+}
+
+impl CopyError {
+    /// Whether the same again may go well.
+    fn is_retryable(&self) -> bool {
+        match self {
+            CopyError::Install(_)
+            | CopyError::Mapping(_)
+            | CopyError::Links(LinksError::InPlace(_) | LinksError::Relative { .. })
+            | CopyError::Standby { .. }
+            | CopyError::InRecovery(_)
+            | CopyError::NoSessionBackup(_)
+            | CopyError::Archiving { .. } => false,
+            CopyError::Ssh(error) => error.is_retryable(),
+            CopyError::Link(error) => error.is_retryable(),
+            CopyError::Send(error) => error.is_retryable(),
+            CopyError::Unfinished { source, .. } => source.is_retryable(),
+            _ => true,
+        }
+    }
+}
+
+impl From<WireError> for CopyError {
+    fn from(source: WireError) -> CopyError {
+        LinkError::Wire { node: "the other node".into(), source }.into()
+    }
+}
+
+/// What waiting or a second try may mend is a failure; what somebody must set right is a configuration
+/// that can't work.
+pub(super) fn failure(error: CopyError) -> Failure {
+    let retryable = error.is_retryable();
+    let error = Box::new(error);
+    if retryable { Failure::Failed(error) } else { Failure::Unusable(error) }
+}

@@ -1,0 +1,145 @@
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use twowarm_core::base_copy::{CopyMessage, Part, Survey, Target};
+use twowarm_core::install::{Install, NodeName};
+use twowarm_core::ship::node::hello;
+use twowarm_core::ship::ssh::SshTransport;
+use twowarm_core::ship::wire::{Frame, Message, Purpose, WireError};
+use twowarm_core::ship::{FarCommand, Link, Sender};
+
+use super::error::CopyError;
+
+/// How often the far end hears that we are still here.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// How often the user hears what is being waited for.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// receiveBaseCopy on the other node.
+pub(super) struct FarEnd {
+    link: Link,
+    last_word: Instant,
+}
+
+impl FarEnd {
+    pub fn open(install: &Install, node: &NodeName) -> Result<FarEnd, CopyError> {
+        let transport = SshTransport::new(install, node, FarCommand::ReceiveBaseCopy)?;
+        let link = Link::open(&transport, hello(install, Purpose::BaseCopy)?)?;
+        Ok(FarEnd { link, last_word: Instant::now() })
+    }
+
+    pub fn survey(&mut self, survey: Survey) -> Result<Target, CopyError> {
+        match self.ask(&CopyMessage::Survey(survey))? {
+            CopyMessage::Target(target) => Ok(target),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Afterwards no server starts in the target.
+    pub fn begin(&mut self) -> Result<(), CopyError> {
+        match self.ask(&CopyMessage::Begin)? {
+            CopyMessage::Begun => Ok(()),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    pub fn send_part(&mut self, part: Part, bytes: &[u8]) -> Result<(), CopyError> {
+        const PIECE: usize = 256 * 1024;
+        bytes.chunks(PIECE).try_for_each(|piece| self.say(&CopyMessage::Part(part, piece.to_vec())))
+    }
+
+    /// Afterwards the copy is on disk, and a server can start in it.
+    pub fn finish(&mut self) -> Result<(), CopyError> {
+        match self.ask(&CopyMessage::Finish)? {
+            CopyMessage::Finished => Ok(()),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Those of the segments that are not whole in the far archive.
+    pub fn missing(&mut self, names: &[String]) -> Result<Vec<String>, CopyError> {
+        let mut missing = Vec::new();
+        for some in names.chunks(CopyMessage::NAMES) {
+            match self.ask(&CopyMessage::Holds(some.to_vec()))? {
+                CopyMessage::Missing(of_these) => missing.extend(of_these),
+                other => return Err(self.unexpected(&other)),
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Says that we are at work, if that was not said lately.
+    pub fn keep_alive(&mut self) -> Result<(), CopyError> {
+        if self.last_word.elapsed() >= KEEP_ALIVE {
+            self.last_word = Instant::now();
+            self.link.send(&Message::Working)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the connection alive while something else takes its time, and the user told.
+    pub fn meanwhile<T: Send>(
+        &mut self,
+        waiting_for: &str,
+        work: impl FnOnce() -> T + Send,
+    ) -> Result<T, CopyError> {
+        thread::scope(|scope| {
+            let (done, is_done) = mpsc::channel();
+            scope.spawn(move || {
+                let _ = done.send(work());
+            });
+            let mut last_said = Instant::now();
+            loop {
+                match is_done.recv_timeout(Duration::from_secs(1)) {
+                    Ok(result) => return Ok(result),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => panic!("{waiting_for} ended in a panic"),
+                }
+                self.keep_alive()?;
+                if last_said.elapsed() >= HEARTBEAT {
+                    last_said = Instant::now();
+                    log::info!("waiting for {waiting_for}");
+                }
+            }
+        })
+    }
+
+    pub fn close(self) {
+        self.link.close();
+    }
+
+    fn say(&mut self, message: &CopyMessage) -> Result<(), CopyError> {
+        self.last_word = Instant::now();
+        Ok(self.link.send_frame(message.kind(), &[&message.payload()])?)
+    }
+
+    fn ask(&mut self, message: &CopyMessage) -> Result<CopyMessage, CopyError> {
+        self.say(message)?;
+        let frame = self.link.receive()?;
+        self.understand(&frame)
+    }
+
+    fn understand(&mut self, frame: &Frame) -> Result<CopyMessage, CopyError> {
+        if let Ok(Message::Refused(refusal)) = Message::parse(frame) {
+            return Err(self.link.refused(refusal).into());
+        }
+        CopyMessage::parse(frame).map_err(|error| self.link.failed(error).into())
+    }
+
+    fn unexpected(&mut self, message: &CopyMessage) -> CopyError {
+        self.link.failed(WireError::Unexpected(message.kind())).into()
+    }
+}
+
+/// Has the other node's receiveWALFile write into its archive, and lets it take this node for the
+/// archive's sender.
+pub(super) fn prove_archive(install: &Install, node: &NodeName) -> Result<String, CopyError> {
+    let transport = SshTransport::new(install, node, FarCommand::ReceiveWalFile)?;
+    let mut sender = Sender::new(Link::open(&transport, hello(install, Purpose::ShipWal)?)?);
+    sender.probe()?;
+    let archive = sender.link().welcome().archive.clone();
+    sender.close();
+    Ok(archive)
+}

@@ -1,0 +1,192 @@
+//! copyToStandby: makes a base copy of the running primary on the other node.
+
+mod arrival;
+mod bulk;
+mod error;
+mod far;
+mod source;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use indicatif::HumanDuration;
+use twowarm_core::FileError;
+use twowarm_core::base_copy::{
+    Nonce, Part, Survey, Tablespace, Target, map_tablespaces, rewrite_map, tablespace_links,
+};
+use twowarm_core::durable;
+use twowarm_core::install::{Caller, Install, NodeName};
+use twowarm_core::rsync::Remote;
+use twowarm_core::server::{Backup, FinishedBackup, Session, lock_directory};
+
+use self::bulk::Bulk;
+use self::error::{CopyError, failure};
+use self::far::{FarEnd, prove_archive};
+use self::source::Source;
+use crate::command::{Command, Failure, print};
+use crate::exit_codes::DONE;
+
+const LABEL: &str = "twowarm";
+
+/// No WAL file arriving for so many time limits ends the wait for them: archive_command tries again only
+/// after a minute.
+const PATIENCE: u32 = 10;
+
+/// copyToStandby's main.
+pub fn main() -> ExitCode {
+    Command {
+        name: "copyToStandby",
+        arguments: "",
+        about: "Run on the primary, after configStandby on the other node: proves that WAL can be shipped there, \
+                turns shipping on, and copies the running cluster over what stands in the data directory there.",
+        caller: Caller::Person,
+        run,
+    }
+    .main()
+}
+
+fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    if !arguments.is_empty() {
+        return Err(Failure::Usage("it takes no arguments".into()));
+    }
+    copy(install).map_err(failure)?;
+    Ok(DONE)
+}
+
+fn copy(install: &Install) -> Result<(), CopyError> {
+    let started = Instant::now();
+    let node = install.require_other_node()?;
+    let _lock = lock_directory(install.require_pgdata()?)?;
+    let (source, mut session) = Source::examine(install)?;
+    let remote = Remote::of(install, node);
+    let links = tablespace_links(&source.pgdata)?;
+    let tablespaces = map_tablespaces(&links, remote.tablespaces())?;
+
+    let own_directories = links.iter().map(|(_, path)| path.clone());
+    let nonce =
+        Nonce::create(std::iter::once(source.pgdata.clone()).chain(own_directories).collect())?;
+    let mut far = FarEnd::open(install, node)?;
+    let target = far.survey(Survey {
+        nonce: nonce.name().to_owned(),
+        source: source.pgdata.clone(),
+        tablespaces: tablespaces.clone(),
+    })?;
+    drop(nonce);
+    announce(&source, node, &target, &tablespaces);
+    let saved = source.save_configuration(install)?;
+    print(&format!("postgresql.conf is kept as {}\n", saved.display()));
+    start_shipping(install, node, &mut session)?;
+
+    let place = format!("{node}:{}", target.pgdata.display());
+    let copy = Copy { install, node, source: &source, remote: &remote, target, tablespaces };
+    let backup = copy.run(&mut far, session).map_err(|source| CopyError::Unfinished {
+        place: place.clone(),
+        source: Box::new(source),
+    })?;
+    copy.await_wal(&mut far, &backup)?;
+    far.close();
+    print(&format!("Done in {}. The standby can be started\n", HumanDuration(started.elapsed())));
+    Ok(())
+}
+
+/// What is going to happen, before it does.
+fn announce(source: &Source, node: &NodeName, target: &Target, tablespaces: &[Tablespace]) {
+    let to = target.pgdata.display();
+    print(&format!("Copying {} to {node}:{to}\n", source.pgdata.display()));
+    for tablespace in tablespaces {
+        let (from, to) = (tablespace.from.display(), tablespace.to.display());
+        print(&format!("Copying the tablespace {from} to {node}:{to}\n"));
+    }
+    if target.older_copy {
+        print(&format!(
+            "An older copy is there: it is brought up to date, and what {} no longer has is deleted\n",
+            source.pgdata.display()
+        ));
+    }
+}
+
+/// Turns shipping on, once it is proved that what is shipped can be received.
+fn start_shipping(
+    install: &Install,
+    node: &NodeName,
+    session: &mut Session,
+) -> Result<(), CopyError> {
+    let archive = prove_archive(install, node)?;
+    let active = install.archiving_active_file();
+    match durable::create(&active, b"") {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
+        _ => {}
+    }
+    let position = session.value(session.major().switch_wal())?;
+    print(&format!("WAL is shipped to {node}:{archive} from {position} on\n"));
+    Ok(())
+}
+
+struct Copy<'a> {
+    install: &'a Install,
+    node: &'a NodeName,
+    source: &'a Source,
+    remote: &'a Remote,
+    target: Target,
+    tablespaces: Vec<Tablespace>,
+}
+
+impl Copy<'_> {
+    /// The copy itself. When this fails the backup ends with its session, and the target has no
+    /// pg_control.
+    fn run(&self, far: &mut FarEnd, session: Session) -> Result<FinishedBackup, CopyError> {
+        far.begin()?;
+        let layout = self.source.control.layout();
+        let backup = far.meanwhile("the checkpoint", move || Backup::start(session, LABEL))??;
+        let first = layout.containing(self.source.control.timeline, backup.start_lsn());
+        print(&format!("The online backup begins at WAL file {first}\n"));
+        self.copy_files(far)?;
+        // Read before the backup ends, so that its end lies behind whatever this says.
+        let control = self.source.control_bytes()?;
+        let backup = far.meanwhile("the end of the backup", move || backup.stop(layout))??;
+        print(&format!("The online backup ends in WAL file {}\n", backup.last));
+        far.send_part(Part::Label, &backup.label)?;
+        let map = rewrite_map(&backup.tablespace_map, &self.tablespaces);
+        far.send_part(Part::TablespaceMap, &map)?;
+        far.send_part(Part::Control, &control)?;
+        far.finish()?;
+        Ok(backup)
+    }
+
+    fn copy_files(&self, far: &mut FarEnd) -> Result<(), CopyError> {
+        let mut bulk = Bulk::new(self.remote, self.source.bytes);
+        for tablespace in &self.tablespaces {
+            // One that was dropped since is gone from the copy too once its WAL is replayed.
+            match fs::metadata(&tablespace.from) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                found => found.map_err(FileError::of("look at", &tablespace.from))?,
+            };
+            for (name, rules) in self.source.tablespace_directories(&tablespace.from)? {
+                let (from, to) = (tablespace.from.join(&name), tablespace.to.join(&name));
+                bulk.copy(far, &from, &to, &rules)?;
+            }
+        }
+        let inside: Vec<PathBuf> = self.tablespaces.iter().map(|t| t.from.clone()).collect();
+        let rules = self.source.rules(&self.target, &inside)?;
+        bulk.copy(far, &self.source.pgdata, &self.target.pgdata, &rules)?;
+        bulk.finish();
+        Ok(())
+    }
+
+    /// Without all WAL from the backup's start to its end, the copy is no copy.
+    fn await_wal(&self, far: &mut FarEnd, backup: &FinishedBackup) -> Result<(), CopyError> {
+        let names = arrival::needed(backup, self.source.control.layout())?;
+        let count = names.len();
+        let patience = (self.install.settings.time_limit * PATIENCE).max(Duration::from_secs(60));
+        arrival::wait_for(far, &self.node.to_string(), names, patience)?;
+        print(&format!(
+            "All {count} WAL files that the copy needs are in {}'s archive\n",
+            self.node
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! receiveWALFile: the far end of shipping, started by sshd.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::BufReader;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+use twowarm_core::install::{Caller, Install};
+use twowarm_core::ship::TimedInput;
+use twowarm_core::ship::node::{label, read_control};
+use twowarm_core::ship::receiver::{Cluster, Receiver, serve};
+use twowarm_core::ship::wire::{Refusal, RefusalCode, SESSION};
+
+use crate::command::{Command, Failure};
+use crate::exit_codes::DONE;
+
+/// receiveWALFile's main.
+pub fn main() -> ExitCode {
+    Command {
+        name: "receiveWALFile",
+        arguments: "",
+        about: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
+                node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
+        caller: Caller::Person,
+        run,
+    }
+    .main()
+}
+
+fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    if !arguments.is_empty() {
+        return Err(Failure::Usage("it takes no arguments".into()));
+    }
+    // Not std's own handles, which buffer: what they hold poll does not see.
+    let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+    let input = BufReader::new(TimedInput::new(input, install.settings.time_limit));
+    serve(input, output, receiver(install))?;
+    Ok(DONE)
+}
+
+/// What can't work here becomes a refusal, so that it is told where somebody waits.
+fn receiver(install: &Install) -> Result<Receiver, Refusal> {
+    let archive = install.require_archive().map_err(|e| misconfigured(&e))?;
+    let control = match &install.pgdata {
+        Some(pgdata) => read_control(pgdata).map_err(|e| misconfigured(&e))?,
+        None => None,
+    };
+    Ok(Receiver {
+        archive: archive.to_owned(),
+        label: label(install),
+        node_id: install.node_id().map_err(|e| misconfigured(&e))?,
+        cluster: control.map(|control| Cluster {
+            system_identifier: control.system_identifier,
+            segment_size: control.segment_size,
+        }),
+    })
+}
+
+fn misconfigured(error: &dyn Error) -> Refusal {
+    Refusal {
+        id: SESSION,
+        code: RefusalCode::CONFIGURATION,
+        retryable: true,
+        message: error.to_string(),
+    }
+}

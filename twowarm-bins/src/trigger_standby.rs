@@ -1,0 +1,209 @@
+//! triggerStandby: promotes this node's standby and waits until it is a primary.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use twowarm_core::archive::{Archive, ArchiveError};
+use twowarm_core::data_directory::control_file;
+use twowarm_core::durable;
+use twowarm_core::install::{Caller, Install};
+use twowarm_core::server::{
+    DataDirectory, Login, NewerTimeline, RunningServer, ServerError, Session, newer_timeline,
+};
+
+use crate::command::{Command, Failure, print};
+use crate::exit_codes::DONE;
+
+const POLL: Duration = Duration::from_millis(100);
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// triggerStandby's main.
+pub fn main() -> ExitCode {
+    Command {
+        name: "triggerStandby",
+        arguments: "[smart|fast] [--no-wait]",
+        about: "Promotes this node's standby. smart (the default) replays all WAL that has arrived first, fast \
+                does not. Waits until the server is open and a write has been committed, then removes the \
+                trigger; with --no-wait it returns at once and leaves that to you.",
+        caller: Caller::Person,
+        run,
+    }
+    .main()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Smart,
+    Fast,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Request {
+    mode: Mode,
+    wait: bool,
+}
+
+impl Request {
+    fn parse(arguments: &[OsString]) -> Result<Request, String> {
+        let (mut mode, mut wait) = (None, true);
+        for argument in arguments {
+            let wanted = match argument.to_str() {
+                Some("smart") => Mode::Smart,
+                Some("fast") => Mode::Fast,
+                Some("--no-wait") => {
+                    wait = false;
+                    continue;
+                }
+                _ => return Err(format!("{} is no argument", argument.to_string_lossy())),
+            };
+            if mode.replace(wanted).is_some() {
+                return Err("smart or fast, once".into());
+            }
+        }
+        Ok(Request { mode: mode.unwrap_or(Mode::Smart), wait })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("{0} holds no standby (no recovery.signal or recovery.conf): was it promoted already?")]
+    NotAStandby(String),
+    #[error(
+        "the archive can't be read, so WAL that was shipped could be lost: {0} (\"triggerStandby fast\" does without it)"
+    )]
+    Archive(ArchiveError),
+    #[error(
+        "timeline {}, which left this node's timeline {}, has arrived but is not replayed: restart the standby so that it follows, then trigger it",
+        .0.timeline, .0.own
+    )]
+    NewerTimeline(NewerTimeline),
+}
+
+fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    let request = Request::parse(arguments).map_err(Failure::Usage)?;
+    let pgdata = install.require_pgdata().map_err(|e| Failure::Unusable(Box::new(e)))?;
+    if DataDirectory::look(pgdata)?.recovery.is_none() {
+        return Err(refused(Refused::NotAStandby(pgdata.display().to_string())));
+    }
+    check_archive(install, pgdata, request.mode)?;
+
+    // What it ships once it is a primary would go back to where it came from.
+    durable::remove(&install.archiving_active_file())?;
+    let trigger = install.trigger_file()?;
+    let (content, announced) = match request.mode {
+        Mode::Smart => ("smart\n", "it opens when all WAL that has arrived is replayed"),
+        Mode::Fast => ("fast\n", "it opens without replaying more WAL"),
+    };
+    let triggered = Instant::now();
+    durable::write(&trigger, content.as_bytes())?;
+    print(&format!("The server in {} is triggered: {announced}\n", pgdata.display()));
+    if !request.wait {
+        print(&format!(
+            "When it is open, delete {}: left there, it would trigger the next standby here\n",
+            trigger.display()
+        ));
+        return Ok(DONE);
+    }
+    wait_until_open(install, pgdata)?;
+    let seconds = triggered.elapsed().as_secs_f64();
+    durable::remove(&trigger)?;
+    print(&format!("The server is open: {seconds:.2} s from trigger to a committed write\n"));
+    Ok(DONE)
+}
+
+/// Smart promotes with all that was shipped, so it must be possible to see it; neither mode may leave
+/// behind a timeline that goes on where this one ends.
+fn check_archive(install: &Install, pgdata: &Path, mode: Mode) -> Result<(), Failure> {
+    let Some(control) = control_file(pgdata)? else { return Ok(()) };
+    let looked = Archive::open(install.require_archive()?)
+        .and_then(|archive| newer_timeline(&archive, &control));
+    match looked {
+        Ok(None) => Ok(()),
+        Ok(Some(newer)) => Err(refused(Refused::NewerTimeline(newer))),
+        Err(error) if mode == Mode::Smart => Err(refused(Refused::Archive(error))),
+        Err(error) => {
+            log::warn!("the archive can't be read, which does not matter to \"fast\": {error}");
+            Ok(())
+        }
+    }
+}
+
+fn refused(refused: Refused) -> Failure {
+    Failure::Unusable(Box::new(refused))
+}
+
+/// Waits for as long as it takes, and says now and then what for.
+fn wait_until_open(install: &Install, pgdata: &Path) -> Result<(), Failure> {
+    let login = Login::of(install);
+    let mut seen = None;
+    let mut last_said = Instant::now();
+    let mut said_stopped = false;
+    loop {
+        let running = RunningServer::find(pgdata)?.map(|server| server.pid);
+        let waiting_for = match (running, seen) {
+            (None, Some(_)) => {
+                let text = "the server has stopped before it was open; its log says why. The trigger stays \
+                            in force for its next start";
+                return Err(Failure::Failed(text.into()));
+            }
+            (None, None) => {
+                if !said_stopped {
+                    said_stopped = true;
+                    last_said = Instant::now();
+                    log::warn!("no server is running in {}: start it", pgdata.display());
+                }
+                "a server to be started".to_owned()
+            }
+            (Some(pid), _) => {
+                seen = Some(pid);
+                match try_write(pgdata, &login) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => "recovery to end".to_owned(),
+                    Err(error) if error.is_starting() => "recovery to end".to_owned(),
+                    Err(error) => format!("a connection ({error})"),
+                }
+            }
+        };
+        if last_said.elapsed() >= HEARTBEAT {
+            last_said = Instant::now();
+            log::info!("waiting for {waiting_for}");
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Whether the server is a primary that commits.
+fn try_write(pgdata: &Path, login: &Login) -> Result<bool, ServerError> {
+    let mut session = Session::open(pgdata, login)?;
+    if session.in_recovery()? {
+        return Ok(false);
+    }
+    session.commit_a_write()?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Option<Request> {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Request::parse(&words).ok()
+    }
+
+    #[test]
+    fn arguments_in_any_order() {
+        let smart = Request { mode: Mode::Smart, wait: true };
+        let fast = Request { mode: Mode::Fast, wait: false };
+        assert_eq!(parse(&[]), Some(smart));
+        assert_eq!(parse(&["smart"]), Some(smart));
+        assert_eq!(parse(&["--no-wait", "fast"]), Some(fast));
+        assert_eq!(parse(&["fast", "--no-wait"]), Some(fast));
+        assert_eq!(parse(&["fast", "smart"]), None);
+        assert_eq!(parse(&["Fast"]), None);
+        assert_eq!(parse(&["--nowait"]), None);
+    }
+}

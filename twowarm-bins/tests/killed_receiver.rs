@@ -1,0 +1,183 @@
+//! receiveWALFile killed before each of its system calls: the archive holds the whole file or none of
+//! it, nothing that was acknowledged is lost, and the next run clears up.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use twowarm_core::ship::wire::{Hello, Purpose, Stored};
+use twowarm_core::ship::{FarCommand, Link, LinkError, LocalTransport, SendError, Sender};
+use twowarm_core::wal::{SegmentSize, WalFileName};
+
+const RECEIVER: &str = env!("CARGO_BIN_EXE_receiveWALFile");
+const CLUSTER: u64 = 7_000_000_000_000_000_001;
+const SIZE: u64 = 1 << 20;
+const NAME: &str = "000000010000000000000002";
+
+struct Node {
+    dir: tempfile::TempDir,
+    segment: PathBuf,
+}
+
+impl Node {
+    fn new() -> Node {
+        let dir = tempfile::tempdir().expect("a directory");
+        for made in ["2warm/local/replication", "data/archive"] {
+            fs::create_dir_all(dir.path().join(made)).expect(made);
+        }
+        let segment = dir.path().join("segment");
+        fs::write(&segment, segment_two()).expect("a file");
+        Node { dir, segment }
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.dir.path().join("data/archive")
+    }
+
+    fn transport(&self, program: &str, arguments: &[&str]) -> LocalTransport {
+        let path = |p: PathBuf| p.display().to_string();
+        LocalTransport {
+            command: FarCommand::ReceiveWalFile,
+            program: program.into(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
+            environment: vec![
+                ("PGROOT".into(), path(self.dir.path().to_owned())),
+                ("PGDATA".into(), path(self.dir.path().join("data"))),
+            ],
+        }
+    }
+
+    fn send(&self, transport: &LocalTransport) -> Result<Stored, SendError> {
+        let mut sender = Sender::new(Link::open(transport, hello())?);
+        let stored = sender.send(NAME.parse::<WalFileName>().expect("a name"), &self.segment);
+        sender.close();
+        stored
+    }
+
+    /// Sends to a receiver under strace, with one more of strace's options.
+    fn send_traced(&self, option: &str) -> Result<Stored, SendError> {
+        let log = self.log().display().to_string();
+        self.send(&self.transport("strace", &["-f", "-qq", "-o", &log, "-e", option, RECEIVER]))
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// The next run, undisturbed, succeeds and clears up.
+    fn recovers(&self, context: &str) -> Stored {
+        let stored = self.send(&self.transport(RECEIVER, &[])).expect(context);
+        assert!(fs::read(self.archive().join(NAME)).expect(context) == segment_two(), "{context}");
+        assert_eq!(names_in(&self.archive()), [".incoming", ".owner", NAME], "{context}");
+        assert_eq!(names_in(&self.archive().join(".incoming")), [""; 0], "{context}");
+        stored
+    }
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let files = fs::read_dir(directory).expect("a directory");
+    let name = |f: std::io::Result<fs::DirEntry>| f.expect("an entry").file_name();
+    let mut names: Vec<_> = files.map(|f| name(f).to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn hello() -> Hello {
+    Hello {
+        purpose: Purpose::ShipWal,
+        system_identifier: CLUSTER,
+        segment_size: SegmentSize::new(SIZE).expect("a size"),
+        major: "15".parse().expect("a major"),
+        node_id: "near-node-id".into(),
+        label: "near".into(),
+    }
+}
+
+/// The second segment of a cluster of PostgreSQL 15, as far as its header goes.
+fn segment_two() -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SIZE as usize);
+    bytes.extend(0xD110u16.to_le_bytes());
+    bytes.extend(2u16.to_le_bytes());
+    bytes.extend(1u32.to_le_bytes());
+    bytes.extend((2 * SIZE).to_le_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend(CLUSTER.to_le_bytes());
+    bytes.extend((SIZE as u32).to_le_bytes());
+    bytes.extend(8192u32.to_le_bytes());
+    bytes.resize(SIZE as usize, 7);
+    bytes
+}
+
+/// The system calls of a receiver that takes in one segment, in order, each with its turn among its
+/// like.
+fn calls() -> Vec<(String, usize)> {
+    let node = Node::new();
+    node.send_traced("trace=all").expect("install strace, which these tests need");
+    let log = fs::read_to_string(node.log()).expect("strace's log");
+    let mut turns = BTreeMap::new();
+    let mut calls = Vec::new();
+    for line in log.lines() {
+        // "PID name(...": other lines tell of signals and of the end.
+        let name = line.split_whitespace().nth(1).and_then(|call| call.split_once('('));
+        if let Some((name, _)) = name.filter(|(name, _)| !name.starts_with(['+', '-', '<'])) {
+            let turn = turns.entry(name.to_owned()).or_insert(0);
+            *turn += 1;
+            calls.push((name.to_owned(), *turn));
+        }
+    }
+    calls
+}
+
+#[test]
+fn killed_before_each_system_call() {
+    let calls = calls();
+    let whole = segment_two();
+    let (mut nothing, mut stored, mut acknowledged) = (0, 0, 0);
+    // execve is strace's own, and an exit needs no killing.
+    for (call, turn) in calls.iter().filter(|(name, _)| name != "execve" && name != "exit_group") {
+        let context = format!("killed before {call} {turn}");
+        let node = Node::new();
+        let outcome = node.send_traced(&format!("inject={call}:signal=KILL:when={turn}"));
+        match fs::read(node.archive().join(NAME)) {
+            Ok(content) => {
+                assert!(content == whole, "{context}: a part stands in the archive");
+                stored += 1;
+            }
+            Err(e) => {
+                assert_eq!(e.kind(), std::io::ErrorKind::NotFound, "{context}");
+                assert!(outcome.is_err(), "{context}: acknowledged and not there");
+                nothing += 1;
+            }
+        }
+        let again = node.recovers(&context);
+        if outcome.is_ok() {
+            assert_eq!(again, Stored::AlreadyThere, "{context}");
+            acknowledged += 1;
+        }
+    }
+    println!(
+        "{} calls: killed {nothing} times before it was stored, {stored} after, {acknowledged} of these acknowledged",
+        calls.len()
+    );
+    assert!(nothing > 50 && stored > acknowledged && acknowledged > 0);
+}
+
+/// A call that fails instead: a refusal that tells so, and never an acknowledgement.
+#[test]
+fn failing_calls_are_never_acknowledged() {
+    let of = |call: &str| calls().iter().filter(|(name, _)| name == call).count();
+    for (call, error) in [("fsync", "EIO"), ("fsync", "ENOSPC"), ("renameat2", "EIO")] {
+        for turn in 1..=of(call) {
+            let context = format!("{call} {turn} fails with {error}");
+            let node = Node::new();
+            let outcome = node.send_traced(&format!("inject={call}:error={error}:when={turn}"));
+            match outcome {
+                Err(SendError::Link(LinkError::Refused { refusal, .. })) => {
+                    assert!(refusal.retryable, "{context}: {}", refusal.message);
+                }
+                other => panic!("{context}: {other:?}"),
+            }
+            node.recovers(&context);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+use std::io;
+use std::path::PathBuf;
+
+use super::owner::BadOwner;
+use crate::file_error::FileError;
+use crate::wal::HistoryError;
+
+/// Why an archive could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ArchiveError {
+    #[error(
+        "the archive directory {} is missing: mount its disk; on a new standby configStandby makes it",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    #[error("the archive {} is no directory", .0.display())]
+    NotADirectory(PathBuf),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(
+        "{} is there already with other content and is not overwritten: find out which of the two is right, and remove the one in the archive if it is wrong",
+        .0.display()
+    )]
+    Conflict(PathBuf),
+    #[error("{} vanished while it was compared with the same file: send it again", .0.display())]
+    Vanished(PathBuf),
+    #[error("{}: {error}", path.display())]
+    BadHistory { path: PathBuf, error: HistoryError },
+    #[error("{}: {error}: run configStandby on this node to let a sender in", path.display())]
+    BadOwner { path: PathBuf, error: BadOwner },
+    #[error(
+        "the archive {} belongs to the cluster with system identifier {owner}, not {sender}: if the sender is right, run configStandby on this node, which empties the archive and lets a new sender in",
+        archive.display()
+    )]
+    AnotherCluster { archive: PathBuf, owner: u64, sender: u64 },
+    #[error(
+        "the archive {} belongs to the sender {owner}, not {sender}: if the sender is right, run configStandby on this node, which lets a new sender in",
+        archive.display()
+    )]
+    AnotherSender { archive: PathBuf, owner: String, sender: String },
+}
+
+impl ArchiveError {
+    /// Whether the same again, later, may go well: what a disk that is mounted or has room mends.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            ArchiveError::Missing(_) | ArchiveError::File(_) | ArchiveError::Vanished(_) => true,
+            ArchiveError::NotADirectory(_)
+            | ArchiveError::Conflict(_)
+            | ArchiveError::BadHistory { .. }
+            | ArchiveError::BadOwner { .. }
+            | ArchiveError::AnotherCluster { .. }
+            | ArchiveError::AnotherSender { .. } => false,
+        }
+    }
+
+    /// Whether there is no room: a full disk, a used up quota, a limit on the size of files.
+    pub fn is_full(&self) -> bool {
+        let ArchiveError::File(error) = self else { return false };
+        matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
+    }
+}

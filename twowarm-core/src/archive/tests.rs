@@ -1,0 +1,140 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn archive() -> (tempfile::TempDir, Archive) {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Archive::open(dir.path()).unwrap();
+    (dir, archive)
+}
+
+fn name(text: &str) -> WalFileName {
+    text.parse().unwrap()
+}
+
+fn owner(system_identifier: u64, node_id: &str) -> Owner {
+    Owner { system_identifier, node_id: node_id.into(), label: format!("host of {node_id}") }
+}
+
+#[test]
+fn a_missing_directory_is_an_error_and_is_not_made() {
+    let (dir, archive) = archive();
+    let path = dir.path().to_owned();
+    drop(dir);
+    assert!(matches!(Archive::open(&path), Err(ArchiveError::Missing(_))));
+    let one = name("00000001.history");
+    assert!(matches!(archive.find(one), Err(ArchiveError::Missing(_))));
+    assert!(matches!(archive.owner(), Err(ArchiveError::Missing(_))));
+    assert!(matches!(archive.put(one, b"x"), Err(ArchiveError::Missing(_))));
+    assert!(!path.exists());
+}
+
+#[test]
+fn the_same_again_is_fine_and_another_is_refused() {
+    let (_dir, archive) = archive();
+    let one = name("00000002.history");
+    assert!(archive.find(one).unwrap().is_none());
+    assert_eq!(archive.put(one, b"one").unwrap(), Put::New);
+    assert_eq!(archive.put(one, b"one").unwrap(), Put::AlreadyThere);
+    for other in [b"two".as_slice(), b"on", b"ones", b""] {
+        assert!(matches!(archive.put(one, other), Err(ArchiveError::Conflict(_))));
+    }
+    assert_eq!(archive.read(one).unwrap().unwrap(), b"one");
+    assert_eq!(fs::read_dir(archive.incoming_directory()).unwrap().count(), 0);
+    let mode = fs::metadata(archive.incoming_directory()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn what_a_killed_writer_left_goes_with_the_next_file() {
+    let (_dir, archive) = archive();
+    archive.put(name("00000002.history"), b"one").unwrap();
+    fs::write(archive.incoming_directory().join("left.1-1.tmp"), b"half").unwrap();
+    let going_on = archive.begin("going-on").unwrap();
+    assert_eq!(fs::read_dir(archive.incoming_directory()).unwrap().count(), 1);
+    drop(going_on);
+    assert_eq!(fs::read_dir(archive.incoming_directory()).unwrap().count(), 0);
+}
+
+#[test]
+fn only_wal_files_are_listed() {
+    let (dir, archive) = archive();
+    for file in ["000000010000000000000002", "00000002.history", ".owner", "README", "x.tmp"] {
+        fs::write(dir.path().join(file), b"").unwrap();
+    }
+    archive.probe().unwrap();
+    let listed: Vec<String> = archive.names().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(listed, ["000000010000000000000002", "00000002.history"]);
+    archive.remove(name("00000002.history")).unwrap();
+    archive.remove(name("00000002.history")).unwrap();
+    assert_eq!(archive.names().unwrap().len(), 1);
+}
+
+#[test]
+fn an_archive_has_one_owner() {
+    let (_dir, archive) = archive();
+    let first = owner(7, "aaaa");
+    archive.admit(&owner(8, "bbbb")).unwrap();
+    archive.bind(&first).unwrap();
+    archive.bind(&first).unwrap();
+    assert_eq!(archive.owner().unwrap(), Some(first.clone()));
+    let relabelled = Owner { label: "new name".into(), ..first };
+    archive.admit(&relabelled).unwrap();
+    let error = archive.bind(&owner(7, "bbbb")).unwrap_err().to_string();
+    assert!(error.contains("host of aaaa") && error.contains("configStandby"), "{error}");
+    assert!(matches!(archive.bind(&owner(8, "aaaa")), Err(ArchiveError::AnotherCluster { .. })));
+    archive.release().unwrap();
+    archive.bind(&owner(8, "bbbb")).unwrap();
+}
+
+#[test]
+fn of_many_at_once_one_becomes_the_owner() {
+    let (_dir, archive) = archive();
+    let bound: Vec<bool> = std::thread::scope(|scope| {
+        let bind = |n| {
+            let archive = &archive;
+            scope.spawn(move || archive.bind(&owner(7, &format!("node-{n}"))).is_ok())
+        };
+        let threads: Vec<_> = (0..8).map(bind).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(bound.iter().filter(|ok| **ok).count(), 1);
+}
+
+/// Sweeping used to take a file for abandoned that its writer had created but not locked yet.
+#[test]
+fn writers_at_once_do_not_sweep_each_other_away() {
+    let (_dir, archive) = archive();
+    std::thread::scope(|scope| {
+        for n in 0..8u32 {
+            let archive = &archive;
+            scope.spawn(move || {
+                for turn in 1..50 {
+                    let name = name(&format!("{:08X}.history", n * 100 + turn));
+                    assert_eq!(archive.put(name, b"x").unwrap(), Put::New);
+                }
+            });
+        }
+    });
+    assert_eq!(archive.names().unwrap().len(), 8 * 49);
+}
+
+#[test]
+fn an_owner_file_is_read_strictly() {
+    for bad in ["", "version=2\n", "version=1\nsystem_identifier=x\nnode_id=a\nlabel=b\n"] {
+        assert!(bad.parse::<Owner>().is_err(), "{bad:?}");
+    }
+    let strange = Owner { label: "a\nb".into(), ..owner(1, "aaaa") };
+    assert_eq!(strange.to_string().parse::<Owner>().unwrap().label, "a b");
+}
+
+#[test]
+fn a_segment_past_a_recorded_fork_is_known() {
+    let (_dir, archive) = archive();
+    archive.put(name("00000002.history"), b"1\t0/3000158\tno recovery target\n").unwrap();
+    let layout = SegmentLayout::new("15".parse().unwrap(), crate::wal::SegmentSize::DEFAULT);
+    let forked = |segment: &str| archive.forked_before(segment.parse().unwrap(), layout).unwrap();
+    assert_eq!(forked("000000010000000000000003"), None);
+    assert_eq!(forked("000000010000000000000004"), Some(TimelineId::new(2).unwrap()));
+    assert_eq!(forked("000000020000000000000004"), None);
+}

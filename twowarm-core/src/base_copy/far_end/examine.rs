@@ -1,0 +1,123 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::FarEndError;
+use crate::base_copy::{Nonce, Survey, Target};
+use crate::file_error::FileError;
+use crate::install::Install;
+use crate::server::{DataDirectory, Login, Session, read_settings};
+use crate::ship::wire::{Hello, RefusalCode};
+use crate::version::PgMajor;
+
+/// Whether this node's data directory may be overwritten by the copy, and what the near end must know
+/// about it.
+pub(super) fn examine(
+    install: &Install,
+    hello: &Hello,
+    survey: &Survey,
+) -> Result<Target, FarEndError> {
+    let pgdata = install.require_pgdata()?;
+    let archive = install.require_archive()?;
+    Nonce::check_name(&survey.nonce)?;
+    not_the_source(pgdata, survey)?;
+    let found = DataDirectory::look(pgdata)?;
+    let real = pgdata.canonicalize().map_err(FileError::of("find", pgdata))?;
+    let inside = |path: &Path| -> Option<PathBuf> {
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        path.strip_prefix(&real).ok().filter(|p| !p.as_os_str().is_empty()).map(Path::to_owned)
+    };
+    let archive_inside = inside(archive);
+    let archive_name = archive_inside.as_ref().and_then(|path| path.iter().next()?.to_str());
+    found.may_be_overwritten(hello.system_identifier, archive_name)?;
+    if Session::find_unlisted(pgdata, &Login::of(install), None) {
+        let message =
+            format!("a server stands in {} although no postmaster.pid says so", pgdata.display());
+        return Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message));
+    }
+    if !archive.is_dir() {
+        let message = format!(
+            "the archive directory {} is missing: run configStandby there",
+            archive.display()
+        );
+        return Err(FarEndError::refusal(RefusalCode::ARCHIVE, message));
+    }
+    let older_copy = found.control.is_some() || found.unfinished.is_some();
+    let mut own_paths: Vec<PathBuf> = archive_inside.into_iter().collect();
+    own_paths.extend(log_directory(pgdata).and_then(|path| inside(&path)));
+    for tablespace in &survey.tablespaces {
+        check_tablespace(&tablespace.to, &real, survey, hello.major, older_copy)?;
+        own_paths.extend(inside(&tablespace.to));
+    }
+    let own_configuration =
+        install.local().join("postgresql.conf").exists() && pgdata.join("postgresql.conf").exists();
+    Ok(Target { pgdata: pgdata.to_owned(), own_configuration, older_copy, own_paths })
+}
+
+/// The nonce's file stands in the source's directories: where it is found, the source is.
+fn not_the_source(pgdata: &Path, survey: &Survey) -> Result<(), FarEndError> {
+    let is_source = |path: &Path| Nonce::is_in(&survey.nonce, path);
+    let real = pgdata.canonicalize().map_err(FileError::of("find", pgdata))?;
+    for directory in real.ancestors() {
+        if is_source(directory)? {
+            return Err(itself(directory));
+        }
+    }
+    // On a shared machine the source may also lie inside the target, which the copy would delete.
+    if survey.source.starts_with(&real) && is_source(&survey.source)? {
+        return Err(itself(&survey.source));
+    }
+    Ok(())
+}
+
+fn itself(directory: &Path) -> FarEndError {
+    let message = format!(
+        "{} is the source itself: correct othernode, and PGDATA and the tablespace mapping of the node",
+        directory.display()
+    );
+    FarEndError::refusal(RefusalCode::SELF, message)
+}
+
+fn check_tablespace(
+    to: &Path,
+    pgdata: &Path,
+    survey: &Survey,
+    major: PgMajor,
+    older_copy: bool,
+) -> Result<(), FarEndError> {
+    let refuse = |problem: &str| {
+        let message = format!("a tablespace can't go to {}: {problem}", to.display());
+        Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message))
+    };
+    if Nonce::is_in(&survey.nonce, to)? {
+        return Err(itself(to));
+    }
+    let real = to.canonicalize().unwrap_or_else(|_| to.to_owned());
+    if pgdata.starts_with(&real) {
+        return refuse("the data directory is there");
+    }
+    if !to.parent().is_some_and(Path::is_dir) {
+        return refuse("the directory above it does not exist; make it, or map the tablespace");
+    }
+    let Ok(entries) = fs::read_dir(to) else {
+        return if to.exists() { refuse("it is no directory that can be read") } else { Ok(()) };
+    };
+    let versions = entries.flatten().map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&format!("PG_{major}_"))
+    });
+    for path in versions {
+        let used = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
+        if used && !older_copy {
+            return refuse("another cluster's tablespace is there; empty it if it is not needed");
+        }
+    }
+    Ok(())
+}
+
+/// Where this node's own configuration puts the server's logs.
+fn log_directory(pgdata: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(pgdata.join("postgresql.conf")).ok()?;
+    let settings = read_settings(&text).ok()?;
+    let last = settings.into_iter().rev().find(|(_, name, _)| name == "log_directory")?;
+    Some(pgdata.join(last.2))
+}

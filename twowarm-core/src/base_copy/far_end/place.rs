@@ -1,0 +1,107 @@
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use nix::unistd::syncfs;
+
+use super::{FarEndError, Parts};
+use crate::base_copy::Survey;
+use crate::durable;
+use crate::file_error::FileError;
+use crate::install::Install;
+use crate::server::{COPY_MARKER, RecoveryConfig};
+use crate::ship::wire::{Hello, RefusalCode};
+use crate::wal::{ControlFile, NotAWalFileName, SegmentSize, WalFileName};
+
+/// What an older backup left: with another backup's label the server would start at the wrong place.
+const LABELS: [&str; 4] =
+    ["backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old"];
+
+/// Makes the target a place that no server starts in, before any byte of it changes.
+pub(super) fn begin(install: &Install, hello: &Hello, survey: &Survey) -> Result<(), FarEndError> {
+    let pgdata = install.require_pgdata()?;
+    let marker = format!("{}\n", hello.system_identifier);
+    durable::write(&pgdata.join(COPY_MARKER), marker.as_bytes())?;
+    durable::remove(&pgdata.join("global/pg_control"))?;
+    for name in LABELS {
+        durable::remove(&pgdata.join(name))?;
+    }
+    remove_links(&pgdata.join("pg_tblspc"))?;
+    for tablespace in &survey.tablespaces {
+        durable::create_directory(&tablespace.to)?;
+    }
+    Ok(())
+}
+
+/// The server makes them again by tablespace_map; those of tablespaces that are no more would stay.
+fn remove_links(directory: &Path) -> Result<(), FileError> {
+    let entries = match fs::read_dir(directory).and_then(|all| all.collect::<Result<Vec<_>, _>>()) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(FileError::of("list", directory)(e)),
+    };
+    for entry in entries {
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            durable::remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Finishes the copy: all else is on disk before pg_control, which lets a server start, is there.
+pub(super) fn finish(
+    install: &Install,
+    hello: &Hello,
+    survey: &Survey,
+    parts: &Parts,
+) -> Result<(), FarEndError> {
+    let pgdata = install.require_pgdata()?;
+    let place = |name: &str| pgdata.join(name);
+    let control = ControlFile::parse(&parts.control)?;
+    if control.system_identifier != hello.system_identifier || parts.label.is_empty() {
+        let message =
+            "the pg_control that was sent is of another cluster, or backup_label is missing";
+        return Err(FarEndError::refusal(RefusalCode::PROTOCOL, message));
+    }
+    durable::write(&place("backup_label"), &parts.label)?;
+    if !parts.tablespace_map.is_empty() {
+        durable::write(&place("tablespace_map"), &parts.tablespace_map)?;
+    }
+    // The copy brought the source's settings.
+    RecoveryConfig::of(install, hello.major)?.apply(pgdata, hello.major)?;
+    let wal = pgdata.join(hello.major.wal_directory());
+    durable::create_directory(&wal.join("archive_status"))?;
+    sync_file_system(pgdata)?;
+    survey.tablespaces.iter().try_for_each(|tablespace| sync_file_system(&tablespace.to))?;
+    durable::write(&place("global/pg_control"), &parts.control)?;
+    durable::remove(&place(COPY_MARKER))?;
+    Ok(())
+}
+
+/// rsync leaves its files in the system's cache; this writes out all of the file system.
+fn sync_file_system(directory: &Path) -> Result<(), FileError> {
+    let file = File::open(directory).map_err(FileError::of("open", directory))?;
+    syncfs(file).map_err(FileError::of("sync the file system of", directory))
+}
+
+/// Those of the segments that don't stand in the archive whole.
+pub(super) fn missing(
+    archive: &Path,
+    names: Vec<String>,
+    size: SegmentSize,
+) -> Result<Vec<String>, FarEndError> {
+    let mut missing = Vec::new();
+    for name in names {
+        if !matches!(name.parse::<WalFileName>(), Ok(WalFileName::Segment(_))) {
+            return Err(NotAWalFileName(name).into());
+        }
+        let path = archive.join(&name);
+        match fs::metadata(&path) {
+            Ok(found) if found.is_file() && found.len() == size.bytes() => {}
+            Ok(_) => missing.push(name),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(name),
+            Err(e) => return Err(FileError::of("look for", &path)(e).into()),
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,261 @@
+use std::path::{Path, PathBuf};
+
+use crate::ship::wire::{FIRST_OWN_KIND, Fields, Frame, Payload, WireError};
+
+/// What travels in a base copy's own frames, behind the hello and the welcome that all connections
+/// have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyMessage {
+    /// Near: what is to be copied where; look whether it may be.
+    Survey(Survey),
+    /// Far: it may be.
+    Target(Target),
+    /// Near: the copying begins.
+    Begin,
+    /// Far: the target can't be started any more.
+    Begun,
+    /// Near: bytes of a file that the far end writes at the end. Parts of one file are joined.
+    Part(Part, Vec<u8>),
+    /// Near: the copying is over, and all parts were sent.
+    Finish,
+    /// Far: the copy is on disk, and can be started.
+    Finished,
+    /// Near: are these WAL files in the archive?
+    Holds(Vec<String>),
+    /// Far: these are not.
+    Missing(Vec<String>),
+}
+
+/// What is to be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// The name of a file that stands in the source's directories just now.
+    pub nonce: String,
+    /// The source's data directory, without links in its path.
+    pub source: PathBuf,
+    /// Its tablespaces, and where they go.
+    pub tablespaces: Vec<Tablespace>,
+}
+
+/// A tablespace and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tablespace {
+    /// Its object identifier.
+    pub oid: u32,
+    /// Its directory on the source.
+    pub from: PathBuf,
+    /// Its directory on the target.
+    pub to: PathBuf,
+}
+
+/// What the far node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Its data directory.
+    pub pgdata: PathBuf,
+    /// It has a postgresql.conf of its own.
+    pub own_configuration: bool,
+    /// An older copy stands there.
+    pub older_copy: bool,
+    /// Paths relative to the data directory that are its own.
+    pub own_paths: Vec<PathBuf>,
+}
+
+/// A file that the far end writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `backup_label`.
+    Label,
+    /// `tablespace_map`.
+    TablespaceMap,
+    /// `global/pg_control`.
+    Control,
+}
+
+mod kind {
+    use super::FIRST_OWN_KIND;
+
+    pub const SURVEY: u8 = FIRST_OWN_KIND;
+    pub const TARGET: u8 = SURVEY + 1;
+    pub const BEGIN: u8 = SURVEY + 2;
+    pub const BEGUN: u8 = SURVEY + 3;
+    pub const PART: u8 = SURVEY + 4;
+    pub const FINISH: u8 = SURVEY + 5;
+    pub const FINISHED: u8 = SURVEY + 6;
+    pub const HOLDS: u8 = SURVEY + 7;
+    pub const MISSING: u8 = SURVEY + 8;
+}
+
+impl CopyMessage {
+    /// How many names one `Holds` may have.
+    pub const NAMES: usize = 1000;
+
+    /// The kind of frame that carries it.
+    pub fn kind(&self) -> u8 {
+        match self {
+            CopyMessage::Survey(_) => kind::SURVEY,
+            CopyMessage::Target(_) => kind::TARGET,
+            CopyMessage::Begin => kind::BEGIN,
+            CopyMessage::Begun => kind::BEGUN,
+            CopyMessage::Part(..) => kind::PART,
+            CopyMessage::Finish => kind::FINISH,
+            CopyMessage::Finished => kind::FINISHED,
+            CopyMessage::Holds(_) => kind::HOLDS,
+            CopyMessage::Missing(_) => kind::MISSING,
+        }
+    }
+
+    /// The frame's payload. Paths must have been found to be UTF-8 before.
+    pub fn payload(&self) -> Vec<u8> {
+        let payload = match self {
+            CopyMessage::Survey(survey) => {
+                let payload = Payload::new().text(&survey.nonce).text(&shown(&survey.source));
+                let count = payload.u32(survey.tablespaces.len() as u32);
+                survey.tablespaces.iter().fold(count, |payload, t| {
+                    payload.u32(t.oid).text(&shown(&t.from)).text(&shown(&t.to))
+                })
+            }
+            CopyMessage::Target(target) => {
+                let payload = Payload::new()
+                    .text(&shown(&target.pgdata))
+                    .u8(u8::from(target.own_configuration))
+                    .u8(u8::from(target.older_copy))
+                    .u32(target.own_paths.len() as u32);
+                target.own_paths.iter().fold(payload, |payload, p| payload.text(&shown(p)))
+            }
+            CopyMessage::Part(part, bytes) => Payload::new()
+                .u8(match part {
+                    Part::Label => 1,
+                    Part::TablespaceMap => 2,
+                    Part::Control => 3,
+                })
+                .rest(bytes),
+            CopyMessage::Holds(names) | CopyMessage::Missing(names) => {
+                let payload = Payload::new().u32(names.len() as u32);
+                names.iter().fold(payload, |payload, name| payload.text(name))
+            }
+            CopyMessage::Begin
+            | CopyMessage::Begun
+            | CopyMessage::Finish
+            | CopyMessage::Finished => Payload::new(),
+        };
+        payload.into_bytes()
+    }
+
+    /// Reads a frame's payload, strictly.
+    pub fn parse(frame: &Frame) -> Result<CopyMessage, WireError> {
+        let mut fields = Fields::new(frame.kind, &frame.payload);
+        let message = match frame.kind {
+            kind::SURVEY => CopyMessage::Survey(Survey {
+                nonce: fields.text()?,
+                source: absolute(&mut fields)?,
+                tablespaces: list(&mut fields, |fields| {
+                    let oid = fields.u32()?;
+                    Ok(Tablespace { oid, from: absolute(fields)?, to: absolute(fields)? })
+                })?,
+            }),
+            kind::TARGET => CopyMessage::Target(Target {
+                pgdata: absolute(&mut fields)?,
+                own_configuration: flag(&mut fields)?,
+                older_copy: flag(&mut fields)?,
+                own_paths: list(&mut fields, |fields| Ok(PathBuf::from(fields.text()?)))?,
+            }),
+            kind::PART => {
+                let part = match fields.u8()? {
+                    1 => Part::Label,
+                    2 => Part::TablespaceMap,
+                    3 => Part::Control,
+                    _ => return Err(fields.malformed("the part is unknown")),
+                };
+                return Ok(CopyMessage::Part(part, fields.rest().to_vec()));
+            }
+            kind::HOLDS => CopyMessage::Holds(list(&mut fields, |fields| fields.text())?),
+            kind::MISSING => CopyMessage::Missing(list(&mut fields, |fields| fields.text())?),
+            kind::BEGIN => CopyMessage::Begin,
+            kind::BEGUN => CopyMessage::Begun,
+            kind::FINISH => CopyMessage::Finish,
+            kind::FINISHED => CopyMessage::Finished,
+            other => return Err(WireError::UnknownKind(other)),
+        };
+        fields.finish()?;
+        Ok(message)
+    }
+}
+
+/// A path as a field: those of this protocol are found to be UTF-8 before they are sent.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn absolute(fields: &mut Fields) -> Result<PathBuf, WireError> {
+    let path = PathBuf::from(fields.text()?);
+    if path.is_absolute() { Ok(path) } else { Err(fields.malformed("a path is not absolute")) }
+}
+
+fn flag(fields: &mut Fields) -> Result<bool, WireError> {
+    match fields.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(fields.malformed("a flag is neither 0 nor 1")),
+    }
+}
+
+fn list<T>(
+    fields: &mut Fields,
+    mut item: impl FnMut(&mut Fields) -> Result<T, WireError>,
+) -> Result<Vec<T>, WireError> {
+    // Grown as items come: the count alone must not make us ask for memory.
+    let count = fields.u32()?;
+    let mut items = Vec::new();
+    for _ in 0..count {
+        items.push(item(fields)?);
+    }
+    Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_read() {
+        let tablespace = Tablespace { oid: 16384, from: "/a".into(), to: "/b".into() };
+        let messages = [
+            CopyMessage::Survey(Survey {
+                nonce: "n".into(),
+                source: "/data".into(),
+                tablespaces: vec![tablespace],
+            }),
+            CopyMessage::Target(Target {
+                pgdata: "/d".into(),
+                own_configuration: true,
+                older_copy: false,
+                own_paths: vec!["archive".into()],
+            }),
+            CopyMessage::Begin,
+            CopyMessage::Begun,
+            CopyMessage::Part(Part::Label, b"START".to_vec()),
+            CopyMessage::Part(Part::TablespaceMap, Vec::new()),
+            CopyMessage::Part(Part::Control, vec![0; 8192]),
+            CopyMessage::Finish,
+            CopyMessage::Finished,
+            CopyMessage::Holds(vec!["000000010000000000000001".into()]),
+            CopyMessage::Missing(Vec::new()),
+        ];
+        for message in messages {
+            let frame = Frame { kind: message.kind(), payload: message.payload() };
+            assert_eq!(CopyMessage::parse(&frame).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_is_refused() {
+        let parse = |kind, payload: Vec<u8>| CopyMessage::parse(&Frame { kind, payload });
+        assert!(parse(kind::BEGIN, vec![0]).is_err());
+        assert!(parse(kind::HOLDS, vec![255; 4]).is_err(), "more items than there are bytes");
+        let relative = Payload::new().text("n").text("data").u32(0).into_bytes();
+        assert!(parse(kind::SURVEY, relative).is_err());
+        assert!(parse(kind::PART, vec![9]).is_err());
+        assert!(parse(3, Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,131 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Tablespace;
+
+/// The tablespaces can't go where they are mapped to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum MappingError {
+    #[error("the tablespace {} is mapped to {}, which is no absolute path", from.display(), to.display())]
+    Relative { from: PathBuf, to: PathBuf },
+    #[error("the tablespaces {} and {} would both go to {}", one.display(), other.display(), to.display())]
+    Same { one: PathBuf, other: PathBuf, to: PathBuf },
+    #[error("the path {} can't be sent: it is not UTF-8, or has control characters", .0.display())]
+    Path(PathBuf),
+}
+
+/// Where each tablespace goes: as mapped, else to the same path there.
+pub fn map_tablespaces(
+    links: &[(u32, PathBuf)],
+    mapping: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<Vec<Tablespace>, MappingError> {
+    let mut targets: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    links
+        .iter()
+        .map(|(oid, from)| {
+            let to = mapping.get(from).unwrap_or(from).clone();
+            if !to.is_absolute() {
+                return Err(MappingError::Relative { from: from.clone(), to });
+            }
+            let plain =
+                |path: &Path| path.to_str().is_some_and(|p| !p.chars().any(char::is_control));
+            if let Some(path) = [from, &to].into_iter().find(|path| !plain(path)) {
+                return Err(MappingError::Path(path.clone()));
+            }
+            if let Some(one) = targets.insert(to.clone(), from.clone()) {
+                return Err(MappingError::Same { one, other: from.clone(), to });
+            }
+            Ok(Tablespace { oid: *oid, from: from.clone(), to })
+        })
+        .collect()
+}
+
+/// A backup's `tablespace_map` for the copy: the lines of mapped tablespaces name the new path, all
+/// others stay byte for byte. The server makes the links by it.
+pub fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
+    let mut rewritten = Vec::with_capacity(map.len());
+    for line in lines(map) {
+        match moved(line, tablespaces) {
+            Some((oid, to)) => {
+                rewritten.extend(oid);
+                rewritten.push(b' ');
+                rewritten.extend(escaped(to));
+                rewritten.push(b'\n');
+            }
+            None => rewritten.extend(line),
+        }
+    }
+    rewritten
+}
+
+/// `OID PATH` of a tablespace that goes elsewhere: its number as written, and the new path.
+fn moved<'a>(line: &'a [u8], tablespaces: &'a [Tablespace]) -> Option<(&'a [u8], &'a Path)> {
+    let space = line.iter().position(|&b| b == b' ')?;
+    let oid = &line[..space];
+    let number: u32 = std::str::from_utf8(oid).ok()?.parse().ok()?;
+    let tablespace = tablespaces.iter().find(|t| t.oid == number && t.from != t.to)?;
+    Some((oid, &tablespace.to))
+}
+
+/// Lines with their ends; a line end behind a backslash is part of a path.
+fn lines(map: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut escape = false;
+    map.split_inclusive(move |&byte| {
+        let ends = byte == b'\n' && !escape;
+        escape = byte == b'\\' && !escape;
+        ends
+    })
+}
+
+/// As the server reads it: what could end or escape a line has a backslash before it.
+fn escaped(path: &Path) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut text = Vec::new();
+    for &byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b'\n' | b'\r' | b'\\') {
+            text.push(b'\\');
+        }
+        text.push(byte);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links() -> Vec<(u32, PathBuf)> {
+        vec![(16384, "/ts/a".into()), (16385, "/ts/b b".into())]
+    }
+
+    #[test]
+    fn what_is_not_mapped_keeps_its_path() {
+        let mapping = BTreeMap::from([("/ts/a".into(), "/other/a\\1".into())]);
+        let mapped = map_tablespaces(&links(), &mapping).unwrap();
+        assert_eq!(mapped[0].to, Path::new("/other/a\\1"));
+        assert_eq!(mapped[1].to, Path::new("/ts/b b"));
+        let map = b"16384 /ts/a\n16385 /ts/b b\n99 /odd\\\n16384 /ts/a\n";
+        let expected = b"16384 /other/a\\\\1\n16385 /ts/b b\n99 /odd\\\n16384 /ts/a\n";
+        assert_eq!(rewrite_map(map, &mapped), expected);
+    }
+
+    #[test]
+    fn nothing_mapped_means_byte_for_byte() {
+        let mapped = map_tablespaces(&links(), &BTreeMap::new()).unwrap();
+        for map in [&b"16384 /ts/a\n"[..], b"", b"garbage", b"16384 /ts/\\\n\\\\a\nx"] {
+            assert_eq!(rewrite_map(map, &mapped), map);
+        }
+    }
+
+    #[test]
+    fn two_in_one_place_and_half_a_path_are_refused() {
+        let to = |a: &str, b: &str| {
+            let pairs = [("/ts/a".into(), a.into()), ("/ts/b b".into(), b.into())];
+            map_tablespaces(&links(), &BTreeMap::from(pairs))
+        };
+        assert!(matches!(to("/x", "/x"), Err(MappingError::Same { .. })));
+        assert!(matches!(to("x", "/x"), Err(MappingError::Relative { .. })));
+        assert!(matches!(to("/x\n", "/x"), Err(MappingError::Path(_))));
+    }
+}

@@ -1,0 +1,12 @@
+//! Copying directories to another node with rsync over ssh.
+//!
+//! No shell sees a path: here rsync is run directly, and on the far side paths travel in its own
+//! protocol (`--secluded-args`).
+
+mod progress;
+mod remote;
+mod run;
+
+pub use progress::Progress;
+pub use remote::Remote;
+pub use run::{Event, Outcome, RsyncError, Transfer};

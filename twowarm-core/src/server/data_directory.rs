@@ -1,0 +1,236 @@
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{RunningServer, ServerError};
+use crate::data_directory::control_file;
+use crate::file_error::FileError;
+use crate::wal::{ClusterState, ControlFile};
+
+/// What the names of all our own files in a data directory begin with.
+pub const STATE_PREFIX: &str = ".twowarm";
+
+/// Stands in a data directory while a base copy into it is not finished; it holds the system identifier
+/// of the cluster that is being copied.
+pub const COPY_MARKER: &str = ".twowarm-copy";
+
+/// What makes a server a standby, by version.
+const RECOVERY_FILES: [&str; 3] = ["recovery.signal", "standby.signal", "recovery.conf"];
+
+/// Of these no data directory of a cluster is without all.
+const CLUSTER_FILES: [&str; 3] = ["PG_VERSION", "base", "global"];
+
+/// What may stand in a data directory before its first base copy.
+const BEFORE_A_COPY: [&str; 12] = [
+    "archive",
+    "pg_wal",
+    "pg_xlog",
+    "postgresql.conf",
+    "postgresql.auto.conf",
+    "pg_hba.conf",
+    "pg_ident.conf",
+    "recovery.signal",
+    "recovery.conf",
+    "lost+found",
+    "log",
+    "pg_log",
+];
+
+/// What stands in a data directory, as far as it decides what may be done to it.
+#[derive(Debug, Clone)]
+pub struct DataDirectory {
+    path: PathBuf,
+    /// The process id of the server that runs there.
+    pub running: Option<i32>,
+    /// Its pg_control.
+    pub control: Option<ControlFile>,
+    /// The file that makes it a standby.
+    pub recovery: Option<&'static str>,
+    /// The cluster of an unfinished base copy.
+    pub unfinished: Option<u64>,
+    /// Whether a trigger stands there.
+    pub triggered: bool,
+    cluster: bool,
+    strangers: Vec<String>,
+}
+
+/// Why a directory may not be made a standby, or be overwritten by a base copy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum NotATarget {
+    #[error("a server runs in {} (process {pid}): if it is to become the standby, stop it", path.display())]
+    Running { path: PathBuf, pid: i32 },
+    #[error(
+        "{} holds what looks like a primary (cluster {system_identifier}, and no recovery.signal or recovery.conf): if it is to become the standby, empty the directory",
+        path.display()
+    )]
+    Primary { path: PathBuf, system_identifier: u64 },
+    #[error(
+        "{} holds parts of a cluster ({found}) without pg_control: if they are not needed, empty the directory",
+        path.display()
+    )]
+    Remains { path: PathBuf, found: String },
+    #[error("{} has not been prepared: run configStandby there", .0.display())]
+    NotPrepared(PathBuf),
+    #[error("{} holds a standby of another cluster ({theirs}, not {ours}): if it is not needed, empty the directory and run configStandby there", path.display())]
+    AnotherCluster { path: PathBuf, theirs: u64, ours: u64 },
+    #[error("{} holds what is no part of a standby and would be deleted ({found}): move it away", path.display())]
+    Strangers { path: PathBuf, found: String },
+    #[error("a trigger stands in {}: run configStandby there", .0.display())]
+    Triggered(PathBuf),
+}
+
+impl DataDirectory {
+    /// Looks at a directory, which must exist.
+    pub fn look(path: &Path) -> Result<DataDirectory, ServerError> {
+        let names = names(path)?;
+        let has = |name: &str| names.iter().any(|n| n == name);
+        let known = |name: &str| BEFORE_A_COPY.contains(&name) || name.starts_with(STATE_PREFIX);
+        Ok(DataDirectory {
+            path: path.to_owned(),
+            running: RunningServer::find(path)?.map(|server| server.pid),
+            control: control_file(path)?,
+            recovery: RECOVERY_FILES.into_iter().find(|name| has(name)),
+            unfinished: read_marker(&path.join(COPY_MARKER))?,
+            triggered: has("trigger") || has("promote"),
+            cluster: CLUSTER_FILES.into_iter().any(has),
+            strangers: names.iter().filter(|name| !known(name)).cloned().collect(),
+        })
+    }
+
+    /// Whether configStandby may prepare it.
+    pub fn may_become_standby(&self) -> Result<(), NotATarget> {
+        let path = self.path.clone();
+        if let Some(pid) = self.running {
+            return Err(NotATarget::Running { path, pid });
+        }
+        // A standby says so itself, be it by a file or by the state of its last stop.
+        if self.recovery.is_some() || self.unfinished.is_some() {
+            return Ok(());
+        }
+        match &self.control {
+            Some(control) if is_standby(control.state) => Ok(()),
+            Some(control) => {
+                let system_identifier = control.system_identifier;
+                Err(NotATarget::Primary { path, system_identifier })
+            }
+            None if self.cluster => {
+                Err(NotATarget::Remains { path, found: listed(&self.strangers) })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a base copy of this cluster may overwrite it; `own_archive` is its archive's name where
+    /// that lies in it.
+    pub fn may_be_overwritten(
+        &self,
+        system_identifier: u64,
+        own_archive: Option<&str>,
+    ) -> Result<(), NotATarget> {
+        self.may_become_standby()?;
+        let path = self.path.clone();
+        if self.recovery.is_none() {
+            return Err(NotATarget::NotPrepared(path));
+        }
+        if self.triggered {
+            return Err(NotATarget::Triggered(path));
+        }
+        let theirs = self.control.as_ref().map(|c| c.system_identifier).or(self.unfinished);
+        match theirs {
+            Some(theirs) if theirs != system_identifier => {
+                Err(NotATarget::AnotherCluster { path, theirs, ours: system_identifier })
+            }
+            Some(_) => Ok(()),
+            None => {
+                let strange = self.strangers.iter().filter(|n| Some(n.as_str()) != own_archive);
+                let strange: Vec<String> = strange.cloned().collect();
+                if strange.is_empty() {
+                    Ok(())
+                } else {
+                    Err(NotATarget::Strangers { path, found: listed(&strange) })
+                }
+            }
+        }
+    }
+}
+
+fn is_standby(state: ClusterState) -> bool {
+    matches!(state, ClusterState::InArchiveRecovery | ClusterState::ShutDownInRecovery)
+}
+
+fn names(directory: &Path) -> Result<Vec<String>, FileError> {
+    let entries =
+        fs::read_dir(directory).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    let entries = entries.map_err(FileError::of("list", directory))?;
+    let mut names: Vec<String> =
+        entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
+fn read_marker(path: &Path) -> Result<Option<u64>, FileError> {
+    match fs::read_to_string(path) {
+        // It is written whole; what can't be read belongs to no cluster that could be copied.
+        Ok(text) => Ok(Some(text.trim().parse().unwrap_or(0))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::of("read", path)(e)),
+    }
+}
+
+/// Some names, for a message of one line.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let mut text = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(files: &[&str]) -> (tempfile::TempDir, DataDirectory) {
+        let dir = tempfile::tempdir().unwrap();
+        files.iter().for_each(|name| fs::write(dir.path().join(name), "").unwrap());
+        let found = DataDirectory::look(dir.path()).unwrap();
+        (dir, found)
+    }
+
+    #[test]
+    fn an_empty_directory_may_become_a_standby_but_must_be_prepared_for_a_copy() {
+        let (_dir, empty) = with(&[]);
+        empty.may_become_standby().unwrap();
+        assert!(matches!(empty.may_be_overwritten(1, None), Err(NotATarget::NotPrepared(_))));
+        let (_dir, prepared) = with(&["recovery.signal", "postgresql.auto.conf", "pg_wal"]);
+        prepared.may_be_overwritten(1, None).unwrap();
+    }
+
+    #[test]
+    fn remains_and_strangers_are_named() {
+        let (_dir, remains) = with(&["PG_VERSION", "thesis.tex"]);
+        let error = remains.may_become_standby().unwrap_err().to_string();
+        assert!(error.contains("PG_VERSION, thesis.tex"), "{error}");
+        let (_dir, strange) = with(&["recovery.signal", "thesis.tex", "wal-here"]);
+        let error = strange.may_be_overwritten(1, Some("wal-here")).unwrap_err().to_string();
+        assert!(error.contains("(thesis.tex)"), "{error}");
+    }
+
+    #[test]
+    fn an_unfinished_copy_may_be_continued_only_by_its_own_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        write("recovery.signal", "");
+        write(COPY_MARKER, "77\n");
+        write("base", "");
+        let found = DataDirectory::look(dir.path()).unwrap();
+        found.may_be_overwritten(77, None).unwrap();
+        let other = found.may_be_overwritten(78, None);
+        assert!(matches!(other, Err(NotATarget::AnotherCluster { theirs: 77, ours: 78, .. })));
+        write("trigger", "");
+        let found = DataDirectory::look(dir.path()).unwrap();
+        assert!(matches!(found.may_be_overwritten(77, None), Err(NotATarget::Triggered(_))));
+    }
+}

@@ -1,0 +1,46 @@
+use std::path::PathBuf;
+
+use crate::data_directory::IdentityError;
+use crate::file_error::FileError;
+use crate::wal::{BadBackupLabel, BadControlFile, NotAnLsn};
+
+/// Why a server could not be asked, or a data directory not be judged.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ServerError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("no server is running in {}: start it", .0.display())]
+    NotRunning(PathBuf),
+    #[error("could not connect to the server at {to}: {}", told(source))]
+    Connect { to: String, source: postgres::Error },
+    #[error("the server refused \"{sql}\": {}", told(source))]
+    Query { sql: String, source: postgres::Error },
+    #[error("the server gave no answer to \"{0}\"")]
+    NoAnswer(String),
+    #[error(
+        "the server that answers stands in {}, not in {}", found.display(), wanted.display()
+    )]
+    AnotherServer { wanted: PathBuf, found: PathBuf },
+    #[error("the server that answers is of another cluster than {}", .0.display())]
+    AnotherCluster(PathBuf),
+    #[error("{}: {error}", path.display())]
+    Control { path: PathBuf, error: BadControlFile },
+    #[error("the backup's label: {0}")]
+    Label(#[from] BadBackupLabel),
+    #[error("the server answered with a position that is none: {0}")]
+    Position(#[from] NotAnLsn),
+}
+
+/// The server's own words, where it said some: the crate prints only "db error".
+fn told(error: &postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => said.message().to_owned(),
+        None => match std::error::Error::source(error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
+    }
+}

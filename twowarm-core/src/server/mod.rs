@@ -1,0 +1,28 @@
+//! A PostgreSQL server and its data directory: asking it, what stands there, how it is made a standby.
+
+mod backup;
+mod config_file;
+mod control;
+mod data_directory;
+mod error;
+mod lock;
+mod newer_timeline;
+mod recovery_config;
+mod running;
+mod session;
+mod standby_setup;
+mod version;
+mod which_major;
+
+pub use backup::{Backup, FinishedBackup};
+pub use config_file::{ConfigFileError, read_settings};
+pub use control::read_control_bytes;
+pub use data_directory::{COPY_MARKER, DataDirectory, NotATarget, STATE_PREFIX};
+pub use error::ServerError;
+pub use lock::{InUse, lock_directory};
+pub use newer_timeline::{NewerTimeline, newer_timeline};
+pub use recovery_config::{RecoveryConfig, RecoveryConfigError};
+pub use running::RunningServer;
+pub use session::{Login, Session};
+pub use standby_setup::{SetupError, prepare_standby};
+pub use which_major::{UnknownMajor, which_major};

@@ -1,0 +1,110 @@
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{
+    DataDirectory, InUse, Login, NotATarget, RecoveryConfig, RecoveryConfigError, ServerError,
+    Session, UnknownMajor, lock_directory, read_settings, which_major,
+};
+use crate::durable;
+use crate::file_error::FileError;
+use crate::install::{Install, InstallError};
+
+/// Why a data directory could not be prepared.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum SetupError {
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    NotATarget(#[from] NotATarget),
+    #[error(transparent)]
+    Major(#[from] UnknownMajor),
+    #[error(transparent)]
+    Recovery(#[from] RecoveryConfigError),
+    #[error("a server stands in {0} although no postmaster.pid there says so: stop it")]
+    Unlisted(String),
+    #[error(transparent)]
+    InUse(#[from] InUse),
+}
+
+impl SetupError {
+    /// Whether somebody must change something before trying again can help.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, SetupError::File(_) | SetupError::Server(_) | SetupError::InUse(_))
+    }
+}
+
+/// Makes an empty data directory, or an older standby's, ready for a base copy: what configStandby does.
+/// `tell` hears what will be deleted before it is. A crash in between is repaired by the next run.
+pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Result<(), SetupError> {
+    let pgdata = install.require_pgdata()?;
+    let archive = install.require_archive()?;
+    let _lock = lock_directory(pgdata)?;
+    DataDirectory::look(pgdata)?.may_become_standby()?;
+    if Session::find_unlisted(pgdata, &Login::of(install), configured_port(pgdata, install)) {
+        return Err(SetupError::Unlisted(pgdata.display().to_string()));
+    }
+    let major = which_major(install)?;
+    let recovery = RecoveryConfig::of(install, major)?;
+
+    fs::set_permissions(pgdata, Permissions::from_mode(0o700))
+        .map_err(FileError::of("set the mode of", pgdata))?;
+    // Before anything else: with these gone, and with it there, the server can't open as a primary.
+    recovery.apply(pgdata, major)?;
+    for name in ["trigger", "promote"] {
+        remove_told(&pgdata.join(name), tell)?;
+    }
+    let wal = pgdata.join(major.wal_directory());
+    durable::create_directory(&wal)?;
+    empty(&wal, tell)?;
+    durable::create_directory(&wal.join("archive_status"))?;
+    // Nothing else makes the archive: a missing one is an unmounted disk to all but us.
+    durable::create_directory(archive)?;
+    remove_told(&archive.join(".owner"), tell)?;
+    let own_conf = install.local().join("postgresql.conf");
+    match fs::read(&own_conf) {
+        Ok(text) => durable::write(&pgdata.join("postgresql.conf"), &text)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(FileError::of("read", &own_conf)(e).into()),
+    }
+    Ok(())
+}
+
+/// The port that a server here would use, by its configuration or the node's.
+fn configured_port(pgdata: &Path, install: &Install) -> Option<u16> {
+    let text = fs::read_to_string(pgdata.join("postgresql.conf")).unwrap_or_default();
+    let settings = read_settings(&text).unwrap_or_default();
+    let last = settings.into_iter().rev().find(|(_, name, _)| name == "port");
+    last.map(|(_, _, port)| port).or_else(|| install.variable("PGPORT"))?.parse().ok()
+}
+
+fn remove_told(path: &Path, tell: &mut dyn FnMut(String)) -> Result<(), FileError> {
+    if path.symlink_metadata().is_ok() {
+        tell(format!("deleting {}", path.display()));
+    }
+    durable::remove(path)
+}
+
+/// Empties a directory and keeps it, be it a link to one.
+fn empty(directory: &Path, tell: &mut dyn FnMut(String)) -> Result<(), FileError> {
+    let entries =
+        fs::read_dir(directory).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    let entries = entries.map_err(FileError::of("list", directory))?;
+    let files = entries.iter().filter(|entry| entry.file_name() != "archive_status").count();
+    if files > 0 {
+        tell(format!("deleting the contents of {} ({files} files)", directory.display()));
+    }
+    for entry in entries {
+        let path = entry.path();
+        let is_directory = entry.file_type().map_err(FileError::of("look at", &path))?.is_dir();
+        let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(FileError::of("remove", &path))?;
+    }
+    durable::sync_directory(directory)
+}

@@ -1,0 +1,198 @@
+//! What differs between servers' SQL, in one place.
+
+use crate::version::PgMajor;
+
+const V8_3: PgMajor = PgMajor::of(8, 3);
+const V8_4: PgMajor = PgMajor::of(8, 4);
+const V9_0: PgMajor = PgMajor::of(9, 0);
+const V9_1: PgMajor = PgMajor::of(9, 1);
+const V9_2: PgMajor = PgMajor::of(9, 2);
+const V9_4: PgMajor = PgMajor::of(9, 4);
+const V9_5: PgMajor = PgMajor::of(9, 5);
+const V9_6: PgMajor = PgMajor::of(9, 6);
+const V10: PgMajor = PgMajor::of(10, 0);
+const V12: PgMajor = PgMajor::of(12, 0);
+const V15: PgMajor = PgMajor::of(15, 0);
+const V16: PgMajor = PgMajor::of(16, 0);
+
+/// How a server is asked; statements are complete and return text.
+impl PgMajor {
+    /// Ends the current WAL segment, so that it is archived; returns the position of its end.
+    pub fn switch_wal(self) -> &'static str {
+        if self >= V10 { "select pg_switch_wal()" } else { "select pg_switch_xlog()" }
+    }
+
+    /// The position up to which WAL has been written.
+    pub fn current_wal_position(self) -> &'static str {
+        if self >= V10 {
+            "select pg_current_wal_lsn()"
+        } else {
+            "select pg_current_xlog_location()"
+        }
+    }
+
+    /// Whether the server is in recovery ("t" or "f"). One before 9.0 takes no connections while it
+    /// is, so one that answers is not.
+    pub fn in_recovery(self) -> &'static str {
+        if self >= V9_0 { "select pg_is_in_recovery()" } else { "select false" }
+    }
+
+    /// The cluster's system identifier; before 9.6 only pg_control tells.
+    pub fn system_identifier(self) -> Option<&'static str> {
+        (self >= V9_6).then_some("select system_identifier from pg_control_system()")
+    }
+
+    /// From 9.6 on a backup belongs to a session and puts nothing into the data directory, so that a
+    /// crash in the middle does the primary no harm.
+    pub fn has_session_backup(self) -> bool {
+        self >= V9_6
+    }
+
+    /// Begins an online backup with an immediate checkpoint, of the session where there is such a thing;
+    /// returns the position it starts at. `label` must be a plain word. 8.3 knows no immediate
+    /// checkpoint.
+    pub fn backup_start(self, label: &str) -> String {
+        match self {
+            _ if self >= V15 => format!("select pg_backup_start('{label}', true)"),
+            _ if self >= V9_6 => format!("select pg_start_backup('{label}', true, false)"),
+            _ if self >= V8_4 => format!("select pg_start_backup('{label}', true)"),
+            _ => format!("select pg_start_backup('{label}')"),
+        }
+    }
+
+    /// Ends the backup; returns its last position, the label file and the tablespace map. From 10 on
+    /// (and before 8.4) it does not wait for the archiver, which somebody must watch then.
+    pub fn backup_stop(self) -> &'static str {
+        match self {
+            _ if self >= V15 => "select lsn, labelfile, spcmapfile from pg_backup_stop(false)",
+            _ if self >= V10 => {
+                "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"
+            }
+            _ if self >= V9_6 => "select lsn, labelfile, spcmapfile from pg_stop_backup(false)",
+            _ => "select pg_stop_backup(), '', ''",
+        }
+    }
+
+    /// From 9.5 on a backup's tablespace_map tells the server which links to make.
+    pub fn has_tablespace_map(self) -> bool {
+        self >= V9_5
+    }
+
+    /// Where a tablespace is, as an expression over a row of pg_tablespace.
+    pub fn tablespace_location(self) -> &'static str {
+        if self >= V9_2 { "pg_tablespace_location(oid)" } else { "spclocation" }
+    }
+
+    /// 8.2 archives when archive_command is set, 8.3 and later when archive_mode says so too.
+    pub fn has_archive_mode(self) -> bool {
+        self >= V8_3
+    }
+
+    /// From 15 on archive_library can take archive_command's place.
+    pub fn has_archive_library(self) -> bool {
+        self >= V15
+    }
+
+    /// Commits don't wait for other nodes in a session that says this.
+    pub fn commit_alone(self) -> Option<&'static str> {
+        (self >= V9_1).then_some("set synchronous_commit = local")
+    }
+
+    /// A transaction that writes, and that leaves nothing behind.
+    pub fn committed_write(self) -> &'static str {
+        if self >= V8_3 {
+            "select txid_current()"
+        } else {
+            "create temporary table twowarm_write (); drop table twowarm_write"
+        }
+    }
+
+    /// Whether a recovery.conf may say this before 12, or a setting of this name exists for recovery
+    /// from 12 on.
+    pub fn has_recovery_setting(self, name: &str) -> bool {
+        match name {
+            "restore_command"
+            | "recovery_target_time"
+            | "recovery_target_xid"
+            | "recovery_target_inclusive"
+            | "recovery_target_timeline" => true,
+            "log_restartpoints" => self == V8_3,
+            "recovery_end_command" => self >= V8_4,
+            "standby_mode" | "trigger_file" => self >= V9_0 && self < V12,
+            "primary_conninfo" | "archive_cleanup_command" => self >= V9_0,
+            "recovery_target_name" => self >= V9_1,
+            "pause_at_recovery_target" => self >= V9_1 && self < V9_5,
+            "recovery_target" | "recovery_min_apply_delay" | "primary_slot_name" => self >= V9_4,
+            "recovery_target_action" => self >= V9_5,
+            "recovery_target_lsn" => self >= V10,
+            "promote_trigger_file" => self >= V12 && self < V16,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(question: impl Fn(PgMajor) -> String) -> Vec<(String, String)> {
+        let mut answers: Vec<(String, String)> = Vec::new();
+        for major in PgMajor::ALL {
+            let answer = question(major);
+            if answers.last().is_none_or(|(_, last)| *last != answer) {
+                answers.push((major.to_string(), answer));
+            }
+        }
+        answers
+    }
+
+    fn changes(question: impl Fn(PgMajor) -> String, expected: &[(&str, &str)]) {
+        let found = all(question);
+        let found: Vec<_> = found.iter().map(|(m, a)| (m.as_str(), a.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_backup_is_asked_for_as_each_version_wants_it() {
+        changes(
+            |m| m.backup_start("l"),
+            &[
+                ("8.2", "select pg_start_backup('l')"),
+                ("8.4", "select pg_start_backup('l', true)"),
+                ("9.6", "select pg_start_backup('l', true, false)"),
+                ("15", "select pg_backup_start('l', true)"),
+            ],
+        );
+        changes(
+            |m| m.backup_stop().into(),
+            &[
+                ("8.2", "select pg_stop_backup(), '', ''"),
+                ("9.6", "select lsn, labelfile, spcmapfile from pg_stop_backup(false)"),
+                ("10", "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"),
+                ("15", "select lsn, labelfile, spcmapfile from pg_backup_stop(false)"),
+            ],
+        );
+    }
+
+    #[test]
+    fn functions_have_the_names_of_their_version() {
+        changes(
+            |m| m.switch_wal().into(),
+            &[("8.2", "select pg_switch_xlog()"), ("10", "select pg_switch_wal()")],
+        );
+        changes(
+            |m| m.in_recovery().into(),
+            &[("8.2", "select false"), ("9.0", "select pg_is_in_recovery()")],
+        );
+    }
+
+    #[test]
+    fn recovery_settings_come_and_go() {
+        let has = |name: &'static str| move |m: PgMajor| m.has_recovery_setting(name).to_string();
+        changes(has("standby_mode"), &[("8.2", "false"), ("9.0", "true"), ("12", "false")]);
+        changes(has("recovery_end_command"), &[("8.2", "false"), ("8.4", "true")]);
+        changes(has("log_restartpoints"), &[("8.2", "false"), ("8.3", "true"), ("8.4", "false")]);
+        changes(has("promote_trigger_file"), &[("8.2", "false"), ("12", "true"), ("16", "false")]);
+        changes(has("restore_command"), &[("8.2", "true")]);
+    }
+}

@@ -1,0 +1,19 @@
+//! Shipping WAL files to another node: the protocol, its two ends, and how the bytes get there.
+//!
+//! `docs/protocol.md` writes the protocol down. The far end adds to its archive and can do nothing
+//! else; the command that starts it is fixed, and everything it is told travels in the stream.
+
+pub mod content;
+mod link;
+pub mod node;
+pub mod receiver;
+mod sender;
+pub mod ssh;
+mod timed;
+mod transport;
+pub mod wire;
+
+pub use link::{Link, LinkError};
+pub use sender::{RequestId, SendError, Sender};
+pub use timed::TimedInput;
+pub use transport::{ConnectError, Connection, FarCommand, LocalTransport, Transport};

@@ -1,0 +1,84 @@
+use super::{owner, refusal, refusal_of, understood};
+use crate::archive::{Archive, Incoming, Put};
+use crate::ship::content::{BadContent, check_content, check_size};
+use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
+use crate::wal::{SegmentLayout, WalFileName};
+
+/// A file whose data is coming in, or being thrown away because it is refused.
+pub(super) struct FileInFlight {
+    start: FileStart,
+    received: u64,
+    crc: crc32fast::Hasher,
+    state: Result<(WalFileName, Incoming), Refusal>,
+}
+
+impl FileInFlight {
+    pub fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
+        let state = begin(&start, archive, hello);
+        FileInFlight { start, received: 0, crc: crc32fast::Hasher::new(), state }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.start.id
+    }
+
+    pub fn add(&mut self, bytes: &[u8]) {
+        let Ok((_, incoming)) = &mut self.state else { return };
+        self.received += bytes.len() as u64;
+        self.crc.update(bytes);
+        if self.received > self.start.size {
+            let message = format!("{}: more data than its size came", self.start.name);
+            self.state = Err(refusal(RefusalCode::DAMAGED, true, message));
+        } else if let Err(e) = incoming.write(bytes) {
+            self.state = Err(refusal_of(&e));
+        }
+    }
+
+    pub fn finish(self, crc: u32, archive: &Archive, hello: &Hello) -> Result<Stored, Refusal> {
+        let (name, mut incoming) = self.state?;
+        if self.received != self.start.size || self.crc.finalize() != crc {
+            let message = format!("{name} was damaged on its way");
+            return Err(refusal(RefusalCode::DAMAGED, true, message));
+        }
+        let file = incoming.reread().map_err(|e| refusal_of(&e))?;
+        check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
+        if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
+            let layout = SegmentLayout::new(hello.major, hello.segment_size);
+            let later = archive.forked_before(segment, layout).map_err(|e| refusal_of(&e))?;
+            if let Some(later) = later {
+                let message = format!(
+                    "{name} is past the point where timeline {later} branched off: the sender goes on with a timeline that was given up; make it a standby (configStandby there)"
+                );
+                return Err(refusal(RefusalCode::PAST_FORK, false, message));
+            }
+        }
+        archive.bind(&owner(hello)).map_err(|e| refusal_of(&e))?;
+        match incoming.store(archive, name) {
+            Ok(Put::New) => Ok(Stored::New),
+            Ok(Put::AlreadyThere) => Ok(Stored::AlreadyThere),
+            Err(e) => Err(refusal_of(&e)),
+        }
+    }
+}
+
+fn begin(
+    start: &FileStart,
+    archive: &Archive,
+    hello: &Hello,
+) -> Result<(WalFileName, Incoming), Refusal> {
+    let name: WalFileName =
+        start.name.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, e))?;
+    understood(start.codec)?;
+    check_size(name, start.size, hello.segment_size).map_err(|e| unsound(&e))?;
+    let incoming = archive.begin(&start.name).map_err(|e| refusal_of(&e))?;
+    Ok((name, incoming))
+}
+
+fn unsound(error: &BadContent) -> Refusal {
+    let code = match error {
+        BadContent::Io { .. } => return refusal(RefusalCode::ARCHIVE, true, error),
+        _ if error.is_foreign() => RefusalCode::ANOTHER_CLUSTER,
+        _ => RefusalCode::UNSOUND,
+    };
+    refusal(code, false, error)
+}

@@ -1,0 +1,373 @@
+use std::io;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+use super::*;
+use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
+use crate::ship::wire::{FileStart, Purpose};
+use crate::ship::{Link, LinkError, SendError, Sender};
+use crate::wal::WalFileName;
+
+const CLUSTER: u64 = 7_000_000_000_000_000_001;
+const SIZE: u64 = 1 << 20;
+
+/// A receiver in a thread, at the other end of two pipes.
+#[derive(Debug)]
+struct InThread {
+    archive: PathBuf,
+    cluster: Option<u64>,
+}
+
+struct Pipes {
+    input: io::PipeReader,
+    output: Option<io::PipeWriter>,
+    thread: Option<JoinHandle<Result<Served, ServeError>>>,
+}
+
+impl Transport for InThread {
+    fn connect(&self) -> Result<Box<dyn Connection>, ConnectError> {
+        let (far_input, output) = io::pipe().unwrap();
+        let (input, far_output) = io::pipe().unwrap();
+        let cluster = self.cluster.map(|system_identifier| Cluster {
+            system_identifier,
+            segment_size: SegmentSize::new(SIZE).unwrap(),
+        });
+        let receiver = Receiver {
+            archive: self.archive.clone(),
+            label: "far:/pg".into(),
+            node_id: "far-node-id".into(),
+            cluster,
+        };
+        let thread = Some(std::thread::spawn(move || serve(far_input, far_output, Ok(receiver))));
+        Ok(Box::new(Pipes { input, output: Some(output), thread }))
+    }
+
+    fn node(&self) -> &str {
+        "far"
+    }
+
+    fn command(&self) -> FarCommand {
+        FarCommand::ReceiveWalFile
+    }
+}
+
+impl Read for Pipes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buffer)
+    }
+}
+
+impl Write for Pipes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.as_mut().map_or(Err(io::ErrorKind::BrokenPipe.into()), |o| o.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Connection for Pipes {
+    fn last_words(&mut self) -> Option<String> {
+        self.output = None;
+        self.thread.take()?.join().unwrap().err().map(|e| e.to_string())
+    }
+}
+
+struct Bed {
+    dir: tempfile::TempDir,
+    far: InThread,
+}
+
+impl Bed {
+    fn new() -> Bed {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("archive");
+        std::fs::create_dir(&archive).unwrap();
+        Bed { dir, far: InThread { archive, cluster: None } }
+    }
+
+    fn open(&self, hello: Hello) -> Result<Sender, LinkError> {
+        Link::open(&self.far, hello).map(Sender::new)
+    }
+
+    fn file(&self, content: &[u8]) -> PathBuf {
+        let path = self.dir.path().join("to-send");
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn send(&self, hello: Hello, name: &str, content: &[u8]) -> Result<Stored, SendError> {
+        let path = self.file(content);
+        let mut sender = self.open(hello)?;
+        let stored = sender.send(name.parse().unwrap(), &path);
+        // Whatever became of it, the connection goes on.
+        sender.probe()?;
+        sender.close();
+        stored
+    }
+
+    fn stored(&self) -> Vec<String> {
+        let archive = Archive::open(&self.far.archive).unwrap();
+        archive.names().unwrap().iter().map(WalFileName::to_string).collect()
+    }
+
+    fn leftovers(&self) -> usize {
+        std::fs::read_dir(self.far.archive.join(".incoming")).map_or(0, Iterator::count)
+    }
+}
+
+fn hello() -> Hello {
+    Hello {
+        purpose: Purpose::ShipWal,
+        system_identifier: CLUSTER,
+        segment_size: SegmentSize::new(SIZE).unwrap(),
+        major: "15".parse().unwrap(),
+        node_id: "near-node-id".into(),
+        label: "near:/pg".into(),
+    }
+}
+
+/// A segment of PostgreSQL 15 with this number, timeline 1, as far as its header goes.
+fn segment(number: u64, cluster: u64) -> Vec<u8> {
+    let mut bytes = vec![0u8; SIZE as usize];
+    let mut at = 0;
+    let mut put = |field: &[u8]| {
+        bytes[at..at + field.len()].copy_from_slice(field);
+        at += field.len();
+    };
+    put(&0xD110u16.to_le_bytes());
+    put(&2u16.to_le_bytes());
+    put(&1u32.to_le_bytes());
+    put(&(number * SIZE).to_le_bytes());
+    put(&[0; 8]);
+    put(&cluster.to_le_bytes());
+    put(&(SIZE as u32).to_le_bytes());
+    put(&8192u32.to_le_bytes());
+    bytes
+}
+
+fn refused(result: Result<Stored, SendError>) -> Refusal {
+    match result {
+        Err(SendError::Link(LinkError::Refused { refusal, .. })) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+const TWO: &str = "000000010000000000000002";
+
+#[test]
+fn each_kind_of_file_arrives() {
+    let bed = Bed::new();
+    let history = b"1\t0/3000158\tno recovery target specified\n";
+    let backup = b"START WAL LOCATION: 0/200028 (file 000000010000000000000002)\n\
+        STOP WAL LOCATION: 0/200100 (file 000000010000000000000002)\n\
+        CHECKPOINT LOCATION: 0/200060\nBACKUP METHOD: streamed\nBACKUP FROM: primary\n\
+        START TIME: 2025-01-01 00:00:00 UTC\nLABEL: x\nSTART TIMELINE: 1\n\
+        STOP TIME: 2025-01-01 00:00:01 UTC\nSTOP TIMELINE: 1\n";
+    let files: [(&str, &[u8]); 4] = [
+        (TWO, &segment(2, CLUSTER)),
+        ("000000010000000000000003.partial", &segment(3, CLUSTER)),
+        ("00000002.history", history),
+        ("000000010000000000000002.00000028.backup", backup),
+    ];
+    for (name, content) in files {
+        assert_eq!(bed.send(hello(), name, content).unwrap(), Stored::New, "{name}");
+        assert_eq!(bed.send(hello(), name, content).unwrap(), Stored::AlreadyThere);
+        assert_eq!(std::fs::read(bed.far.archive.join(name)).unwrap(), content);
+    }
+    assert_eq!(bed.leftovers(), 0);
+}
+
+#[test]
+fn what_is_not_the_file_of_its_name_is_refused() {
+    let bed = Bed::new();
+    let short = segment(2, CLUSTER)[..5000].to_vec();
+    let long = [segment(2, CLUSTER), vec![0]].concat();
+    let cases: [(&str, &[u8], RefusalCode); 8] = [
+        (TWO, &short, RefusalCode::UNSOUND),
+        (TWO, &long, RefusalCode::UNSOUND),
+        (TWO, &segment(3, CLUSTER), RefusalCode::UNSOUND),
+        (TWO, &vec![0; SIZE as usize], RefusalCode::UNSOUND),
+        (TWO, &segment(2, 42), RefusalCode::ANOTHER_CLUSTER),
+        ("00000002.history", b"2\t0/3000158\tnot an ancestor\n", RefusalCode::UNSOUND),
+        ("00000002.history", &vec![b'#'; 1 << 20], RefusalCode::UNSOUND),
+        ("000000010000000000000002.00000028.backup", b"nonsense", RefusalCode::UNSOUND),
+    ];
+    for (name, content, code) in cases {
+        let refusal = refused(bed.send(hello(), name, content));
+        assert_eq!((refusal.code, refusal.retryable), (code, false), "{name}: {refusal:?}");
+    }
+    assert_eq!(bed.stored(), [""; 0]);
+    assert_eq!(bed.leftovers(), 0);
+    assert!(!bed.far.archive.join(".owner").exists(), "nothing was stored, nobody owns it");
+}
+
+#[test]
+fn another_file_under_the_name_is_a_conflict() {
+    let bed = Bed::new();
+    let mut other = segment(2, CLUSTER);
+    bed.send(hello(), TWO, &other).unwrap();
+    *other.last_mut().unwrap() = 1;
+    assert_eq!(refused(bed.send(hello(), TWO, &other)).code, RefusalCode::CONFLICT);
+    assert_eq!(std::fs::read(bed.far.archive.join(TWO)).unwrap(), segment(2, CLUSTER));
+}
+
+#[test]
+fn a_given_up_timeline_does_not_go_on() {
+    let bed = Bed::new();
+    bed.send(hello(), "00000002.history", b"1\t0/200158\tx\n").unwrap();
+    bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
+    let three = "000000010000000000000003";
+    let refusal = refused(bed.send(hello(), three, &segment(3, CLUSTER)));
+    assert_eq!(refusal.code, RefusalCode::PAST_FORK);
+    assert!(refusal.message.contains("timeline 2"), "{}", refusal.message);
+}
+
+#[test]
+fn senders_that_may_not_are_refused_at_the_door() {
+    let mut bed = Bed::new();
+    bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
+    let open = |bed: &Bed, hello| refused(bed.open(hello).map(|_| Stored::New).map_err(Into::into));
+
+    let other_node = Hello { node_id: "another-node".into(), label: "third:/pg".into(), ..hello() };
+    let refusal = open(&bed, other_node);
+    assert_eq!(refusal.code, RefusalCode::ANOTHER_SENDER);
+    assert!(refusal.message.contains("near:/pg") && refusal.message.contains("configStandby"));
+
+    let refusal = open(&bed, Hello { system_identifier: 42, ..hello() });
+    assert_eq!(refusal.code, RefusalCode::ANOTHER_CLUSTER);
+
+    let refusal = open(&bed, Hello { node_id: "far-node-id".into(), ..hello() });
+    assert_eq!(refusal.code, RefusalCode::SELF);
+    assert!(refusal.message.contains("othernode") && refusal.message.contains("node_id"));
+
+    assert_eq!(
+        open(&bed, Hello { purpose: Purpose::BaseCopy, ..hello() }).code,
+        RefusalCode::PURPOSE
+    );
+
+    bed.far.cluster = Some(42);
+    let refusal = open(&bed, hello());
+    assert_eq!(refusal.code, RefusalCode::ANOTHER_CLUSTER);
+
+    std::fs::remove_dir_all(&bed.far.archive).unwrap();
+    let refusal = open(&bed, hello());
+    assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));
+    assert!(!bed.far.archive.exists());
+}
+
+#[test]
+fn many_files_are_on_their_way_at_once() {
+    let bed = Bed::new();
+    let mut sender = bed.open(hello()).unwrap();
+    let mut ids = Vec::new();
+    for number in 2..10 {
+        let path = bed.file(&segment(number, if number == 5 { 42 } else { CLUSTER }));
+        let name = format!("0000000100000000{number:08X}").parse().unwrap();
+        ids.push(sender.start(name, &path).unwrap());
+    }
+    for (at, id) in ids.iter().enumerate() {
+        let (answered, result) = sender.next_answer().unwrap();
+        assert_eq!(answered, *id);
+        assert_eq!(result.is_ok(), at != 3, "{result:?}");
+    }
+    sender.close();
+    assert_eq!(bed.stored().len(), 7);
+}
+
+#[test]
+fn two_senders_of_one_segment_at_once_both_succeed() {
+    let bed = Bed::new();
+    let path = bed.file(&segment(2, CLUSTER));
+    for round in 0..20 {
+        let outcomes: Vec<Stored> = std::thread::scope(|scope| {
+            let send = || {
+                let (far, path) = (&bed.far, &path);
+                scope.spawn(move || {
+                    let mut sender = Sender::new(Link::open(far, hello()).unwrap());
+                    let stored = sender.send(TWO.parse().unwrap(), path).unwrap();
+                    sender.close();
+                    stored
+                })
+            };
+            let threads = [send(), send()];
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let new = outcomes.iter().filter(|outcome| **outcome == Stored::New).count();
+        assert_eq!(new, 1, "round {round}");
+        assert_eq!(bed.leftovers(), 0);
+        Archive::open(&bed.far.archive).unwrap().remove(TWO.parse().unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn a_sender_that_stops_in_the_middle_leaves_nothing() {
+    let bed = Bed::new();
+    let mut stream = Vec::new();
+    write_greeting(&mut stream).unwrap();
+    let content = segment(2, CLUSTER);
+    let start = FileStart { id: 1, codec: Codec::None, size: SIZE, name: TWO.into() };
+    let messages = [
+        Message::Hello(hello()),
+        Message::File(start),
+        Message::Data { id: 1, bytes: content[..SIZE as usize / 2].to_vec() },
+        Message::Data { id: 1, bytes: content[SIZE as usize / 2..].to_vec() },
+        Message::End { id: 1, crc: crc32fast::hash(&content) },
+    ];
+    let mut ends = Vec::new();
+    for message in &messages {
+        write_frame(&mut stream, message.kind(), &[&message.payload()]).unwrap();
+        ends.push(stream.len());
+    }
+    let whole = stream.len();
+    let cuts = ends.iter().flat_map(|end| [end - 1, *end]).chain([0, 7, 8, 9, 20]);
+    for cut in cuts.filter(|cut| *cut < whole) {
+        let receiver = Receiver {
+            archive: bed.far.archive.clone(),
+            label: String::new(),
+            node_id: String::new(),
+            cluster: None,
+        };
+        let _ = serve(&stream[..cut], io::sink(), Ok(receiver));
+        assert_eq!(bed.stored(), [""; 0], "cut at {cut}");
+        assert_eq!(bed.leftovers(), 0, "cut at {cut}");
+    }
+}
+
+#[test]
+fn what_is_damaged_on_its_way_is_not_stored() {
+    let bed = Bed::new();
+    let path = bed.file(&segment(2, CLUSTER));
+    let mut link = Link::open(&bed.far, hello()).unwrap();
+    let start = FileStart { id: 9, codec: Codec::None, size: SIZE, name: TWO.into() };
+    link.send(&Message::File(start.clone())).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[500_000] ^= 1;
+    link.send(&Message::Data { id: 9, bytes: bytes[..600_000].to_vec() }).unwrap();
+    link.send(&Message::Data { id: 9, bytes: bytes[600_000..].to_vec() }).unwrap();
+    link.send(&Message::End { id: 9, crc: crc32fast::hash(&segment(2, CLUSTER)) }).unwrap();
+    let Message::Refused(refusal) = link.receive_message().unwrap() else { panic!("not refused") };
+    assert_eq!((refusal.id, refusal.code), (9, RefusalCode::DAMAGED));
+    assert!(refusal.retryable);
+
+    // A codec that is not known here is a refusal, not a broken connection.
+    link.send(&Message::File(FileStart { codec: Codec::Other(3), ..start })).unwrap();
+    link.send(&Message::Data { id: 9, bytes: vec![1] }).unwrap();
+    link.send(&Message::End { id: 9, crc: 0 }).unwrap();
+    let Message::Refused(refusal) = link.receive_message().unwrap() else { panic!("not refused") };
+    assert_eq!(refusal.code, RefusalCode::CODEC);
+    link.close();
+    assert_eq!(bed.stored(), [""; 0]);
+}
+
+#[test]
+fn a_frame_out_of_place_ends_the_session() {
+    let bed = Bed::new();
+    let mut link = Link::open(&bed.far, hello()).unwrap();
+    link.send(&Message::Data { id: 1, bytes: vec![1] }).unwrap();
+    let error = link.receive_message().unwrap_err();
+    let LinkError::Refused { refusal, .. } = &error else { panic!("{error}") };
+    assert_eq!((refusal.id, refusal.code), (SESSION, RefusalCode::PROTOCOL));
+    assert!(!error.is_retryable());
+}

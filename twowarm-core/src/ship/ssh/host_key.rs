@@ -1,0 +1,194 @@
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ssh2::{HashType, MethodType, Session};
+
+use super::{SshError, SshTransport};
+
+/// A host's line in a file of known hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KnownKey {
+    kind: String,
+    /// The public key in base64.
+    key: String,
+    revoked: bool,
+    file: PathBuf,
+    line: usize,
+}
+
+/// Every key that the files of known hosts have for the target.
+pub(super) fn known_keys(target: &SshTransport) -> Result<Vec<KnownKey>, SshError> {
+    let bare = &target.known_as;
+    if target.any_port || target.port == 22 {
+        return look_up(bare, &target.known_hosts);
+    }
+    let found = look_up(&format!("[{bare}]:{}", target.port), &target.known_hosts)?;
+    // As ssh does: a host that is known by its name alone is known on every port.
+    if found.is_empty() { look_up(bare, &target.known_hosts) } else { Ok(found) }
+}
+
+fn look_up(name: &str, files: &[PathBuf]) -> Result<Vec<KnownKey>, SshError> {
+    let mut found = Vec::new();
+    for file in files {
+        match std::fs::File::open(file) {
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(SshError::KnownHosts { file: file.clone(), source }),
+        }
+        // Names may be hashed, patterns or negated; ssh-keygen knows them all.
+        let output = Command::new("ssh-keygen")
+            .args(["-F", name, "-f"])
+            .arg(file)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|source| SshError::Program {
+                program: "ssh-keygen (of the ssh client, which is needed to read known_hosts)",
+                source,
+            })?;
+        found.extend(entries(&String::from_utf8_lossy(&output.stdout), file));
+    }
+    Ok(found)
+}
+
+/// Reads what `ssh-keygen -F` prints: a comment with the line's number, then the line.
+fn entries(text: &str, file: &Path) -> Vec<KnownKey> {
+    let mut found = Vec::new();
+    let mut line = 0;
+    for text in text.lines() {
+        if let Some(comment) = text.strip_prefix('#') {
+            let number = comment.split("found: line ").nth(1).and_then(|n| n.split(' ').next());
+            line = number.and_then(|n| n.parse().ok()).unwrap_or(0);
+            continue;
+        }
+        let mut words = text.split_whitespace().peekable();
+        let marker = words.next_if(|word| word.starts_with('@'));
+        // A certificate authority's key is no host key, and certificates are not spoken here.
+        if marker.is_some_and(|m| m != "@revoked") {
+            continue;
+        }
+        if let (Some(_), Some(kind), Some(key)) = (words.next(), words.next(), words.next()) {
+            let (kind, key) = (kind.to_owned(), key.trim_end_matches('=').to_owned());
+            found.push(KnownKey { kind, key, revoked: marker.is_some(), file: file.into(), line });
+        }
+    }
+    found
+}
+
+/// Asks for the kinds of host key that are known first: a server has several and shows one.
+pub(super) fn prefer_known(session: &Session, known: &[KnownKey]) {
+    let Ok(supported) = session.supported_algs(MethodType::HostKey) else { return };
+    let kinds = || known.iter().filter(|k| !k.revoked).map(|k| k.kind.as_str());
+    let is_known = |algorithm: &str| {
+        // One kind of key, three ways to sign with it.
+        let rsa = matches!(algorithm, "rsa-sha2-512" | "rsa-sha2-256");
+        kinds().any(|kind| kind == algorithm || (rsa && kind == "ssh-rsa"))
+    };
+    let (first, rest): (Vec<&str>, Vec<&str>) = supported.iter().partition(|a| is_known(a));
+    let order = [first, rest].concat().join(",");
+    // Refused only if none is supported, and then the handshake says so.
+    let _ = session.method_pref(MethodType::HostKey, &order);
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict<'a> {
+    Known,
+    Unknown,
+    Changed(&'a KnownKey),
+    Revoked(&'a KnownKey),
+}
+
+fn judge<'a>(known: &'a [KnownKey], key: &str) -> Verdict<'a> {
+    let same = |k: &&KnownKey| k.key == key;
+    if let Some(revoked) = known.iter().filter(same).find(|k| k.revoked) {
+        return Verdict::Revoked(revoked);
+    }
+    let valid = || known.iter().filter(|k| !k.revoked);
+    match (valid().find(same), valid().next()) {
+        (Some(_), _) => Verdict::Known,
+        (None, Some(other)) => Verdict::Changed(other),
+        (None, None) => Verdict::Unknown,
+    }
+}
+
+/// Whether the server's key is one that is known.
+pub(super) fn check(
+    session: &Session,
+    target: &SshTransport,
+    known: &[KnownKey],
+) -> Result<(), SshError> {
+    let (blob, _) = session.host_key().unwrap_or((&[], ssh2::HostKeyType::Unknown));
+    let hash = session.host_key_hash(HashType::Sha256).unwrap_or_default();
+    let fingerprint = format!("{} SHA256:{}", kind_of(blob), base64(hash));
+    let name = match target.port {
+        22 => target.known_as.clone(),
+        _ if target.any_port => target.known_as.clone(),
+        port => format!("[{}]:{port}", target.known_as),
+    };
+    match judge(known, &base64(blob)) {
+        Verdict::Known => Ok(()),
+        Verdict::Unknown => {
+            let file = target.known_hosts.first().cloned().unwrap_or_default();
+            Err(SshError::HostKeyUnknown { name, fingerprint, file })
+        }
+        Verdict::Changed(KnownKey { file, line, .. }) => {
+            Err(SshError::HostKeyChanged { name, fingerprint, file: file.clone(), line: *line })
+        }
+        Verdict::Revoked(KnownKey { file, line, .. }) => {
+            Err(SshError::HostKeyRevoked { name, fingerprint, file: file.clone(), line: *line })
+        }
+    }
+}
+
+/// A public key begins with the name of its kind.
+fn kind_of(blob: &[u8]) -> String {
+    let kind = blob.split_first_chunk().and_then(|(length, rest)| {
+        std::str::from_utf8(rest.get(..u32::from_be_bytes(*length) as usize)?).ok()
+    });
+    kind.unwrap_or("unknown kind").to_owned()
+}
+
+/// Base64 without padding, as in fingerprints.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
+        let bits = bits << (8 * (3 - group.len()));
+        for digit in 0..=group.len() {
+            text.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_as_everybody_has_it() {
+        for (bytes, text) in
+            [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn what_ssh_keygen_prints_is_read_and_judged() {
+        let found = entries(
+            "# Host db2 found: line 3 \n|1|abc=|def= ssh-ed25519 AAAAgood== comment\n\
+             # Host db2 found: line 4 REVOKED\n@revoked db2 ssh-rsa AAAAbad\n\
+             # Host db2 found: line 5 CA\n@cert-authority db2 ssh-rsa AAAAca\n",
+            Path::new("/kh"),
+        );
+        assert_eq!(found.len(), 2);
+        assert_eq!((found[0].line, found[0].key.as_str()), (3, "AAAAgood"));
+        assert_eq!(judge(&found, "AAAAgood"), Verdict::Known);
+        assert_eq!(judge(&found, "AAAAbad"), Verdict::Revoked(&found[1]));
+        assert_eq!(judge(&found, "AAAAother"), Verdict::Changed(&found[0]));
+        assert_eq!(judge(&found[1..], "AAAAother"), Verdict::Unknown);
+        assert_eq!(judge(&[], "AAAAgood"), Verdict::Unknown);
+    }
+}

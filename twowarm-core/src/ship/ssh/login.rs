@@ -1,0 +1,78 @@
+use std::path::Path;
+
+use ssh2::Session;
+
+use super::host_key::base64;
+use super::target::AgentUse;
+use super::{SshError, SshTransport};
+
+/// Logs in with a key; no other way is tried, and nobody is asked.
+pub(super) fn log_in(session: &Session, target: &SshTransport) -> Result<(), SshError> {
+    let mut tried = Vec::new();
+    if let AgentUse::Yes { socket, listed_keys_only } = &target.agent {
+        let listed = listed_keys_only.then(|| public_keys(target));
+        by_agent(session, target, socket.as_deref(), listed.as_deref(), &mut tried);
+    }
+    for key in target.keys.iter().filter(|key| key.exists() || target.keys.len() == 1) {
+        if session.authenticated() {
+            break;
+        }
+        match session.userauth_pubkey_file(&target.user, None, key, None) {
+            Ok(()) => break,
+            Err(e) => {
+                if super::connection::timed_out(&e) {
+                    return Err(target.failed("logging in", e));
+                }
+                tried.push(format!("{}: {}", key.display(), e.message()));
+            }
+        }
+    }
+    if session.authenticated() {
+        return Ok(());
+    }
+    let tried =
+        if tried.is_empty() { "no key: none is there".to_owned() } else { tried.join(", ") };
+    Err(SshError::Login { host: target.host.clone(), user: target.user.clone(), tried })
+}
+
+/// Offers the agent's keys. An agent that isn't there, or fails, is as good as one without keys.
+fn by_agent(
+    session: &Session,
+    target: &SshTransport,
+    socket: Option<&Path>,
+    listed: Option<&[String]>,
+    tried: &mut Vec<String>,
+) {
+    if socket.is_none() && std::env::var_os("SSH_AUTH_SOCK").is_none() {
+        return;
+    }
+    let Ok(mut agent) = session.agent() else { return };
+    if let Some(socket) = socket
+        && agent.set_identity_path(socket).is_err()
+    {
+        return;
+    }
+    if agent.connect().and_then(|()| agent.list_identities()).is_err() {
+        return;
+    }
+    for identity in agent.identities().unwrap_or_default() {
+        if listed.is_some_and(|listed| !listed.contains(&base64(identity.blob()))) {
+            continue;
+        }
+        if agent.userauth(&target.user, &identity).is_ok() {
+            return;
+        }
+        tried.push(format!("the agent's {}", identity.comment()));
+    }
+}
+
+/// The public halves of the key files, in base64.
+fn public_keys(target: &SshTransport) -> Vec<String> {
+    let read = |key: &std::path::PathBuf| {
+        let mut name = key.clone().into_os_string();
+        name.push(".pub");
+        let text = std::fs::read_to_string(name).ok()?;
+        Some(text.split_whitespace().nth(1)?.trim_end_matches('=').to_owned())
+    };
+    target.keys.iter().filter_map(read).collect()
+}

@@ -1,0 +1,15 @@
+//! Starting a far command over ssh, as a library call: no ssh process, no shell, no prompt.
+//!
+//! The user's ssh configuration is honoured as far as a blocking libssh2 session can; what can't be is
+//! an error rather than a surprise. The host key is always checked.
+
+mod connection;
+mod error;
+mod host_key;
+mod login;
+mod target;
+mod tcp;
+mod user_config;
+
+pub use error::SshError;
+pub use target::SshTransport;

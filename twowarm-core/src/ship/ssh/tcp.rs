@@ -1,0 +1,42 @@
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::SshError;
+
+/// Connects to the first address of a host that answers, all within one time limit.
+pub(super) fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, SshError> {
+    let deadline = Instant::now() + limit;
+    let addresses = resolve(host, port, limit)?;
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for (done, address) in addresses.iter().enumerate() {
+        // Each gets its share, so that one which swallows packets leaves time for the next.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / (addresses.len() - done) as u32;
+        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(100))) {
+            Ok(stream) => {
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(SshError::Connect { host: host.to_owned(), port, source: last })
+}
+
+/// The system's resolver has no time limit of its own that we could set, so it works beside us.
+fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, SshError> {
+    let failed = |source| SshError::Resolve { host: host.to_owned(), source };
+    let (answer, answered) = mpsc::channel();
+    let name = host.to_owned();
+    std::thread::spawn(move || {
+        let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        let _ = answer.send(found);
+    });
+    let found = answered
+        .recv_timeout(limit)
+        .map_err(|_| failed(io::Error::from(io::ErrorKind::TimedOut)))?
+        .map_err(failed)?;
+    if found.is_empty() { Err(failed(io::ErrorKind::NotFound.into())) } else { Ok(found) }
+}

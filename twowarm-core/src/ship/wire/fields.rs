@@ -1,0 +1,136 @@
+use super::WireError;
+
+/// Builds a frame's payload, field by field; numbers are big-endian.
+#[derive(Debug, Clone, Default)]
+pub struct Payload(Vec<u8>);
+
+impl Payload {
+    /// An empty one.
+    pub fn new() -> Payload {
+        Payload::default()
+    }
+
+    /// Adds one byte.
+    pub fn u8(mut self, value: u8) -> Payload {
+        self.0.push(value);
+        self
+    }
+
+    /// Adds two bytes.
+    pub fn u16(mut self, value: u16) -> Payload {
+        self.0.extend(value.to_be_bytes());
+        self
+    }
+
+    /// Adds four bytes.
+    pub fn u32(mut self, value: u32) -> Payload {
+        self.0.extend(value.to_be_bytes());
+        self
+    }
+
+    /// Adds eight bytes.
+    pub fn u64(mut self, value: u64) -> Payload {
+        self.0.extend(value.to_be_bytes());
+        self
+    }
+
+    /// Adds a text with its length; one that is too long for the field is cut.
+    pub fn text(mut self, text: &str) -> Payload {
+        let mut end = text.len().min(Fields::MAX_TEXT);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        self = self.u16(end as u16);
+        self.0.extend(&text.as_bytes()[..end]);
+        self
+    }
+
+    /// Adds bytes as they are; they can only come last.
+    pub fn rest(mut self, bytes: &[u8]) -> Payload {
+        self.0.extend(bytes);
+        self
+    }
+
+    /// The payload.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Takes a frame's payload apart, trusting nothing.
+#[derive(Debug, Clone)]
+pub struct Fields<'a> {
+    kind: u8,
+    left: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    /// The longest text in a field, in bytes.
+    pub const MAX_TEXT: usize = 4096;
+
+    /// The fields of a frame of this kind.
+    pub fn new(kind: u8, payload: &'a [u8]) -> Fields<'a> {
+        Fields { kind, left: payload }
+    }
+
+    /// An error about this frame.
+    pub fn malformed(&self, problem: &'static str) -> WireError {
+        WireError::Malformed { kind: self.kind, problem }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let (taken, left) =
+            self.left.split_first_chunk().ok_or_else(|| self.malformed("a field is missing"))?;
+        self.left = left;
+        Ok(*taken)
+    }
+
+    /// One byte.
+    pub fn u8(&mut self) -> Result<u8, WireError> {
+        Ok(u8::from_be_bytes(self.array()?))
+    }
+
+    /// Two bytes.
+    pub fn u16(&mut self) -> Result<u16, WireError> {
+        Ok(u16::from_be_bytes(self.array()?))
+    }
+
+    /// Four bytes.
+    pub fn u32(&mut self) -> Result<u32, WireError> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    /// Eight bytes.
+    pub fn u64(&mut self) -> Result<u64, WireError> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+
+    /// A text. Control characters in it become spaces: it may end up in a log or on a terminal.
+    pub fn text(&mut self) -> Result<String, WireError> {
+        let length = usize::from(self.u16()?);
+        if length > Fields::MAX_TEXT {
+            return Err(self.malformed("a text is too long"));
+        }
+        let (taken, left) = self
+            .left
+            .split_at_checked(length)
+            .ok_or_else(|| self.malformed("a text is cut short"))?;
+        let text = std::str::from_utf8(taken).map_err(|_| self.malformed("a text is not UTF-8"))?;
+        self.left = left;
+        Ok(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    /// Whatever is left.
+    pub fn rest(self) -> &'a [u8] {
+        self.left
+    }
+
+    /// Nothing may be left.
+    pub fn finish(self) -> Result<(), WireError> {
+        if self.left.is_empty() {
+            Ok(())
+        } else {
+            Err(self.malformed("there is more than its fields"))
+        }
+    }
+}

@@ -1,0 +1,159 @@
+use std::io::Cursor;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::version::PgMajor;
+use crate::wal::SegmentSize;
+
+fn text() -> impl Strategy<Value = String> {
+    "[ -~äß€]{0,80}"
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    let id = 1..u32::MAX;
+    let hello = (any::<bool>(), any::<u64>(), 20u32..31, 0..PgMajor::ALL.len(), text()).prop_map(
+        |(copy, system_identifier, power, major, label)| {
+            Message::Hello(Hello {
+                purpose: if copy { Purpose::BaseCopy } else { Purpose::ShipWal },
+                system_identifier,
+                segment_size: SegmentSize::new(1 << power).unwrap(),
+                major: PgMajor::ALL[major],
+                node_id: "0123456789abcdef".into(),
+                label,
+            })
+        },
+    );
+    let welcome = (text(), text(), any::<u32>())
+        .prop_map(|(label, archive, codecs)| Message::Welcome(Welcome { label, archive, codecs }));
+    let file =
+        (id.clone(), any::<u8>(), any::<u64>(), text()).prop_map(|(id, codec, size, name)| {
+            let codec = if codec == 0 { Codec::None } else { Codec::Other(codec) };
+            Message::File(FileStart { id, codec, size, name })
+        });
+    let refused = (any::<u32>(), any::<u16>(), any::<bool>(), text()).prop_map(
+        |(id, code, retryable, message)| {
+            Message::Refused(Refusal { id, code: RefusalCode(code), retryable, message })
+        },
+    );
+    let data = (id.clone(), prop::collection::vec(any::<u8>(), 0..300));
+    prop_oneof![
+        hello,
+        welcome,
+        file,
+        refused,
+        data.prop_map(|(id, bytes)| Message::Data { id, bytes }),
+        (id.clone(), any::<u32>()).prop_map(|(id, crc)| Message::End { id, crc }),
+        (id.clone(), any::<bool>()).prop_map(|(id, new)| Message::Stored {
+            id,
+            outcome: if new { Stored::New } else { Stored::AlreadyThere },
+        }),
+        id.prop_map(|id| Message::Probe { id }),
+        Just(Message::Working),
+        Just(Message::Goodbye),
+    ]
+}
+
+fn written(message: &Message) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write_frame(&mut bytes, message.kind(), &[&message.payload()]).unwrap();
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(messages in prop::collection::vec(message(), 0..5)) {
+        let bytes: Vec<u8> = messages.iter().flat_map(written).collect();
+        let mut input = Cursor::new(bytes.as_slice());
+        for message in &messages {
+            let frame = read_frame(&mut input).unwrap();
+            prop_assert_eq!(&Message::parse(&frame).unwrap(), message);
+        }
+        prop_assert!(matches!(read_frame(&mut input), Err(WireError::Closed)));
+        let mut rest = bytes.as_slice();
+        while let Some((_, taken)) = Frame::parse(rest).unwrap() {
+            rest = &rest[taken..];
+        }
+        prop_assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn a_cut_frame_is_noticed(message in message(), at in any::<prop::sample::Index>()) {
+        let bytes = written(&message);
+        let cut = &bytes[..at.index(bytes.len())];
+        prop_assert!(Frame::parse(cut).unwrap().is_none());
+        let error = read_frame(&mut Cursor::new(cut)).unwrap_err();
+        prop_assert!(matches!(error, WireError::Cut | WireError::Closed));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed(
+        message in message(),
+        at in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
+        let mut bytes = written(&message);
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(!matches!(Frame::parse(&bytes), Ok(Some(_))));
+        prop_assert!(read_frame(&mut Cursor::new(bytes)).is_err());
+    }
+
+    #[test]
+    fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Frame::parse(&bytes);
+        let _ = read_frame(&mut Cursor::new(&bytes));
+        let _ = read_greeting(&mut Cursor::new(&bytes));
+    }
+
+    #[test]
+    fn a_garbled_payload_never_panics(
+        kind in 0u8..12,
+        payload in prop::collection::vec(any::<u8>(), 0..100),
+    ) {
+        let frame = Frame { kind, payload };
+        if let Ok(message) = Message::parse(&frame) {
+            prop_assert_eq!(Message::parse(&message.frame()).unwrap(), message);
+        }
+    }
+}
+
+#[test]
+fn a_length_beyond_the_bound_is_refused_before_anything_is_allocated() {
+    let error = read_frame(&mut Cursor::new(b"\x04\xff\xff\xff\xff")).unwrap_err();
+    assert!(matches!(error, WireError::Oversize(0xFFFF_FFFF)));
+}
+
+#[test]
+fn fields_may_follow_a_hello_but_nothing_else() {
+    let mut frame = Message::Goodbye.frame();
+    frame.payload.push(0);
+    assert!(matches!(Message::parse(&frame), Err(WireError::Malformed { .. })));
+    let welcome = Message::Welcome(Welcome { label: "b".into(), archive: "/a".into(), codecs: 1 });
+    let mut frame = welcome.frame();
+    frame.payload.push(0);
+    assert_eq!(Message::parse(&frame).unwrap(), welcome);
+}
+
+#[test]
+fn a_text_from_outside_can_not_drive_a_terminal() {
+    let refusal =
+        Refusal { id: 1, code: RefusalCode::FULL, retryable: true, message: "a\x1b[2J\nb".into() };
+    let Message::Refused(read) = Message::parse(&Message::Refused(refusal).frame()).unwrap() else {
+        panic!("another message came back");
+    };
+    assert_eq!(read.message, "a [2J b");
+}
+
+#[test]
+fn greetings() {
+    let mut ours = Vec::new();
+    write_greeting(&mut ours).unwrap();
+    read_greeting(&mut Cursor::new(&ours)).unwrap();
+    let later = b"2warm\0\0\x07";
+    let error = read_greeting(&mut Cursor::new(later)).unwrap_err();
+    assert!(matches!(error, WireError::Version { theirs: 7, ours: VERSION }));
+    let error = read_greeting(&mut Cursor::new(b"Welcome!\n")).unwrap_err();
+    assert!(error.to_string().contains("\"Welcome!\""), "{error}");
+    assert!(matches!(read_greeting(&mut Cursor::new(b"")), Err(WireError::Closed)));
+}

@@ -1,0 +1,143 @@
+//! Segments that real servers of 8.2 to 18 wrote, walked over whole and damaged.
+
+#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
+
+use twowarm_core::wal::{
+    ControlFile, Expected, ForkPoint, SegmentName, SegmentWalk, StopReason, TimelineHistory,
+    TimelineId, WalEnd, WalFileName, check_segment_header,
+};
+
+mod samples;
+
+fn name(text: &str) -> SegmentName {
+    text.parse::<WalFileName>().unwrap().segment().unwrap()
+}
+
+fn walk(bytes: &[u8], name: SegmentName) -> WalEnd {
+    let length = bytes.len() as u64;
+    let header = check_segment_header(bytes, name, length, &Expected::default()).unwrap();
+    let mut walk = SegmentWalk::new(&header, name);
+    bytes.chunks(header.block_size() as usize).for_each(|page| walk.push(page));
+    walk.finish()
+}
+
+/// Where each segment's WAL ends. The switches of 15 are where pg_waldump sees them, the stops where
+/// the next timeline's history says that it forked.
+const ENDS: &str = include_str!("wal_ends.txt");
+
+#[test]
+fn every_segment_ends_where_it_should() {
+    let mut seen = String::new();
+    for sample in samples::all() {
+        let control = ControlFile::parse(&sample.read("pg_control")).unwrap();
+        for file in sample.segments("wal") {
+            let bytes = sample.segment("wal", &file);
+            let expected = Expected::of(&control);
+            check_segment_header(&bytes, name(&file), bytes.len() as u64, &expected).unwrap();
+            let end = match walk(&bytes, name(&file)) {
+                WalEnd::ReachesEnd => "reaches its end".to_owned(),
+                WalEnd::Switched { at } => format!("switched at {at}"),
+                WalEnd::Stops { at, why } => format!("stops at {at}: {why}"),
+            };
+            seen += &format!("{} {file} {end}\n", sample.name);
+        }
+    }
+    assert_eq!(seen, ENDS, "what was found:\n{seen}");
+}
+
+/// A promotion in the middle of a segment forks where the old timeline's WAL stops. 9.0 to 9.4 archive
+/// that segment by its plain name, later ones as `.partial`.
+#[test]
+fn the_wal_of_an_abandoned_segment_stops_at_the_fork() {
+    for sample in samples::all() {
+        let segments = sample.segments("wal");
+        for file in
+            segments.iter().filter(|f| f.ends_with(".partial") || f.ends_with("20000000000000007"))
+        {
+            let WalEnd::Stops { at, .. } = walk(&sample.segment("wal", file), name(file)) else {
+                continue;
+            };
+            let timeline = TimelineId::new(3).unwrap();
+            let history =
+                TimelineHistory::parse(timeline, &sample.read("00000003.history")).unwrap();
+            match *history.begins().unwrap() {
+                ForkPoint::Position(fork) => assert_eq!(at, fork, "{}", sample.name),
+                ForkPoint::Segment(fork) => assert_eq!(name(file), fork, "{}", sample.name),
+            }
+        }
+    }
+}
+
+/// Full segments of each record format.
+fn full() -> Vec<(SegmentName, Vec<u8>)> {
+    [
+        ("8.2", "000000010000000000000000"),
+        ("9.4", "000000010000000000000001"),
+        ("18-1MB", "00000001000000000000000F"),
+        ("15", "00000001000000000000000B"),
+    ]
+    .map(|(version, file)| (name(file), samples::one(version).segment("wal", file)))
+    .into()
+}
+
+fn stops(end: &WalEnd) -> Option<&StopReason> {
+    match end {
+        WalEnd::Stops { why, .. } => Some(why),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_full_segment_cut_off_anywhere_stops() {
+    for (name, whole) in full() {
+        assert_eq!(walk(&whole, name), WalEnd::ReachesEnd);
+        let pages = whole.len() / 8192;
+        let mut bytes = whole;
+        for page in [pages - 1, pages - 2, pages / 2, 1] {
+            bytes[page * 8192..].fill(0);
+            assert!(stops(&walk(&bytes, name)).is_some(), "{name} from page {page}");
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_stops_the_walk() {
+    for (name, mut bytes) in full() {
+        let mut state = 1_u64;
+        let mut caught = 0;
+        for _ in 0..40 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let at = (state >> 33) as usize % bytes.len();
+            // Padding is zeros and unchecked, headers of pages hold bits that make no difference, and
+            // what runs in from the segment before has its checksum there.
+            if bytes[at] == 0 || at % 8192 < 40 {
+                continue;
+            }
+            bytes[at] ^= 0x40;
+            let end = walk(&bytes, name);
+            bytes[at] ^= 0x40;
+            caught += u32::from(stops(&end).is_some());
+            let first = name.to_string() == "00000001000000000000000B";
+            assert!(first || stops(&end).is_some(), "{name} at {at:#X}: {end:?}");
+        }
+        assert!(caught > 0 || name.to_string() == "00000001000000000000000B");
+    }
+}
+
+/// Through 9.3 nothing clears a recycled segment: behind a switch stand old pages, and in the copy that
+/// a promotion made they even bear the right addresses.
+#[test]
+fn old_pages_after_a_switch_are_not_looked_at() {
+    let sample = samples::one("8.2");
+    let file = "000000010000000000000003";
+    let mut bytes = sample.segment("wal", file);
+    let end = walk(&bytes, name(file));
+    assert!(matches!(end, WalEnd::Switched { .. }));
+    let old = sample.segment("wal", "000000010000000000000000");
+    bytes[8192..].copy_from_slice(&old[8192..]);
+    assert_eq!(walk(&bytes, name(file)), end);
+    for page in bytes.chunks_mut(8192).skip(1) {
+        page[15] = 3;
+    }
+    assert_eq!(walk(&bytes, name(file)), end);
+}

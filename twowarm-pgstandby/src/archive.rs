@@ -1,0 +1,245 @@
+//! The archive as the original sees it: a file is ready when it has the size of a segment.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use twowarm_core::prune::is_segment_name;
+use twowarm_core::restore::{Clock, Found, Source, copy_file};
+use twowarm_core::trigger::Writing;
+use twowarm_core::wal::SegmentSize;
+
+use crate::arguments::Arguments;
+use crate::cleanup::{clean, oldest_kept};
+use crate::dialect::Dialect;
+use crate::messages::say;
+use crate::verify::Verifier;
+
+/// What kind of file is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Waited for, until it has the size of a segment.
+    Segment,
+    /// Waited for, and taken in any size.
+    Backup,
+    /// Never waited for.
+    History,
+}
+
+impl Kind {
+    /// By the name, as each dialect tells them apart.
+    pub fn of(name: &OsString, dialect: Dialect) -> Kind {
+        let name = name.as_bytes();
+        let digits = name.iter().take_while(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F')).count();
+        let strict = dialect == Dialect::V13;
+        let is_history = digits == 8
+            && name.ends_with(b".history")
+            && (!strict || name.len() == 8 + ".history".len());
+        if is_history {
+            Kind::History
+        } else if digits == 24 && name.ends_with(b".backup") && !strict {
+            Kind::Backup
+        } else {
+            Kind::Segment
+        }
+    }
+}
+
+/// A file that was written to within this time may still be in the making.
+const SETTLED: Duration = Duration::from_millis(100);
+/// The same for one that was seen to be created and not closed; a hard link never is.
+const SETTLED_THOUGH_OPEN: Duration = Duration::from_secs(2);
+
+/// One file of the archive.
+#[derive(Debug)]
+pub struct Archived<'a> {
+    arguments: &'a Arguments,
+    kind: Kind,
+    path: PathBuf,
+    size: Option<SegmentSize>,
+    verifier: Option<Verifier>,
+    complained: Option<String>,
+}
+
+impl<'a> Archived<'a> {
+    /// The file that was asked for.
+    pub fn new(arguments: &'a Arguments, verifier: Option<Verifier>) -> Archived<'a> {
+        // Not `join`, which would take an absolute second part for the whole.
+        let mut path = arguments.archive.clone();
+        path.push("/");
+        path.push(&arguments.next);
+        let kind = Kind::of(&arguments.next, arguments.dialect);
+        // Segments have 16 MB where nothing says otherwise.
+        let size = (arguments.dialect != Dialect::V13).then_some(SegmentSize::DEFAULT);
+        Archived { arguments, kind, path: path.into(), size, verifier, complained: None }
+    }
+
+    /// Where it stands or will stand.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What kind of file it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What is removed once it is restored, where that is known before.
+    pub fn oldest_kept(&self) -> Option<OsString> {
+        oldest_kept(self.arguments, self.size?)
+    }
+
+    /// Absent is only what a readable archive says; anything else is tried, and counts as a failed copy.
+    fn history(&self) -> Found {
+        match fs::metadata(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                match fs::read_dir(&self.arguments.archive) {
+                    Ok(_) => Found::Absent,
+                    Err(_) => Found::Ready,
+                }
+            }
+            _ => Found::Ready,
+        }
+    }
+
+    fn segment(&mut self, metadata: &Metadata, clock: &dyn Clock) -> Found {
+        let size = match self.segment_size() {
+            Ok(Some(size)) => size,
+            Ok(None) => return Found::Arriving,
+            Err(problem) => {
+                self.complain_once(problem);
+                return Found::Arriving;
+            }
+        };
+        match metadata.len().cmp(&size.bytes()) {
+            std::cmp::Ordering::Less => Found::Arriving,
+            std::cmp::Ordering::Greater => Found::TooLarge { bytes: metadata.len() },
+            std::cmp::Ordering::Equal if self.may_be_written(metadata, clock) => Found::Settling,
+            std::cmp::Ordering::Equal => self.verified(),
+        }
+    }
+
+    /// From 11 on the segment itself tells how large segments are, in its first page; until that is
+    /// written it is not ready.
+    fn segment_size(&mut self) -> Result<Option<SegmentSize>, String> {
+        if self.size.is_some() || !self.arguments.next.to_str().is_some_and(is_segment_name) {
+            return Ok(self.size);
+        }
+        let failed = |e: io::Error| format!("could not read {}: {e}", self.path.display());
+        let mut page = Vec::with_capacity(PAGE as usize);
+        File::open(&self.path)
+            .and_then(|file| file.take(PAGE).read_to_end(&mut page))
+            .map_err(failed)?;
+        let Some(field) = page.get(SEGMENT_SIZE_AT..SEGMENT_SIZE_AT + 4) else { return Ok(None) };
+        if (page.len() as u64) < PAGE {
+            return Ok(None);
+        }
+        let bytes = u32::from_le_bytes(field.try_into().expect("four bytes"));
+        let size = SegmentSize::new(bytes.into()).map_err(|e| {
+            format!("{} claims a segment size that none has: {e}", self.path.display())
+        })?;
+        self.size = Some(size);
+        Ok(self.size)
+    }
+
+    /// Whether a file of the full size may not be complete: made large first, and being filled.
+    fn may_be_written(&self, metadata: &Metadata, clock: &dyn Clock) -> bool {
+        let enough = match clock.writing(&self.path) {
+            Writing::Closed => return false,
+            Writing::Unseen => SETTLED,
+            Writing::Open => SETTLED_THOUGH_OPEN,
+        };
+        // A time in the future is another machine's clock; it tells nothing.
+        let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        age.is_some_and(|age| age < enough)
+    }
+
+    fn verified(&mut self) -> Found {
+        match &mut self.verifier {
+            Some(verifier) => verifier.check(&self.path),
+            None => Found::Ready,
+        }
+    }
+
+    fn complain_once(&mut self, problem: String) {
+        if self.complained.as_ref() != Some(&problem) {
+            say(&problem);
+            self.complained = Some(problem);
+        }
+    }
+
+    fn link(&self) -> io::Result<()> {
+        let target = self.target();
+        match fs::remove_file(&target) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        std::os::unix::fs::symlink(&self.path, target)
+    }
+
+    /// Into a target that is a directory a file goes under its own name.
+    fn target(&self) -> PathBuf {
+        let target = &self.arguments.target;
+        match Path::new(&self.arguments.next).file_name() {
+            Some(name) if target.is_dir() => target.join(name),
+            _ => target.clone(),
+        }
+    }
+}
+
+/// The WAL page size; the original reads one.
+const PAGE: u64 = 8192;
+/// Where a long page header has the segment size, from 11 on.
+const SEGMENT_SIZE_AT: usize = 32;
+
+impl Source for Archived<'_> {
+    fn look(&mut self, clock: &dyn Clock) -> Found {
+        if self.kind == Kind::History {
+            return self.history();
+        }
+        match fs::metadata(&self.path) {
+            Ok(_) if self.kind == Kind::Backup => Found::Ready,
+            Ok(metadata) => self.segment(&metadata, clock),
+            Err(_) => Found::Absent,
+        }
+    }
+
+    fn restore(&mut self, _even_if_it_ends_early: bool) -> Result<(), Found> {
+        let done =
+            if self.arguments.link { self.link() } else { copy_file(&self.path, &self.target()) };
+        done.map_err(|e| {
+            let (from, to) = (self.path.display(), self.arguments.target.display());
+            let problem = format!("could not copy {from} to {to}: {e}");
+            say(&problem);
+            Found::NotCopied(problem)
+        })
+    }
+
+    /// The original never moves anything.
+    fn set_aside(&mut self, _why: &str) {}
+
+    fn prune(&mut self) {
+        if self.kind != Kind::Segment {
+            return;
+        }
+        let Some(oldest) = self.oldest_kept() else { return };
+        let oldest = oldest.to_string_lossy();
+        let verbosity = self.arguments.verbosity;
+        let mut removing = |path: &Path| {
+            if verbosity >= 3 {
+                say(&format!("removing {}", path.display()));
+            }
+        };
+        let archive = Path::new(&self.arguments.archive);
+        match clean(archive, self.arguments, &oldest, &mut removing) {
+            Ok(removed) if removed > 0 && verbosity == 2 => {
+                say(&format!("removed {removed} segments before {oldest} from the archive"));
+            }
+            Err(problem) if verbosity >= 1 => say(&format!("could not clean up: {problem}")),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What may be removed from the archive after a restore, as the original works it out.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use twowarm_core::prune::Sweep;
+use twowarm_core::wal::SegmentSize;
+
+use crate::arguments::Arguments;
+use crate::numbers::scan_hex;
+
+/// The oldest segment that stays: the part of its name behind the timeline. None: nothing is removed.
+pub fn oldest_kept(arguments: &Arguments, size: SegmentSize) -> Option<OsString> {
+    let next = arguments.next.as_bytes();
+    if let Some(restart) = &arguments.restart {
+        // A restart point after the requested file is an error of somebody's, and no reason to remove
+        // anything.
+        let after = restart.as_bytes() > next;
+        let place = restart.as_bytes().get(8..).unwrap_or_default();
+        return (!after).then(|| OsString::from(std::ffi::OsStr::from_bytes(place)));
+    }
+    let keep = arguments.keep.unsigned_abs();
+    if keep == 0 {
+        return None;
+    }
+    let (timeline, rest) = scan_hex(next)?;
+    let (log_id, rest) = scan_hex(rest)?;
+    let (segment, _) = scan_hex(rest)?;
+    // The first segment of a log id removes nothing, and neither does one of no timeline.
+    if timeline == 0 || segment == 0 {
+        return None;
+    }
+    let per_log_id = segments_per_log_id(size);
+    let (mut log_ids, segments) = (keep / per_log_id, keep % per_log_id);
+    let segment = if segments > segment {
+        log_ids += 1;
+        per_log_id.wrapping_sub(segments - segment)
+    } else {
+        segment - segments
+    };
+    let log_id = log_id.checked_sub(log_ids)?;
+    Some(format!("{log_id:08X}{segment:08X}").into())
+}
+
+/// One less than servers from 9.3 on have: as the original counts, so that as much is kept.
+fn segments_per_log_id(size: SegmentSize) -> u32 {
+    u32::MAX / u32::try_from(size.bytes()).expect("a segment has at most 1 GB")
+}
+
+/// Large archives are listed once in so many segments; in between, what a listing would find besides is
+/// a few stragglers.
+const LIST_EVERY: u32 = 256;
+
+/// Removes what sorts before `oldest` and tells how many files went. Problems are no reason to fail:
+/// the next call tries again.
+pub fn clean(
+    archive: &Path,
+    arguments: &Arguments,
+    oldest: &str,
+    removing: &mut dyn FnMut(&Path),
+) -> Result<u64, String> {
+    let fields = |name: &[u8]| {
+        let (timeline, rest) = scan_hex(name)?;
+        let (_, rest) = scan_hex(rest)?;
+        Some((timeline, scan_hex(rest)?.0))
+    };
+    let (timeline, segment) = fields(arguments.next.as_bytes()).unwrap_or((1, 0));
+    let mut timelines: Vec<u32> = (timeline.saturating_sub(7).max(1)..=timeline).collect();
+    if let Some((other, _)) = arguments.restart.as_ref().and_then(|r| fields(r.as_bytes()))
+        && !timelines.contains(&other)
+    {
+        timelines.push(other);
+    }
+    let sweep = Sweep {
+        archive,
+        oldest,
+        timelines: &timelines,
+        segments_per_log_id: 256,
+        list: segment % LIST_EVERY == 0,
+    };
+    sweep.run(removing).map_err(|e| e.to_string())
+}

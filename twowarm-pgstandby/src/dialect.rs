@@ -1,0 +1,76 @@
+use twowarm_core::version::PgMajor;
+
+/// Which original to behave like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// contrib of 8.3: any trigger file is deleted and ends recovery; `-l` makes a link.
+    V8_3,
+    /// contrib of 8.4 to 10: smart and fast triggers, `-l` ignored.
+    V8_4,
+    /// contrib of 11 to 13: the same with any segment size, read from the segment.
+    V13,
+    /// 2ndQuadrant's enhanced version: `-v`, a literal `%r`, strict names.
+    TwoWarm,
+}
+
+/// The names, as `--dialect` and PG_STANDBY_DIALECT take them.
+pub const NAMES: &str = "8.3, 8.4, 13 or 2warm";
+
+impl Dialect {
+    /// The dialect of this name.
+    pub fn named(name: &str) -> Option<Dialect> {
+        match name {
+            "8.3" => Some(Dialect::V8_3),
+            "8.4" => Some(Dialect::V8_4),
+            "13" => Some(Dialect::V13),
+            "2warm" => Some(Dialect::TwoWarm),
+            _ => None,
+        }
+    }
+
+    /// The dialect of the program that came with a server.
+    pub fn of_server(major: Option<PgMajor>) -> Dialect {
+        let before = |text: &str| {
+            let limit: PgMajor = text.parse().expect("a major version");
+            major.is_some_and(|major| major < limit)
+        };
+        if before("8.3") {
+            // 8.2 shipped none; the later ones work with it.
+            Dialect::V8_4
+        } else if before("8.4") {
+            Dialect::V8_3
+        } else if before("11") {
+            Dialect::V8_4
+        } else {
+            Dialect::V13
+        }
+    }
+
+    /// Whether `-v` is an option.
+    pub fn has_verbosity(self) -> bool {
+        self == Dialect::TwoWarm
+    }
+
+    /// Whether a `promote` file that `pg_ctl promote` left counts as a smart trigger.
+    pub fn obeys_promote(self) -> bool {
+        matches!(self, Dialect::V8_4 | Dialect::V13)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_gets_the_program_it_came_with() {
+        let of = |text: &str| Dialect::of_server(text.parse().ok());
+        assert_eq!(of("8.2"), Dialect::V8_4);
+        assert_eq!(of("8.3"), Dialect::V8_3);
+        for major in ["8.4", "9.0", "9.6", "10"] {
+            assert_eq!(of(major), Dialect::V8_4, "{major}");
+        }
+        for major in ["11", "13", "14", "18", "nonsense"] {
+            assert_eq!(of(major), Dialect::V13, "{major}");
+        }
+    }
+}

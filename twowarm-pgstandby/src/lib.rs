@@ -1,0 +1,18 @@
+//! `pg_standby`, a drop-in for PostgreSQL's contrib program and for 2warm's enhanced version of it.
+
+mod archive;
+mod arguments;
+mod cleanup;
+mod dialect;
+mod exit_codes;
+mod getopt;
+mod help;
+mod interrupts;
+mod messages;
+mod numbers;
+mod orders;
+mod policy;
+mod program;
+mod verify;
+
+pub use program::main;

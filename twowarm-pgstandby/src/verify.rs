@@ -1,0 +1,71 @@
+//! `--verify`: what the original hands over by its size alone is looked into first.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use twowarm_core::data_directory::control_file;
+use twowarm_core::restore::Found;
+use twowarm_core::wal::{Expected, SegmentName, SegmentWalk, WalEnd, check_segment_header};
+
+use crate::messages::say;
+
+/// Checks a segment's header against the server's cluster, and its records.
+#[derive(Debug)]
+pub struct Verifier {
+    name: SegmentName,
+    expected: Expected,
+    refused: Option<(fs::FileType, u64, std::time::SystemTime)>,
+}
+
+impl Verifier {
+    /// For a segment that the server of the working directory asks for. A cluster that can't be
+    /// identified is an error, since then nothing could be verified.
+    pub fn new(name: SegmentName, data_directory: &Path) -> Result<Verifier, String> {
+        let control = control_file(data_directory).map_err(|e| format!("--verify: {e}"))?;
+        let expected = control.as_ref().map(Expected::of).unwrap_or_default();
+        Ok(Verifier { name, expected, refused: None })
+    }
+
+    /// Ready, or not there yet: what is refused is waited for, as if it had not arrived.
+    pub fn check(&mut self, path: &Path) -> Found {
+        let version =
+            fs::metadata(path).and_then(|m| Ok((m.file_type(), m.len(), m.modified()?))).ok();
+        if version.is_some() && version == self.refused {
+            return Found::Arriving;
+        }
+        match self.examine(path) {
+            Ok(()) => Found::Ready,
+            Err(problem) => {
+                say(&format!("--verify refuses {}: {problem}", path.display()));
+                self.refused = version;
+                Found::Arriving
+            }
+        }
+    }
+
+    fn examine(&self, path: &Path) -> Result<(), String> {
+        let failed = |e: std::io::Error| e.to_string();
+        let mut file = File::open(path).map_err(failed)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        let mut page = vec![0; 8192];
+        file.read_exact(&mut page).map_err(failed)?;
+        let header = check_segment_header(&page, self.name, bytes, &self.expected)
+            .map_err(|e| e.to_string())?;
+        let mut walk = SegmentWalk::new(&header, self.name);
+        let block = header.block_size() as usize;
+        let mut rest = page.as_slice().chain(file);
+        let mut block = vec![0; block];
+        while walk.ended().is_none() {
+            match rest.read_exact(&mut block) {
+                Ok(()) => walk.push(&block),
+                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => break,
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        match walk.finish() {
+            WalEnd::Stops { at, why } => Err(format!("its WAL stops at {at}: {why}")),
+            _ => Ok(()),
+        }
+    }
+}
