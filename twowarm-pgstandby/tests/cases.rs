@@ -4,6 +4,8 @@
 //! command line, what happened during the run, and afterwards the exit status, the files left and which
 //! streams were written to.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
