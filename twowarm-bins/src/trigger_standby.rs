@@ -16,9 +16,9 @@ use twowarm_core::server::{
 
 use crate::command::{Command, Failure, print};
 use crate::exit_codes::DONE;
+use crate::patience::{HEARTBEAT, patiently};
 
 const POLL: Duration = Duration::from_millis(100);
-const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// triggerStandby's main.
 pub fn main() -> ExitCode {
@@ -159,7 +159,7 @@ fn wait_until_open(install: &Install, pgdata: &Path) -> Result<(), Failure> {
             }
             (Some(pid), _) => {
                 seen = Some(pid);
-                match try_write(pgdata, &login) {
+                match patiently("the server to answer", || try_write(pgdata, &login)) {
                     Ok(true) => return Ok(()),
                     Ok(false) => "recovery to end".to_owned(),
                     Err(error) if error.is_starting() => "recovery to end".to_owned(),

@@ -6,9 +6,9 @@ use twowarm_core::wal::SegmentLayout;
 
 use super::error::CopyError;
 use super::far::FarEnd;
+use crate::patience::HEARTBEAT;
 
 const POLL: Duration = Duration::from_millis(500);
-const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// The names of all segments that the copy can't do without.
 pub(super) fn needed(

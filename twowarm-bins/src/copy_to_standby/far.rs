@@ -1,5 +1,3 @@
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use twowarm_core::base_copy::{CopyMessage, Part, Survey, Target};
@@ -10,12 +8,10 @@ use twowarm_core::ship::wire::{Frame, Message, Purpose, WireError};
 use twowarm_core::ship::{FarCommand, Link, Sender};
 
 use super::error::CopyError;
+use crate::patience::meanwhile;
 
 /// How often the far end hears that we are still here.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-
-/// How often the user hears what is being waited for.
-const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// receiveBaseCopy on the other node.
 pub(super) struct FarEnd {
@@ -85,25 +81,7 @@ impl FarEnd {
         waiting_for: &str,
         work: impl FnOnce() -> T + Send,
     ) -> Result<T, CopyError> {
-        thread::scope(|scope| {
-            let (done, is_done) = mpsc::channel();
-            scope.spawn(move || {
-                let _ = done.send(work());
-            });
-            let mut last_said = Instant::now();
-            loop {
-                match is_done.recv_timeout(Duration::from_secs(1)) {
-                    Ok(result) => return Ok(result),
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => panic!("{waiting_for} ended in a panic"),
-                }
-                self.keep_alive()?;
-                if last_said.elapsed() >= HEARTBEAT {
-                    last_said = Instant::now();
-                    log::info!("waiting for {waiting_for}");
-                }
-            }
-        })
+        meanwhile(waiting_for, &mut || self.keep_alive(), work)
     }
 
     pub fn close(self) {

@@ -29,6 +29,7 @@ use self::far::{FarEnd, prove_archive};
 use self::source::Source;
 use crate::command::{Command, Failure, print};
 use crate::exit_codes::DONE;
+use crate::patience::patiently;
 
 const LABEL: &str = "twowarm";
 
@@ -61,7 +62,7 @@ fn copy(install: &Install) -> Result<(), CopyError> {
     let started = Instant::now();
     let node = install.require_other_node()?;
     let _lock = lock_directory(install.require_pgdata()?)?;
-    let (source, mut session) = Source::examine(install)?;
+    let (source, mut session) = patiently("the server to answer", || Source::examine(install))?;
     let remote = Remote::of(install, node);
     let links = tablespace_links(&source.pgdata)?;
     let tablespaces = map_tablespaces(&links, remote.tablespaces())?;

@@ -64,9 +64,12 @@ pub enum RsyncError {
     Stopped(Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// The line that tells most: what rsync says after the first is that it therefore gives up.
 fn shown(said: &[String]) -> String {
-    // Its last line only repeats the code.
-    let told = said.iter().rev().find(|line| !line.starts_with("rsync error:"));
+    let consequence = |line: &str| {
+        line.starts_with("rsync error:") || line.contains("connection unexpectedly closed")
+    };
+    let told = said.iter().find(|line| !consequence(line));
     told.or(said.last()).map(|line| format!(" ({line})")).unwrap_or_default()
 }
 

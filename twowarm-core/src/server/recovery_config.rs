@@ -63,14 +63,20 @@ impl RecoveryConfig {
             settings.retain(|(earlier, _)| *earlier != name);
             settings.push((name, value));
         }
+        let is_set = |wanted: &str| settings.iter().any(|(name, _)| name == wanted);
+        let reads_ahead = major.reads_ahead_in_recovery() && !is_set("recovery_prefetch");
         let mut text = text.to_owned();
-        if !settings.iter().any(|(name, _)| name == "restore_command") {
+        if !is_set("restore_command") {
             let default = Self::RESTORE_COMMAND.to_owned();
             if !text.is_empty() && !text.ends_with('\n') {
                 text.push('\n');
             }
             text.push_str(&setting_line("restore_command", &default));
             settings.insert(0, ("restore_command".into(), default));
+        }
+        if reads_ahead {
+            // So that what has arrived is replayed at once.
+            settings.push(("recovery_prefetch".into(), "off".into()));
         }
         Ok(RecoveryConfig { settings, text })
     }
@@ -152,12 +158,22 @@ mod tests {
     }
 
     #[test]
+    fn reading_ahead_is_turned_off_where_it_would_hold_up_replay() {
+        let lines = |text: &str, major: &str| parse(text, major).unwrap().in_auto_conf("");
+        assert!(lines("", "15").ends_with("recovery_prefetch = 'off'\n"));
+        assert!(!lines("", "14").contains("recovery_prefetch"));
+        let own = lines("recovery_prefetch = try", "15");
+        assert!(own.contains("recovery_prefetch = 'try'") && !own.contains("'off'"), "{own}");
+    }
+
+    #[test]
     fn earlier_lines_of_the_same_settings_go() {
         let before =
             "# by ALTER SYSTEM\nwork_mem = '4MB'\nRestore_Command = 'old'\nnonsense here it's\n";
         let after = parse(ORIGINAL, "15").unwrap().in_auto_conf(before);
         let expected = "# by ALTER SYSTEM\nwork_mem = '4MB'\nnonsense here it's\n\
-                        restore_command = '../x %f %p %r'\nrecovery_end_command = 'rm trigger'\n";
+                        restore_command = '../x %f %p %r'\nrecovery_end_command = 'rm trigger'\n\
+                        recovery_prefetch = 'off'\n";
         assert_eq!(after, expected);
         assert_eq!(parse(ORIGINAL, "15").unwrap().in_auto_conf(&after), after);
     }

@@ -125,9 +125,17 @@ impl PgMajor {
             "recovery_target" | "recovery_min_apply_delay" | "primary_slot_name" => self >= V9_4,
             "recovery_target_action" => self >= V9_5,
             "recovery_target_lsn" => self >= V10,
+            "recovery_prefetch" => self >= V15,
             "promote_trigger_file" => self >= V12 && self < V16,
             _ => false,
         }
+    }
+
+    /// From 15 on a server in recovery reads ahead by default, and what it has read it replays only when
+    /// restore_command has come back with more: with little traffic that is whole segments, for as long as
+    /// the next one takes. A streaming standby does not wait so.
+    pub fn reads_ahead_in_recovery(self) -> bool {
+        self >= V15
     }
 }
 

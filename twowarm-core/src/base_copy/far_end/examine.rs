@@ -18,8 +18,6 @@ pub(super) fn examine(
 ) -> Result<Target, FarEndError> {
     let pgdata = install.require_pgdata()?;
     let archive = install.require_archive()?;
-    Nonce::check_name(&survey.nonce)?;
-    not_the_source(pgdata, survey)?;
     let found = DataDirectory::look(pgdata)?;
     let real = pgdata.canonicalize().map_err(FileError::of("find", pgdata))?;
     let inside = |path: &Path| -> Option<PathBuf> {
@@ -54,7 +52,10 @@ pub(super) fn examine(
 }
 
 /// The nonce's file stands in the source's directories: where it is found, the source is.
-fn not_the_source(pgdata: &Path, survey: &Survey) -> Result<(), FarEndError> {
+///
+/// This is looked at before the target is locked: the source has locked itself.
+pub(super) fn not_the_source(pgdata: &Path, survey: &Survey) -> Result<(), FarEndError> {
+    Nonce::check_name(&survey.nonce)?;
     let is_source = |path: &Path| Nonce::is_in(&survey.nonce, path);
     let real = pgdata.canonicalize().map_err(FileError::of("find", pgdata))?;
     for directory in real.ancestors() {

@@ -64,9 +64,10 @@ fn serve_session(
         talk::Received::Copy(CopyMessage::Survey(survey)) => survey,
         other => return Err(other.unexpected()),
     };
+    examine::not_the_source(pgdata, &survey)?;
     // Held to the end: one copy at a time.
     let _lock = lock_directory(pgdata)?;
-    let target = examine::examine(install, &hello, &survey)?;
+    let target = talk.while_working(|| examine::examine(install, &hello, &survey))?;
     talk.send_copy(&CopyMessage::Target(target))?;
     let copy = Copy { install, hello, survey, archive, parts: Parts::default() };
     copy.receive(talk)

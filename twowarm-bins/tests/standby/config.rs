@@ -1,0 +1,90 @@
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+use twowarm_core::testbed::{COMMANDS, Node, StopMode, Testbed};
+
+use crate::pair::{fails, make_empty, names, succeeds};
+
+fn lone_node() -> (Testbed, Node) {
+    let bed = Testbed::new().unwrap();
+    let node = bed.node("db2").unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_configStandby")).parent().unwrap();
+    node.install_commands(built, &COMMANDS).unwrap();
+    (bed, node)
+}
+
+#[test]
+fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
+    let (_bed, node) = lone_node();
+    make_empty(&node);
+    let wal = node.home().join("wal");
+    node.run_as().make_dir(&wal, 0o700).unwrap();
+    node.run_as().write(&wal.join("000000010000000000000001"), "old").unwrap();
+    symlink(&wal, node.pgdata().join("pg_wal")).unwrap();
+    node.run_as().write(&node.pgdata().join("trigger"), "").unwrap();
+
+    let said = succeeds(node.command("configStandby"));
+    assert!(said.contains("trigger") && said.contains("pg_wal (1 files)"), "{said}");
+    assert!(said.contains(&format!("{}\n", node.archive().display())), "{said}");
+    let expected =
+        ["archive", "pg_wal", "postgresql.auto.conf", "postgresql.conf", "recovery.signal"];
+    for _ in 0..2 {
+        assert_eq!(names(&node.pgdata()), expected);
+        assert_eq!(names(&wal), ["archive_status"]);
+        assert!(node.pgdata().join("pg_wal").is_symlink());
+        assert_eq!(node.pgdata().metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(node.archive().metadata().unwrap().mode() & 0o777, 0o700);
+        let settings = fs::read_to_string(node.pgdata().join("postgresql.auto.conf")).unwrap();
+        assert_eq!(
+            settings,
+            "restore_command = '../2warm/global/replication/restoreWALFile %f %p %r'\n\
+             recovery_prefetch = 'off'\n"
+        );
+        let said = succeeds(node.command("configStandby"));
+        assert!(!said.contains("deleting"), "{said}");
+    }
+}
+
+#[test]
+fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
+    let (_bed, node) = lone_node();
+    make_empty(&node);
+    let conf = node.global().join("recovery.conf");
+    let lines = "restore_command = 'pg_standby -t trigger archive %f %p %r'\n\
+                 recovery_end_command = 'rm trigger'\nrecovery_prefetch = 'try'\n";
+    node.run_as().write(&conf, lines).unwrap();
+    succeeds(node.command("configStandby"));
+    let settings = fs::read_to_string(node.pgdata().join("postgresql.auto.conf")).unwrap();
+    assert_eq!(settings, lines);
+
+    node.run_as().write(&conf, format!("{lines}standby_mode = on\n")).unwrap();
+    let said = fails(node.command("configStandby"), 2);
+    assert!(said.contains("line 4") && said.contains("standby_mode"), "{said}");
+}
+
+#[test]
+fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
+    let (_bed, node) = lone_node();
+    let said = fails(node.command("configStandby"), 2);
+    assert!(said.contains("no directory"), "PGDATA must exist: {said}");
+
+    node.initdb(&[]).unwrap();
+    node.start().unwrap();
+    let before = names(&node.pgdata());
+    let said = fails(node.command("configStandby"), 2);
+    assert!(said.contains("a server runs in") && said.contains("stop it"), "{said}");
+    assert_eq!(names(&node.pgdata()), before);
+
+    for stop in [StopMode::Immediate, StopMode::Fast] {
+        node.stop(stop).unwrap();
+        let before = names(&node.pgdata());
+        let said = fails(node.command("configStandby"), 2);
+        assert!(said.contains("looks like a primary") && said.contains("empty"), "{said}");
+        assert_eq!(names(&node.pgdata()), before);
+        node.start().unwrap();
+    }
+    node.stop(StopMode::Fast).unwrap();
+    fs::remove_file(node.pgdata().join("global/pg_control")).unwrap();
+    let said = fails(node.command("configStandby"), 2);
+    assert!(said.contains("parts of a cluster (PG_VERSION"), "{said}");
+}

@@ -1,0 +1,10 @@
+//! Making and promoting a standby, on real servers with a real sshd between them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
+
+mod config;
+mod copy;
+mod distrib;
+mod pair;
+mod refusals;
+mod tablespaces;
+mod trigger;

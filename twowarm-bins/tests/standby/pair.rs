@@ -1,0 +1,119 @@
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use twowarm_core::testbed::{COMMANDS, Node, Testbed, finish, wait_until};
+
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// db1 is a running primary whose archive_command is ours, db2 an empty data directory.
+pub struct Pair {
+    pub db1: Node,
+    pub db2: Node,
+    _bed: Testbed,
+}
+
+impl Pair {
+    pub fn new() -> Pair {
+        let bed = Testbed::new().unwrap();
+        let (db1, db2) = bed.pair().unwrap();
+        let built = Path::new(env!("CARGO_BIN_EXE_copyToStandby")).parent().unwrap();
+        for node in [&db1, &db2] {
+            node.install_commands(built, &COMMANDS).unwrap();
+        }
+        db1.initdb(&["--wal-segsize=1"]).unwrap();
+        let archiving = "archive_mode = on\n\
+                         archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n\
+                         fsync = off\nmin_wal_size = 2MB\nmax_wal_size = 64MB";
+        db1.append_conf(archiving).unwrap();
+        db1.start().unwrap();
+        make_empty(&db2);
+        Pair { db1, db2, _bed: bed }
+    }
+
+    /// Everything up to a standby that replays.
+    pub fn with_standby() -> Pair {
+        let pair = Pair::new();
+        pair.fill("first", 1000);
+        succeeds(pair.db2.command("configStandby"));
+        succeeds(pair.db1.command("copyToStandby"));
+        pair.db2.start_warm().unwrap();
+        pair
+    }
+
+    /// A table of so many rows.
+    pub fn fill(&self, table: &str, rows: u32) {
+        let text = format!(
+            "create table {table} as select n, md5(n::text) from generate_series(1, {rows}) n"
+        );
+        self.db1.sql(&text).unwrap();
+    }
+
+    /// Waits until all that db1 has written so far stands in db2's archive.
+    pub fn ship(&self) {
+        self.db1.sql("create table if not exists shipped (n int)").unwrap();
+        let last = self.db1.sql("select pg_walfile_name(pg_current_wal_lsn())").unwrap();
+        self.db1.sql("select pg_switch_wal()").unwrap();
+        let place = self.db2.archive().join(&last);
+        wait_until(&format!("{last} to arrive"), LIMIT, || place.exists())
+            .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&self.db1)));
+    }
+
+    /// How many rows the standby shows, once it shows the table.
+    pub fn wait_for_rows(&self, table: &str, rows: u32) {
+        let question = format!("select count(*) from {table}");
+        wait_until(&format!("{rows} rows of {table}"), LIMIT, || {
+            self.db2.sql(&question).is_ok_and(|count| count == rows.to_string())
+        })
+        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&self.db2)));
+    }
+}
+
+/// A node's log without the lines about connections that came too early.
+fn log_of(node: &Node) -> String {
+    let log = node.log();
+    let noise = [
+        "not yet accepting",
+        "is starting up",
+        "Consistent recovery state has not",
+        "does not exist",
+        "STATEMENT",
+    ];
+    let telling = log.lines().filter(|line| !noise.iter().any(|noise| line.contains(noise)));
+    telling.collect::<Vec<_>>().join("\n")
+}
+
+/// An empty data directory, and the configuration that makes a server there db2's.
+pub fn make_empty(node: &Node) {
+    node.run_as().make_dir(&node.pgdata(), 0o755).unwrap();
+    let conf = node.own_conf().unwrap()
+        + "shared_buffers = 16MB\nmax_connections = 20\ndynamic_shared_memory_type = mmap\n\
+           archive_mode = on\nfsync = off\n\
+           archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n";
+    node.write_local("postgresql.conf", conf).unwrap();
+}
+
+/// Runs a command that must succeed; returns what it printed.
+pub fn succeeds(mut command: Command) -> String {
+    finish(&mut command).unwrap()
+}
+
+/// Runs a command that must fail with this code; returns its only line on standard error.
+pub fn fails(mut command: Command, code: i32) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    let printed = String::from_utf8_lossy(&stdout).into_owned();
+    assert_eq!(status.code(), Some(code), "{said}{printed}");
+    assert_eq!(said.lines().count(), 1, "one line: {said}");
+    said
+}
+
+/// The names in a directory, sorted.
+pub fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,79 @@
+use std::fs;
+
+use twowarm_core::testbed::StopMode;
+
+use crate::pair::{Pair, fails, succeeds};
+
+fn archiving_is_off(pair: &Pair) -> bool {
+    !pair.db1.local().join("replication/archiving_active").exists()
+}
+
+#[test]
+fn a_target_that_is_not_prepared_or_not_ours_is_refused() {
+    let pair = Pair::new();
+    let said = fails(pair.db1.command("copyToStandby"), 2);
+    assert!(said.contains("run configStandby there"), "{said}");
+
+    succeeds(pair.db2.command("configStandby"));
+    pair.db2.run_as().write(&pair.db2.pgdata().join("thesis.tex"), "").unwrap();
+    let said = fails(pair.db1.command("copyToStandby"), 2);
+    assert!(said.contains("(thesis.tex)"), "{said}");
+    fs::remove_file(pair.db2.pgdata().join("thesis.tex")).unwrap();
+
+    fs::remove_dir_all(pair.db2.archive()).unwrap();
+    let said = fails(pair.db1.command("copyToStandby"), 2);
+    assert!(said.contains("archive directory") && said.contains("configStandby"), "{said}");
+    assert!(archiving_is_off(&pair));
+}
+
+#[test]
+fn a_running_standby_is_refused_and_stays_up() {
+    let pair = Pair::with_standby();
+    let said = fails(pair.db1.command("copyToStandby"), 2);
+    assert!(said.contains("a server runs in") && said.contains("db2"), "{said}");
+    let said = fails(pair.db2.command("copyToStandby"), 2);
+    assert!(said.contains("run copyToStandby on the primary"), "{said}");
+    pair.ship();
+    pair.wait_for_rows("first", 1000);
+}
+
+#[test]
+fn the_source_itself_is_refused_under_another_name() {
+    let pair = Pair::new();
+    let line = format!("PGDATA={}\n", pair.db1.pgdata().display());
+    pair.db2.write_local("environment.sh", line).unwrap();
+    let said = fails(pair.db1.command("copyToStandby"), 2);
+    assert!(said.contains("is the source itself"), "{said}");
+    assert_eq!(pair.db1.sql("select 1").unwrap(), "1");
+    assert!(archiving_is_off(&pair));
+}
+
+#[test]
+fn settings_that_ship_nothing_are_named() {
+    let pair = Pair::new();
+    succeeds(pair.db2.command("configStandby"));
+    pair.db1.append_conf("archive_command = 'true'").unwrap();
+    pair.db1.sql("select pg_reload_conf()").unwrap();
+    let said = fails(pair.db1.command("copyToStandby"), 2);
+    assert!(said.contains("archive_command is \"true\"") && said.contains("reload"), "{said}");
+    pair.db1.append_conf("archive_mode = off").unwrap();
+    pair.db1.stop(StopMode::Fast).unwrap();
+    let said = fails(pair.db1.command("copyToStandby"), 1);
+    assert!(said.contains("no server is running"), "{said}");
+    pair.db1.start().unwrap();
+    let said = fails(pair.db1.command("copyToStandby"), 2);
+    assert!(said.contains("archive_mode is \"off\"") && said.contains("restart"), "{said}");
+}
+
+#[test]
+fn a_far_archive_that_cannot_be_written_leaves_shipping_off() {
+    let pair = Pair::new();
+    succeeds(pair.db2.command("configStandby"));
+    let owner = "system_identifier = 1\nnode_id = somebody-else\nlabel = x:/y\n";
+    pair.db2.run_as().write(&pair.db2.archive().join(".owner"), owner).unwrap();
+    let output = pair.db1.command("copyToStandby").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("archive"), "{said}");
+    assert!(archiving_is_off(&pair));
+    assert!(!pair.db2.pgdata().join("PG_VERSION").exists(), "nothing was copied");
+}

@@ -1,0 +1,72 @@
+use std::fs;
+
+use twowarm_core::testbed::{StopMode, wait_until};
+
+use crate::pair::{LIMIT, Pair, fails, succeeds};
+
+#[test]
+fn a_smart_trigger_promotes_with_all_that_was_shipped() {
+    let pair = Pair::with_standby();
+    pair.fill("second", 2000);
+    pair.ship();
+    pair.db1.stop(StopMode::Immediate).unwrap();
+    let active = pair.db2.local().join("replication/archiving_active");
+    fs::write(&active, "").unwrap();
+    let said = succeeds(pair.db2.command("triggerStandby"));
+    assert!(said.contains("s from trigger to a committed write"), "{said}");
+    // What it says is so at once.
+    assert!(!pair.db2.is_in_recovery().unwrap());
+    assert_eq!(pair.db2.sql("select count(*) from second").unwrap(), "2000");
+    pair.db2.sql("create table after_promotion ()").unwrap();
+    assert!(!pair.db2.pgdata().join("trigger").exists());
+    assert!(!active.exists());
+
+    let said = fails(pair.db2.command("triggerStandby"), 2);
+    assert!(said.contains("holds no standby"), "{said}");
+}
+
+#[test]
+fn a_fast_trigger_without_wait_returns_at_once() {
+    let pair = Pair::with_standby();
+    let said = succeeds({
+        let mut command = pair.db2.command("triggerStandby");
+        command.args(["fast", "--no-wait"]);
+        command
+    });
+    let trigger = pair.db2.pgdata().join("trigger");
+    assert!(said.contains(&trigger.display().to_string()), "{said}");
+    assert!(trigger.exists());
+    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
+    wait_until("the server to open", LIMIT, open).unwrap();
+}
+
+#[test]
+fn a_server_that_is_started_after_the_trigger_is_waited_for() {
+    let pair = Pair::with_standby();
+    pair.db2.stop(StopMode::Fast).unwrap();
+    let waiting = pair.db2.command("triggerStandby").stdout(std::process::Stdio::piped()).spawn();
+    let trigger = pair.db2.pgdata().join("trigger");
+    wait_until("the trigger", LIMIT, || trigger.exists()).unwrap();
+    pair.db2.start_warm().unwrap();
+    assert!(waiting.unwrap().wait_with_output().unwrap().status.success());
+    assert!(!trigger.exists());
+}
+
+#[test]
+fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote() {
+    let pair = Pair::with_standby();
+    let trigger = pair.db2.pgdata().join("trigger");
+    let history = pair.db2.archive().join("00000002.history");
+    pair.db2.run_as().write(&history, "1\tFF/0\tno recovery target specified\n").unwrap();
+    let said = fails(pair.db2.command("triggerStandby"), 2);
+    assert!(said.contains("timeline 2") && said.contains("restart the standby"), "{said}");
+    assert!(!trigger.exists());
+    fs::remove_file(history).unwrap();
+
+    pair.db2.stop(StopMode::Fast).unwrap();
+    let moved = pair.db2.home().join("moved");
+    fs::rename(pair.db2.archive(), &moved).unwrap();
+    let said = fails(pair.db2.command("triggerStandby"), 2);
+    assert!(said.contains("the archive can't be read"), "{said}");
+    assert!(!trigger.exists());
+}
