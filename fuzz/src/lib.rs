@@ -3,8 +3,10 @@
 //! Each body is a function of bytes; `fuzz_targets/` hands them to libFuzzer, `tests/corpus.rs` replays
 //! the corpus over them.
 
+mod ship;
 mod wal;
 
+pub use ship::*;
 pub use wal::*;
 
 /// A body by the name of its target and of its folder under `corpus/`.
@@ -12,6 +14,7 @@ pub type Body = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const BODIES: &[Body] = &[
+    ("archive_owner", archive_owner),
     ("backup_history", backup_history),
     ("backup_label", backup_label),
     ("control_file", control_file),
@@ -21,4 +24,6 @@ pub const BODIES: &[Body] = &[
     ("segment_walk", segment_walk),
     ("timeline_history", timeline_history),
     ("wal_file_name", wal_file_name),
+    ("wire_frame", wire_frame),
+    ("wire_message", wire_message),
 ];

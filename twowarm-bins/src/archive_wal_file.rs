@@ -57,7 +57,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         let archive = &sender.link().welcome().archive;
         log::info!("{name} was in {other}:{archive} already");
     }
-    sender.close();
+    sender.leave();
     Ok(DONE)
 }
 

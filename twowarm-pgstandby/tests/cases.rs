@@ -4,6 +4,8 @@
 //! command line, what happened during the run, and afterwards the exit status, the files left and which
 //! streams were written to.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -185,7 +187,7 @@ fn put(root: &Path, path: &str, spec: &str) {
     let aside = PathBuf::from(format!("{}.being-put", full.display()));
     fs::write(&aside, content(spec)).unwrap();
     if spec.starts_with("noread:") {
-        fs::set_permissions(&aside, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&aside, fs::Permissions::from_mode(0o000)).unwrap();
     }
     fs::rename(aside, full).unwrap();
 }

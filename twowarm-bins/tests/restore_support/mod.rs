@@ -2,7 +2,7 @@
 //! with an archive from which the real binary restores it.
 
 // Each test file uses some of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod call;
 mod cluster;

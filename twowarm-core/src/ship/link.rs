@@ -135,6 +135,12 @@ impl Link {
         }
     }
 
+    /// Says goodbye and goes, without waiting for the far command to end: for whoever has been told
+    /// all that matters, and has a server waiting.
+    pub fn leave(mut self) {
+        let _ = write_frame(&mut self.connection, Message::Goodbye.kind(), &[]);
+    }
+
     /// A refusal as an error.
     pub fn refused(&self, refusal: Refusal) -> LinkError {
         LinkError::Refused { node: self.node.clone(), refusal }

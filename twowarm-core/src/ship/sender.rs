@@ -118,9 +118,14 @@ impl Sender {
         Ok((RequestId(id), result))
     }
 
-    /// Ends the connection in good order.
+    /// Ends the connection in good order, and waits until the far command has ended too.
     pub fn close(self) {
         self.link.close();
+    }
+
+    /// Ends the connection in good order and waits for nothing.
+    pub fn leave(self) {
+        self.link.leave();
     }
 
     fn next_id(&mut self) -> u32 {

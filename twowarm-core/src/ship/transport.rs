@@ -155,6 +155,13 @@ impl Connection for LocalConnection {
     }
 }
 
+impl Drop for LocalConnection {
+    /// Waits for the process, which sees its input end.
+    fn drop(&mut self) {
+        self.last_words();
+    }
+}
+
 /// The last line of a text that says anything, fit for a log.
 pub(super) fn last_line(text: &str) -> Option<String> {
     let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;

@@ -251,6 +251,7 @@ fn senders_that_may_not_are_refused_at_the_door() {
     let refusal = open(&bed, hello());
     assert_eq!(refusal.code, RefusalCode::ANOTHER_CLUSTER);
 
+    bed.far.cluster = None;
     std::fs::remove_dir_all(&bed.far.archive).unwrap();
     let refusal = open(&bed, hello());
     assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));

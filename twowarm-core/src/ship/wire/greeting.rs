@@ -32,7 +32,7 @@ pub fn read_greeting<R: Read + ?Sized>(input: &mut R) -> Result<(), WireError> {
     }
     let [magic @ .., high, low] = bytes;
     if got < bytes.len() || magic != MAGIC {
-        return Err(WireError::NotTheProtocol(shown(&bytes[..got])));
+        return Err(WireError::NotTheProtocol(first_line(&bytes[..got], input)));
     }
     match u16::from_be_bytes([high, low]) {
         VERSION => Ok(()),
@@ -40,7 +40,16 @@ pub fn read_greeting<R: Read + ?Sized>(input: &mut R) -> Result<(), WireError> {
     }
 }
 
-/// What came instead, fit for one line of a log.
-fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// What came instead, up to the end of its line, fit for one line of a log.
+fn first_line<R: Read + ?Sized>(start: &[u8], input: &mut R) -> String {
+    const ENOUGH: usize = 120;
+    let mut bytes = start.to_vec();
+    let mut next = [0];
+    while bytes.len() < ENOUGH && !bytes.contains(&b'\n') && matches!(input.read(&mut next), Ok(1))
+    {
+        bytes.extend(next);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -153,7 +153,7 @@ fn greetings() {
     let later = b"2warm\0\0\x07";
     let error = read_greeting(&mut Cursor::new(later)).unwrap_err();
     assert!(matches!(error, WireError::Version { theirs: 7, ours: VERSION }));
-    let error = read_greeting(&mut Cursor::new(b"Welcome!\n")).unwrap_err();
-    assert!(error.to_string().contains("\"Welcome!\""), "{error}");
+    let error = read_greeting(&mut Cursor::new(b"Welcome to \x1bdb2\nNews")).unwrap_err();
+    assert!(error.to_string().contains("\"Welcome to  db2\""), "{error}");
     assert!(matches!(read_greeting(&mut Cursor::new(b"")), Err(WireError::Closed)));
 }

@@ -1,0 +1,5 @@
+//! libFuzzer at [`twowarm_fuzz::archive_owner`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| twowarm_fuzz::archive_owner(data));

@@ -1,0 +1,8 @@
+//! archiveWALFile to receiveWALFile through a real sshd: what arrives, and every bad input and bad
+//! luck on the way. Each of these is one line on stderr, an exit code, and nothing under a final name;
+//! and the segment arrives when the cause is gone.
+
+mod arrival;
+mod pair;
+mod reach;
+mod ssh;

@@ -1,0 +1,94 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use twowarm_core::testbed::{Node, Testbed};
+
+pub const COMMANDS: [&str; 2] = ["archiveWALFile", "receiveWALFile"];
+/// The first segment of every cluster that initdb makes.
+pub const ONE: &str = "000000010000000000000001";
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// db1 with a cluster whose archiving is active, and db2 with an archive.
+pub struct Pair {
+    pub bed: Testbed,
+    pub db1: Node,
+    pub db2: Node,
+}
+
+impl Pair {
+    pub fn new() -> Pair {
+        let bed = Testbed::new().expect("the testbed works");
+        let (db1, db2) = bed.pair().expect("the testbed works");
+        let built =
+            Path::new(env!("CARGO_BIN_EXE_archiveWALFile")).parent().expect("the testbed works");
+        for node in [&db1, &db2] {
+            node.install_commands(built, &COMMANDS).expect("the testbed works");
+        }
+        db1.initdb(&[]).expect("the testbed works");
+        db1.prepend_settings("time_limit = 3").expect("the testbed works");
+        db1.write_local("replication/archiving_active", "").expect("the testbed works");
+        for directory in [db2.pgdata(), db2.archive()] {
+            db2.run_as().make_dir(&directory, 0o700).expect("the testbed works");
+        }
+        Pair { bed, db1, db2 }
+    }
+
+    pub fn archive(&self, path: &str, name: &str) -> Output {
+        self.db1.command("archiveWALFile").args([path, name]).output().expect("the testbed works")
+    }
+
+    /// Sends the first segment.
+    pub fn send(&self) -> Output {
+        self.archive(&format!("pg_wal/{ONE}"), ONE)
+    }
+
+    pub fn arrives(&self) {
+        let output = self.send();
+        assert!(output.status.success(), "{}", said(&output));
+        let sent = fs::read(self.db1.pgdata().join("pg_wal").join(ONE)).expect("the testbed works");
+        assert!(
+            fs::read(self.archived(ONE)).expect("the testbed works") == sent,
+            "another content arrived"
+        );
+        assert_eq!(self.leftovers(), 0);
+    }
+
+    pub fn archived(&self, name: &str) -> PathBuf {
+        self.db2.archive().join(name)
+    }
+
+    pub fn leftovers(&self) -> usize {
+        fs::read_dir(self.archived(".incoming")).map_or(0, Iterator::count)
+    }
+
+    /// It fails with this exit code, one line that says all of `words`, and stores nothing.
+    pub fn fails(&self, output: &Output, code: i32, words: &[&str]) {
+        let text = said(output);
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(text.starts_with("archiveWALFile: ERROR: "), "{text}");
+        for word in words {
+            assert!(text.contains(word), "\"{word}\" is not in: {text}");
+        }
+        if let Ok(files) = fs::read_dir(self.db2.archive()) {
+            let names: Vec<_> = files.map(|f| f.expect("the testbed works").file_name()).collect();
+            assert!(!names.iter().any(|n| n.len() >= 16), "{names:?}");
+        }
+    }
+
+    /// Lets db1 in on db2 for this command only.
+    pub fn force(&mut self, command: &str) {
+        self.db2.sshd().authorize(self.db1.key(), Some(command)).expect("the testbed works");
+    }
+
+    pub fn receiver(&self) -> String {
+        self.db2.global().join("replication/receiveWALFile").display().to_string()
+    }
+}
+
+pub fn said(output: &Output) -> String {
+    assert!(output.stdout.is_empty());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}

@@ -1,0 +1,76 @@
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use twowarm_core::testbed::StallingListener;
+
+use crate::pair::{COMMANDS, Pair};
+
+#[test]
+fn nodes_that_can_not_be_reached() {
+    let mut pair = Pair::new();
+    pair.db2.sshd().stop();
+    pair.fails(&pair.send(), 1, &["could not connect", "127.0.0.1", "refused"]);
+    pair.db2.sshd().restart().unwrap();
+
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let nowhere = settings.replace("host = \"127.0.0.1\"", "host = \"no-such-host.invalid\"");
+    pair.db1.write_local("2warm.toml", nowhere).unwrap();
+    pair.fails(&pair.send(), 1, &["no-such-host.invalid", "does not resolve"]);
+
+    let listener = StallingListener::start().unwrap();
+    let port = pair.db2.sshd().port().to_string();
+    let stalling = settings.replace(&port, &listener.port().to_string());
+    pair.db1.write_local("2warm.toml", stalling).unwrap();
+    let start = Instant::now();
+    let known = fs::read_to_string(pair.db1.known_hosts()).unwrap();
+    pair.fails(&pair.send(), 1, &["127.0.0.1", "no progress in 3 s"]);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(fs::read_to_string(pair.db1.known_hosts()).unwrap(), known);
+
+    pair.db1.write_local("2warm.toml", settings).unwrap();
+    pair.arrives();
+}
+
+#[test]
+fn a_far_side_that_hangs_ends_the_wait_at_any_point() {
+    let mut pair = Pair::new();
+    let receiver = pair.receiver();
+    // Before the greeting, after it, in the middle of the data, and instead of the acknowledgement.
+    for bytes in [0, 8, 200_000, 16_000_000] {
+        pair.force(&format!("head -c {bytes} >/dev/null; exec sleep 60"));
+        let start = Instant::now();
+        pair.fails(&pair.send(), 1, &["db2", "no progress"]);
+        assert!(start.elapsed() < Duration::from_secs(7), "{bytes}: {:?}", start.elapsed());
+    }
+    for bytes in [300, 200_000, 16_777_216 + 400] {
+        pair.force(&format!("(head -c {bytes}; sleep 60) | {receiver}"));
+        let start = Instant::now();
+        let output = pair.send();
+        assert!(start.elapsed() < Duration::from_secs(9), "{bytes}: {:?}", start.elapsed());
+        pair.fails(&output, 1, &["db2", "no progress"]);
+    }
+    pair.force(&receiver);
+    pair.arrives();
+}
+
+#[test]
+fn a_far_side_that_says_something_else() {
+    let mut pair = Pair::new();
+    pair.force("echo Welcome to this machine");
+    pair.fails(&pair.send(), 2, &["\"Welcome to this machine\"", "login script"]);
+    pair.force("echo no room at all >&2; exit 3");
+    pair.fails(&pair.send(), 1, &["db2", "no room at all"]);
+    pair.force("exit 3");
+    pair.fails(&pair.send(), 1, &["db2", "exit code 3"]);
+    let receiver = pair.receiver();
+    pair.force(&receiver);
+    fs::remove_file(&receiver).unwrap();
+    pair.fails(&pair.send(), 1, &["receiveWALFile", "distrib2warm"]);
+    let built = Path::new(env!("CARGO_BIN_EXE_receiveWALFile")).parent().unwrap();
+    pair.db2.install_commands(built, &COMMANDS).unwrap();
+    pair.db2.write_local("2warm.toml", "nonsense = 1\n").unwrap();
+    pair.fails(&pair.send(), 1, &["db2", "nonsense"]);
+    pair.db2.write_local("2warm.toml", "").unwrap();
+    pair.arrives();
+}

@@ -1,0 +1,164 @@
+use std::fs;
+
+use twowarm_core::testbed::{finish, wait_until};
+
+use crate::pair::{LIMIT, ONE, Pair, said};
+
+#[test]
+fn host_keys_are_checked() {
+    let pair = Pair::new();
+    let known = fs::read_to_string(pair.db1.known_hosts()).unwrap();
+    let write = |text: &str| pair.db1.run_as().write(&pair.db1.known_hosts(), text).unwrap();
+    let file = pair.db1.known_hosts().display().to_string();
+
+    write("");
+    pair.fails(&pair.send(), 2, &["is not known", "SHA256:", &file, "[127.0.0.1]:"]);
+    let other = pair.db1.copy_key().public();
+    let host = known.split(' ').next().unwrap();
+    write(&format!("# a comment\n{host} {other}\n"));
+    pair.fails(&pair.send(), 2, &["has changed", "SHA256:", &file, "line 2"]);
+    write(&format!("@revoked {known}{known}"));
+    pair.fails(&pair.send(), 2, &["@revoked", &file]);
+
+    // Hashed names, patterns, and a name without its port are all known.
+    write(&known);
+    let mut hash = pair.db1.program("ssh-keygen");
+    finish(hash.args(["-H", "-f"]).arg(pair.db1.known_hosts())).unwrap();
+    assert!(fs::read_to_string(pair.db1.known_hosts()).unwrap().starts_with("|1|"));
+    pair.arrives();
+    let key = known.split_once(' ').unwrap().1;
+    for names in ["[127.0.0.*]:*", "127.0.0.1", "other,127.0.0.1"] {
+        write(&format!("{names} {key}"));
+        pair.arrives();
+    }
+    fs::remove_file(pair.archived(ONE)).unwrap();
+    fs::remove_file(pair.db1.known_hosts()).unwrap();
+    pair.fails(&pair.send(), 2, &["is not known"]);
+}
+
+/// A server has several host keys and shows one: it must be asked for the one that is known.
+#[test]
+fn of_several_host_keys_the_known_one_is_asked_for() {
+    let pair = Pair::new();
+    let home = pair.db2.home().join("sshd");
+    let mut keys = Vec::new();
+    let mut config = String::new();
+    for kind in ["rsa", "ecdsa", "ed25519"] {
+        let file = home.join(format!("other_{kind}"));
+        let mut make = pair.db2.program("ssh-keygen");
+        finish(make.args(["-q", "-t", kind, "-N", "", "-f"]).arg(&file)).unwrap();
+        config += &format!("HostKey {}\n", file.display());
+        let public = fs::read_to_string(home.join(format!("other_{kind}.pub"))).unwrap();
+        keys.push(public.split(' ').take(2).collect::<Vec<_>>().join(" "));
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let old = fs::read_to_string(home.join("sshd_config")).unwrap();
+    let kept = old.lines().filter(|line| !["HostKey", "PidFile", "Port"].contains(&word(line)));
+    config += &kept.map(|line| format!("{line}\n")).collect::<String>();
+    let file = home.join("other_config");
+    pair.db2.run_as().write(&file, format!("Port {port}\nPidFile none\n{config}")).unwrap();
+    let mut sshd = pair.db2.program("/usr/sbin/sshd");
+    let mut sshd = sshd.args(["-D", "-E", "/dev/null", "-f"]).arg(&file).spawn().unwrap();
+    wait_until("the other sshd", LIMIT, || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    })
+    .unwrap();
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let moved: String = settings
+        .lines()
+        .map(|l| if l.starts_with("port") { format!("port = {port}\n") } else { format!("{l}\n") })
+        .collect();
+    pair.db1.write_local("2warm.toml", moved).unwrap();
+    for key in &keys {
+        let line = format!("[127.0.0.1]:{port} {key}\n");
+        pair.db1.run_as().write(&pair.db1.known_hosts(), line).unwrap();
+        pair.arrives();
+    }
+    sshd.kill().unwrap();
+    sshd.wait().unwrap();
+}
+
+fn word(line: &str) -> &str {
+    line.split(' ').next().unwrap_or_default()
+}
+
+#[test]
+fn what_the_ssh_configuration_says_is_honoured() {
+    let mut pair = Pair::new();
+    let (port, user) = (pair.db2.sshd().port(), pair.db2.run_as().user().to_owned());
+    let home = pair.db1.home().to_owned();
+    let pgroot = pair.db2.pgroot().display().to_string();
+    let settings = format!("time_limit = 3\n[node.db2]\npgroot = \"{pgroot}\"\n");
+    pair.db1.write_local("2warm.toml", &settings).unwrap();
+    pair.db1.run_as().write(&home.join(".ssh/config"), "Include own\n").unwrap();
+    let config = |more: &str| {
+        let text = format!(
+            "Host db2\nHostName 127.0.0.1\nPort {port}\nUser {user}\nIdentityFile ~/.ssh/ship\n{more}\n"
+        );
+        pair.db1.run_as().write(&home.join(".ssh/own"), &text).unwrap();
+        // ssh looks for included files below the listed home, not $HOME.
+        let main = format!("Include {}/.ssh/own\n", home.display());
+        pair.db1.run_as().write(&home.join(".ssh/config"), &main).unwrap();
+    };
+    config("");
+    pair.arrives();
+    fs::remove_file(pair.archived(ONE)).unwrap();
+    config("ProxyJump bastion");
+    pair.fails(&pair.send(), 2, &["ProxyJump", "cannot be honoured"]);
+    config("HostKeyAlias other");
+    pair.fails(&pair.send(), 2, &["host key of other"]);
+    config("NoSuchOption yes");
+    pair.fails(&pair.send(), 2, &["db2", "configuration"]);
+    config("");
+    pair.arrives();
+}
+
+#[test]
+fn an_agent_s_key_is_used() {
+    let mut pair = Pair::new();
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let no_key: String =
+        settings.split_inclusive('\n').filter(|line| !line.contains("key = ")).collect();
+    pair.db1.write_local("2warm.toml", no_key).unwrap();
+    let user = pair.db2.run_as().user().to_owned();
+    pair.fails(&pair.send(), 2, &["refused the login", &user, "no key"]);
+
+    let socket = pair.db1.home().join("agent");
+    let mut agent = pair.db1.program("ssh-agent");
+    let mut agent = agent.arg("-D").arg("-a").arg(&socket).spawn().unwrap();
+    wait_until("the agent", LIMIT, || socket.exists()).unwrap();
+    let with_agent = |name: &str| {
+        let mut command = pair.db1.command(name);
+        command.env("SSH_AUTH_SOCK", &socket);
+        command
+    };
+    let mut add = pair.db1.program("ssh-add");
+    finish(add.env("SSH_AUTH_SOCK", &socket).arg(pair.db1.key().private())).unwrap();
+    let output =
+        with_agent("archiveWALFile").args([&format!("pg_wal/{ONE}"), ONE]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    // IdentitiesOnly: the agent's key counts only if a file names it.
+    let config = |text: &str| {
+        pair.db1.run_as().write(&pair.db1.home().join(".ssh/config"), text).unwrap();
+        with_agent("archiveWALFile").args([&format!("pg_wal/{ONE}"), ONE]).output().unwrap()
+    };
+    let refused = config("IdentitiesOnly yes\n");
+    assert!(said(&refused).contains("refused the login"), "{}", said(&refused));
+    let private = pair.db1.key().private().display();
+    let found = config(&format!("IdentitiesOnly yes\nIdentityFile {private}\n"));
+    assert!(found.status.success(), "{}", said(&found));
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    pair.db2.sshd().stop();
+}
+
+#[test]
+fn a_refused_login_names_the_user_and_the_keys() {
+    let mut pair = Pair::new();
+    let (user, key) = (pair.db2.run_as().user().to_owned(), pair.db1.key().clone());
+    pair.db2.sshd().refuse(&key).unwrap();
+    let private = key.private().display().to_string();
+    pair.fails(&pair.send(), 2, &["refused the login", &user, &private, "127.0.0.1"]);
+    pair.db2.sshd().authorize(&key, None).unwrap();
+    pair.arrives();
+}
