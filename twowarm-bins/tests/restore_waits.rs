@@ -69,6 +69,35 @@ fn a_damaged_record() {
     assert_eq!(call.end().code, Some(0));
 }
 
+/// A record that crosses from one segment into the next can be seen to be damaged only from both.
+#[test]
+fn a_damaged_record_that_crosses_into_the_segment() {
+    let scratch = Scratch::full();
+    let number = (1..cluster().segments.len()).find(|&n| scratch.bytes(n)[2] & 1 != 0).unwrap();
+    // In the part that comes first here.
+    let mut damaged = scratch.bytes(number).to_vec();
+    damaged[40] ^= 1;
+    scratch.put_old(scratch.name(number), damaged);
+    let mut call = scratch.start(scratch.name(number));
+    call.waits_for("as it crosses from");
+    assert_eq!(scratch.restored(), None);
+    scratch.ship(number);
+    assert_eq!(call.end().code, Some(0));
+    // In the part that was last in the segment before, and what the server has replayed counts too.
+    let mut damaged = scratch.bytes(number - 1).to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    scratch.put_old(scratch.name(number - 1), &damaged);
+    assert_eq!(scratch.run(scratch.name(number - 1)).code, Some(0), "it can't tell by itself");
+    let mut call = scratch.start(scratch.name(number));
+    call.waits_for("as it crosses from");
+    scratch.write(&format!("pg_wal/{}", scratch.name(number - 1)), &damaged);
+    scratch.ship(number - 1);
+    let mut call = scratch.start(scratch.name(number));
+    call.waits_for("as it crosses from");
+    scratch.write(&format!("pg_wal/{}", scratch.name(number - 1)), scratch.bytes(number));
+    scratch.assert_restores(number);
+}
+
 #[test]
 fn a_zeroed_tail() {
     let mut cut = cluster().segments[1].1.clone();

@@ -4,15 +4,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::segment_copy::{copy_segment, copy_text};
+use super::crossing::{Checked, crossing_stops};
+use super::histories::Histories;
+use super::segment_copy::{copy_segment, copy_text, remove};
 use super::{Clock, Found, Source};
 use crate::data_directory::control_file;
 use crate::durable;
 use crate::prune::{Floor, Needs, RestartPoint};
 use crate::trigger::Writing;
 use crate::wal::{
-    BackupHistory, BadPageHeader, ControlFile, Expected, ForkPoint, HistoryPlace, PageHeader,
-    SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, TimelineId, Unsound, WalFileName,
+    BackupHistory, BadPageHeader, ControlFile, Expected, HistoryPlace, Lsn, PageHeader,
+    SegmentHeader, SegmentName, TimelineHistory, TimelineId, Unsound, WalFileName,
     check_segment_header,
 };
 
@@ -207,7 +209,8 @@ impl ArchiveSource {
             return Ok(Found::Ready);
         }
         let past = self
-            .history(own)?
+            .histories()
+            .of(own)?
             .is_some_and(|history| history.place_of(name, layout) == HistoryPlace::PastFork);
         Ok(if past {
             Found::Foreign(format!(
@@ -227,9 +230,10 @@ impl ArchiveSource {
         };
         if name.timeline != TimelineId::FIRST {
             // A descendant's history tells the same, where only that one was shipped.
-            let own = self.history(name.timeline)?;
+            let histories = self.histories();
+            let own = histories.of(name.timeline)?;
             let history = match own {
-                None => self.descendants(name.timeline).next().transpose()?,
+                None => histories.descendants(name.timeline).next().transpose()?,
                 own => own,
             };
             let before = |history: &TimelineHistory| {
@@ -245,74 +249,17 @@ impl ArchiveSource {
                 _ => {}
             }
         }
-        Ok(self.superseded(name, layout)?.map_or(Found::Absent, Found::Superseded))
+        Ok(self.histories().superseded(name, layout)?.map_or(Found::Absent, Found::Superseded))
+    }
+
+    fn histories(&self) -> Histories<'_> {
+        Histories { archive: &self.archive, data_directory: &self.data_directory }
     }
 
     /// Whether the segment of this place stands in the archive under another timeline's name.
     fn stands_on(&self, timeline: Option<TimelineId>, name: SegmentName) -> bool {
         let other = timeline.map(|timeline| SegmentName { timeline, ..name });
         other.is_some_and(|other| self.archive.join(other.to_string()).exists())
-    }
-
-    /// The histories of later timelines that came from this one. They are found as the server finds
-    /// them: by trying the next number until one is missing.
-    fn descendants(
-        &self,
-        timeline: TimelineId,
-    ) -> impl Iterator<Item = Result<TimelineHistory, Found>> {
-        let later = (timeline.number() + 1..).map_while(|number| TimelineId::new(number).ok());
-        later
-            .map_while(|later| self.history(later).transpose())
-            .filter(move |found| found.as_ref().map_or(true, |h| h.is_ancestor(timeline)))
-    }
-
-    /// The newest timeline that left this one at or before a segment.
-    fn superseded(
-        &self,
-        name: SegmentName,
-        layout: SegmentLayout,
-    ) -> Result<Option<TimelineId>, Found> {
-        let mut newest = None;
-        for history in self.descendants(name.timeline) {
-            let history = history?;
-            let left_before = match history.fork_from(name.timeline) {
-                Some(ForkPoint::Segment(fork)) => fork.place <= name.place,
-                Some(ForkPoint::Position(fork)) => {
-                    layout.containing(name.timeline, *fork).place <= name.place
-                }
-                None => false,
-            };
-            if left_before {
-                newest = Some(history.timeline());
-            }
-        }
-        Ok(newest)
-    }
-
-    /// A timeline's history, from the archive or from what the server has fetched before.
-    fn history(&self, timeline: TimelineId) -> Result<Option<TimelineHistory>, Found> {
-        let name = WalFileName::History(timeline).to_string();
-        let fetched = ["pg_wal", "pg_xlog"].map(|wal| self.data_directory.join(wal).join(&name));
-        for path in [self.archive.join(&name)].iter().chain(&fetched) {
-            match fs::read(path) {
-                Ok(text) => match TimelineHistory::parse(timeline, &text) {
-                    Ok(history) => return Ok(Some(history)),
-                    Err(e) => return Err(Found::Unreadable(format!("{}: {e}", path.display()))),
-                },
-                Err(e)
-                    if matches!(
-                        e.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                    ) => {}
-                Err(e) => {
-                    return Err(Found::Unreadable(format!(
-                        "could not read {}: {e}",
-                        path.display()
-                    )));
-                }
-            }
-        }
-        Ok(None)
     }
 
     /// A history or .backup file's content, checked.
@@ -341,6 +288,35 @@ impl ArchiveSource {
         }
     }
 
+    /// Checks the record that begins in the segment before and ends in this one, against what the server
+    /// has replayed and against what the archive holds; what of it is there.
+    fn check_crossing(&self, mut segment: Checked, links_to: Lsn) -> Result<(), Found> {
+        // The first page may still be the ancestor's, and so is the segment before then.
+        let timeline = segment.header.first_timeline();
+        let layout = segment.header.layout();
+        let Some(before) = layout.previous(SegmentName { timeline, ..segment.name }) else {
+            return Ok(());
+        };
+        let name = before.to_string();
+        let replayed = ["pg_wal", "pg_xlog"].map(|wal| self.data_directory.join(wal).join(&name));
+        for path in replayed.iter().chain([&self.archive.join(&name)]) {
+            match crossing_stops(path, before, &mut segment, links_to) {
+                Ok(Some((at, why))) => {
+                    let path = path.display();
+                    return Err(Found::EndsEarly(
+                        at,
+                        format!(
+                            "{why}, as it crosses from {path}; when that is mended, start the server again"
+                        ),
+                    ));
+                }
+                Ok(None) => {}
+                Err(e) => log::debug!("{}: {e}", path.display()),
+            }
+        }
+        Ok(())
+    }
+
     fn try_restore(&mut self, even_if_it_ends_early: bool) -> Result<(), Found> {
         let (mut file, before) = self.open()?;
         let done = match self.name {
@@ -348,7 +324,15 @@ impl ArchiveSource {
                 let header = self.check_header(&mut file, name, before.len())?;
                 let rewound = file.rewind();
                 rewound.map_err(|e| Found::Unreadable(e.to_string()))?;
-                copy_segment(&mut file, &self.target, name, &header, even_if_it_ends_early)
+                let copied =
+                    copy_segment(&mut file, &self.target, name, &header, even_if_it_ends_early);
+                copied.and_then(|links_to| match links_to {
+                    Some(links_to) if !even_if_it_ends_early => {
+                        let segment = Checked { file: &mut file, name, header };
+                        self.check_crossing(segment, links_to).inspect_err(|_| remove(&self.target))
+                    }
+                    _ => Ok(()),
+                })
             }
             WalFileName::History(_) | WalFileName::Backup(..) => {
                 let text = self.read_text(&mut file)?;

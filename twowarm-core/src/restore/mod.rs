@@ -6,6 +6,8 @@
 
 mod archive_source;
 mod careful;
+mod crossing;
+mod histories;
 mod loop_over;
 mod node_orders;
 mod plain_copy;

@@ -4,28 +4,30 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Found;
-use crate::wal::{SegmentHeader, SegmentName, SegmentWalk, WalEnd};
+use crate::wal::{Lsn, SegmentHeader, SegmentName, SegmentWalk, WalEnd};
 
 /// How much is read at a time, in bytes; a whole number of WAL pages of any size.
 const CHUNK: usize = 1 << 20;
 
 /// Copies a segment to where the server wants it and checks its records on the way.
 ///
-/// The target needs no fsync: until it has replayed it, the server can ask again.
+/// Returns where the last record of the segment before begins, as this one tells; its end may stand
+/// in this one, where [`crossing`](super::crossing) checks it. The target needs no fsync: until it has
+/// replayed it, the server can ask again.
 pub(super) fn copy_segment(
     source: &mut File,
     target: &Path,
     name: SegmentName,
     header: &SegmentHeader,
     even_if_it_ends_early: bool,
-) -> Result<(), Found> {
+) -> Result<Option<Lsn>, Found> {
     let end = copy_checked(source, target, SegmentWalk::new(header, name), header);
     match end {
-        Ok(WalEnd::Stops { at, why }) if !even_if_it_ends_early => {
+        Ok((WalEnd::Stops { at, why }, _)) if !even_if_it_ends_early => {
             remove(target);
             Err(Found::EndsEarly(at, why.to_string()))
         }
-        Ok(_) => Ok(()),
+        Ok((_, links_to)) => Ok(links_to),
         Err(found) => {
             remove(target);
             Err(found)
@@ -38,7 +40,7 @@ fn copy_checked(
     target: &Path,
     mut walk: SegmentWalk,
     header: &SegmentHeader,
-) -> Result<WalEnd, Found> {
+) -> Result<(WalEnd, Option<Lsn>), Found> {
     let page = header.block_size() as usize;
     let mut left = header.layout().size().bytes();
     let mut out = create(target).map_err(|e| not_copied(target, e))?;
@@ -55,7 +57,8 @@ fn copy_checked(
         out.write_all(chunk).map_err(|e| not_copied(target, e))?;
         left -= want as u64;
     }
-    Ok(walk.finish())
+    let links_to = walk.links_to();
+    Ok((walk.finish(), links_to))
 }
 
 /// Copies a small file: a history or a .backup file.
@@ -81,7 +84,7 @@ fn not_copied(target: &Path, error: io::Error) -> Found {
 }
 
 /// A torn file at the target would stop the server, or end its recovery.
-fn remove(target: &Path) {
+pub(super) fn remove(target: &Path) {
     if let Err(e) = fs::remove_file(target)
         && e.kind() != io::ErrorKind::NotFound
     {

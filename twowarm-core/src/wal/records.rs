@@ -15,7 +15,8 @@ pub use stop_reason::StopReason;
 /// headers, the links between records, checksums. It keeps a few hundred bytes, however long a record.
 ///
 /// What it can't check: the checksum of a record that began in the segment before, or that ends in a
-/// segment after this one. Before 9.3 it takes WAL to be from a 64-bit machine.
+/// segment after this one. For these a walk that begins [at a record](SegmentWalk::from_record) of the one
+/// segment can go on [into the next](SegmentWalk::into_next). Before 9.3 it takes WAL to be from a 64-bit machine.
 ///
 /// A server in warm mode that meets the first unsound record opens as a primary, so the walk goes
 /// by the server's rules.
@@ -25,6 +26,14 @@ pub struct SegmentWalk {
     name: TimelineId,
     block_size: usize,
     start: Lsn,
+    /// Where the walk began: the segment's start, or a record.
+    begin: Lsn,
+    /// The offset of that record in its page, until it is reached.
+    skip_to: Option<usize>,
+    /// The page before the next one has not been seen.
+    blind: bool,
+    /// Where the first record links to, of those that began in this segment.
+    links_to: Option<Lsn>,
     pages: u64,
     /// Pages pushed, this one not counted while it is walked.
     page: u64,
@@ -87,6 +96,10 @@ impl SegmentWalk {
             name: name.timeline,
             block_size: header.block_size() as usize,
             start: header.start,
+            begin: header.start,
+            skip_to: None,
+            blind: true,
+            links_to: None,
             pages: header.layout().size().bytes() / block_size,
             page: 0,
             timeline: header.first_timeline(),
@@ -97,13 +110,68 @@ impl SegmentWalk {
         }
     }
 
+    /// Begins with the record at this position, and so with the page that holds it; none if the segment
+    /// does not hold it.
+    pub fn from_record(header: &SegmentHeader, name: SegmentName, at: Lsn) -> Option<SegmentWalk> {
+        let block_size = u64::from(header.block_size());
+        let offset = at.0.checked_sub(header.start.0)?;
+        let walk = SegmentWalk::new(header, name);
+        let page = Some(offset / block_size).filter(|&page| page < walk.pages)?;
+        let skip_to = Some((offset % block_size) as usize);
+        Some(SegmentWalk { page, begin: at, skip_to, ..walk })
+    }
+
+    /// Goes on with the segment after this one; none unless all pages of this one have been pushed and
+    /// its WAL is whole.
+    pub fn into_next(self, header: &SegmentHeader, name: SegmentName) -> Option<SegmentWalk> {
+        let state = match self.state {
+            State::Ended(WalEnd::Switched { .. }) => State::Between,
+            State::Ended(WalEnd::Stops { .. } | WalEnd::ReachesEnd) => return None,
+            _ if self.page < self.pages => return None,
+            state => state,
+        };
+        let fresh = SegmentWalk::new(header, name);
+        let (timeline, must_overwrite) = (self.timeline, self.must_overwrite);
+        let (sound_to, previous, begin) = (self.sound_to, self.previous, self.begin);
+        let blind = false;
+        Some(SegmentWalk {
+            timeline,
+            must_overwrite,
+            sound_to,
+            previous,
+            begin,
+            blind,
+            state,
+            ..fresh
+        })
+    }
+
+    /// The next page to push, counted from the segment's first.
+    pub fn next_page(&self) -> u64 {
+        self.page
+    }
+
+    /// Up to here all records are sound.
+    pub fn sound_to(&self) -> Lsn {
+        self.sound_to
+    }
+
+    /// Where the last record of the segments before begins, as the first record says that begins in this
+    /// one; none before that one was seen whole.
+    pub fn links_to(&self) -> Option<Lsn> {
+        self.links_to
+    }
+
     /// Takes the next page, from the first on; one [block](SegmentHeader::block_size) each.
     pub fn push(&mut self, page: &[u8]) {
         if self.ended().is_some() {
             return;
         }
         match self.walk(page) {
-            Ok(()) => self.page += 1,
+            Ok(()) => {
+                self.page += 1;
+                self.blind = false;
+            }
             Err(why) => self.state = State::Ended(WalEnd::Stops { at: self.sound_to, why }),
         }
     }
@@ -130,6 +198,10 @@ impl SegmentWalk {
 
     fn walk(&mut self, page: &[u8]) -> Result<(), StopReason> {
         let mut at = self.enter(page)?;
+        if let Some(offset) = self.skip_to.take() {
+            at = offset.clamp(at, page.len());
+            self.state = State::Between;
+        }
         loop {
             match &mut self.state {
                 State::Ended(_) => return Ok(()),
@@ -149,7 +221,7 @@ impl SegmentWalk {
                     }
                 }
                 State::Record(record) => {
-                    let link = Link { previous: self.previous, segment: self.start };
+                    let link = Link { previous: self.previous, begin: self.begin };
                     at += record.read(&page[at..], self.layout, link)?;
                     if !record.is_complete() {
                         return self.check_unfinished(page);
@@ -190,7 +262,7 @@ impl SegmentWalk {
         let missing = if header.continues() { header.missing } else { 0 };
         let expected = match &self.state {
             _ if header.overwrites() => 0,
-            State::Between if self.page == 0 => missing,
+            State::Between if self.blind => missing,
             State::Tail { missing } => *missing,
             State::Record(record) => record.missing(),
             State::Between | State::Ended(_) => 0,
@@ -200,7 +272,7 @@ impl SegmentWalk {
         }
         if missing == 0 {
             self.state = State::Between;
-        } else if self.page == 0 {
+        } else if self.blind {
             self.state = State::Tail { missing };
         }
         Ok(header.content(self.layout.alignment))
@@ -212,6 +284,7 @@ impl SegmentWalk {
         if let State::Record(record) = state {
             let switches = record.verify(self.layout, std::mem::take(&mut self.must_overwrite))?;
             self.previous = Some(record.at);
+            self.links_to = self.links_to.or(record.links_to());
             if switches {
                 self.state = State::Ended(WalEnd::Switched { at: next });
             }

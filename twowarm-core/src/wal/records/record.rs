@@ -49,10 +49,10 @@ impl RecordLayout {
 /// What the record's link to the one before is checked against.
 #[derive(Clone, Copy)]
 pub(super) struct Link {
-    /// The record before, if it began in this segment.
+    /// The record before, if the walk has seen it.
     pub(super) previous: Option<Lsn>,
-    /// The segment's start.
-    pub(super) segment: Lsn,
+    /// Where the walk began.
+    pub(super) begin: Lsn,
 }
 
 impl Link {
@@ -60,7 +60,7 @@ impl Link {
         let good = match self.previous {
             Some(previous) => found == previous,
             // The log's first record links to 0.
-            None => found < self.segment || !found.is_valid(),
+            None => found < self.begin || !found.is_valid(),
         };
         if good { Ok(()) } else { Err(StopReason::BadLink { record, found }) }
     }
@@ -156,6 +156,11 @@ impl PartialRecord {
 
     pub(super) fn missing(&self) -> u32 {
         self.total - self.seen
+    }
+
+    /// Where the record before begins, by this one's header.
+    pub(super) fn links_to(&self) -> Option<Lsn> {
+        self.header.map(|header| header.previous)
     }
 
     pub(super) fn is_complete(&self) -> bool {

@@ -1,0 +1,75 @@
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::Found;
+use crate::wal::{ForkPoint, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName};
+
+/// The timeline histories that a node has: those in its archive, and those that its server has fetched.
+pub(super) struct Histories<'a> {
+    pub(super) archive: &'a Path,
+    pub(super) data_directory: &'a Path,
+}
+
+impl Histories<'_> {
+    /// The histories of later timelines that came from this one. They are found as the server finds
+    /// them: by trying the next number until one is missing.
+    pub(super) fn descendants(
+        &self,
+        timeline: TimelineId,
+    ) -> impl Iterator<Item = Result<TimelineHistory, Found>> {
+        let later = (timeline.number() + 1..).map_while(|number| TimelineId::new(number).ok());
+        later
+            .map_while(|later| self.of(later).transpose())
+            .filter(move |found| found.as_ref().map_or(true, |h| h.is_ancestor(timeline)))
+    }
+
+    /// The newest timeline that left this one at or before a segment.
+    pub(super) fn superseded(
+        &self,
+        name: SegmentName,
+        layout: SegmentLayout,
+    ) -> Result<Option<TimelineId>, Found> {
+        let mut newest = None;
+        for history in self.descendants(name.timeline) {
+            let history = history?;
+            let left_before = match history.fork_from(name.timeline) {
+                Some(ForkPoint::Segment(fork)) => fork.place <= name.place,
+                Some(ForkPoint::Position(fork)) => {
+                    layout.containing(name.timeline, *fork).place <= name.place
+                }
+                None => false,
+            };
+            if left_before {
+                newest = Some(history.timeline());
+            }
+        }
+        Ok(newest)
+    }
+
+    /// A timeline's history, from the archive or from what the server has fetched before.
+    pub(super) fn of(&self, timeline: TimelineId) -> Result<Option<TimelineHistory>, Found> {
+        let name = WalFileName::History(timeline).to_string();
+        let fetched = ["pg_wal", "pg_xlog"].map(|wal| self.data_directory.join(wal).join(&name));
+        for path in [self.archive.join(&name)].iter().chain(&fetched) {
+            match fs::read(path) {
+                Ok(text) => match TimelineHistory::parse(timeline, &text) {
+                    Ok(history) => return Ok(Some(history)),
+                    Err(e) => return Err(Found::Unreadable(format!("{}: {e}", path.display()))),
+                },
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                    ) => {}
+                Err(e) => {
+                    return Err(Found::Unreadable(format!(
+                        "could not read {}: {e}",
+                        path.display()
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
