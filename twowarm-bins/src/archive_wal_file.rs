@@ -85,7 +85,7 @@ fn by_cure(error: impl std::error::Error + 'static, retryable: bool) -> Failure 
 }
 
 fn node_failure(error: NodeError) -> Failure {
-    let retryable = matches!(error, NodeError::File(_) | NodeError::Control { .. });
+    let retryable = matches!(error, NodeError::Identity(_));
     by_cure(error, retryable)
 }
 

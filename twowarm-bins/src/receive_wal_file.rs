@@ -7,9 +7,10 @@ use std::io::BufReader;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
+use twowarm_core::data_directory::control_file;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::ship::TimedInput;
-use twowarm_core::ship::node::{label, read_control};
+use twowarm_core::ship::node::label;
 use twowarm_core::ship::receiver::{Cluster, Receiver, serve};
 use twowarm_core::ship::wire::{Refusal, RefusalCode, SESSION};
 
@@ -45,7 +46,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 fn receiver(install: &Install) -> Result<Receiver, Refusal> {
     let archive = install.require_archive().map_err(|e| misconfigured(&e))?;
     let control = match &install.pgdata {
-        Some(pgdata) => read_control(pgdata).map_err(|e| misconfigured(&e))?,
+        Some(pgdata) => control_file(pgdata).map_err(|e| misconfigured(&e))?,
         None => None,
     };
     Ok(Receiver {

@@ -3,9 +3,10 @@ use std::path::{Path, PathBuf};
 
 use twowarm_core::FileError;
 use twowarm_core::base_copy::{DataRules, Target, tablespace_rules, unlogged_files};
+use twowarm_core::data_directory::control_bytes;
 use twowarm_core::durable;
 use twowarm_core::install::Install;
-use twowarm_core::server::{DataDirectory, Login, ServerError, Session, read_control_bytes};
+use twowarm_core::server::{DataDirectory, Login, ServerError, Session};
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::ControlFile;
 
@@ -101,7 +102,7 @@ impl Source {
 
     /// pg_control as it is now, whole.
     pub fn control_bytes(&self) -> Result<Vec<u8>, CopyError> {
-        let found = read_control_bytes(&self.pgdata)?;
+        let found = control_bytes(&self.pgdata).map_err(ServerError::from)?;
         found.map(|(_, bytes)| bytes).ok_or_else(|| CopyError::NoControl(self.pgdata.clone()))
     }
 }

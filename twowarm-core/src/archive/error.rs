@@ -30,7 +30,7 @@ pub enum ArchiveError {
     #[error("{}: {error}: run configStandby on this node to let a sender in", path.display())]
     BadOwner { path: PathBuf, error: BadOwner },
     #[error(
-        "the archive {} belongs to the cluster with system identifier {owner}, not {sender}: if the sender is right, run configStandby on this node, which empties the archive and lets a new sender in",
+        "the archive {} belongs to the cluster with system identifier {owner}, not {sender}: if the sender is right, move the other cluster's files out of it and run configStandby on this node, which lets a new sender in",
         archive.display()
     )]
     AnotherCluster { archive: PathBuf, owner: u64, sender: u64 },

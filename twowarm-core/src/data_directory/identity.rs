@@ -34,11 +34,18 @@ pub enum IdentityError {
 
 /// How often pg_control is read before a bad checksum is believed. The server does not write it
 /// atomically everywhere, so that a reader beside it may see half of a change.
-const READS: u32 = 5;
+const READS: u32 = 20;
 const BETWEEN_READS: Duration = Duration::from_millis(20);
 
 /// `global/pg_control`; none in a directory that has none (yet).
 pub fn control_file(data_directory: &Path) -> Result<Option<ControlFile>, IdentityError> {
+    Ok(control_bytes(data_directory)?.map(|(control, _)| control))
+}
+
+/// `global/pg_control` and all of the file's bytes, whose checksum has been found right.
+pub fn control_bytes(
+    data_directory: &Path,
+) -> Result<Option<(ControlFile, Vec<u8>)>, IdentityError> {
     let path = data_directory.join("global/pg_control");
     let mut reads = 1;
     loop {
@@ -48,7 +55,7 @@ pub fn control_file(data_directory: &Path) -> Result<Option<ControlFile>, Identi
             Err(e) => return Err(FileError::of("read", &path)(e).into()),
         };
         match ControlFile::parse(&bytes) {
-            Ok(control) => return Ok(Some(control)),
+            Ok(control) => return Ok(Some((control, bytes))),
             Err(e) if e.is_retryable() && reads < READS => thread::sleep(BETWEEN_READS),
             Err(error) => return Err(IdentityError::Control { path, error }),
         }

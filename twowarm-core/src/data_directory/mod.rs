@@ -3,5 +3,5 @@
 mod identity;
 mod postmaster;
 
-pub use identity::{IdentityError, consistency_place, control_file, major_version};
+pub use identity::{IdentityError, consistency_place, control_bytes, control_file, major_version};
 pub use postmaster::Postmaster;

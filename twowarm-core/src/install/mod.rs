@@ -8,4 +8,4 @@ mod tree;
 pub use environment::{Environment, EnvironmentError};
 pub use invocation::{Caller, Invocation};
 pub use node_name::{NodeName, NotANodeName};
-pub use tree::{Install, InstallError, cluster_major};
+pub use tree::{Install, InstallError};

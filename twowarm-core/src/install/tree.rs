@@ -1,13 +1,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use super::{Caller, Environment, EnvironmentError, Invocation, NodeName, NotANodeName};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::settings::{Settings, SettingsError};
-use crate::version::{NotAMajor, PgMajor};
 
 /// A node's 2warm installation: where everything is, and what its files say.
 #[derive(Debug, Clone)]
@@ -45,8 +43,6 @@ pub enum InstallError {
     Settings { path: PathBuf, error: SettingsError },
     #[error("{}: {error}", path.display())]
     NodeName { path: PathBuf, error: NotANodeName },
-    #[error("{}: {error}", path.display())]
-    Version { path: PathBuf, error: NotAMajor },
     #[error(
         "{named_by} names the data directory {}, but the server that called stands in {}: correct it",
         named.display(), stands_in.display()
@@ -204,13 +200,6 @@ impl Install {
             node(&self.dr_node),
         )
     }
-}
-
-/// The major version of the cluster in a data directory, from its `PG_VERSION`; none in an empty one.
-pub fn cluster_major(pgdata: &Path) -> Result<Option<PgMajor>, InstallError> {
-    read_parsed(&pgdata.join("PG_VERSION"), |text, path| {
-        PgMajor::from_str(text).map_err(|error| InstallError::Version { path, error })
-    })
 }
 
 fn holds_cluster(directory: &Path) -> bool {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
-use crate::wal::{BadBackupLabel, BadControlFile, NotAnLsn};
+use crate::wal::{BadBackupLabel, NotAnLsn};
 
 /// Why a server could not be asked, or a data directory not be judged.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,6 @@ pub enum ServerError {
     AnotherServer { wanted: PathBuf, found: PathBuf },
     #[error("the server that answers is of another cluster than {}", .0.display())]
     AnotherCluster(PathBuf),
-    #[error("{}: {error}", path.display())]
-    Control { path: PathBuf, error: BadControlFile },
     #[error("the backup's label: {0}")]
     Label(#[from] BadBackupLabel),
     #[error("the server answered with a position that is none: {0}")]

@@ -2,7 +2,6 @@
 
 mod backup;
 mod config_file;
-mod control;
 mod data_directory;
 mod error;
 mod lock;
@@ -16,7 +15,6 @@ mod which_major;
 
 pub use backup::{Backup, FinishedBackup};
 pub use config_file::{ConfigFileError, read_settings};
-pub use control::read_control_bytes;
 pub use data_directory::{COPY_MARKER, DataDirectory, NotATarget, STATE_PREFIX};
 pub use error::ServerError;
 pub use lock::{InUse, lock_directory};

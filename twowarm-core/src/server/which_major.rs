@@ -2,7 +2,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::install::{Install, InstallError, cluster_major};
+use crate::data_directory::{IdentityError, major_version};
+use crate::install::{Install, InstallError};
 use crate::version::PgMajor;
 
 /// Where Debian and its kin put each major's programs.
@@ -14,6 +15,8 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 pub enum UnknownMajor {
     #[error(transparent)]
     Install(#[from] InstallError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error("{} does not say its version: {problem}", program.display())]
     Program { program: PathBuf, problem: String },
     #[error("no PostgreSQL was found: set bindir under [server] in {}", .0.display())]
@@ -23,7 +26,7 @@ pub enum UnknownMajor {
 /// The major version that this node's data directory is, or will be: by its `PG_VERSION`; while it is
 /// empty by the `postgres` program in `[server] bindir`, on PATH, or where Debian has it.
 pub fn which_major(install: &Install) -> Result<PgMajor, UnknownMajor> {
-    if let Some(major) = cluster_major(install.require_pgdata()?)? {
+    if let Some(major) = major_version(install.require_pgdata()?)? {
         return Ok(major);
     }
     if let Some(bindir) = &install.settings.server.bindir {
