@@ -94,6 +94,14 @@ impl Pair {
             .expect("it asks for the next segment");
     }
 
+    /// The files in the standby's archive, in order.
+    fn archived(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(self.standby.archive()).expect("its archive").flatten();
+        let mut files: Vec<_> = files.map(|file| file.path()).collect();
+        files.sort();
+        files
+    }
+
     fn standby_says(&self, words: &str) {
         wait_until(words, LIMIT, || self.standby.log().contains(words))
             .unwrap_or_else(|e| panic!("{e}; its log:\n{}", self.standby.log()));
@@ -198,12 +206,7 @@ fn fails_over_by_pg_ctl_promote() {
 fn a_damaged_segment_does_not_promote() {
     let pair = Pair::new(true);
     pair.ship(1..=5);
-    let names: Vec<_> = {
-        let files = fs::read_dir(pair.standby.archive()).unwrap().flatten();
-        let mut names: Vec<_> = files.map(|file| file.path()).collect();
-        names.sort();
-        names
-    };
+    let names = pair.archived();
     let damaged = &names[names.len() - 2];
     let good = fs::read(damaged).unwrap();
     let mut bad = good.clone();
@@ -218,6 +221,33 @@ fn a_damaged_segment_does_not_promote() {
     pair.assert_not_promoted();
     pair.trigger("");
     pair.assert_promoted_with(5);
+}
+
+/// A record whose first part ends one segment and whose damage shows only in the next.
+#[test]
+fn a_damaged_record_between_two_segments_does_not_promote() {
+    let pair = Pair::new(false);
+    let rows = "select repeat(md5(i::text), 30) from generate_series(1, 40000) i";
+    pair.primary.sql(&format!("create table large as {rows}")).unwrap();
+    pair.ship(1..=2);
+    let continues = |file: &PathBuf| fs::read(file).unwrap()[2] & 1 != 0;
+    let names = pair.archived();
+    let next = names.iter().rposition(continues).expect("a record is longer than its segment");
+    let good = fs::read(&names[next - 1]).unwrap();
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    pair.standby.run_as().write(&names[next - 1], bad).unwrap();
+    pair.standby.start_warm().unwrap();
+    pair.standby_says("as it crosses from");
+    pair.standby.run_as().write(&names[next - 1], good).unwrap();
+    pair.assert_not_promoted();
+    pair.standby.stop(StopMode::Fast).unwrap();
+    pair.standby.start_warm().unwrap();
+    pair.caught_up();
+    pair.assert_not_promoted();
+    pair.trigger("smart");
+    pair.assert_promoted_with(2);
+    assert_eq!(pair.standby.sql("select count(*) from large").unwrap(), "40000");
 }
 
 /// A restoreWALFile that outlived its server would keep the next one from starting.
