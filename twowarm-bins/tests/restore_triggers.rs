@@ -233,19 +233,33 @@ fn smart_sets_aside_what_is_not_the_segment() {
     assert!(fs::read(scratch.archived(&format!("{aside}.2"))).unwrap() == scratch.bytes(1));
 }
 
-/// Up to the damage it is the segment, and the server finds the end there itself.
 #[test]
-fn smart_replays_a_segment_up_to_its_damage_and_says_so() {
+fn smart_sets_a_segment_with_a_damaged_record_aside() {
     let scratch = Scratch::full();
     let mut damaged = scratch.bytes(4).to_vec();
     let used = damaged.iter().rposition(|&b| b != 0).unwrap();
     damaged[used / 2] ^= 1;
     scratch.put(scratch.name(4), &damaged);
     scratch.write("trigger", "smart");
+    let said = scratch.assert_absent(scratch.name(4));
+    assert!(said.contains("damaged") && said.contains(".corrupt"), "{said}");
+    let aside = format!("{}.corrupt", scratch.name(4));
+    assert!(fs::read(scratch.archived(&aside)).unwrap() == damaged);
+}
+
+/// Its server got no further: all that was committed in it is wanted.
+#[test]
+fn smart_replays_a_segment_that_was_never_finished_to_its_end_and_says_so() {
+    let scratch = Scratch::full();
+    let mut unfinished = scratch.bytes(4).to_vec();
+    let used = unfinished.iter().rposition(|&b| b != 0).unwrap();
+    unfinished[used / 2..].fill(0);
+    scratch.put(scratch.name(4), &unfinished);
+    scratch.write("trigger", "smart");
     let ended = scratch.run(scratch.name(4));
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert!(ended.said.contains("recovery ends within"), "{}", ended.said);
-    assert!(scratch.restored().unwrap() == damaged);
+    assert!(scratch.restored().unwrap() == unfinished);
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn a_damaged_record() {
     damaged[middle] ^= 0x10;
     scratch.put_old(scratch.name(number), damaged);
     let mut call = scratch.start(scratch.name(number));
-    call.waits_for("its WAL stops in the middle");
+    call.waits_for("is damaged at");
     assert!(call.said().contains("checksum") || call.said().contains("length"), "{}", call.said());
     scratch.ship(number);
     assert_eq!(call.end().code, Some(0));

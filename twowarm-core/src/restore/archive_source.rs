@@ -339,7 +339,7 @@ impl ArchiveSource {
                 copy_text(&text, &self.target)
             }
         };
-        if let Err(found @ Found::EndsEarly(..)) = &done {
+        if let Err(found @ (Found::EndsEarly(..) | Found::Corrupt(_))) = &done {
             self.know(&before, found);
         }
         done

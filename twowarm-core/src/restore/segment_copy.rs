@@ -4,7 +4,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::Found;
-use crate::wal::{Lsn, SegmentHeader, SegmentName, SegmentWalk, WalEnd};
+use crate::wal::{Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, WalEnd};
 
 /// How much is read at a time, in bytes; a whole number of WAL pages of any size.
 const CHUNK: usize = 1 << 20;
@@ -21,30 +21,47 @@ pub(super) fn copy_segment(
     header: &SegmentHeader,
     even_if_it_ends_early: bool,
 ) -> Result<Option<Lsn>, Found> {
-    let end = copy_checked(source, target, SegmentWalk::new(header, name), header);
-    match end {
-        Ok((WalEnd::Stops { at, why }, _)) if !even_if_it_ends_early => {
-            remove(target);
-            Err(Found::EndsEarly(at, why.to_string()))
+    let copied = copy_checked(source, target, SegmentWalk::new(header, name), name, header);
+    let refused = match copied {
+        Ok(Copied { end: WalEnd::Stops { at, why }, goes_on, .. }) => {
+            // A log that was never written further has zeros or an older log's pages behind its end.
+            if goes_on {
+                Found::Corrupt(format!("{name} in the archive is damaged at {at}: {why}"))
+            } else if even_if_it_ends_early {
+                return Ok(None);
+            } else {
+                Found::EndsEarly(at, why.to_string())
+            }
         }
-        Ok((_, links_to)) => Ok(links_to),
-        Err(found) => {
-            remove(target);
-            Err(found)
-        }
-    }
+        Ok(Copied { links_to, .. }) => return Ok(links_to),
+        Err(found) => found,
+    };
+    remove(target);
+    Err(refused)
+}
+
+/// What was seen of a segment while it was copied.
+struct Copied {
+    end: WalEnd,
+    links_to: Option<Lsn>,
+    /// Behind the place where its WAL stops there is more of this very segment.
+    goes_on: bool,
 }
 
 fn copy_checked(
     source: &mut File,
     target: &Path,
     mut walk: SegmentWalk,
+    name: SegmentName,
     header: &SegmentHeader,
-) -> Result<(WalEnd, Option<Lsn>), Found> {
+) -> Result<Copied, Found> {
+    let start = header.layout().start(name.place).expect("the header was checked against the name");
     let page = header.block_size() as usize;
     let mut left = header.layout().size().bytes();
     let mut out = create(target).map_err(|e| not_copied(target, e))?;
     let mut buffer = vec![0; CHUNK.min(left as usize)];
+    let mut address = start;
+    let mut goes_on = false;
     while left > 0 {
         let want = buffer.len().min(left as usize);
         let chunk = &mut buffer[..want];
@@ -53,12 +70,36 @@ fn copy_checked(
             io::ErrorKind::UnexpectedEof => Found::Arriving,
             _ => Found::Unreadable(format!("could not read it: {e}")),
         })?;
-        chunk.chunks(page).for_each(|page| walk.push(page));
+        for page in chunk.chunks(page) {
+            let had_stopped = matches!(walk.ended(), Some(WalEnd::Stops { .. }));
+            walk.push(page);
+            if let Some(WalEnd::Stops { why, .. }) = walk.ended() {
+                goes_on |= match why.record() {
+                    _ if had_stopped => is_page_at(page, address),
+                    Some(record) => has_link_to(page, record),
+                    None => false,
+                };
+            }
+            address.0 += page.len() as u64;
+        }
         out.write_all(chunk).map_err(|e| not_copied(target, e))?;
         left -= want as u64;
     }
     let links_to = walk.links_to();
-    Ok((walk.finish(), links_to))
+    Ok(Copied { end: walk.finish(), links_to, goes_on })
+}
+
+fn is_page_at(page: &[u8], address: Lsn) -> bool {
+    PageHeader::parse(page).is_ok_and(|header| header.address == address)
+}
+
+/// Whether a record on the page says that the one before it is at this place. Records are aligned to
+/// eight bytes and have that field at 4 (two halves, high one first), 8 or 16.
+fn has_link_to(page: &[u8], record: Lsn) -> bool {
+    let joined = record.0.to_le_bytes();
+    let halves = record.0.rotate_left(32).to_le_bytes();
+    let fields = page.windows(8).step_by(4).enumerate();
+    fields.skip(1).any(|(n, field)| if n % 2 == 0 { field == joined } else { field == halves })
 }
 
 /// Copies a small file: a history or a .backup file.

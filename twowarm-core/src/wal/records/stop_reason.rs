@@ -110,3 +110,17 @@ pub enum StopReason {
     #[error("more pages than the segment has")]
     PastSegment,
 }
+
+impl StopReason {
+    /// Where the unsound record begins, where one was found at all.
+    pub fn record(&self) -> Option<Lsn> {
+        match *self {
+            StopReason::BadLength { record, .. }
+            | StopReason::BadLink { record, .. }
+            | StopReason::UnknownResourceManager { record, .. }
+            | StopReason::BadChecksum { record, .. }
+            | StopReason::NotOverwriting { record } => Some(record),
+            _ => None,
+        }
+    }
+}
