@@ -22,9 +22,11 @@ pub enum Floor {
 /// if the standby is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartPoint {
-    /// None is given: no argument, a `%r` that 8.2 does not replace, or the 24 zeros that stand for
-    /// "no restart point yet".
+    /// The server gives none: no argument, or a `%r` that 8.2 does not replace.
     Absent,
+    /// 24 zeros: the server knows of none now, before redo starts and after it has ended. It may need
+    /// anything.
+    NotNow,
     /// Replay would start in this segment.
     At(SegmentName),
     /// The argument is none of these; nothing may go on its account.
@@ -35,7 +37,8 @@ impl RestartPoint {
     /// Reads restore_command's argument.
     pub fn parse(argument: Option<&str>) -> RestartPoint {
         match argument {
-            None | Some("" | "%r" | "%R" | "000000000000000000000000") => RestartPoint::Absent,
+            None | Some("" | "%r" | "%R") => RestartPoint::Absent,
+            Some("000000000000000000000000") => RestartPoint::NotNow,
             Some(text) => text.parse().map_or(RestartPoint::Unreadable, RestartPoint::At),
         }
     }
@@ -69,7 +72,7 @@ impl Needs<'_> {
                 layout.place(number.checked_sub(u64::from(count))?)?
             }
             // A restart point after the segment that the server asks for makes no sense.
-            RestartPoint::At(_) | RestartPoint::Unreadable => return None,
+            RestartPoint::At(_) | RestartPoint::NotNow | RestartPoint::Unreadable => return None,
         };
         self.floors.iter().try_fold(own, |least, floor| match floor {
             Floor::From(place) => Some(least.min(*place)),
@@ -133,8 +136,11 @@ mod tests {
     #[test]
     fn zeros_nothing_nonsense_and_a_restart_point_in_the_future_prune_nothing() {
         let future = "000000010000000C0000009A";
-        for restart in ["000000000000000000000000", "%r", "", "nonsense", future] {
+        for restart in ["%r", ""] {
             assert!(plan(Some(restart), None, &[]).is_empty(), "{restart}");
+        }
+        for restart in ["000000000000000000000000", "nonsense", future] {
+            assert!(plan(Some(restart), Some(2), &[]).is_empty(), "{restart}");
         }
         assert!(plan(None, None, &[]).is_empty());
     }

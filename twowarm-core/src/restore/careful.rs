@@ -36,6 +36,8 @@ struct Said {
 const POLL: Duration = Duration::from_secs(1);
 /// How long a triggered failover waits for room on the server's disk before it stops the server.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a triggered failover tries again to read an archive that can't be read.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
 /// The first reminder of what is waited for comes after this, later ones at twice the distance each.
 const FIRST_REMINDER: Duration = Duration::from_secs(60);
 /// And at least so often.
@@ -90,6 +92,10 @@ impl Careful {
             Found::Arriving | Found::Settling => {
                 log::error!("{} counts as absent: {NOT_WHOLE}", self.name);
                 Decision::GiveUp(GiveUp::EndWhenAbsent)
+            }
+            // A network file system stumbles now and then, and all that comes after would be lost.
+            Found::Unreadable(_) if situation.waited.saturating_sub(since) < READ_PATIENCE => {
+                Decision::Wait
             }
             Found::Foreign(why) | Found::Unreadable(why) => {
                 log::error!("{} counts as absent, since recovery is to end: {why}", self.name);
@@ -242,12 +248,15 @@ mod tests {
     }
 
     #[test]
-    fn triggered_nothing_waits_except_for_room_and_that_has_an_end() {
+    fn triggered_nothing_waits_except_for_room_and_for_a_stumble_and_both_have_an_end() {
         for found in every_find() {
             let mut policy = segment();
             let first = decide(&mut policy, &Order::EndWhenAbsent, &found, 5);
             let later = decide(&mut policy, &Order::EndWhenAbsent, &found, 36);
-            if let Found::NotCopied(_) = found {
+            if let Found::Unreadable(_) = found {
+                assert_eq!(first, Decision::Wait);
+                assert_eq!(later, Decision::GiveUp(GiveUp::EndWhenAbsent));
+            } else if let Found::NotCopied(_) = found {
                 assert_eq!(first, Decision::Wait);
                 assert!(matches!(later, Decision::Stop(_)), "what has arrived is never given up");
             } else {

@@ -3,6 +3,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use nix::unistd::close;
+
 use super::Found;
 use crate::wal::{Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, WalEnd};
 
@@ -85,6 +87,8 @@ fn copy_checked(
         out.write_all(chunk).map_err(|e| not_copied(target, e))?;
         left -= want as u64;
     }
+    // A network file system may tell only now that it had no room.
+    close(out).map_err(|e| not_copied(target, e.into()))?;
     let links_to = walk.links_to();
     Ok(Copied { end: walk.finish(), links_to, goes_on })
 }
@@ -104,8 +108,12 @@ fn has_link_to(page: &[u8], record: Lsn) -> bool {
 
 /// Copies a small file: a history or a .backup file.
 pub(super) fn copy_text(text: &[u8], target: &Path) -> Result<(), Found> {
-    let write = || create(target)?.write_all(text);
-    write().map_err(|e| {
+    let write = || {
+        let mut out = create(target)?;
+        out.write_all(text)?;
+        Ok(close(out)?)
+    };
+    write().map_err(|e: io::Error| {
         remove(target);
         not_copied(target, e)
     })
