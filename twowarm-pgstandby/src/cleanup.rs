@@ -48,10 +48,6 @@ fn segments_per_log_id(size: SegmentSize) -> u32 {
     u32::MAX / u32::try_from(size.bytes()).expect("a segment has at most 1 GB")
 }
 
-/// Large archives are listed once in so many segments; in between, what a listing would find besides is
-/// a few stragglers.
-const LIST_EVERY: u32 = 256;
-
 /// Removes what sorts before `oldest` and tells how many files went. Problems are no reason to fail:
 /// the next call tries again.
 pub fn clean(
@@ -62,10 +58,11 @@ pub fn clean(
 ) -> Result<u64, String> {
     let fields = |name: &[u8]| {
         let (timeline, rest) = scan_hex(name)?;
-        let (_, rest) = scan_hex(rest)?;
-        Some((timeline, scan_hex(rest)?.0))
+        let (log_id, rest) = scan_hex(rest)?;
+        let (segment, _) = scan_hex(rest)?;
+        Some((timeline, u64::from(log_id) * 256 + u64::from(segment)))
     };
-    let (timeline, segment) = fields(arguments.next.as_bytes()).unwrap_or((1, 0));
+    let (timeline, turn) = fields(arguments.next.as_bytes()).unwrap_or((1, 1));
     let mut timelines: Vec<u32> = (timeline.saturating_sub(7).max(1)..=timeline).collect();
     if let Some((other, _)) = arguments.restart.as_ref().and_then(|r| fields(r.as_bytes()))
         && !timelines.contains(&other)
@@ -77,7 +74,7 @@ pub fn clean(
         oldest,
         timelines: &timelines,
         segments_per_log_id: 256,
-        list: segment % LIST_EVERY == 0,
+        turn,
     };
     sweep.run(removing).map_err(|e| e.to_string())
 }

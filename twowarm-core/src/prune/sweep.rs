@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 ///
 /// A small directory is listed. In a large one the names are tried that can have become unneeded since
 /// the last time: backwards from the oldest that stays, until a run of them is absent. Segments that
-/// lie behind a gap, or on a timeline that is not tried, are found by listing it after all, which the
-/// caller asks for now and then. No file is needed to remember anything.
+/// lie behind a gap, or on a timeline that is not tried, are found by listing it after all, the more
+/// rarely the larger it is. No file is needed to remember anything.
 #[derive(Debug, Clone)]
 pub struct Sweep<'a> {
     /// The archive directory.
@@ -21,13 +21,17 @@ pub struct Sweep<'a> {
     pub timelines: &'a [u32],
     /// How many segments share a log id; more than there are is harmless.
     pub segments_per_log_id: u64,
-    /// List the directory, however large.
-    pub list: bool,
+    /// The number of the restored segment, or anything else that grows by one from call to call: it
+    /// decides whose turn it is to list a large directory.
+    pub turn: u64,
 }
 
 /// A directory of no more than this many bytes is listed. How large a directory is in bytes differs
 /// between file systems and grows with its names: some 1,500 segments on ext4, more on others.
 const SMALL: u64 = 64 * 1024;
+/// A large directory is listed once in as many turns as it has blocks of this many bytes: some 200
+/// segments each on ext4, so that a call's share of the listing is the same in any archive.
+const BLOCK: u64 = 8 * 1024;
 /// So many places in a row without a segment end the search by name.
 const RUN: u32 = 16;
 
@@ -47,7 +51,7 @@ impl Sweep<'_> {
     /// removed. Only names of 24 upper-case hexadecimal digits ever go.
     pub fn run(&self, removed: &mut dyn FnMut(&Path)) -> Result<u64, NotSwept> {
         let size = fs::metadata(self.archive).map(|m| m.size());
-        if self.list || size.is_ok_and(|size| size <= SMALL) {
+        if size.is_ok_and(|size| is_turn_to_list(size, self.turn)) {
             self.list(removed)
         } else {
             self.step_back(removed)
@@ -103,6 +107,11 @@ impl Sweep<'_> {
     }
 }
 
+/// Not at turn 0 of a log id, where pg_standby's `-k` removes nothing.
+fn is_turn_to_list(size: u64, turn: u64) -> bool {
+    size <= SMALL || turn % (size / BLOCK).next_power_of_two() == 1
+}
+
 /// 24 upper-case hexadecimal digits, timeline 0 included: what pg_standby takes for a segment.
 pub fn is_segment_name(name: &str) -> bool {
     name.len() == 24 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'))
@@ -132,7 +141,7 @@ mod tests {
             oldest,
             timelines: &[1, 2],
             segments_per_log_id: 256,
-            list: true,
+            turn: 0,
         };
         if list { sweep.list(&mut |_| ()) } else { sweep.step_back(&mut |_| ()) }.unwrap();
         let left = fs::read_dir(dir.path()).unwrap();
@@ -161,6 +170,16 @@ mod tests {
         let near = ["0000000100000001000000FE", "0000000200000001000000FD"];
         let all: Vec<&str> = near.iter().chain(&stays).copied().collect();
         assert_eq!(swept(false, &all, "00000001000000FF"), expected);
+    }
+
+    #[test]
+    fn a_directory_is_listed_the_more_rarely_the_larger_it_is() {
+        let listings = |size| (0..1 << 16).filter(|&turn| is_turn_to_list(size, turn)).count();
+        assert_eq!(listings(4096), 1 << 16);
+        assert_eq!(listings(SMALL), 1 << 16);
+        assert_eq!(listings(SMALL + 1), (1 << 16) / 8);
+        assert_eq!(listings(32 << 20), (1 << 16) / 4096);
+        assert!(!is_turn_to_list(SMALL + 1, 0x1_0000_0100));
     }
 
     #[test]
