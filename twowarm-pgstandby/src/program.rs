@@ -20,7 +20,7 @@ use crate::getopt::{Item, items};
 use crate::help::{help, version};
 use crate::interrupts::Interrupts;
 use crate::messages::{print, say, start_log};
-use crate::orders::{OnlySignals, Orders, PROMOTE, consume_trigger};
+use crate::orders::{OnlyTheServer, Orders, PROMOTE, consume_trigger};
 use crate::policy::Contrib;
 use crate::verify::Verifier;
 
@@ -96,7 +96,8 @@ fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
     let mut clock = RealClock::new(watcher);
     let mut policy = Contrib::new(&arguments, kind);
     let outcome = if kind == Kind::History {
-        restore(&mut archived, &mut OnlySignals(interrupts), &mut clock, &mut policy)
+        let mut orders = OnlyTheServer::new(interrupts);
+        restore(&mut archived, &mut orders, &mut clock, &mut policy)
     } else {
         let asks_twice = server.is_some_and(PgMajor::asks_twice);
         let mut orders = Orders::new(&arguments, interrupts, asks_twice);

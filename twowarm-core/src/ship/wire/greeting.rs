@@ -45,7 +45,8 @@ fn first_line<R: Read + ?Sized>(start: &[u8], input: &mut R) -> String {
     const ENOUGH: usize = 120;
     let mut bytes = start.to_vec();
     let mut next = [0];
-    while bytes.len() < ENOUGH && !bytes.contains(&b'\n') && matches!(input.read(&mut next), Ok(1)) {
+    while bytes.len() < ENOUGH && !bytes.contains(&b'\n') && matches!(input.read(&mut next), Ok(1))
+    {
         bytes.extend(next);
     }
     let text = String::from_utf8_lossy(&bytes);
