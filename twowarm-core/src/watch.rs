@@ -146,8 +146,11 @@ impl Watcher {
     fn take_note(&mut self, events: &[InotifyEvent]) -> bool {
         let mut ours = false;
         for event in events {
-            // Where events were lost, anything may have happened.
-            ours |= event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+            if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                // Where events were lost, anything may have happened.
+                self.files.iter_mut().for_each(|file| file.writing = Writing::Unseen);
+                ours = true;
+            }
             for file in self.files.iter_mut().filter(|f| f.watch == Some(event.wd)) {
                 if event.mask.contains(AddWatchFlags::IN_IGNORED) {
                     // The directory is gone; when there is one again, arming finds it.

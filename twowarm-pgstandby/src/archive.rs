@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use twowarm_core::prune::is_segment_name;
-use twowarm_core::restore::{Clock, Found, Source, copy_file};
+use twowarm_core::restore::{Clock, Found, Source, copy_file, has_holes};
 use twowarm_core::trigger::Writing;
 use twowarm_core::wal::SegmentSize;
 
@@ -50,8 +51,10 @@ impl Kind {
 
 /// A file that was written to within this time may still be in the making.
 const SETTLED: Duration = Duration::from_millis(100);
-/// The same for one that was seen to be created and not closed; a hard link never is.
-const SETTLED_THOUGH_OPEN: Duration = Duration::from_secs(2);
+/// The same for one with holes: made large first, more likely than not.
+const SETTLED_WITH_HOLES: Duration = Duration::from_secs(2);
+/// The same for one that was seen to be created and not closed since: somebody has it open.
+const SETTLED_THOUGH_OPEN: Duration = Duration::from_secs(60);
 
 /// One file of the archive.
 #[derive(Debug)]
@@ -147,14 +150,21 @@ impl<'a> Archived<'a> {
 
     /// Whether a file of the full size may not be complete: made large first, and being filled.
     fn may_be_written(&self, metadata: &Metadata, clock: &dyn Clock) -> bool {
-        let enough = match clock.writing(&self.path) {
-            Writing::Closed => return false,
-            Writing::Unseen => SETTLED,
-            Writing::Open => SETTLED_THOUGH_OPEN,
-        };
         // A time in the future is another machine's clock; it tells nothing.
         let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        age.is_some_and(|age| age < enough)
+        let changed_within = |time: Duration| age.is_some_and(|age| age < time);
+        match clock.writing(&self.path) {
+            Writing::Closed => false,
+            // Links are created too, and closed by nobody.
+            Writing::Open if metadata.nlink() == 1 && !self.path.is_symlink() => {
+                changed_within(SETTLED_THOUGH_OPEN)
+            }
+            Writing::Open => false,
+            Writing::Unseen => {
+                changed_within(SETTLED)
+                    || changed_within(SETTLED_WITH_HOLES) && has_holes(&self.path).unwrap_or(true)
+            }
+        }
     }
 
     fn verified(&mut self) -> Found {

@@ -3,9 +3,13 @@
 // Each test file uses some of it.
 #![allow(dead_code, unused_imports)]
 
+mod call;
 mod pair;
+mod scratch;
 
+pub use call::{Call, Ended};
 pub use pair::Pair;
+pub use scratch::{NAME, Scratch, segment};
 
 use std::time::Duration;
 
