@@ -18,6 +18,8 @@ pub struct Contrib<'a> {
     said_waiting_at: Option<Duration>,
     /// After a copy that failed, none is tried before.
     next_try: Duration,
+    /// Whether one has failed.
+    failed: bool,
 }
 
 /// No wait is longer: a server that was killed is noticed by looking, and can't be started again
@@ -27,7 +29,7 @@ const LOOK_FOR_THE_SERVER: Duration = Duration::from_secs(5);
 impl<'a> Contrib<'a> {
     /// For a file of this kind.
     pub fn new(arguments: &'a Arguments, kind: Kind) -> Contrib<'a> {
-        Contrib { arguments, kind, said_waiting_at: None, next_try: Duration::ZERO }
+        Contrib { arguments, kind, said_waiting_at: None, next_try: Duration::ZERO, failed: false }
     }
 
     /// Whether to say what the enhanced version always says and the others with `-d`.
@@ -40,13 +42,18 @@ impl<'a> Contrib<'a> {
         self.arguments.limit.is_some_and(|limit| waited >= limit)
     }
 
+    /// 8.3's way; the server sees that there is no file.
+    fn succeeds_whatever_its_copy_said(&self) -> bool {
+        self.failed && self.arguments.dialect == Dialect::V8_3 && self.kind != Kind::History
+    }
+
     fn copy_failed(&mut self, tries: u32, waited: Duration) -> Decision {
+        self.failed = true;
         if tries <= self.arguments.retries.unsigned_abs() {
             // After the first failure at once, then after one interval, two, and so on.
             self.next_try = waited + self.arguments.poll * (tries - 1);
             Decision::Wait
-        } else if self.arguments.dialect == Dialect::V8_3 && self.kind != Kind::History {
-            // 8.3 does not look at what its copy said; the server sees that there is no file.
+        } else if self.succeeds_whatever_its_copy_said() {
             Decision::Exit(RESTORED)
         } else {
             Decision::GiveUp(GiveUp::CopyFailed)
@@ -58,6 +65,10 @@ impl Policy for Contrib<'_> {
     fn decide(&mut self, situation: &Situation) -> Decision {
         if let Order::NobodyWaits(why) = &situation.order {
             return Decision::Stop(why.clone());
+        }
+        if matches!(situation.order, Order::EndNow { .. }) && self.succeeds_whatever_its_copy_said()
+        {
+            return Decision::Exit(RESTORED);
         }
         match &situation.found {
             Found::NotCopied(_) => {
@@ -93,7 +104,8 @@ impl Policy for Contrib<'_> {
     }
 
     fn answers_at_once(&self, order: &Order) -> Option<GiveUp> {
-        (*order == Order::EndNow { serve_again: false }).then_some(GiveUp::EndNow)
+        let now = *order == Order::EndNow { serve_again: false };
+        (now && !self.succeeds_whatever_its_copy_said()).then_some(GiveUp::EndNow)
     }
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
