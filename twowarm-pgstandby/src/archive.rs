@@ -115,7 +115,12 @@ impl<'a> Archived<'a> {
     fn segment(&mut self, metadata: &Metadata, clock: &dyn Clock) -> Found {
         let size = match self.segment_size() {
             Ok(Claimed::Size(size)) => size.bytes(),
-            Ok(Claimed::Nothing) => return Found::Arriving,
+            Ok(Claimed::Nothing) => {
+                if self.arguments.debug {
+                    self.complain_once(format!("{} has no whole page yet", self.path.display()));
+                }
+                return Found::Arriving;
+            }
             // The server refuses such a segment by its size; the original leaves that to it.
             Ok(Claimed::Nonsense(bytes)) => {
                 let path = self.path.display();
@@ -157,6 +162,10 @@ impl<'a> Archived<'a> {
         };
         let Ok(size) = SegmentSize::new(bytes) else { return Ok(Claimed::Nonsense(bytes)) };
         self.size = Some(size);
+        if self.arguments.debug {
+            say(&format!("segments have {bytes} bytes"));
+            say(&removing(self.oldest_kept()));
+        }
         Ok(Claimed::Size(size))
     }
 
@@ -218,6 +227,14 @@ impl<'a> Archived<'a> {
     }
 }
 
+/// In words, what is removed once the file is restored.
+pub fn removing(oldest_kept: Option<OsString>) -> String {
+    match oldest_kept {
+        Some(oldest) => format!("removing what lies before: {}", oldest.to_string_lossy()),
+        None => "removing: nothing, as far as is known now".to_owned(),
+    }
+}
+
 /// What a segment's first page says of the size of segments.
 enum Claimed {
     Nothing,
@@ -246,8 +263,11 @@ impl Source for Archived<'_> {
     fn restore(&mut self, _even_if_it_ends_early: bool) -> Result<(), Found> {
         let done =
             if self.arguments.link { self.link() } else { copy_file(&self.path, &self.target()) };
+        let (from, to) = (self.path.display(), self.arguments.target.display());
+        if done.is_ok() && self.arguments.debug {
+            say(&format!("restored {from} to {to}"));
+        }
         done.map_err(|e| {
-            let (from, to) = (self.path.display(), self.arguments.target.display());
             let problem = format!("could not copy {from} to {to}: {e}");
             say(&problem);
             Found::NotCopied(problem)

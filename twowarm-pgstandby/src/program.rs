@@ -12,7 +12,7 @@ use twowarm_core::trigger::TriggerFile;
 use twowarm_core::version::PgMajor;
 use twowarm_core::watch::{Events, Watcher};
 
-use crate::archive::{Archived, Kind};
+use crate::archive::{Archived, Kind, removing};
 use crate::arguments::{Arguments, Refusal, choose_dialect, read};
 use crate::dialect::Dialect;
 use crate::exit_codes::{NOT_RESTORED, RESTORED, STOP_SERVER, USAGE};
@@ -117,12 +117,12 @@ fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
 fn refuse(refusal: Refusal, dialect: Dialect) -> u8 {
     match refusal {
         Refusal::Message(code, problem) => {
-            let hint = if dialect == Dialect::V8_3 {
-                ""
+            if dialect == Dialect::V8_3 {
+                // It has no --help, and shows its options to whoever gets them wrong.
+                say(&format!("{problem}\n{}", help(dialect)));
             } else {
-                " (pg_standby --help shows the options)"
-            };
-            say(&format!("{problem}{hint}"));
+                say(&format!("{problem} (pg_standby --help shows the options)"));
+            }
             code
         }
         Refusal::Triggered(path) => match consume_trigger(&TriggerFile::new(&path)) {
@@ -147,8 +147,5 @@ fn describe(arguments: &Arguments, archived: &Archived) {
         None => say("giving up after: never"),
     }
     say(&format!("restoring by: {}", if arguments.link { "symbolic link" } else { "copy" }));
-    match archived.oldest_kept() {
-        Some(oldest) => say(&format!("removing what lies before: {}", oldest.to_string_lossy())),
-        None => say("removing: nothing, as far as is known now"),
-    }
+    say(&removing(archived.oldest_kept()));
 }

@@ -19,11 +19,13 @@ fn as_stranger(scratch: &Scratch, call: Command) -> Command {
     if !geteuid().is_root() {
         return call;
     }
-    fs::set_permissions(scratch.path(""), Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(scratch.path("pg_wal"), Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(scratch.path(""), Permissions::from_mode(0o755))
+        .expect("the scratch directory is ours");
+    fs::set_permissions(scratch.path("pg_wal"), Permissions::from_mode(0o777))
+        .expect("the scratch directory is ours");
     // The build directory may be closed to others.
     let program = scratch.path("pg_standby");
-    fs::copy(call.get_program(), &program).unwrap();
+    fs::copy(call.get_program(), &program).expect("the scratch directory is ours");
     let mut command = Command::new("setpriv");
     command.args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups"]).arg(program);
     command.args(call.get_args()).current_dir(scratch.path(""));
@@ -31,14 +33,15 @@ fn as_stranger(scratch: &Scratch, call: Command) -> Command {
 }
 
 fn mode(scratch: &Scratch, name: &str, mode: u32) {
-    fs::set_permissions(scratch.path(name), Permissions::from_mode(mode)).unwrap();
+    fs::set_permissions(scratch.path(name), Permissions::from_mode(mode))
+        .expect("the scratch directory is ours");
 }
 
 /// The original sees no file, and waits.
 #[test]
 fn an_archive_that_may_not_be_entered_is_waited_for() {
     let scratch = Scratch::full();
-    mode(&scratch, "archive", 0);
+    mode(&scratch, "archive", 0o000);
     let mut call = Call::start(as_stranger(&scratch, scratch.ask(&["-d", "-s", "1"])));
     call.says("not there yet");
     mode(&scratch, "archive", 0o755);
@@ -61,11 +64,11 @@ fn a_read_only_archive_serves() {
 #[test]
 fn a_segment_that_may_not_be_read_is_a_failed_copy() {
     let scratch = Scratch::full();
-    mode(&scratch, &format!("archive/{NAME}"), 0);
+    mode(&scratch, &format!("archive/{NAME}"), 0o000);
     for dialect in ["8.4", "8.3"] {
         // There the size is enough to try.
         scratch.put(&format!("archive/{NAME}"), vec![1; 16 << 20]);
-        mode(&scratch, &format!("archive/{NAME}"), 0);
+        mode(&scratch, &format!("archive/{NAME}"), 0o000);
         let options = ["--dialect", dialect, "-s", "1", "-r", "1"];
         let call = Call::start(as_stranger(&scratch, scratch.ask(&options)));
         let said = call.exits(if dialect == "8.3" { 0 } else { 1 });
@@ -78,7 +81,7 @@ fn a_segment_that_may_not_be_read_is_a_failed_copy() {
 fn a_history_that_may_not_be_read_is_not_taken_for_absent() {
     let scratch = Scratch::new();
     scratch.put("archive/00000002.history", "1\t0/0\tx\n");
-    mode(&scratch, "archive/00000002.history", 0);
+    mode(&scratch, "archive/00000002.history", 0o000);
     let ask = ["-s", "1", "-r", "1", "archive", "00000002.history", "pg_wal/X"];
     let said = Call::start(as_stranger(&scratch, scratch.command(ask))).exits(1);
     assert!(said.contains("denied"), "{said}");

@@ -18,7 +18,7 @@ const WAIT: &[&str] = &["-s", "60", "-t", "trigger"];
 
 fn shell(scratch: &Scratch, line: &str) {
     let done = Command::new("/bin/sh").arg("-c").arg(line).current_dir(scratch.path("")).status();
-    assert!(done.unwrap().success(), "{line}");
+    assert!(done.expect("the scratch directory is ours").success(), "{line}");
 }
 
 /// Takes away what tells inotify, as on a machine that has run out of it.
