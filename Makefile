@@ -1,10 +1,11 @@
 # make demo           a primary, a standby and a failover on this machine
 # make demo BREAK=1   the same with one shipped segment taken away: must fail
 # make test           formatting, lints, docs and all tests
+# make test-matrix    pg_standby on PostgreSQL 10, 11, 12, 14, 15 and 18, fetched through npm
 
 CARGO ?= cargo
 
-.PHONY: demo test needs-demo needs-test
+.PHONY: demo test test-matrix needs-demo needs-test
 
 demo: needs-demo
 	$(CARGO) build --release -p twowarm-bins --features testbed --bins --example demo
@@ -16,6 +17,9 @@ test: needs-test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace --all-features
 	$(CARGO) test --workspace --all-features
 	if [ -f fuzz/Cargo.toml ]; then $(CARGO) test --manifest-path fuzz/Cargo.toml; fi
+
+test-matrix: needs-test
+	@.ci/test-matrix
 
 needs-demo:
 	@.ci/install-needs

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use nix::unistd::read;
 
 use crate::trigger::Writing;
 
@@ -59,7 +60,7 @@ impl Watcher {
         }
     }
 
-    /// Ends a wait also when this is readable, and leaves it so: a signal handler's pipe, say.
+    /// Ends a wait also when this is readable, a signal handler's pipe, say, and empties it.
     pub fn interrupted_by(self, readable: OwnedFd) -> Watcher {
         Watcher { interrupt: Some(readable), ..self }
     }
@@ -132,7 +133,12 @@ impl Watcher {
             Some(inotify) if fds.first().and_then(PollFd::any) == Some(true) => {
                 inotify.read_events()
             }
-            _ => Ok(Vec::new()),
+            _ => {
+                if let Some(interrupt) = &self.interrupt {
+                    read(interrupt, &mut [0; 64])?;
+                }
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -140,8 +146,11 @@ impl Watcher {
     fn take_note(&mut self, events: &[InotifyEvent]) -> bool {
         let mut ours = false;
         for event in events {
-            // Where events were lost, anything may have happened.
-            ours |= event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW);
+            if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+                // Where events were lost, anything may have happened.
+                self.files.iter_mut().for_each(|file| file.writing = Writing::Unseen);
+                ours = true;
+            }
             for file in self.files.iter_mut().filter(|f| f.watch == Some(event.wd)) {
                 if event.mask.contains(AddWatchFlags::IN_IGNORED) {
                     // The directory is gone; when there is one again, arming finds it.

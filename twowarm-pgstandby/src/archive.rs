@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use twowarm_core::prune::is_segment_name;
-use twowarm_core::restore::{Clock, Found, Source, copy_file};
+use twowarm_core::restore::{Clock, Found, Source, copy_file, has_holes};
 use twowarm_core::trigger::Writing;
 use twowarm_core::wal::SegmentSize;
 
@@ -50,8 +51,10 @@ impl Kind {
 
 /// A file that was written to within this time may still be in the making.
 const SETTLED: Duration = Duration::from_millis(100);
-/// The same for one that was seen to be created and not closed; a hard link never is.
-const SETTLED_THOUGH_OPEN: Duration = Duration::from_secs(2);
+/// The same for one with holes: made large first, more likely than not.
+const SETTLED_WITH_HOLES: Duration = Duration::from_secs(2);
+/// The same for one that was seen to be created and not closed since: somebody has it open.
+const SETTLED_THOUGH_OPEN: Duration = Duration::from_secs(60);
 
 /// One file of the archive.
 #[derive(Debug)]
@@ -94,6 +97,10 @@ impl<'a> Archived<'a> {
 
     /// Absent is only what a readable archive says; anything else is tried, and counts as a failed copy.
     fn history(&self) -> Found {
+        if self.arguments.link {
+            // A link to nothing is made as well.
+            return Found::Ready;
+        }
         match fs::metadata(&self.path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 match fs::read_dir(&self.arguments.archive) {
@@ -107,14 +114,25 @@ impl<'a> Archived<'a> {
 
     fn segment(&mut self, metadata: &Metadata, clock: &dyn Clock) -> Found {
         let size = match self.segment_size() {
-            Ok(Some(size)) => size,
-            Ok(None) => return Found::Arriving,
+            Ok(Claimed::Size(size)) => size.bytes(),
+            Ok(Claimed::Nothing) => {
+                if self.arguments.debug {
+                    self.complain_once(format!("{} has no whole page yet", self.path.display()));
+                }
+                return Found::Arriving;
+            }
+            // The server refuses such a segment by its size; the original leaves that to it.
+            Ok(Claimed::Nonsense(bytes)) => {
+                let path = self.path.display();
+                self.complain_once(format!("{path} claims a segment size that none has: {bytes}"));
+                bytes
+            }
             Err(problem) => {
                 self.complain_once(problem);
                 return Found::Arriving;
             }
         };
-        match metadata.len().cmp(&size.bytes()) {
+        match metadata.len().cmp(&size) {
             std::cmp::Ordering::Less => Found::Arriving,
             std::cmp::Ordering::Greater => Found::TooLarge { bytes: metadata.len() },
             std::cmp::Ordering::Equal if self.may_be_written(metadata, clock) => Found::Settling,
@@ -124,37 +142,50 @@ impl<'a> Archived<'a> {
 
     /// From 11 on the segment itself tells how large segments are, in its first page; until that is
     /// written it is not ready.
-    fn segment_size(&mut self) -> Result<Option<SegmentSize>, String> {
-        if self.size.is_some() || !self.arguments.next.to_str().is_some_and(is_segment_name) {
-            return Ok(self.size);
+    fn segment_size(&mut self) -> Result<Claimed, String> {
+        if let Some(size) = self.size {
+            return Ok(Claimed::Size(size));
+        }
+        if !self.arguments.next.to_str().is_some_and(is_segment_name) {
+            return Ok(Claimed::Nothing);
         }
         let failed = |e: io::Error| format!("could not read {}: {e}", self.path.display());
-        let mut page = Vec::with_capacity(PAGE as usize);
+        let mut page = Vec::with_capacity(PAGE);
         File::open(&self.path)
-            .and_then(|file| file.take(PAGE).read_to_end(&mut page))
+            .and_then(|file| file.take(PAGE as u64).read_to_end(&mut page))
             .map_err(failed)?;
-        let Some(field) = page.get(SEGMENT_SIZE_AT..SEGMENT_SIZE_AT + 4) else { return Ok(None) };
-        if (page.len() as u64) < PAGE {
-            return Ok(None);
-        }
-        let bytes = u32::from_le_bytes(field.try_into().expect("four bytes"));
-        let size = SegmentSize::new(bytes.into()).map_err(|e| {
-            format!("{} claims a segment size that none has: {e}", self.path.display())
-        })?;
+        let field = page.get(SEGMENT_SIZE_AT..SEGMENT_SIZE_AT + 4).filter(|_| page.len() == PAGE);
+        let Some(field) = field else { return Ok(Claimed::Nothing) };
+        let bytes = i32::from_le_bytes(field.try_into().expect("four bytes"));
+        let Some(bytes) = u64::try_from(bytes).ok().filter(|&bytes| bytes > 0) else {
+            return Err(format!("{} does not begin with WAL", self.path.display()));
+        };
+        let Ok(size) = SegmentSize::new(bytes) else { return Ok(Claimed::Nonsense(bytes)) };
         self.size = Some(size);
-        Ok(self.size)
+        if self.arguments.debug {
+            say(&format!("segments have {bytes} bytes"));
+            say(&removing(self.oldest_kept()));
+        }
+        Ok(Claimed::Size(size))
     }
 
     /// Whether a file of the full size may not be complete: made large first, and being filled.
     fn may_be_written(&self, metadata: &Metadata, clock: &dyn Clock) -> bool {
-        let enough = match clock.writing(&self.path) {
-            Writing::Closed => return false,
-            Writing::Unseen => SETTLED,
-            Writing::Open => SETTLED_THOUGH_OPEN,
-        };
         // A time in the future is another machine's clock; it tells nothing.
         let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        age.is_some_and(|age| age < enough)
+        let changed_within = |time: Duration| age.is_some_and(|age| age < time);
+        match clock.writing(&self.path) {
+            Writing::Closed => false,
+            // Links are created too, and closed by nobody.
+            Writing::Open if metadata.nlink() == 1 && !self.path.is_symlink() => {
+                changed_within(SETTLED_THOUGH_OPEN)
+            }
+            Writing::Open => false,
+            Writing::Unseen => {
+                changed_within(SETTLED)
+                    || changed_within(SETTLED_WITH_HOLES) && has_holes(&self.path).unwrap_or(true)
+            }
+        }
     }
 
     fn verified(&mut self) -> Found {
@@ -173,6 +204,12 @@ impl<'a> Archived<'a> {
 
     fn link(&self) -> io::Result<()> {
         let target = self.target();
+        if fs::canonicalize(&target)
+            .is_ok_and(|to| fs::canonicalize(&self.path).is_ok_and(|f| f == to))
+            && !target.is_symlink()
+        {
+            return Err(io::Error::other("source and target are the same file"));
+        }
         match fs::remove_file(&target) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
@@ -190,8 +227,24 @@ impl<'a> Archived<'a> {
     }
 }
 
+/// In words, what is removed once the file is restored.
+pub fn removing(oldest_kept: Option<OsString>) -> String {
+    match oldest_kept {
+        Some(oldest) => format!("removing what lies before: {}", oldest.to_string_lossy()),
+        None => "removing: nothing, as far as is known now".to_owned(),
+    }
+}
+
+/// What a segment's first page says of the size of segments.
+enum Claimed {
+    Nothing,
+    Size(SegmentSize),
+    /// A number of bytes that no segment has.
+    Nonsense(u64),
+}
+
 /// The WAL page size; the original reads one.
-const PAGE: u64 = 8192;
+const PAGE: usize = 8192;
 /// Where a long page header has the segment size, from 11 on.
 const SEGMENT_SIZE_AT: usize = 32;
 
@@ -210,8 +263,11 @@ impl Source for Archived<'_> {
     fn restore(&mut self, _even_if_it_ends_early: bool) -> Result<(), Found> {
         let done =
             if self.arguments.link { self.link() } else { copy_file(&self.path, &self.target()) };
+        let (from, to) = (self.path.display(), self.arguments.target.display());
+        if done.is_ok() && self.arguments.debug {
+            say(&format!("restored {from} to {to}"));
+        }
         done.map_err(|e| {
-            let (from, to) = (self.path.display(), self.arguments.target.display());
             let problem = format!("could not copy {from} to {to}: {e}");
             say(&problem);
             Found::NotCopied(problem)

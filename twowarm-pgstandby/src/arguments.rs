@@ -232,18 +232,20 @@ impl Options {
     ) -> Arguments {
         let seconds = |number: i32| Duration::from_secs(number.unsigned_abs().into());
         let default = if dialect.has_verbosity() { 2 } else { 1 };
+        let verbosity = self.verbosity.unwrap_or(default);
+        let debug = if dialect.has_verbosity() { verbosity >= 4 } else { self.debug };
         Arguments {
             dialect,
             link: self.link,
-            debug: self.debug,
-            verbosity: self.verbosity.unwrap_or(default),
+            debug,
+            verbosity,
             keep: self.keep,
             retries: self.retries,
             poll: seconds(self.poll),
             trigger: self.trigger,
             limit: (self.limit > 0).then(|| time_limit(self.poll, self.limit)),
             verify: self.verify,
-            log_level: if self.debug { LevelFilter::Debug } else { self.log_level },
+            log_level: if debug { LevelFilter::Debug } else { self.log_level },
             archive,
             next,
             target,

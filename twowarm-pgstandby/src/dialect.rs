@@ -28,6 +28,17 @@ impl Dialect {
         }
     }
 
+    /// Its name, as [`named`](Dialect::named) takes it.
+    #[cfg(test)]
+    pub fn name(self) -> &'static str {
+        match self {
+            Dialect::V8_3 => "8.3",
+            Dialect::V8_4 => "8.4",
+            Dialect::V13 => "13",
+            Dialect::TwoWarm => "2warm",
+        }
+    }
+
     /// The dialect of the program that came with a server.
     pub fn of_server(major: Option<PgMajor>) -> Dialect {
         let before = |text: &str| {

@@ -8,8 +8,11 @@ mod exit_codes;
 mod getopt;
 mod help;
 mod interrupts;
+#[cfg(test)]
+mod man;
 mod messages;
 mod numbers;
+mod options;
 mod orders;
 mod policy;
 mod program;

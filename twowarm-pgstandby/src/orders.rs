@@ -161,8 +161,8 @@ impl Standing for Orders<'_> {
             }
             order = Order::EndNow { serve_again: false };
         }
-        if self.postmaster.is_gone() {
-            order = Order::NobodyWaits("the server that asked is gone".to_owned());
+        if let Some(gone) = no_server(&self.postmaster) {
+            order = gone;
         }
         // A fast trigger has changed its file by now, and would read differently next time.
         if matches!(order, Order::EndNow { .. }) {
@@ -172,14 +172,29 @@ impl Standing for Orders<'_> {
     }
 }
 
-/// No order but a signal: histories are answered whatever is triggered.
+/// For histories, which are answered whatever is triggered: only a server that is gone ends the tries.
 #[derive(Debug)]
-pub struct OnlySignals(pub Interrupts);
+pub struct OnlyTheServer {
+    interrupts: Interrupts,
+    postmaster: Postmaster,
+}
 
-impl Standing for OnlySignals {
+impl OnlyTheServer {
+    /// For the server of the working directory.
+    pub fn new(interrupts: Interrupts) -> OnlyTheServer {
+        OnlyTheServer { interrupts, postmaster: Postmaster::of(Path::new(".")) }
+    }
+}
+
+impl Standing for OnlyTheServer {
     fn look(&mut self, _clock: &dyn Clock) -> Order {
         // The original leaves its loop of retries by no other signal than those that kill it.
-        self.0.order_fast();
-        Order::Wait
+        self.interrupts.order_fast();
+        no_server(&self.postmaster).unwrap_or(Order::Wait)
     }
+}
+
+fn no_server(postmaster: &Postmaster) -> Option<Order> {
+    let gone = || Order::NobodyWaits("the server that asked is gone".to_owned());
+    postmaster.is_gone().then(gone)
 }

@@ -12,7 +12,7 @@ use twowarm_core::trigger::TriggerFile;
 use twowarm_core::version::PgMajor;
 use twowarm_core::watch::{Events, Watcher};
 
-use crate::archive::{Archived, Kind};
+use crate::archive::{Archived, Kind, removing};
 use crate::arguments::{Arguments, Refusal, choose_dialect, read};
 use crate::dialect::Dialect;
 use crate::exit_codes::{NOT_RESTORED, RESTORED, STOP_SERVER, USAGE};
@@ -20,7 +20,7 @@ use crate::getopt::{Item, items};
 use crate::help::{help, version};
 use crate::interrupts::Interrupts;
 use crate::messages::{print, say, start_log};
-use crate::orders::{OnlySignals, Orders, PROMOTE, consume_trigger};
+use crate::orders::{OnlyTheServer, Orders, PROMOTE, consume_trigger};
 use crate::policy::Contrib;
 use crate::verify::Verifier;
 
@@ -96,7 +96,8 @@ fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
     let mut clock = RealClock::new(watcher);
     let mut policy = Contrib::new(&arguments, kind);
     let outcome = if kind == Kind::History {
-        restore(&mut archived, &mut OnlySignals(interrupts), &mut clock, &mut policy)
+        let mut orders = OnlyTheServer::new(interrupts);
+        restore(&mut archived, &mut orders, &mut clock, &mut policy)
     } else {
         let asks_twice = server.is_some_and(PgMajor::asks_twice);
         let mut orders = Orders::new(&arguments, interrupts, asks_twice);
@@ -116,12 +117,12 @@ fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
 fn refuse(refusal: Refusal, dialect: Dialect) -> u8 {
     match refusal {
         Refusal::Message(code, problem) => {
-            let hint = if dialect == Dialect::V8_3 {
-                ""
+            if dialect == Dialect::V8_3 {
+                // It has no --help, and shows its options to whoever gets them wrong.
+                say(&format!("{problem}\n{}", help(dialect)));
             } else {
-                " (pg_standby --help shows the options)"
-            };
-            say(&format!("{problem}{hint}"));
+                say(&format!("{problem} (pg_standby --help shows the options)"));
+            }
             code
         }
         Refusal::Triggered(path) => match consume_trigger(&TriggerFile::new(&path)) {
@@ -146,8 +147,5 @@ fn describe(arguments: &Arguments, archived: &Archived) {
         None => say("giving up after: never"),
     }
     say(&format!("restoring by: {}", if arguments.link { "symbolic link" } else { "copy" }));
-    match archived.oldest_kept() {
-        Some(oldest) => say(&format!("removing what lies before: {}", oldest.to_string_lossy())),
-        None => say("removing: nothing, as far as is known now"),
-    }
+    say(&removing(archived.oldest_kept()));
 }

@@ -18,5 +18,5 @@ pub use archive_source::{ArchiveSource, Pruning};
 pub use careful::Careful;
 pub use loop_over::{Clock, Outcome, Policy, RealClock, Source, Standing, restore};
 pub use node_orders::NodeOrders;
-pub use plain_copy::copy_file;
+pub use plain_copy::{copy_file, has_holes};
 pub use situation::{Decision, Found, GiveUp, Order, Situation};

@@ -32,6 +32,14 @@ pub fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
     copied
 }
 
+/// Whether parts of a file were never written, or were made free again.
+pub fn has_holes(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    // Behind the last byte there is always one.
+    Ok(size > 0 && (lseek(&file, 0, Whence::SeekHole)? as u64) < size)
+}
+
 fn copy_content(from: &mut File, to: &mut File, metadata: &fs::Metadata) -> io::Result<()> {
     let size = metadata.len();
     let sparse = metadata.blocks() * 512 < size;

@@ -1,0 +1,95 @@
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::Call;
+
+/// The segment that most tests ask for.
+pub const NAME: &str = "000000010000000C00000099";
+
+/// A working directory with an archive in it, and no server.
+pub struct Scratch {
+    dir: TempDir,
+}
+
+impl Scratch {
+    /// With an empty archive. Without PG_VERSION the dialect is the newest.
+    pub fn new() -> Scratch {
+        let scratch = Scratch { dir: tempfile::tempdir().expect("a temporary directory") };
+        for name in ["archive", "pg_wal"] {
+            fs::create_dir(scratch.path(name)).expect("a directory in a directory of ours");
+        }
+        scratch
+    }
+
+    /// With the segment in the archive.
+    pub fn full() -> Scratch {
+        let scratch = Scratch::new();
+        scratch.put(&format!("archive/{NAME}"), segment());
+        scratch
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Puts a file there, whole and at once.
+    pub fn put(&self, name: &str, content: impl AsRef<[u8]>) {
+        let aside = self.path("aside");
+        fs::write(&aside, content).expect("a file in our directory");
+        fs::rename(aside, self.path(name)).expect("a file just written");
+    }
+
+    /// Where the segment is archived.
+    pub fn archived(&self) -> PathBuf {
+        self.path("archive").join(NAME)
+    }
+
+    /// A call in it, with these arguments.
+    pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pg_standby"));
+        command.current_dir(self.dir.path()).env_clear().args(arguments);
+        command
+    }
+
+    /// What a server would call with these options, for the segment.
+    pub fn ask(&self, options: &[&str]) -> Command {
+        self.command(options.iter().copied().chain(["archive", NAME, "pg_wal/RECOVERYXLOG"]))
+    }
+
+    /// The same, begun.
+    pub fn start(&self, options: &[&str]) -> Call {
+        Call::start(self.ask(options))
+    }
+
+    /// What was restored.
+    pub fn restored(&self) -> Option<Vec<u8>> {
+        fs::read(self.path("pg_wal/RECOVERYXLOG")).ok()
+    }
+
+    /// Asserts that the call ends with the whole segment in its place.
+    pub fn assert_restores(&self, call: Call) {
+        let said = call.exits(0);
+        assert!(self.restored().as_deref() == Some(&segment()), "{said}");
+    }
+
+    /// Asserts that nothing stands at the target, nor beside it.
+    pub fn assert_nothing_restored(&self) {
+        let left = fs::read_dir(self.path("pg_wal")).expect("a directory of ours").flatten();
+        let left: Vec<_> = left.map(|file| file.file_name()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+/// A segment of 1 MB, no page of which looks like another.
+pub fn segment() -> Vec<u8> {
+    const SIZE: u32 = 1 << 20;
+    let mut bytes: Vec<u8> = (0..SIZE / 4).flat_map(|n| (n | 1).to_le_bytes()).collect();
+    bytes[32..36].copy_from_slice(&SIZE.to_le_bytes());
+    bytes[36..40].copy_from_slice(&8192u32.to_le_bytes());
+    bytes
+}
