@@ -11,7 +11,8 @@ use twowarm_core::data_directory::{consistency_place, control_file};
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::prune::{Floor, RestartPoint};
 use twowarm_core::restore::{
-    ArchiveSource, Careful, GiveUp, NodeOrders, Outcome, Pruning, RealClock, restore,
+    ArchiveSource, Careful, GiveUp, NodeOrders, Noted, Outcome, Pruning, RealClock, restore,
+    unless_hung,
 };
 use twowarm_core::trigger::{Trigger, TriggerLook, Writing};
 use twowarm_core::wal::{SegmentName, WalFileName};
@@ -48,15 +49,15 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let segment = request.name.segment();
     let control = control_file(data_directory).map_err(|e| Failure::Unusable(Box::new(e)))?;
     let needed_up_to = control.and_then(|control| consistency_place(data_directory, &control));
-    let mut orders =
-        NodeOrders::new(data_directory, &trigger, segment.map(|s| s.place), needed_up_to);
+    let place = segment.map(|s| s.place);
+    let orders = || NodeOrders::new(data_directory, &trigger, place, needed_up_to);
     let pruning = Pruning {
         restart_point: request.restart_point,
         keep: install.settings.archive.keep,
         floors: floors(install),
     };
     let archive = install.require_archive()?;
-    let mut source =
+    let source =
         ArchiveSource::new(archive, request.name, &request.target, data_directory, pruning);
     let arrival = source.path();
     let promote = data_directory.join("promote");
@@ -68,7 +69,13 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         }
         _ => Careful::optional(request.name),
     };
-    match restore(&mut source, &mut orders, &mut clock, &mut policy) {
+    let mut waiting_orders = orders();
+    let wait = move |asking| {
+        let mut source = Noted::new(source, asking);
+        restore(&mut source, &mut waiting_orders, &mut clock, &mut policy)
+    };
+    let mut orders = orders();
+    match unless_hung(wait, &mut orders, install.settings.time_limit) {
         Outcome::Restored => Ok(DONE),
         Outcome::GaveUp(why) => {
             tell(request.name, why);

@@ -297,3 +297,22 @@ fn smart_without_room_stops_the_server_after_its_patience() {
     assert_eq!(scratch.restored(), None);
     assert!(ended.said.lines().count() < 6, "{}", ended.said);
 }
+
+/// As on a network file system whose server is away: opening the file does not come back.
+#[test]
+fn an_archive_that_hangs_holds_no_wanted_failover_up() {
+    for order in ["smart", "fast", "promote"] {
+        let scratch = Scratch::full();
+        let name = scratch.name(2);
+        let made = std::process::Command::new("mkfifo").arg(scratch.archived(name)).status();
+        assert!(made.unwrap().success());
+        scratch.write_local("2warm.toml", "time_limit = 1\n");
+        let call = scratch.start(name);
+        match order {
+            "promote" => scratch.write("promote", ""),
+            order => scratch.write("trigger", order),
+        }
+        let ended = call.end();
+        assert_eq!(ended.code, Some(1), "{order}: {}", ended.said);
+    }
+}

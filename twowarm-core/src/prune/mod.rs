@@ -5,7 +5,7 @@ mod sweep;
 
 use std::collections::BTreeSet;
 
-pub use sweep::{NotSwept, Sweep, is_segment_name};
+pub use sweep::{NotSwept, Sweep, is_segment_name, timelines_up_to};
 
 use crate::wal::{SegmentLayout, SegmentName, SegmentPlace};
 

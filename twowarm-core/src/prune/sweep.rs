@@ -112,6 +112,11 @@ fn is_turn_to_list(size: u64, turn: u64) -> bool {
     size <= SMALL || turn % (size / BLOCK).next_power_of_two() == 1
 }
 
+/// The timelines whose segments [`Sweep`] tries by name: the newest and the seven before it.
+pub fn timelines_up_to(newest: u32) -> Vec<u32> {
+    (newest.saturating_sub(7).max(1)..=newest).collect()
+}
+
 /// 24 upper-case hexadecimal digits, timeline 0 included: what pg_standby takes for a segment.
 pub fn is_segment_name(name: &str) -> bool {
     name.len() == 24 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'))

@@ -10,11 +10,11 @@ use super::segment_copy::{copy_segment, copy_text, remove};
 use super::{Clock, Found, Source};
 use crate::data_directory::control_file;
 use crate::durable;
-use crate::prune::{Floor, Needs, RestartPoint};
+use crate::prune::{Floor, Needs, RestartPoint, Sweep, timelines_up_to};
 use crate::trigger::Writing;
 use crate::wal::{
     BackupHistory, BadPageHeader, ControlFile, Expected, HistoryPlace, Lsn, PageHeader,
-    SegmentHeader, SegmentName, TimelineHistory, TimelineId, Unsound, WalFileName,
+    SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, TimelineId, Unsound, WalFileName,
     check_segment_header,
 };
 
@@ -376,22 +376,17 @@ impl Source for ArchiveSource {
             keep: layout.filter(|_| self.pruning.keep > 0).map(|l| (l, self.pruning.keep)),
             floors: &self.pruning.floors,
         };
-        // Nothing may go: the directory need not be read.
-        if needs.oldest_needed().is_none() {
-            return;
-        }
-        let names = match fs::read_dir(&self.archive) {
-            Ok(entries) => entries.flatten().filter_map(|e| e.file_name().into_string().ok()),
-            Err(e) => return log::warn!("could not prune {}: {e}", self.archive.display()),
+        let Some(oldest) = needs.oldest_needed() else { return };
+        let sweep = Sweep {
+            archive: &self.archive,
+            oldest: &oldest.to_string(),
+            timelines: &timelines_up_to(restored.timeline.number()),
+            segments_per_log_id: layout.map_or(256, SegmentLayout::segments_per_log_id),
+            turn: u64::from(restored.place.log_id) * 256 + u64::from(restored.place.segment),
         };
-        let names: Vec<String> = names.collect();
-        for name in needs.plan(names.iter().map(String::as_str)) {
-            let path = self.archive.join(name.to_string());
-            match fs::remove_file(&path) {
-                Ok(()) => log::debug!("removed {}", path.display()),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return log::warn!("could not remove {}: {e}", path.display()),
-            }
+        match sweep.run(&mut |path| log::debug!("removing {}", path.display())) {
+            Ok(_) => {}
+            Err(e) => log::warn!("could not prune the archive: {e}"),
         }
     }
 }

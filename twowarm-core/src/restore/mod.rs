@@ -8,6 +8,7 @@ mod archive_source;
 mod careful;
 mod crossing;
 mod histories;
+mod hung_archive;
 mod loop_over;
 mod node_orders;
 mod plain_copy;
@@ -16,6 +17,7 @@ mod situation;
 
 pub use archive_source::{ArchiveSource, Pruning};
 pub use careful::Careful;
+pub use hung_archive::{Asking, Noted, unless_hung};
 pub use loop_over::{Clock, Outcome, Policy, RealClock, Source, Standing, restore};
 pub use node_orders::NodeOrders;
 pub use plain_copy::{copy_file, has_holes};

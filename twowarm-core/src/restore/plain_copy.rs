@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
-use nix::unistd::{Whence, lseek};
+use nix::unistd::{Whence, close, lseek};
 
 /// Copies a file as `cp` would, in this process: the kernel moves the bytes (and shares them where the
 /// file system can), holes stay holes, and the new file gets the old one's mode less the umask.
@@ -25,6 +25,8 @@ pub fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
     let mode = metadata.mode() & 0o777;
     let mut to = OpenOptions::new().write(true).create_new(true).mode(mode).open(target)?;
     let copied = copy_content(&mut from, &mut to, &metadata);
+    // A network file system may tell only now that it had no room.
+    let copied = copied.and_then(|()| Ok(close(to)?));
     if copied.is_err() {
         // Torn, it would stop the server or end its recovery.
         let _ = fs::remove_file(target);

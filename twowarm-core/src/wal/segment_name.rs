@@ -52,8 +52,14 @@ impl FromStr for SegmentName {
 
 impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SegmentPlace { log_id, segment } = self.place;
-        write!(f, "{:08X}{log_id:08X}{segment:08X}", self.timeline.number())
+        write!(f, "{:08X}{}", self.timeline.number(), self.place)
+    }
+}
+
+/// Prints the last 16 digits of the name.
+impl fmt::Display for SegmentPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08X}{:08X}", self.log_id, self.segment)
     }
 }
 
