@@ -302,7 +302,7 @@ fn smart_without_room_stops_the_server_after_its_patience() {
 #[test]
 fn an_archive_that_hangs_holds_no_wanted_failover_up() {
     for order in ["smart", "fast", "promote"] {
-        let scratch = Scratch::full();
+        let scratch = Scratch::new();
         let name = scratch.name(2);
         let made = std::process::Command::new("mkfifo").arg(scratch.archived(name)).status();
         assert!(made.unwrap().success());
