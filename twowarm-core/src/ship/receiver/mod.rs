@@ -21,6 +21,8 @@ use file::FileInFlight;
 pub struct Receiver {
     /// The archive directory, where files go.
     pub archive: PathBuf,
+    /// The node's data directory, where one is known.
+    pub data_directory: Option<PathBuf>,
     /// What the node calls itself.
     pub label: String,
     /// The node's own id, to know itself when it is the sender.
@@ -87,8 +89,8 @@ pub fn serve(
         Ok(other) => return protocol_error(&mut output, WireError::Unexpected(other.kind())),
         Err(e) => return protocol_error(&mut output, e),
     };
-    let admitted = receiver.and_then(|receiver| Ok((receiver.admit(&hello)?, receiver.label)));
-    let (archive, label) = match admitted {
+    let admitted = receiver.and_then(|receiver| Ok((receiver.admit(&hello)?, receiver)));
+    let (archive, Receiver { label, data_directory, .. }) = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => {
             answer(&mut output, &Message::Refused(refusal.clone()))?;
@@ -97,11 +99,12 @@ pub fn serve(
     };
     let path = archive.path().display().to_string();
     answer(&mut output, &Message::Welcome(Welcome { label, archive: path, codecs: 1 }))?;
-    Session { archive, hello, input, output, served: Served::default() }.run()
+    Session { archive, data_directory, hello, input, output, served: Served::default() }.run()
 }
 
 struct Session<R, W> {
     archive: Archive,
+    data_directory: Option<PathBuf>,
     hello: Hello,
     input: R,
     output: W,
@@ -147,7 +150,8 @@ impl<R: Read, W: Write> Session<R, W> {
             match Message::parse(&frame) {
                 Ok(Message::Data { id, bytes }) if id == file.id() => file.add(&bytes),
                 Ok(Message::End { id, crc }) if id == file.id() => {
-                    return Ok(file.finish(crc, &self.archive, &self.hello));
+                    let data_directory = self.data_directory.as_deref();
+                    return Ok(file.finish(crc, &self.archive, data_directory, &self.hello));
                 }
                 Ok(Message::Working) => {}
                 Ok(other) => {

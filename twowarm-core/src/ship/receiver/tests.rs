@@ -15,6 +15,7 @@ const SIZE: u64 = 1 << 20;
 #[derive(Debug)]
 struct InThread {
     archive: PathBuf,
+    data_directory: PathBuf,
     cluster: Option<u64>,
 }
 
@@ -34,6 +35,7 @@ impl Transport for InThread {
         });
         let receiver = Receiver {
             archive: self.archive.clone(),
+            data_directory: Some(self.data_directory.clone()),
             label: "far:/pg".into(),
             node_id: "far-node-id".into(),
             cluster,
@@ -84,7 +86,8 @@ impl Bed {
         let dir = tempfile::tempdir().unwrap();
         let archive = dir.path().join("archive");
         std::fs::create_dir(&archive).unwrap();
-        Bed { dir, far: InThread { archive, cluster: None } }
+        let data_directory = dir.path().join("data");
+        Bed { dir, far: InThread { archive, data_directory, cluster: None } }
     }
 
     fn open(&self, hello: Hello) -> Result<Sender, LinkError> {
@@ -224,6 +227,26 @@ fn a_given_up_timeline_does_not_go_on() {
     assert!(refusal.message.contains("timeline 2"), "{}", refusal.message);
 }
 
+/// A promoted node went on acknowledging what the old primary wrote after the fork: its archive knew
+/// of no new timeline.
+#[test]
+fn a_promoted_node_takes_no_more_of_the_old_timeline() {
+    for wal in ["pg_wal", "pg_xlog"] {
+        let bed = Bed::new();
+        let wal = bed.far.data_directory.join(wal);
+        std::fs::create_dir_all(&wal).unwrap();
+        std::fs::write(wal.join("00000002.history"), b"1\t0/200158\tx\n").unwrap();
+        // The segment of the fork is on both timelines.
+        bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
+        for name in ["000000010000000000000003", "000000010000000000000003.partial"] {
+            let refusal = refused(bed.send(hello(), name, &segment(3, CLUSTER)));
+            assert_eq!((refusal.code, refusal.retryable), (RefusalCode::PAST_FORK, false));
+            assert!(refusal.message.contains("timeline 2"), "{}", refusal.message);
+        }
+        assert_eq!(bed.stored(), [TWO]);
+    }
+}
+
 #[test]
 fn senders_that_may_not_are_refused_at_the_door() {
     let mut bed = Bed::new();
@@ -326,6 +349,7 @@ fn a_sender_that_stops_in_the_middle_leaves_nothing() {
     for cut in cuts.filter(|cut| *cut < whole) {
         let receiver = Receiver {
             archive: bed.far.archive.clone(),
+            data_directory: None,
             label: String::new(),
             node_id: String::new(),
             cluster: None,
