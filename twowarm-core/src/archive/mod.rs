@@ -6,6 +6,7 @@
 mod error;
 mod histories;
 mod incoming;
+mod mark;
 mod owner;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 pub use error::ArchiveError;
 pub use histories::ForkedBefore;
 pub use incoming::{Incoming, Put};
+pub use mark::{check_mark, mark};
 pub use owner::{BadOwner, Owner};
 
 use crate::durable;

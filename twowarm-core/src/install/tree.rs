@@ -2,7 +2,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Caller, Environment, EnvironmentError, Invocation, NodeName, NotANodeName};
+use super::{Caller, Environment, EnvironmentError, Invocation, NodeName, NotANodeName, random_id};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::settings::{Settings, SettingsError};
@@ -254,14 +254,4 @@ fn parse_node(name: &str, path: &Path) -> Result<Option<NodeName>, InstallError>
     let parsed =
         name.parse().map_err(|error| InstallError::NodeName { path: path.into(), error })?;
     Ok(Some(parsed))
-}
-
-/// 128 random bits in hexadecimal, from the kernel.
-fn random_id() -> Result<String, FileError> {
-    let source = Path::new("/dev/urandom");
-    let mut bytes = [0; 16];
-    fs::File::open(source)
-        .and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes))
-        .map_err(FileError::of("read", source))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }

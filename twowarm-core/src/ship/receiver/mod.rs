@@ -21,6 +21,8 @@ use file::FileInFlight;
 pub struct Receiver {
     /// The archive directory, where files go.
     pub archive: PathBuf,
+    /// The node's `local/replication`, which knows the archive's [mark](crate::archive::mark).
+    pub local_replication: PathBuf,
     /// The node's data directory, where one is known.
     pub data_directory: Option<PathBuf>,
     /// What the node calls itself.

@@ -15,6 +15,7 @@ const SIZE: u64 = 1 << 20;
 #[derive(Debug)]
 struct InThread {
     archive: PathBuf,
+    local: PathBuf,
     data_directory: PathBuf,
     cluster: Option<u64>,
 }
@@ -35,6 +36,7 @@ impl Transport for InThread {
         });
         let receiver = Receiver {
             archive: self.archive.clone(),
+            local_replication: self.local.clone(),
             data_directory: Some(self.data_directory.clone()),
             label: "far:/pg".into(),
             node_id: "far-node-id".into(),
@@ -84,10 +86,12 @@ struct Bed {
 impl Bed {
     fn new() -> Bed {
         let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("archive");
-        std::fs::create_dir(&archive).unwrap();
-        let data_directory = dir.path().join("data");
-        Bed { dir, far: InThread { archive, data_directory, cluster: None } }
+        let [archive, local, data_directory] =
+            ["archive", "local", "data"].map(|name| dir.path().join(name));
+        for made in [&archive, &local] {
+            std::fs::create_dir(made).unwrap();
+        }
+        Bed { dir, far: InThread { archive, local, data_directory, cluster: None } }
     }
 
     fn open(&self, hello: Hello) -> Result<Sender, LinkError> {
@@ -281,6 +285,21 @@ fn senders_that_may_not_are_refused_at_the_door() {
     assert!(!bed.far.archive.exists());
 }
 
+/// The bare mount point of an archive whose disk was not mounted was taken for an empty archive of
+/// nobody: segments were acknowledged that vanished below the disk.
+#[test]
+fn an_archive_without_its_mark_takes_nothing() {
+    let bed = Bed::new();
+    crate::archive::mark(&bed.far.archive, &bed.far.local).unwrap();
+    bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
+    std::fs::rename(&bed.far.archive, bed.dir.path().join("disk")).unwrap();
+    std::fs::create_dir(&bed.far.archive).unwrap();
+    let refusal = refused(bed.send(hello(), TWO, &segment(2, CLUSTER)));
+    assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));
+    assert!(refusal.message.contains("mount its disk"), "{}", refusal.message);
+    assert_eq!(std::fs::read_dir(&bed.far.archive).unwrap().count(), 0);
+}
+
 #[test]
 fn many_files_are_on_their_way_at_once() {
     let bed = Bed::new();
@@ -349,6 +368,7 @@ fn a_sender_that_stops_in_the_middle_leaves_nothing() {
     for cut in cuts.filter(|cut| *cut < whole) {
         let receiver = Receiver {
             archive: bed.far.archive.clone(),
+            local_replication: bed.far.local.clone(),
             data_directory: None,
             label: String::new(),
             node_id: String::new(),
