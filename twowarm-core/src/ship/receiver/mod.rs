@@ -129,7 +129,10 @@ impl<R: Read, W: Write> Session<R, W> {
                     self.settle(id, outcome)?;
                 }
                 Ok(Message::Probe { id }) => {
-                    let outcome = self.archive.probe();
+                    // A sender that has been told that it may send here must not find the archive to be
+                    // another's when it does.
+                    let outcome =
+                        self.archive.probe().and_then(|()| self.archive.bind(&owner(&self.hello)));
                     let outcome = outcome.map(|()| Stored::New).map_err(|e| refusal_of(&e));
                     self.settle(id, outcome)?;
                 }

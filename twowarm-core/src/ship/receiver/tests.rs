@@ -107,7 +107,9 @@ impl Bed {
     fn send(&self, hello: Hello, name: &str, content: &[u8]) -> Result<Stored, SendError> {
         let path = self.file(content);
         let mut sender = self.open(hello)?;
+        let owned = self.is_owned();
         let stored = sender.send(name.parse().unwrap(), &path);
+        assert_eq!(self.is_owned(), owned || stored.is_ok(), "what was refused binds nobody");
         // Whatever became of it, the connection goes on.
         sender.probe()?;
         sender.close();
@@ -117,6 +119,10 @@ impl Bed {
     fn stored(&self) -> Vec<String> {
         let archive = Archive::open(&self.far.archive).unwrap();
         archive.names().unwrap().iter().map(WalFileName::to_string).collect()
+    }
+
+    fn is_owned(&self) -> bool {
+        Archive::open(&self.far.archive).unwrap().owner().unwrap().is_some()
     }
 
     fn leftovers(&self) -> usize {
@@ -207,7 +213,6 @@ fn what_is_not_the_file_of_its_name_is_refused() {
     }
     assert_eq!(bed.stored(), [""; 0]);
     assert_eq!(bed.leftovers(), 0);
-    assert!(!bed.far.archive.join(".owner").exists(), "nothing was stored, nobody owns it");
 }
 
 #[test]
@@ -249,6 +254,23 @@ fn a_promoted_node_takes_no_more_of_the_old_timeline() {
         }
         assert_eq!(bed.stored(), [TWO]);
     }
+}
+
+#[test]
+fn a_probe_makes_the_archive_the_sender_s() {
+    let bed = Bed::new();
+    let mut first = bed.open(hello()).unwrap();
+    // Both were let in while it was nobody's.
+    let other = Hello { node_id: "another-node".into(), label: "third:/pg".into(), ..hello() };
+    let mut second = bed.open(other).unwrap();
+    first.probe().unwrap();
+    first.probe().unwrap();
+    let SendError::Link(LinkError::Refused { refusal, .. }) = second.probe().unwrap_err() else {
+        panic!("not refused")
+    };
+    assert_eq!(refusal.code, RefusalCode::ANOTHER_SENDER);
+    first.close();
+    second.close();
 }
 
 #[test]
