@@ -7,7 +7,9 @@ mod tests;
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
+use super::at_work::while_working;
 use super::wire::{
     Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
     read_greeting, write_frame, write_greeting,
@@ -80,7 +82,7 @@ pub struct Served {
 /// of the primary, where somebody looks.
 pub fn serve(
     mut input: impl Read,
-    mut output: impl Write,
+    mut output: impl Write + Send,
     receiver: Result<Receiver, Refusal>,
 ) -> Result<Served, ServeError> {
     let greeted = read_greeting(&mut input);
@@ -101,6 +103,7 @@ pub fn serve(
     };
     let path = archive.path().display().to_string();
     answer(&mut output, &Message::Welcome(Welcome { label, archive: path, codecs: 1 }))?;
+    let output = Mutex::new(output);
     Session { archive, data_directory, hello, input, output, served: Served::default() }.run()
 }
 
@@ -109,11 +112,11 @@ struct Session<R, W> {
     data_directory: Option<PathBuf>,
     hello: Hello,
     input: R,
-    output: W,
+    output: Mutex<W>,
     served: Served,
 }
 
-impl<R: Read, W: Write> Session<R, W> {
+impl<R: Read, W: Write + Send> Session<R, W> {
     fn run(mut self) -> Result<Served, ServeError> {
         loop {
             let frame = match read_frame(&mut self.input) {
@@ -131,8 +134,10 @@ impl<R: Read, W: Write> Session<R, W> {
                 Ok(Message::Probe { id }) => {
                     // A sender that has been told that it may send here must not find the archive to be
                     // another's when it does.
-                    let outcome =
-                        self.archive.probe().and_then(|()| self.archive.bind(&owner(&self.hello)));
+                    let outcome = while_working(&self.output, || {
+                        self.archive.probe()?;
+                        self.archive.bind(&owner(&self.hello))
+                    });
                     let outcome = outcome.map(|()| Stored::New).map_err(|e| refusal_of(&e));
                     self.settle(id, outcome)?;
                 }
@@ -140,9 +145,9 @@ impl<R: Read, W: Write> Session<R, W> {
                 Ok(Message::Goodbye) => return Ok(self.served),
                 Ok(other) => {
                     let error = WireError::Unexpected(other.kind());
-                    return protocol_error(&mut self.output, error);
+                    return protocol_error(self.output(), error);
                 }
-                Err(e) => return protocol_error(&mut self.output, e),
+                Err(e) => return protocol_error(self.output(), e),
             }
         }
     }
@@ -156,14 +161,16 @@ impl<R: Read, W: Write> Session<R, W> {
                 Ok(Message::Data { id, bytes }) if id == file.id() => file.add(&bytes),
                 Ok(Message::End { id, crc }) if id == file.id() => {
                     let data_directory = self.data_directory.as_deref();
-                    return Ok(file.finish(crc, &self.archive, data_directory, &self.hello));
+                    return Ok(while_working(&self.output, || {
+                        file.finish(crc, &self.archive, data_directory, &self.hello)
+                    }));
                 }
                 Ok(Message::Working) => {}
                 Ok(other) => {
                     let error = WireError::Unexpected(other.kind());
-                    return protocol_error(&mut self.output, error);
+                    return protocol_error(self.output(), error);
                 }
-                Err(e) => return protocol_error(&mut self.output, e),
+                Err(e) => return protocol_error(self.output(), e),
             }
         }
     }
@@ -172,14 +179,18 @@ impl<R: Read, W: Write> Session<R, W> {
         match outcome {
             Ok(outcome) => {
                 self.served.stored += 1;
-                answer(&mut self.output, &Message::Stored { id, outcome })
+                answer(self.output(), &Message::Stored { id, outcome })
             }
             Err(refusal) => {
                 self.served.refused += 1;
                 log::warn!("refused {}: {}", self.hello.label, refusal.message);
-                answer(&mut self.output, &Message::Refused(Refusal { id, ..refusal }))
+                answer(self.output(), &Message::Refused(Refusal { id, ..refusal }))
             }
         }
+    }
+
+    fn output(&mut self) -> &mut W {
+        self.output.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
