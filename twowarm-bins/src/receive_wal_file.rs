@@ -51,6 +51,8 @@ fn receiver(install: &Install) -> Result<Receiver, Refusal> {
     };
     Ok(Receiver {
         archive: archive.to_owned(),
+        local_replication: install.local_replication(),
+        data_directory: install.pgdata.clone(),
         label: label(install),
         node_id: install.node_id().map_err(|e| misconfigured(&e))?,
         cluster: control.map(|control| Cluster {

@@ -189,7 +189,9 @@ pub fn remove_abandoned(directory: &Path) -> Result<(), FileError> {
         if path.extension().is_none_or(|e| e != "tmp") {
             continue;
         }
-        let Ok(file) = File::open(&path) else { continue };
+        // For writing, too: NFS gives an exclusive lock on nothing else.
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        let Ok(file) = opened else { continue };
         // Held until it is removed, so that a writer who has only just created it, and locks it next,
         // sees that it has lost it.
         let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };

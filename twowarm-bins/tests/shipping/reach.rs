@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use twowarm_core::testbed::StallingListener;
 
-use crate::pair::{COMMANDS, Pair};
+use crate::pair::{COMMANDS, ONE, Pair};
 
 #[test]
 fn nodes_that_can_not_be_reached() {
@@ -73,4 +73,19 @@ fn a_far_side_that_says_something_else() {
     pair.fails(&pair.send(), 1, &["db2", "nonsense"]);
     pair.db2.write_local("2warm.toml", "").unwrap();
     pair.arrives();
+}
+
+/// A disk that is slow, but gets there, was taken for one that hangs.
+#[test]
+fn a_store_that_takes_longer_than_the_time_limit_is_waited_for() {
+    let mut pair = Pair::new();
+    let receiver = pair.receiver();
+    // The first time both nodes have files of their own to write.
+    pair.arrives();
+    fs::remove_file(pair.archived(ONE)).unwrap();
+    let slowly = "strace -f -qq -o /dev/null -e inject=fsync:delay_enter=5s:when=1";
+    pair.force(&format!("{slowly} {receiver}"));
+    let start = Instant::now();
+    pair.arrives();
+    assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
 }

@@ -1,4 +1,6 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use twowarm_core::testbed::{finish, wait_until};
 
@@ -150,6 +152,33 @@ fn an_agent_s_key_is_used() {
     agent.kill().unwrap();
     agent.wait().unwrap();
     pair.db2.sshd().stop();
+}
+
+/// libssh2 waits for an agent without any limit.
+#[test]
+fn an_agent_that_does_not_answer_is_left_out() {
+    let pair = Pair::new();
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let no_key: String =
+        settings.split_inclusive('\n').filter(|line| !line.contains("key = ")).collect();
+    pair.db1.write_local("2warm.toml", no_key).unwrap();
+    let config = format!("IdentityFile {}\n", pair.db1.key().private().display());
+    pair.db1.run_as().write(&pair.db1.home().join(".ssh/config"), config).unwrap();
+
+    let socket = pair.db1.home().join("silent-agent");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
+    let mut send = pair.db1.command("archiveWALFile");
+    send.env("SSH_AUTH_SOCK", &socket).args([&format!("pg_wal/{ONE}"), ONE]);
+    let start = Instant::now();
+    let output = send.output().unwrap();
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
+    for word in ["WARNING", "agent", "silent-agent", "left out"] {
+        assert!(text.contains(word), "{text}");
+    }
+    assert!(pair.archived(ONE).exists());
 }
 
 #[test]

@@ -16,6 +16,11 @@ pub enum ArchiveError {
     Missing(PathBuf),
     #[error("the archive {} is no directory", .0.display())]
     NotADirectory(PathBuf),
+    #[error(
+        "the archive directory {} is not the one that configStandby prepared: mount its disk, or run configStandby",
+        .0.display()
+    )]
+    NotThePrepared(PathBuf),
     #[error(transparent)]
     File(#[from] FileError),
     #[error(
@@ -45,7 +50,10 @@ impl ArchiveError {
     /// Whether the same again, later, may go well: what a disk that is mounted or has room mends.
     pub fn is_retryable(&self) -> bool {
         match self {
-            ArchiveError::Missing(_) | ArchiveError::File(_) | ArchiveError::Vanished(_) => true,
+            ArchiveError::Missing(_)
+            | ArchiveError::NotThePrepared(_)
+            | ArchiveError::File(_)
+            | ArchiveError::Vanished(_) => true,
             ArchiveError::NotADirectory(_)
             | ArchiveError::Conflict(_)
             | ArchiveError::BadHistory { .. }

@@ -4,7 +4,9 @@
 //! on disk. It belongs to one cluster and one sending node at a time.
 
 mod error;
+mod histories;
 mod incoming;
+mod mark;
 mod owner;
 #[cfg(test)]
 mod tests;
@@ -14,13 +16,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::ArchiveError;
+pub use histories::ForkedBefore;
 pub use incoming::{Incoming, Put};
+pub use mark::{check_mark, mark};
 pub use owner::{BadOwner, Owner};
 
 use crate::durable;
 use crate::file_error::FileError;
-use crate::wal::{HistoryError, SegmentLayout, SegmentName, TimelineHistory, TimelineId};
-use crate::wal::{HistoryPlace, WalFileName};
+use crate::wal::WalFileName;
 
 /// An archive directory that exists and can be read.
 #[derive(Debug, Clone)]
@@ -97,47 +100,5 @@ impl Archive {
     /// Takes a file out, for good; one that is not there is fine.
     pub fn remove(&self, name: WalFileName) -> Result<(), ArchiveError> {
         Ok(durable::remove(&self.place(name))?)
-    }
-
-    /// The histories in it of timelines after this one.
-    pub fn histories_after(
-        &self,
-        timeline: TimelineId,
-    ) -> Result<Vec<TimelineHistory>, ArchiveError> {
-        let mut histories = Vec::new();
-        for name in self.names()? {
-            let WalFileName::History(later) = name else { continue };
-            if later <= timeline {
-                continue;
-            }
-            if let Some(text) = self.read(name)? {
-                histories.push(self.parse_history(later, &text)?);
-            }
-        }
-        Ok(histories)
-    }
-
-    fn parse_history(
-        &self,
-        timeline: TimelineId,
-        text: &[u8],
-    ) -> Result<TimelineHistory, ArchiveError> {
-        let path = self.place(WalFileName::History(timeline));
-        TimelineHistory::parse(timeline, text)
-            .map_err(|error: HistoryError| ArchiveError::BadHistory { path, error })
-    }
-
-    /// The timeline that left the segment's own before it: a later timeline whose history is here and
-    /// to which the segment is WAL that it does not have.
-    pub fn forked_before(
-        &self,
-        segment: SegmentName,
-        layout: SegmentLayout,
-    ) -> Result<Option<TimelineId>, ArchiveError> {
-        let histories = self.histories_after(segment.timeline)?;
-        let past = |history: &&TimelineHistory| {
-            history.place_of(segment, layout) == HistoryPlace::PastFork
-        };
-        Ok(histories.iter().find(past).map(TimelineHistory::timeline))
     }
 }

@@ -2,7 +2,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Caller, Environment, EnvironmentError, Invocation, NodeName, NotANodeName};
+use super::{Caller, Environment, EnvironmentError, Invocation, NodeName, NotANodeName, random_id};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::settings::{Settings, SettingsError};
@@ -35,6 +35,11 @@ pub enum InstallError {
         .0.display()
     )]
     NoTree(PathBuf),
+    #[error(
+        "{} is missing, and with it what this node is configured to be: mount its disk or correct the link; on a new node make the directory, and replication in it",
+        .0.display()
+    )]
+    NoLocal(PathBuf),
     #[error(transparent)]
     File(#[from] FileError),
     #[error("{}: {error}", path.display())]
@@ -54,6 +59,14 @@ pub enum InstallError {
     PgdataNoDirectory(PathBuf),
     #[error("no other node is named: write its host name into {}", .0.display())]
     NoOtherNode(PathBuf),
+}
+
+impl InstallError {
+    /// Whether the same again, later, may go well: what the system could not read this time. What is
+    /// not there, or says something wrong, somebody must set right.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, InstallError::File(error) if error.kind() != io::ErrorKind::NotFound)
+    }
 }
 
 impl Install {
@@ -231,14 +244,26 @@ fn find_pgdata(
     Ok(Some(named))
 }
 
-/// Reads and parses an optional file of the tree.
+/// Reads and parses an optional file of `local` or `local/replication`. It counts as absent only where
+/// its directory is there: a disk that is not mounted, or a link that leads nowhere, is not a node with
+/// every setting at its default.
 fn read_parsed<T>(
     path: &Path,
     parse: impl FnOnce(&str, PathBuf) -> Result<T, InstallError>,
 ) -> Result<Option<T>, InstallError> {
     match fs::read_to_string(path) {
         Ok(text) => parse(&text, path.to_owned()).map(Some),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        // What a link that leads nowhere stands for is not absent.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
+            let directory = path.parent().unwrap_or(path);
+            match fs::read_dir(directory) {
+                Ok(_) => Ok(None),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    Err(InstallError::NoLocal(directory.to_owned()))
+                }
+                Err(e) => Err(FileError::of("read", directory)(e).into()),
+            }
+        }
         Err(e) => Err(FileError::of("read", path)(e).into()),
     }
 }
@@ -256,12 +281,52 @@ fn parse_node(name: &str, path: &Path) -> Result<Option<NodeName>, InstallError>
     Ok(Some(parsed))
 }
 
-/// 128 random bits in hexadecimal, from the kernel.
-fn random_id() -> Result<String, FileError> {
-    let source = Path::new("/dev/urandom");
-    let mut bytes = [0; 16];
-    fs::File::open(source)
-        .and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes))
-        .map_err(FileError::of("read", source))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn find(pgroot: &Path) -> Result<Install, InstallError> {
+        let call = Invocation {
+            command: pgroot.join("2warm/global/replication/configSetup").into(),
+            environment: Default::default(),
+            working_directory: pgroot.to_owned(),
+        };
+        Install::find(&call, Caller::Person)
+    }
+
+    /// A `local` whose disk was not mounted meant a node with every setting at its default.
+    #[test]
+    fn only_a_file_of_a_directory_that_is_there_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = dir.path().join("2warm/local");
+        fs::create_dir_all(dir.path().join("2warm/global")).unwrap();
+        let missing = |expected: &Path| match find(dir.path()).unwrap_err() {
+            InstallError::NoLocal(path) => assert_eq!(path, expected),
+            other => panic!("{other}"),
+        };
+        missing(&local);
+        symlink("disk", &local).unwrap();
+        missing(&local);
+        fs::create_dir(dir.path().join("2warm/disk")).unwrap();
+        missing(&local.join("replication"));
+        fs::create_dir(local.join("replication")).unwrap();
+        assert_eq!(find(dir.path()).unwrap().other_node, None);
+        symlink("nowhere", local.join("replication/drnode")).unwrap();
+        let error = find(dir.path()).unwrap_err();
+        assert!(matches!(error, InstallError::File(_)) && !error.is_retryable(), "{error}");
+        fs::write(local.join("replication/nowhere"), "db3\n").unwrap();
+        assert_eq!(find(dir.path()).unwrap().dr_node.unwrap().to_string(), "db3");
+    }
+
+    #[test]
+    fn what_the_system_could_not_read_may_be_read_later() {
+        let of = |kind: io::ErrorKind| {
+            InstallError::from(FileError::of("read", Path::new("x"))(io::Error::from(kind)))
+        };
+        assert!(of(io::ErrorKind::StaleNetworkFileHandle).is_retryable());
+        assert!(!of(io::ErrorKind::NotFound).is_retryable());
+        assert!(!InstallError::NoLocal("x".into()).is_retryable());
+    }
 }

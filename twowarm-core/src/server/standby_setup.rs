@@ -7,7 +7,7 @@ use super::{
     DataDirectory, InUse, Login, NotATarget, RecoveryConfig, RecoveryConfigError, ServerError,
     Session, UnknownMajor, lock_directory, read_settings, which_major,
 };
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{self, Archive, ArchiveError};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::{Install, InstallError};
@@ -73,6 +73,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     durable::create_directory(&wal.join("archive_status"))?;
     // Nothing else makes the archive: a missing one is an unmounted disk to all but us.
     durable::create_directory(archive)?;
+    archive::mark(archive, &install.local_replication())?;
     let archive = Archive::open(archive)?;
     archive.release()?;
     let left = archive.names()?.len();

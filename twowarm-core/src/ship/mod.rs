@@ -3,6 +3,7 @@
 //! `docs/protocol.md` writes the protocol down. The far end adds to its archive and can do nothing
 //! else; the command that starts it is fixed, and everything it is told travels in the stream.
 
+mod at_work;
 pub mod content;
 mod link;
 pub mod node;
@@ -13,6 +14,8 @@ mod timed;
 mod transport;
 pub mod wire;
 
+#[cfg(feature = "server")]
+pub(crate) use at_work::while_working;
 pub use link::{Link, LinkError};
 pub use sender::{RequestId, SendError, Sender};
 pub use timed::TimedInput;

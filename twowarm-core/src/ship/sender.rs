@@ -57,7 +57,7 @@ impl Sender {
         self.wait_for(id)
     }
 
-    /// Has the far node prove that it can receive files.
+    /// Has the far node prove that it can receive files, and bind its archive to this node.
     pub fn probe(&mut self) -> Result<(), SendError> {
         let id = self.next_id();
         self.link.send(&Message::Probe { id })?;

@@ -2,6 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::FarEndError;
+use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target};
 use crate::file_error::FileError;
 use crate::install::Install;
@@ -39,6 +40,8 @@ pub(super) fn examine(
         );
         return Err(FarEndError::refusal(RefusalCode::ARCHIVE, message));
     }
+    check_mark(archive, &install.local_replication())
+        .map_err(|e| FarEndError::refusal(RefusalCode::ARCHIVE, e.to_string()))?;
     let older_copy = found.control.is_some() || found.unfinished.is_some();
     let mut own_paths: Vec<PathBuf> = archive_inside.into_iter().collect();
     own_paths.extend(log_directory(pgdata).and_then(|path| inside(&path)));

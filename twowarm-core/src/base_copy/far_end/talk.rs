@@ -1,18 +1,13 @@
 use std::io::{Read, Write};
-use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use super::FarEndError;
 use crate::base_copy::CopyMessage;
+use crate::ship::while_working;
 use crate::ship::wire::{
     FIRST_OWN_KIND, Frame, Message, Refusal, SESSION, WireError, read_frame, read_greeting,
     write_frame, write_greeting,
 };
-
-/// How often the near end hears that long work goes on; well below any time limit it may have.
-const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// The conversation, as the far end has it.
 pub(super) struct Talk<R, W> {
@@ -81,20 +76,7 @@ impl<R: Read, W: Write + Send> Talk<R, W> {
 
     /// Does something that may take long, and lets the near end know that it goes on.
     pub(super) fn while_working<T>(&self, work: impl FnOnce() -> T) -> T {
-        let (done, is_done) = mpsc::channel::<()>();
-        let output = &self.output;
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                while is_done.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
-                    if write(output, &Message::Working.frame()).is_err() {
-                        break;
-                    }
-                }
-            });
-            let result = work();
-            drop(done);
-            result
-        })
+        while_working(&self.output, work)
     }
 }
 

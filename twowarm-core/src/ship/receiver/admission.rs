@@ -1,5 +1,5 @@
 use super::{Receiver, owner, refusal, refusal_of};
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{Archive, ArchiveError, check_mark};
 use crate::ship::wire::{Hello, Purpose, Refusal, RefusalCode};
 
 impl Receiver {
@@ -37,6 +37,7 @@ impl Receiver {
         }
         let open = || {
             let archive = Archive::open(&self.archive)?;
+            check_mark(&self.archive, &self.local_replication)?;
             archive.admit(&owner(hello))?;
             Ok(archive)
         };

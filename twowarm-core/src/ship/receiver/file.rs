@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::{owner, refusal, refusal_of, understood};
 use crate::archive::{Archive, Incoming, Put};
 use crate::ship::content::{BadContent, check_content, check_size};
@@ -34,7 +36,13 @@ impl FileInFlight {
         }
     }
 
-    pub fn finish(self, crc: u32, archive: &Archive, hello: &Hello) -> Result<Stored, Refusal> {
+    pub fn finish(
+        self,
+        crc: u32,
+        archive: &Archive,
+        data_directory: Option<&Path>,
+        hello: &Hello,
+    ) -> Result<Stored, Refusal> {
         let (name, mut incoming) = self.state?;
         if self.received != self.start.size || self.crc.finalize() != crc {
             let message = format!("{name} was damaged on its way");
@@ -44,10 +52,12 @@ impl FileInFlight {
         check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
         if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
-            let later = archive.forked_before(segment, layout).map_err(|e| refusal_of(&e))?;
-            if let Some(later) = later {
+            let forked = archive.forked_before(segment, layout, data_directory);
+            if let Some(later) = forked.map_err(|e| refusal_of(&e))? {
                 let message = format!(
-                    "{name} is past the point where timeline {later} branched off: the sender goes on with a timeline that was given up; make it a standby (configStandby there)"
+                    "{name} is past the point where timeline {} branched off (by {} on the receiving node): the sender goes on with a timeline that was given up; make it a standby (configStandby on it)",
+                    later.timeline,
+                    later.history.display()
                 );
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }

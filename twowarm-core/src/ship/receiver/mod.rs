@@ -7,7 +7,9 @@ mod tests;
 
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
+use super::at_work::while_working;
 use super::wire::{
     Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
     read_greeting, write_frame, write_greeting,
@@ -21,6 +23,10 @@ use file::FileInFlight;
 pub struct Receiver {
     /// The archive directory, where files go.
     pub archive: PathBuf,
+    /// The node's `local/replication`, which knows the archive's [mark](crate::archive::mark).
+    pub local_replication: PathBuf,
+    /// The node's data directory, where one is known.
+    pub data_directory: Option<PathBuf>,
     /// What the node calls itself.
     pub label: String,
     /// The node's own id, to know itself when it is the sender.
@@ -76,7 +82,7 @@ pub struct Served {
 /// of the primary, where somebody looks.
 pub fn serve(
     mut input: impl Read,
-    mut output: impl Write,
+    mut output: impl Write + Send,
     receiver: Result<Receiver, Refusal>,
 ) -> Result<Served, ServeError> {
     let greeted = read_greeting(&mut input);
@@ -87,8 +93,8 @@ pub fn serve(
         Ok(other) => return protocol_error(&mut output, WireError::Unexpected(other.kind())),
         Err(e) => return protocol_error(&mut output, e),
     };
-    let admitted = receiver.and_then(|receiver| Ok((receiver.admit(&hello)?, receiver.label)));
-    let (archive, label) = match admitted {
+    let admitted = receiver.and_then(|receiver| Ok((receiver.admit(&hello)?, receiver)));
+    let (archive, Receiver { label, data_directory, .. }) = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => {
             answer(&mut output, &Message::Refused(refusal.clone()))?;
@@ -97,18 +103,20 @@ pub fn serve(
     };
     let path = archive.path().display().to_string();
     answer(&mut output, &Message::Welcome(Welcome { label, archive: path, codecs: 1 }))?;
-    Session { archive, hello, input, output, served: Served::default() }.run()
+    let output = Mutex::new(output);
+    Session { archive, data_directory, hello, input, output, served: Served::default() }.run()
 }
 
 struct Session<R, W> {
     archive: Archive,
+    data_directory: Option<PathBuf>,
     hello: Hello,
     input: R,
-    output: W,
+    output: Mutex<W>,
     served: Served,
 }
 
-impl<R: Read, W: Write> Session<R, W> {
+impl<R: Read, W: Write + Send> Session<R, W> {
     fn run(mut self) -> Result<Served, ServeError> {
         loop {
             let frame = match read_frame(&mut self.input) {
@@ -124,7 +132,12 @@ impl<R: Read, W: Write> Session<R, W> {
                     self.settle(id, outcome)?;
                 }
                 Ok(Message::Probe { id }) => {
-                    let outcome = self.archive.probe();
+                    // A sender that has been told that it may send here must not find the archive to be
+                    // another's when it does.
+                    let outcome = while_working(&self.output, || {
+                        self.archive.probe()?;
+                        self.archive.bind(&owner(&self.hello))
+                    });
                     let outcome = outcome.map(|()| Stored::New).map_err(|e| refusal_of(&e));
                     self.settle(id, outcome)?;
                 }
@@ -132,9 +145,9 @@ impl<R: Read, W: Write> Session<R, W> {
                 Ok(Message::Goodbye) => return Ok(self.served),
                 Ok(other) => {
                     let error = WireError::Unexpected(other.kind());
-                    return protocol_error(&mut self.output, error);
+                    return protocol_error(self.output(), error);
                 }
-                Err(e) => return protocol_error(&mut self.output, e),
+                Err(e) => return protocol_error(self.output(), e),
             }
         }
     }
@@ -147,14 +160,17 @@ impl<R: Read, W: Write> Session<R, W> {
             match Message::parse(&frame) {
                 Ok(Message::Data { id, bytes }) if id == file.id() => file.add(&bytes),
                 Ok(Message::End { id, crc }) if id == file.id() => {
-                    return Ok(file.finish(crc, &self.archive, &self.hello));
+                    let data_directory = self.data_directory.as_deref();
+                    return Ok(while_working(&self.output, || {
+                        file.finish(crc, &self.archive, data_directory, &self.hello)
+                    }));
                 }
                 Ok(Message::Working) => {}
                 Ok(other) => {
                     let error = WireError::Unexpected(other.kind());
-                    return protocol_error(&mut self.output, error);
+                    return protocol_error(self.output(), error);
                 }
-                Err(e) => return protocol_error(&mut self.output, e),
+                Err(e) => return protocol_error(self.output(), e),
             }
         }
     }
@@ -163,14 +179,18 @@ impl<R: Read, W: Write> Session<R, W> {
         match outcome {
             Ok(outcome) => {
                 self.served.stored += 1;
-                answer(&mut self.output, &Message::Stored { id, outcome })
+                answer(self.output(), &Message::Stored { id, outcome })
             }
             Err(refusal) => {
                 self.served.refused += 1;
                 log::warn!("refused {}: {}", self.hello.label, refusal.message);
-                answer(&mut self.output, &Message::Refused(Refusal { id, ..refusal }))
+                answer(self.output(), &Message::Refused(Refusal { id, ..refusal }))
             }
         }
+    }
+
+    fn output(&mut self) -> &mut W {
+        self.output.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,6 +15,8 @@ const SIZE: u64 = 1 << 20;
 #[derive(Debug)]
 struct InThread {
     archive: PathBuf,
+    local: PathBuf,
+    data_directory: PathBuf,
     cluster: Option<u64>,
 }
 
@@ -34,6 +36,8 @@ impl Transport for InThread {
         });
         let receiver = Receiver {
             archive: self.archive.clone(),
+            local_replication: self.local.clone(),
+            data_directory: Some(self.data_directory.clone()),
             label: "far:/pg".into(),
             node_id: "far-node-id".into(),
             cluster,
@@ -82,9 +86,12 @@ struct Bed {
 impl Bed {
     fn new() -> Bed {
         let dir = tempfile::tempdir().unwrap();
-        let archive = dir.path().join("archive");
-        std::fs::create_dir(&archive).unwrap();
-        Bed { dir, far: InThread { archive, cluster: None } }
+        let [archive, local, data_directory] =
+            ["archive", "local", "data"].map(|name| dir.path().join(name));
+        for made in [&archive, &local] {
+            std::fs::create_dir(made).unwrap();
+        }
+        Bed { dir, far: InThread { archive, local, data_directory, cluster: None } }
     }
 
     fn open(&self, hello: Hello) -> Result<Sender, LinkError> {
@@ -100,7 +107,9 @@ impl Bed {
     fn send(&self, hello: Hello, name: &str, content: &[u8]) -> Result<Stored, SendError> {
         let path = self.file(content);
         let mut sender = self.open(hello)?;
+        let owned = self.is_owned();
         let stored = sender.send(name.parse().unwrap(), &path);
+        assert_eq!(self.is_owned(), owned || stored.is_ok(), "what was refused binds nobody");
         // Whatever became of it, the connection goes on.
         sender.probe()?;
         sender.close();
@@ -110,6 +119,10 @@ impl Bed {
     fn stored(&self) -> Vec<String> {
         let archive = Archive::open(&self.far.archive).unwrap();
         archive.names().unwrap().iter().map(WalFileName::to_string).collect()
+    }
+
+    fn is_owned(&self) -> bool {
+        Archive::open(&self.far.archive).unwrap().owner().unwrap().is_some()
     }
 
     fn leftovers(&self) -> usize {
@@ -200,7 +213,6 @@ fn what_is_not_the_file_of_its_name_is_refused() {
     }
     assert_eq!(bed.stored(), [""; 0]);
     assert_eq!(bed.leftovers(), 0);
-    assert!(!bed.far.archive.join(".owner").exists(), "nothing was stored, nobody owns it");
 }
 
 #[test]
@@ -222,6 +234,43 @@ fn a_given_up_timeline_does_not_go_on() {
     let refusal = refused(bed.send(hello(), three, &segment(3, CLUSTER)));
     assert_eq!(refusal.code, RefusalCode::PAST_FORK);
     assert!(refusal.message.contains("timeline 2"), "{}", refusal.message);
+}
+
+/// A promoted node went on acknowledging what the old primary wrote after the fork: its archive knew
+/// of no new timeline.
+#[test]
+fn a_promoted_node_takes_no_more_of_the_old_timeline() {
+    for wal in ["pg_wal", "pg_xlog"] {
+        let bed = Bed::new();
+        let wal = bed.far.data_directory.join(wal);
+        std::fs::create_dir_all(&wal).unwrap();
+        std::fs::write(wal.join("00000002.history"), b"1\t0/200158\tx\n").unwrap();
+        // The segment of the fork is on both timelines.
+        bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
+        for name in ["000000010000000000000003", "000000010000000000000003.partial"] {
+            let refusal = refused(bed.send(hello(), name, &segment(3, CLUSTER)));
+            assert_eq!((refusal.code, refusal.retryable), (RefusalCode::PAST_FORK, false));
+            assert!(refusal.message.contains("timeline 2"), "{}", refusal.message);
+        }
+        assert_eq!(bed.stored(), [TWO]);
+    }
+}
+
+#[test]
+fn a_probe_makes_the_archive_the_sender_s() {
+    let bed = Bed::new();
+    let mut first = bed.open(hello()).unwrap();
+    // Both were let in while it was nobody's.
+    let other = Hello { node_id: "another-node".into(), label: "third:/pg".into(), ..hello() };
+    let mut second = bed.open(other).unwrap();
+    first.probe().unwrap();
+    first.probe().unwrap();
+    let SendError::Link(LinkError::Refused { refusal, .. }) = second.probe().unwrap_err() else {
+        panic!("not refused")
+    };
+    assert_eq!(refusal.code, RefusalCode::ANOTHER_SENDER);
+    first.close();
+    second.close();
 }
 
 #[test]
@@ -256,6 +305,21 @@ fn senders_that_may_not_are_refused_at_the_door() {
     let refusal = open(&bed, hello());
     assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));
     assert!(!bed.far.archive.exists());
+}
+
+/// The bare mount point of an archive whose disk was not mounted was taken for an empty archive of
+/// nobody: segments were acknowledged that vanished below the disk.
+#[test]
+fn an_archive_without_its_mark_takes_nothing() {
+    let bed = Bed::new();
+    crate::archive::mark(&bed.far.archive, &bed.far.local).unwrap();
+    bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
+    std::fs::rename(&bed.far.archive, bed.dir.path().join("disk")).unwrap();
+    std::fs::create_dir(&bed.far.archive).unwrap();
+    let refusal = refused(bed.send(hello(), TWO, &segment(2, CLUSTER)));
+    assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));
+    assert!(refusal.message.contains("mount its disk"), "{}", refusal.message);
+    assert_eq!(std::fs::read_dir(&bed.far.archive).unwrap().count(), 0);
 }
 
 #[test]
@@ -326,6 +390,8 @@ fn a_sender_that_stops_in_the_middle_leaves_nothing() {
     for cut in cuts.filter(|cut| *cut < whole) {
         let receiver = Receiver {
             archive: bed.far.archive.clone(),
+            local_replication: bed.far.local.clone(),
+            data_directory: None,
             label: String::new(),
             node_id: String::new(),
             cluster: None,

@@ -1,10 +1,15 @@
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ssh2::Session;
 
 use super::host_key::base64;
 use super::target::AgentUse;
-use super::{SshError, SshTransport};
+use super::{SshError, SshTransport, agent};
+
+/// An agent is on this machine and answers at once; the far side waits meanwhile.
+const AGENT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Logs in with a key; no other way is tried, and nobody is asked.
 pub(super) fn log_in(session: &Session, target: &SshTransport) -> Result<(), SshError> {
@@ -43,7 +48,17 @@ fn by_agent(
     listed: Option<&[String]>,
     tried: &mut Vec<String>,
 ) {
-    if socket.is_none() && std::env::var_os("SSH_AUTH_SOCK").is_none() {
+    let by_environment = || std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+    let Some(path) = socket.map(Path::to_owned).or_else(by_environment) else { return };
+    let limit = target.time_limit.min(AGENT_LIMIT);
+    if let Err(e) = agent::answers(&path, limit) {
+        if e.kind() == io::ErrorKind::TimedOut {
+            log::warn!(
+                "the ssh agent at {} does not answer within {} s and is left out",
+                path.display(),
+                limit.as_secs()
+            );
+        }
         return;
     }
     let Ok(mut agent) = session.agent() else { return };

@@ -3,6 +3,7 @@
 //! The user's ssh configuration is honoured as far as a blocking libssh2 session can; what can't be is
 //! an error rather than a surprise. The host key is always checked.
 
+mod agent;
 mod connection;
 mod error;
 mod host_key;

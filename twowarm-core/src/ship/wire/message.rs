@@ -57,7 +57,8 @@ pub enum Message {
     },
     /// Receiver: a request, or with id [`SESSION`] the whole session, is refused.
     Refused(Refusal),
-    /// Sender: write, fsync and remove a scratch file where WAL files are received, and say `Stored`.
+    /// Sender: write, fsync and remove a scratch file where WAL files are received, make the archive
+    /// this sender's, and say `Stored`.
     Probe {
         /// The request.
         id: u32,

@@ -1,0 +1,96 @@
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// SSH2_AGENTC_REQUEST_IDENTITIES, SSH2_AGENT_IDENTITIES_ANSWER.
+const REQUEST_IDENTITIES: u8 = 11;
+const IDENTITIES: u8 = 12;
+/// The longest message of an agent, in bytes, as OpenSSH has it.
+const MAX_MESSAGE: u32 = 256 * 1024;
+
+/// Asks an agent for its keys, only to see whether it answers: libssh2 would wait for that without any
+/// limit. An agent that answers here and stops later (for one, to ask a person whether a key may be
+/// used) it still waits for.
+///
+/// Fails with [`TimedOut`](io::ErrorKind::TimedOut) if the answer is not there in time.
+pub(super) fn answers(socket: &Path, limit: Duration) -> io::Result<()> {
+    let (answer, answered) = mpsc::channel();
+    let socket = socket.to_owned();
+    // Beside us, since to connect has no time limit of its own; and with limits, so that this ends too.
+    thread::spawn(move || {
+        let _ = answer.send(ask(&socket, limit));
+    });
+    let answer = answered.recv_timeout(limit).map_err(|_| io::ErrorKind::TimedOut)?;
+    // That a limit struck is told so by a socket.
+    answer.map_err(|e| match e.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => e,
+    })
+}
+
+fn ask(socket: &Path, limit: Duration) -> io::Result<()> {
+    let mut agent = UnixStream::connect(socket)?;
+    agent.set_read_timeout(Some(limit))?;
+    agent.set_write_timeout(Some(limit))?;
+    agent.write_all(&[0, 0, 0, 1, REQUEST_IDENTITIES])?;
+    let mut length = [0; 4];
+    agent.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length);
+    let bad = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak as an agent");
+    if !(1..=MAX_MESSAGE).contains(&length) {
+        return Err(bad());
+    }
+    let mut message = vec![0; length as usize];
+    agent.read_exact(&mut message)?;
+    if message.first() == Some(&IDENTITIES) { Ok(()) } else { Err(bad()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(300);
+
+    /// What an agent that says this, and nothing more, is taken for.
+    fn saying(text: &'static [u8]) -> Option<io::ErrorKind> {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("agent");
+        let listener = UnixListener::bind(&socket).unwrap();
+        thread::spawn(move || {
+            let mut client = listener.accept().unwrap().0;
+            client.read_exact(&mut [0; 5]).unwrap();
+            client.write_all(text).unwrap();
+            // Keeps the connection open.
+            let _ = client.read(&mut [0]);
+        });
+        answers(&socket, LIMIT).err().map(|e| e.kind())
+    }
+
+    #[test]
+    fn an_agent_answers_whole_and_in_time() {
+        assert_eq!(saying(&[0, 0, 0, 5, IDENTITIES, 0, 0, 0, 0]), None);
+        assert_eq!(saying(&[0, 0, 0, 1, 5]), Some(io::ErrorKind::InvalidData));
+        assert_eq!(saying(&[0, 0, 0, 0]), Some(io::ErrorKind::InvalidData));
+        assert_eq!(saying(b"SSH-2.0-x"), Some(io::ErrorKind::InvalidData));
+        for part in [&[] as &[u8], &[0, 0], &[0, 0, 0, 5, IDENTITIES, 0]] {
+            assert_eq!(saying(part), Some(io::ErrorKind::TimedOut), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_takes_nobody_in_ends_the_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("agent");
+        assert_eq!(answers(&socket, LIMIT).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let start = Instant::now();
+        assert_eq!(answers(&socket, LIMIT).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() < LIMIT * 4);
+    }
+}
