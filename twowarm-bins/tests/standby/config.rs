@@ -79,6 +79,8 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
     assert!(said.contains("a server runs in") && said.contains("stop it"), "{said}");
     assert_eq!(names(&node.pgdata()), before);
 
+    // Left by a copy that was cut short after pg_control: the server was promoted since.
+    node.run_as().write(&node.pgdata().join(".twowarm-copy"), "77\n").unwrap();
     for stop in [StopMode::Immediate, StopMode::Fast] {
         node.stop(stop).unwrap();
         let before = names(&node.pgdata());
@@ -89,6 +91,7 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
     }
     node.stop(StopMode::Fast).unwrap();
     fs::remove_file(node.pgdata().join("global/pg_control")).unwrap();
+    fs::remove_file(node.pgdata().join(".twowarm-copy")).unwrap();
     let said = fails(node.command("configStandby"), 2);
     assert!(said.contains("parts of a cluster (PG_VERSION"), "{said}");
 }
