@@ -51,6 +51,28 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
 }
 
 #[test]
+fn a_standby_inherits_no_recovery_target() {
+    let pair = Pair::new();
+    pair.fill("first", 100);
+    // The source was restored to a point in time once; the node's own file has another target.
+    for setting in ["recovery_target_name = 'x'", "recovery_target_timeline = 'current'"] {
+        pair.db1.sql(&format!("alter system set {setting}")).unwrap();
+    }
+    let conf = fs::read_to_string(pair.db2.local().join("postgresql.conf")).unwrap();
+    let target = "recovery_target_xid = ''\nrecovery_target = 'immediate'\n";
+    let conf = format!("{conf}{target}recovery_target_action = 'promote'\n");
+    pair.db2.write_local("postgresql.conf", conf).unwrap();
+    succeeds(pair.db2.command("configStandby"));
+    succeeds(pair.db1.command("copyToStandby"));
+    pair.db2.start_warm().unwrap();
+    pair.fill("second", 100);
+    pair.ship();
+    pair.wait_for_rows("second", 100);
+    assert!(pair.db2.is_in_recovery().unwrap());
+    assert_eq!(pair.db2.sql("show recovery_target_timeline").unwrap(), "latest");
+}
+
+#[test]
 fn a_killed_copy_cannot_be_started_and_is_continued_by_the_next() {
     let pair = Pair::new();
     pair.fill("large", 400_000);

@@ -104,8 +104,9 @@ impl DataDirectory {
         if let Some(pid) = self.running {
             return Err(NotATarget::Running { path, pid });
         }
-        // A standby says so itself, be it by a file or by the state of its last stop.
-        if self.recovery.is_some() || self.unfinished.is_some() {
+        // A standby says so itself, be it by a file or by the state of its last stop. A marker beside a
+        // pg_control says nothing: between the two a copy was whole, and may have been promoted since.
+        if self.recovery.is_some() || (self.unfinished.is_some() && self.control.is_none()) {
             return Ok(());
         }
         match &self.control {

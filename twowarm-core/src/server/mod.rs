@@ -4,6 +4,7 @@ mod backup;
 mod config_file;
 mod data_directory;
 mod error;
+mod inherited_recovery;
 mod lock;
 mod newer_timeline;
 mod recovery_config;

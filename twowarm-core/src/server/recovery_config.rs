@@ -3,6 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::config_file::{ConfigFileError, read_line, read_settings, setting_line};
+use super::inherited_recovery;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::Install;
@@ -13,6 +14,7 @@ use crate::version::PgMajor;
 /// They are the cluster's own in `2warm/global/recovery.conf`, as 2warm has it, else the default alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecoveryConfig {
+    major: PgMajor,
     settings: Vec<(String, String)>,
     /// The file as the user wrote it, for servers that read a recovery.conf.
     text: String,
@@ -78,7 +80,7 @@ impl RecoveryConfig {
             // So that what has arrived is replayed at once.
             settings.push(("recovery_prefetch".into(), "off".into()));
         }
-        Ok(RecoveryConfig { settings, text })
+        Ok(RecoveryConfig { major, settings, text })
     }
 
     /// The restore_command.
@@ -87,10 +89,13 @@ impl RecoveryConfig {
         found.map_or(Self::RESTORE_COMMAND, |(_, value)| value)
     }
 
-    /// `postgresql.auto.conf` with these settings in place of earlier ones of the same names.
-    pub fn in_auto_conf(&self, before: &str) -> String {
+    /// `postgresql.auto.conf` with these settings in place of earlier ones of the same names, and with
+    /// what the source's configuration says of recovery put back: a standby that inherits a recovery
+    /// target promotes itself. `configuration` is the data directory's postgresql.conf.
+    pub fn in_auto_conf(&self, before: &str, configuration: &Path) -> String {
+        let is_set = |wanted: &str| self.settings.iter().any(|(name, _)| name == wanted);
         let ours = |line: &&str| match read_line(line) {
-            Ok(Some((name, _))) => self.settings.iter().any(|(our, _)| *our == name),
+            Ok(Some((name, _))) => is_set(&name) || inherited_recovery::is_ours(&name),
             // A line that the server can't read is not ours to judge.
             _ => false,
         };
@@ -99,6 +104,7 @@ impl RecoveryConfig {
             text.push_str(line);
             text.push('\n');
         });
+        text.push_str(&inherited_recovery::reset(&self.settings, self.major, configuration));
         self.settings.iter().for_each(|(name, value)| text.push_str(&setting_line(name, value)));
         text
     }
@@ -117,7 +123,7 @@ impl RecoveryConfig {
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
             Err(e) => return Err(FileError::of("read", &auto_conf)(e)),
         };
-        let after = self.in_auto_conf(&before);
+        let after = self.in_auto_conf(&before, &place("postgresql.conf"));
         if after != before {
             durable::write(&auto_conf, after.as_bytes())?;
         }
@@ -133,6 +139,10 @@ mod tests {
 
     fn parse(text: &str, major: &str) -> Result<RecoveryConfig, RecoveryConfigError> {
         RecoveryConfig::parse(text, Path::new("recovery.conf"), major.parse().unwrap())
+    }
+
+    fn in_auto_conf(text: &str, major: &str, before: &str) -> String {
+        parse(text, major).unwrap().in_auto_conf(before, Path::new("/nowhere/postgresql.conf"))
     }
 
     const ORIGINAL: &str =
@@ -159,7 +169,7 @@ mod tests {
 
     #[test]
     fn reading_ahead_is_turned_off_where_it_would_hold_up_replay() {
-        let lines = |text: &str, major: &str| parse(text, major).unwrap().in_auto_conf("");
+        let lines = |text: &str, major: &str| in_auto_conf(text, major, "");
         assert!(lines("", "15").ends_with("recovery_prefetch = 'off'\n"));
         assert!(!lines("", "14").contains("recovery_prefetch"));
         let own = lines("recovery_prefetch = try", "15");
@@ -170,12 +180,29 @@ mod tests {
     fn earlier_lines_of_the_same_settings_go() {
         let before =
             "# by ALTER SYSTEM\nwork_mem = '4MB'\nRestore_Command = 'old'\nnonsense here it's\n";
-        let after = parse(ORIGINAL, "15").unwrap().in_auto_conf(before);
-        let expected = "# by ALTER SYSTEM\nwork_mem = '4MB'\nnonsense here it's\n\
-                        restore_command = '../x %f %p %r'\nrecovery_end_command = 'rm trigger'\n\
+        let after = in_auto_conf(ORIGINAL, "15", before);
+        assert!(after.starts_with("# by ALTER SYSTEM\nwork_mem = '4MB'\nnonsense here it's\n"));
+        let expected = "restore_command = '../x %f %p %r'\nrecovery_end_command = 'rm trigger'\n\
                         recovery_prefetch = 'off'\n";
-        assert_eq!(after, expected);
-        assert_eq!(parse(ORIGINAL, "15").unwrap().in_auto_conf(&after), after);
+        assert!(after.ends_with(expected), "{after}");
+        assert_eq!(after.matches("restore_command").count(), 1);
+        assert_eq!(in_auto_conf(ORIGINAL, "15", &after), after);
+    }
+
+    #[test]
+    fn no_recovery_target_is_inherited() {
+        let before = "recovery_target_time = 'yesterday'\nrecovery_target_action = 'promote'\n\
+                      promote_trigger_file = '/tmp/x'\nrecovery_target_timeline = 'current'\n";
+        let after = in_auto_conf("", "15", before);
+        for gone in ["yesterday", "'promote'", "/tmp/x", "'current'"] {
+            assert!(!after.contains(gone), "{gone} in {after}");
+        }
+        for line in ["recovery_target_time = ''\n", "recovery_target_timeline = 'latest'\n"] {
+            assert!(after.contains(line), "{line} in {after}");
+        }
+        let own = in_auto_conf("recovery_target_xid = 7\n", "15", before);
+        assert_eq!(own.matches("recovery_target_xid").count(), 1);
+        assert!(!in_auto_conf("", "16", before).contains("promote_trigger_file"));
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(FileError::of("read", &own_conf)(e).into()),
     }
+    // Once more: it puts back what that file says of recovery.
+    recovery.apply(pgdata, major)?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::base_copy::Survey;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::Install;
-use crate::server::{COPY_MARKER, RecoveryConfig};
+use crate::server::{COPY_MARKER, NotATarget, RecoveryConfig, RunningServer};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::wal::{ControlFile, NotAWalFileName, SegmentSize, WalFileName};
 
@@ -21,8 +21,7 @@ const LABELS: [&str; 4] =
 pub(super) fn begin(install: &Install, hello: &Hello, survey: &Survey) -> Result<(), FarEndError> {
     let pgdata = install.require_pgdata()?;
     let marker = format!("{}\n", hello.system_identifier);
-    durable::write(&pgdata.join(COPY_MARKER), marker.as_bytes())?;
-    durable::remove(&pgdata.join("global/pg_control"))?;
+    disarm(pgdata, marker.as_bytes(), &no_server)?;
     for name in LABELS {
         durable::remove(&pgdata.join(name))?;
     }
@@ -31,6 +30,40 @@ pub(super) fn begin(install: &Install, hello: &Hello, survey: &Survey) -> Result
         durable::create_directory(&tablespace.to)?;
     }
     Ok(())
+}
+
+/// Takes pg_control away. A supervisor may start the old standby at any moment until then: one that did
+/// gets it back and is left alone.
+fn disarm(
+    pgdata: &Path,
+    marker: &[u8],
+    no_server: &dyn Fn(&Path) -> Result<(), FarEndError>,
+) -> Result<(), FarEndError> {
+    no_server(pgdata)?;
+    let (control, marked) = (pgdata.join("global/pg_control"), pgdata.join(COPY_MARKER));
+    let bytes = match fs::read(&control) {
+        Ok(bytes) => Some(bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(FileError::of("read", &control)(e).into()),
+    };
+    durable::write(&marked, marker)?;
+    durable::remove(&control)?;
+    // Whoever starts it from now on does not get far.
+    let started = no_server(pgdata);
+    if let (Err(_), Some(bytes)) = (&started, bytes) {
+        durable::write(&control, &bytes)?;
+        durable::remove(&marked)?;
+    }
+    started
+}
+
+fn no_server(pgdata: &Path) -> Result<(), FarEndError> {
+    match RunningServer::find(pgdata)? {
+        Some(server) => {
+            Err(NotATarget::Running { path: pgdata.to_owned(), pid: server.pid }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 /// The server makes them again by tablespace_map; those of tablespaces that are no more would stay.
@@ -73,6 +106,7 @@ pub(super) fn finish(
     durable::create_directory(&wal.join("archive_status"))?;
     sync_file_system(pgdata)?;
     survey.tablespaces.iter().try_for_each(|tablespace| sync_file_system(&tablespace.to))?;
+    no_server(pgdata)?;
     durable::write(&place("global/pg_control"), &parts.control)?;
     durable::remove(&place(COPY_MARKER))?;
     Ok(())
@@ -104,4 +138,36 @@ pub(super) fn missing(
         }
     }
     Ok(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_server_that_starts_while_pg_control_goes_gets_it_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let control = dir.path().join("global/pg_control");
+        fs::create_dir(dir.path().join("global")).unwrap();
+        fs::write(&control, "control").unwrap();
+        let running =
+            |pgdata: &Path| Err(NotATarget::Running { path: pgdata.to_owned(), pid: 1 }.into());
+        assert!(disarm(dir.path(), b"77\n", &running).is_err());
+        assert!(!dir.path().join(COPY_MARKER).exists(), "nothing was touched");
+
+        let looks = Cell::new(0);
+        let starts_late = |pgdata: &Path| {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 { Ok(()) } else { running(pgdata) }
+        };
+        assert!(disarm(dir.path(), b"77\n", &starts_late).is_err());
+        assert_eq!(fs::read(&control).unwrap(), b"control");
+        assert!(!dir.path().join(COPY_MARKER).exists());
+
+        disarm(dir.path(), b"77\n", &|_| Ok(())).unwrap();
+        assert!(!control.exists() && dir.path().join(COPY_MARKER).exists());
+        disarm(dir.path(), b"77\n", &|_| Ok(())).unwrap();
+    }
 }
