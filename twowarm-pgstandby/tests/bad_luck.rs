@@ -262,3 +262,36 @@ fn nothing_is_left_behind() {
     assert_eq!(names("pg_wal"), ["RECOVERYXLOG"]);
     File::open(scratch.archived()).unwrap();
 }
+
+/// The original opens it for writing whatever it says, and then is not triggered.
+#[test]
+fn a_smart_trigger_that_may_only_be_read_counts() {
+    let scratch = Scratch::new();
+    scratch.put("trigger", "smart\n");
+    mode(&scratch, "trigger", 0o444);
+    let call = Call::start(as_stranger(&scratch, scratch.ask(&["-s", "60", "-t", "trigger"])));
+    assert!(call.exits(1).contains("smart failover"));
+}
+
+/// The original goes on trying for half a minute.
+#[test]
+fn a_fast_trigger_ends_the_tries_of_a_failing_copy() {
+    let scratch = Scratch::full();
+    let options = ["-s", "60", "-t", "trigger", "archive", NAME, "nowhere/X"];
+    let mut call = Call::start(scratch.command(options));
+    call.says("could not copy").watches();
+    scratch.put("trigger", "fast");
+    assert!(call.exits(1).contains("fast failover"));
+}
+
+/// The original remembers what it read first: a segment that is overwritten in place would never be
+/// ready.
+#[test]
+fn a_segment_that_begins_with_zeros_is_read_again() {
+    let scratch = Scratch::new();
+    scratch.put(&format!("archive/{NAME}"), vec![0; 1 << 20]);
+    let mut call = scratch.start(&["-s", "60"]);
+    call.says("does not begin with WAL").watches();
+    scratch.put(&format!("archive/{NAME}"), segment());
+    scratch.assert_restores(call);
+}
