@@ -6,9 +6,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use log::LevelFilter;
-use twowarm_core::install::{Caller, Install, Invocation};
+use twowarm_core::install::{Caller, Install, InstallError, Invocation};
 
 use crate::exit_codes::{BUG, DONE, FAILED, STOP_SERVER, UNUSABLE};
 
@@ -81,7 +83,7 @@ impl Command {
         }
         let found = Invocation::current()
             .map_err(|e| format!("the working directory can't be read: {e}"))
-            .and_then(|call| Install::find(&call, self.caller).map_err(|e| e.to_string()));
+            .and_then(|call| self.find(&call).map_err(|e| e.to_string()));
         let install = found.map_err(|message| {
             log::error!("{message}");
             UNUSABLE
@@ -91,6 +93,20 @@ impl Command {
             return Ok(DONE);
         }
         (self.run)(&install, &arguments).map_err(|failure| self.report(failure))
+    }
+
+    /// A server stops over an exit above 125, so a file system that stumbles is given a moment.
+    fn find(&self, call: &Invocation) -> Result<Install, InstallError> {
+        let mut tries = 1;
+        loop {
+            match Install::find(call, self.caller) {
+                Err(e) if e.is_retryable() && self.caller == Caller::Server && tries < TRIES => {
+                    thread::sleep(BETWEEN_TRIES);
+                    tries += 1;
+                }
+                found => return found,
+            }
+        }
     }
 
     fn report(&self, failure: Failure) -> u8 {
@@ -110,6 +126,10 @@ impl Command {
         }
     }
 }
+
+/// How often a 2warm tree is read that can't be read, and how far apart.
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// Writes to stdout; a closed one is no reason to fail.
 pub(crate) fn print(text: &str) {

@@ -58,7 +58,8 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     };
     let archive = install.require_archive()?;
     let source =
-        ArchiveSource::new(archive, request.name, &request.target, data_directory, pruning);
+        ArchiveSource::new(archive, request.name, &request.target, data_directory, pruning)
+            .marked_by(&install.local_replication());
     let arrival = source.path();
     let promote = data_directory.join("promote");
     let watched = [arrival.as_path(), trigger.as_path(), promote.as_path()];

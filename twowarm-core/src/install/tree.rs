@@ -65,7 +65,8 @@ impl InstallError {
     /// Whether the same again, later, may go well: what the system could not read this time. What is
     /// not there, or says something wrong, somebody must set right.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, InstallError::File(error) if error.kind() != io::ErrorKind::NotFound)
+        use io::ErrorKind::{NotFound, PermissionDenied};
+        matches!(self, InstallError::File(e) if !matches!(e.kind(), NotFound | PermissionDenied))
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use super::crossing::{Checked, crossing_stops};
 use super::histories::Histories;
 use super::segment_copy::{copy_segment, copy_text, remove};
+use super::text_check::{MAX_TEXT, text_problem};
 use super::{Clock, Found, Source};
+use crate::archive::check_mark;
 use crate::data_directory::control_file;
 use crate::durable;
 use crate::prune::{Floor, Needs, RestartPoint, Sweep, timelines_up_to};
@@ -22,6 +24,8 @@ use crate::wal::{
 #[derive(Debug)]
 pub struct ArchiveSource {
     archive: PathBuf,
+    /// Where the node remembers its archive's mark.
+    local_replication: Option<PathBuf>,
     name: WalFileName,
     target: PathBuf,
     data_directory: PathBuf,
@@ -56,8 +60,6 @@ fn is_young(metadata: &fs::Metadata) -> bool {
     age.is_none_or(|age| age < STILL_WRITTEN)
 }
 
-/// A history or .backup file larger than this is none.
-const MAX_TEXT: u64 = 1 << 20;
 /// A file written to within this time may still be in the making.
 const STILL_WRITTEN: Duration = Duration::from_secs(2);
 
@@ -73,6 +75,7 @@ impl ArchiveSource {
     ) -> ArchiveSource {
         ArchiveSource {
             archive: archive.to_owned(),
+            local_replication: None,
             name,
             target: target.to_owned(),
             data_directory: data_directory.to_owned(),
@@ -80,6 +83,12 @@ impl ArchiveSource {
             control: None,
             known: None,
         }
+    }
+
+    /// Takes only the archive for readable that configStandby [marked](crate::archive::mark), where it
+    /// did, and not the bare mount point of its disk.
+    pub fn marked_by(self, local_replication: &Path) -> ArchiveSource {
+        ArchiveSource { local_replication: Some(local_replication.to_owned()), ..self }
     }
 
     /// Where the file stands or will stand.
@@ -98,14 +107,22 @@ impl ArchiveSource {
                 let metadata = file.metadata().map_err(unreadable)?;
                 Ok((file, metadata))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => match fs::read_dir(&self.archive) {
-                Ok(_) => Err(Found::Absent),
-                Err(e) => Err(Found::Unreadable(format!(
-                    "could not read the archive directory {}: {e}",
-                    self.archive.display()
-                ))),
-            },
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(self.without_it()),
             Err(e) => Err(unreadable(e)),
+        }
+    }
+
+    /// What it means that the file is not in the directory.
+    fn without_it(&self) -> Found {
+        if let Err(e) = fs::read_dir(&self.archive) {
+            let archive = self.archive.display();
+            return Found::Unreadable(format!(
+                "could not read the archive directory {archive}: {e}"
+            ));
+        }
+        match self.local_replication.as_deref().map(|local| check_mark(&self.archive, local)) {
+            Some(Err(e)) => Found::Unreadable(e.to_string()),
+            _ => Found::Absent,
         }
     }
 
@@ -268,19 +285,7 @@ impl ArchiveSource {
         file.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(|e| {
             Found::Unreadable(format!("could not read {}: {e}", self.path().display()))
         })?;
-        let problem = match self.name {
-            _ if text.len() as u64 > MAX_TEXT => Some("it is far too large".to_owned()),
-            WalFileName::History(timeline) => match TimelineHistory::parse(timeline, &text) {
-                // A server takes it for a timeline without ancestors, and goes where no segments are.
-                Ok(history) if history.ancestors().is_empty() && timeline != TimelineId::FIRST => {
-                    Some("it names no ancestor".to_owned())
-                }
-                Ok(_) => None,
-                Err(e) => Some(e.to_string()),
-            },
-            _ => BackupHistory::parse(&text).err().map(|e| e.to_string()),
-        };
-        match problem {
+        match text_problem(self.name, &text) {
             Some(why) => {
                 Err(Found::Corrupt(format!("{} in the archive is damaged: {why}", self.name)))
             }
