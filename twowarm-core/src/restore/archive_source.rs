@@ -15,8 +15,8 @@ use crate::durable;
 use crate::prune::{Floor, Needs, RestartPoint, Sweep, timelines_up_to};
 use crate::trigger::Writing;
 use crate::wal::{
-    BackupHistory, BadPageHeader, ControlFile, Expected, HistoryPlace, Lsn, PageHeader,
-    SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, TimelineId, Unsound, WalFileName,
+    BadPageHeader, ControlFile, Expected, HistoryPlace, Lsn, PageHeader, SegmentHeader,
+    SegmentLayout, SegmentName, TimelineHistory, TimelineId, Unsound, WalFileName,
     check_segment_header,
 };
 
