@@ -111,6 +111,8 @@ fn what_the_ssh_configuration_says_is_honoured() {
     pair.fails(&pair.send(), 2, &["host key of other"]);
     config("NoSuchOption yes");
     pair.fails(&pair.send(), 2, &["db2", "configuration"]);
+    config("Match exec \"sleep 9\"");
+    pair.fails(&pair.send(), 1, &["ssh -G", "did not end within 3 s"]);
     config("");
     pair.arrives();
 }

@@ -23,7 +23,7 @@ impl Archive {
         &self,
         timeline: TimelineId,
     ) -> Result<Vec<TimelineHistory>, ArchiveError> {
-        histories_after(self.path(), timeline)
+        listed(self.path(), timeline)
     }
 
     /// The timeline that left the segment's own before it: a later timeline to which the segment is WAL
@@ -37,23 +37,24 @@ impl Archive {
         layout: SegmentLayout,
         data_directory: Option<&Path>,
     ) -> Result<Option<ForkedBefore>, ArchiveError> {
-        let mut directories = vec![self.path().to_owned()];
-        if let Some(data_directory) = data_directory {
-            // From 10 on, and before.
-            for wal in ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal)) {
-                if is_there(&wal)? {
-                    directories.push(wal);
-                }
-            }
-        }
-        for directory in directories {
-            let histories = histories_after(&directory, segment.timeline)?;
+        let past = |histories: Vec<TimelineHistory>, directory: &Path| {
             let past = |history: &&TimelineHistory| {
                 history.place_of(segment, layout) == HistoryPlace::PastFork
             };
-            if let Some(timeline) = histories.iter().find(past).map(TimelineHistory::timeline) {
-                let history = directory.join(WalFileName::History(timeline).to_string());
-                return Ok(Some(ForkedBefore { timeline, history }));
+            let timeline = histories.iter().find(past).map(TimelineHistory::timeline)?;
+            let history = directory.join(WalFileName::History(timeline).to_string());
+            Some(ForkedBefore { timeline, history })
+        };
+        if let Some(forked) = past(probed(self.path(), segment.timeline)?, self.path()) {
+            return Ok(Some(forked));
+        }
+        let Some(data_directory) = data_directory else { return Ok(None) };
+        // From 10 on, and before.
+        for wal in ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal)) {
+            if is_there(&wal)?
+                && let Some(forked) = past(listed(&wal, segment.timeline)?, &wal)
+            {
+                return Ok(Some(forked));
             }
         }
         Ok(None)
@@ -69,34 +70,57 @@ fn is_there(path: &Path) -> Result<bool, FileError> {
     }
 }
 
-/// The histories in a directory of timelines after this one.
-///
-/// All of them, not only those that follow each other without a gap, as the server looks for them: an
-/// archive that was emptied in between has gaps.
-fn histories_after(
-    directory: &Path,
-    timeline: TimelineId,
-) -> Result<Vec<TimelineHistory>, ArchiveError> {
+/// The histories in a directory of timelines after this one: all of them.
+fn listed(directory: &Path, timeline: TimelineId) -> Result<Vec<TimelineHistory>, ArchiveError> {
     let failed = || FileError::of("list", directory);
     let mut histories = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed())? {
         let name = entry.map_err(failed())?.file_name();
         // Most of a large archive are segments, of which there is nothing to parse.
         let Some(name) = name.to_str().filter(|name| name.ends_with(".history")) else { continue };
-        let Ok(WalFileName::History(later)) = name.parse() else { continue };
-        if later <= timeline {
-            continue;
-        }
-        let path = directory.join(name);
-        match fs::read(&path) {
-            Ok(text) => histories.push(
-                TimelineHistory::parse(later, &text)
-                    .map_err(|error| ArchiveError::BadHistory { path, error })?,
-            ),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(FileError::of("read", &path)(e).into()),
+        if let Ok(WalFileName::History(later)) = name.parse()
+            && later > timeline
+        {
+            histories.extend(read(directory, later)?);
         }
     }
     histories.sort_by_key(TimelineHistory::timeline);
     Ok(histories)
+}
+
+/// How many numbers in a row may be without a history before it is believed that there are no more.
+const GAP: u32 = 32;
+
+/// The histories in a directory of timelines after this one, without a listing of all the segments
+/// beside them: a large archive on a network file system takes its time for that, and this is asked
+/// for every segment.
+///
+/// The server, too, tries one number after the other, and so gives a new timeline the first that is
+/// free; it stops at the first that is missing. Here some may be, since histories get deleted.
+fn probed(directory: &Path, timeline: TimelineId) -> Result<Vec<TimelineHistory>, ArchiveError> {
+    let mut histories = Vec::new();
+    let mut missing = 0;
+    let later = (1..).map_while(|n| timeline.number().checked_add(n));
+    for later in later.map_while(|number| TimelineId::new(number).ok()) {
+        match read(directory, later)? {
+            Some(history) => {
+                histories.push(history);
+                missing = 0;
+            }
+            None if missing == GAP => break,
+            None => missing += 1,
+        }
+    }
+    Ok(histories)
+}
+
+fn read(directory: &Path, timeline: TimelineId) -> Result<Option<TimelineHistory>, ArchiveError> {
+    let path = directory.join(WalFileName::History(timeline).to_string());
+    match fs::read(&path) {
+        Ok(text) => TimelineHistory::parse(timeline, &text)
+            .map(Some)
+            .map_err(|error| ArchiveError::BadHistory { path, error }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::of("read", &path)(e).into()),
+    }
 }

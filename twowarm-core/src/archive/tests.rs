@@ -145,9 +145,15 @@ fn a_segment_past_a_recorded_fork_is_known() {
     assert_eq!(forked("000000010000000000000004"), timeline(2));
     assert_eq!(forked("000000020000000000000004"), None);
 
+    // A gap in the numbers hides none.
+    archive.put(name("00000020.history"), history).unwrap();
+    archive.remove(name("00000002.history")).unwrap();
+    assert_eq!(forked("000000010000000000000004"), timeline(32));
+    archive.remove(name("00000020.history")).unwrap();
+    assert_eq!(forked("FFFFFFFF0000000000000004"), None);
+
     // The node's own promotion, which only its server has written down, in whichever directory its
     // version has; and a history of a timeline whose parents are nowhere.
-    archive.remove(name("00000002.history")).unwrap();
     assert_eq!(forked("000000010000000000000004"), None);
     for (wal, number) in [("pg_xlog", 5), ("pg_wal", 4)] {
         fs::create_dir_all(node.join(wal)).unwrap();

@@ -56,9 +56,9 @@ impl SshError {
             | SshError::Connect { .. }
             | SshError::Stalled { .. }
             | SshError::Protocol { .. } => true,
+            SshError::Program { source, .. } => source.kind() == io::ErrorKind::TimedOut,
             SshError::UnsafePath(_)
             | SshError::NoHome(_)
-            | SshError::Program { .. }
             | SshError::Configuration { .. }
             | SshError::NotHonoured { .. }
             | SshError::HostKeyUnknown { .. }

@@ -51,7 +51,7 @@ impl SshTransport {
         let own = own.cloned().unwrap_or_default();
         let program = inert(&command.path(own.pgroot.as_deref().unwrap_or(&install.pgroot)))?;
         let local = LocalUser::current()?;
-        let config = UserConfig::of(node.host(), node.user(), &local)?;
+        let config = UserConfig::of(node.host(), node.user(), &local, install.settings.time_limit)?;
         if let (None, Some(option)) = (&own.host, config.proxy) {
             return Err(SshError::NotHonoured { host: name, option });
         }

@@ -1,6 +1,9 @@
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::unistd::{Uid, User};
 
@@ -57,8 +60,14 @@ pub(super) struct UserConfig {
 }
 
 impl UserConfig {
-    /// Asks `ssh -G`, which knows Include and Match; where there is no ssh, ssh's defaults.
-    pub fn of(host: &str, user: Option<&str>, local: &LocalUser) -> Result<UserConfig, SshError> {
+    /// Asks `ssh -G`, which knows Include and Match; where there is no ssh, ssh's defaults. It may take
+    /// as long as `limit`: a `Match exec` runs whatever the user has written there.
+    pub fn of(
+        host: &str,
+        user: Option<&str>,
+        local: &LocalUser,
+        limit: Duration,
+    ) -> Result<UserConfig, SshError> {
         let mut ssh = Command::new("ssh");
         ssh.arg("-G").stdin(Stdio::null());
         let own = local.home.join(".ssh/config");
@@ -68,10 +77,10 @@ impl UserConfig {
         if let Some(user) = user {
             ssh.args(["-l", user]);
         }
-        let output = match ssh.args(["--", host]).output() {
+        let output = match output_within(ssh.args(["--", host]), limit) {
             Ok(output) => output,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(UserConfig::defaults()),
-            Err(source) => return Err(SshError::Program { program: "ssh", source }),
+            Err(source) => return Err(SshError::Program { program: "ssh -G", source }),
         };
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -116,6 +125,36 @@ impl UserConfig {
     }
 }
 
+/// Runs a command to its end, or kills it when the time is over.
+fn output_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
+    let deadline = Instant::now() + limit;
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take().map(read_beside);
+    let stderr = child.stderr.take().map(read_beside);
+    let mut all_of = |pipe: Option<Receiver<Vec<u8>>>| {
+        let Some(pipe) = pipe else { return Ok(Vec::new()) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        pipe.recv_timeout(left).map_err(|_| {
+            let _ = child.kill();
+            let _ = child.wait();
+            let message = format!("it did not end within {} s", limit.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, message)
+        })
+    };
+    let (stdout, stderr) = (all_of(stdout)?, all_of(stderr)?);
+    Ok(Output { status: child.wait()?, stdout, stderr })
+}
+
+fn read_beside(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        let _ = sender.send(bytes);
+    });
+    receiver
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +180,21 @@ mod tests {
                 proxy: Some("ProxyJump"),
             }
         );
+    }
+
+    #[test]
+    fn a_command_that_does_not_end_is_killed() {
+        let start = Instant::now();
+        let late = output_within(Command::new("sleep").arg("60"), Duration::from_millis(100));
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(start.elapsed() < Duration::from_secs(10));
+        let said = output_within(
+            Command::new("sh").args(["-c", "echo a; echo b >&2; exit 3"]),
+            Duration::from_secs(10),
+        );
+        let said = said.unwrap();
+        assert_eq!((said.stdout, said.stderr), (b"a\n".to_vec(), b"b\n".to_vec()));
+        assert_eq!(said.status.code(), Some(3));
     }
 
     #[test]
