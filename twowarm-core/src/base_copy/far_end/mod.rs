@@ -2,6 +2,7 @@
 
 mod error;
 mod examine;
+mod own_tablespaces;
 mod place;
 mod talk;
 
