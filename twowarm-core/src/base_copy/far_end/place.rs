@@ -19,13 +19,19 @@ const LABELS: [&str; 4] =
     ["backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old"];
 
 /// Makes the target a place that no server starts in, before any byte of it changes.
-pub(super) fn begin(install: &Install, hello: &Hello, survey: &Survey) -> Result<(), FarEndError> {
+pub(super) fn begin(
+    install: &Install,
+    hello: &Hello,
+    survey: &Survey,
+    token: String,
+) -> Result<(), FarEndError> {
     let pgdata = install.require_pgdata()?;
     let older = CopyMarker::read(pgdata)?.filter(|_| !pgdata.join("global/pg_control").exists());
     let mut tablespaces = own_tablespaces(pgdata, older.as_ref());
     tablespaces.extend(survey.tablespaces.iter().map(|t| t.to.clone()));
     let marker = CopyMarker {
         system_identifier: hello.system_identifier,
+        token,
         tablespaces: tablespaces.into_iter().collect(),
     };
     disarm(pgdata, marker.text().as_bytes(), &no_server)?;
