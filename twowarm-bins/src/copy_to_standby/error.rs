@@ -63,6 +63,10 @@ pub(super) enum CopyError {
     )]
     NotArrived { node: String, missing: usize, first: String, waited: u64 },
     #[error(
+        "rsync's ssh does not get to the {place} that receiveBaseCopy stands in: what `ssh -G {node}` says (HostName, ProxyJump, ProxyCommand) and [node.{node}] in 2warm.toml must lead to one machine"
+    )]
+    AnotherMachine { place: String, node: String },
+    #[error(
         "{source}. The copy in {place} is unfinished and can't be started; copyToStandby again continues it"
     )]
     Unfinished { place: String, source: Box<CopyError> },
@@ -78,6 +82,7 @@ impl CopyError {
             | CopyError::Standby { .. }
             | CopyError::InRecovery(_)
             | CopyError::NoSessionBackup(_)
+            | CopyError::AnotherMachine { .. }
             | CopyError::Archiving { .. } => false,
             CopyError::Ssh(error) => error.is_retryable(),
             CopyError::Link(error) => error.is_retryable(),

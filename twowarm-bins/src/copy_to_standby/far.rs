@@ -33,9 +33,9 @@ impl FarEnd {
         }
     }
 
-    /// Afterwards no server starts in the target.
-    pub fn begin(&mut self) -> Result<(), CopyError> {
-        match self.ask(&CopyMessage::Begin)? {
+    /// Afterwards no server starts in the target, and its marker holds these digits.
+    pub fn begin(&mut self, token: &str) -> Result<(), CopyError> {
+        match self.ask(&CopyMessage::Begin(token.to_owned()))? {
             CopyMessage::Begun => Ok(()),
             other => Err(self.unexpected(&other)),
         }

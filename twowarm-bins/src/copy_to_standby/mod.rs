@@ -4,6 +4,7 @@ mod arrival;
 mod bulk;
 mod error;
 mod far;
+mod same_place;
 mod source;
 
 use std::ffi::OsString;
@@ -140,7 +141,8 @@ impl Copy<'_> {
     /// The copy itself. When this fails the backup ends with its session, and the target has no
     /// pg_control.
     fn run(&self, far: &mut FarEnd, session: Session) -> Result<FinishedBackup, CopyError> {
-        far.begin()?;
+        let (from, to) = (&self.source.pgdata, &self.target.pgdata);
+        same_place::begin(far, self.remote, self.node, from, to)?;
         let layout = self.source.control.layout();
         let backup = far.meanwhile("the checkpoint", move || Backup::start(session, LABEL))??;
         let first = layout.containing(self.source.control.timeline, backup.start_lsn());

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use twowarm_core::testbed::StopMode;
 
@@ -76,4 +77,32 @@ fn a_far_archive_that_cannot_be_written_leaves_shipping_off() {
     assert!(!output.status.success() && said.contains("archive"), "{said}");
     assert!(archiving_is_off(&pair));
     assert!(!pair.db2.pgdata().join("PG_VERSION").exists(), "nothing was copied");
+}
+
+#[test]
+fn rsync_that_gets_to_another_machine_deletes_nothing_there() {
+    let pair = Pair::new();
+    succeeds(pair.db2.command("configStandby"));
+    // To an ssh that leads elsewhere the same path holds another marker, or none.
+    let bin = pair.db1.home().join("bin");
+    pair.db1.run_as().make_dir(&bin, 0o755).unwrap();
+    let marker = pair.db2.pgdata().join(".twowarm-copy");
+    for elsewhere in ["sed -i s,^token,other,", "rm"] {
+        let script = format!(
+            "#!/bin/sh\nPATH=${{PATH#*:}}\ncase $* in *--sender*|*rsync*) {elsewhere} '{}';; esac\n\
+             exec ssh \"$@\"\n",
+            marker.display()
+        );
+        let ssh = bin.join("ssh");
+        pair.db1.run_as().write(&ssh, script).unwrap();
+        fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let mut command = pair.db1.command("copyToStandby");
+        command.env("PATH", path);
+        let said = fails(command, 2);
+        assert!(said.contains("does not get to") && said.contains("ProxyJump"), "{said}");
+        assert!(!pair.db2.pgdata().join("PG_VERSION").exists(), "nothing was copied");
+        assert!(!pair.db1.pgdata().join(".twowarm-fetched").exists());
+    }
+    succeeds(pair.db1.command("copyToStandby"));
 }

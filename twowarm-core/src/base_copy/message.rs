@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use super::nonce::are_random_digits;
 use crate::ship::wire::{FIRST_OWN_KIND, Fields, Frame, Payload, WireError};
 
 /// What travels in a base copy's own frames, behind the hello and the welcome that all connections
@@ -10,8 +11,9 @@ pub enum CopyMessage {
     Survey(Survey),
     /// Far: it may be.
     Target(Target),
-    /// Near: the copying begins.
-    Begin,
+    /// Near: the copying begins. The digits go into the target's marker, where the near end's rsync must
+    /// find them.
+    Begin(String),
     /// Far: the target can't be started any more.
     Begun,
     /// Near: bytes of a file that the far end writes at the end. Parts of one file are joined.
@@ -95,7 +97,7 @@ impl CopyMessage {
         match self {
             CopyMessage::Survey(_) => kind::SURVEY,
             CopyMessage::Target(_) => kind::TARGET,
-            CopyMessage::Begin => kind::BEGIN,
+            CopyMessage::Begin(_) => kind::BEGIN,
             CopyMessage::Begun => kind::BEGUN,
             CopyMessage::Part(..) => kind::PART,
             CopyMessage::Finish => kind::FINISH,
@@ -134,10 +136,8 @@ impl CopyMessage {
                 let payload = Payload::new().u32(names.len() as u32);
                 names.iter().fold(payload, |payload, name| payload.text(name))
             }
-            CopyMessage::Begin
-            | CopyMessage::Begun
-            | CopyMessage::Finish
-            | CopyMessage::Finished => Payload::new(),
+            CopyMessage::Begin(token) => Payload::new().text(token),
+            CopyMessage::Begun | CopyMessage::Finish | CopyMessage::Finished => Payload::new(),
         };
         payload.into_bytes()
     }
@@ -171,7 +171,13 @@ impl CopyMessage {
             }
             kind::HOLDS => CopyMessage::Holds(list(&mut fields, |fields| fields.text())?),
             kind::MISSING => CopyMessage::Missing(list(&mut fields, |fields| fields.text())?),
-            kind::BEGIN => CopyMessage::Begin,
+            kind::BEGIN => {
+                let token = fields.text()?;
+                if !are_random_digits(&token) {
+                    return Err(fields.malformed("the token is none"));
+                }
+                CopyMessage::Begin(token)
+            }
             kind::BEGUN => CopyMessage::Begun,
             kind::FINISH => CopyMessage::Finish,
             kind::FINISHED => CopyMessage::Finished,
@@ -232,7 +238,7 @@ mod tests {
                 older_copy: false,
                 own_paths: vec!["archive".into()],
             }),
-            CopyMessage::Begin,
+            CopyMessage::Begin("0123456789abcdef".repeat(2)),
             CopyMessage::Begun,
             CopyMessage::Part(Part::Label, b"START".to_vec()),
             CopyMessage::Part(Part::TablespaceMap, Vec::new()),
@@ -251,7 +257,8 @@ mod tests {
     #[test]
     fn what_is_malformed_is_refused() {
         let parse = |kind, payload: Vec<u8>| CopyMessage::parse(&Frame { kind, payload });
-        assert!(parse(kind::BEGIN, vec![0]).is_err());
+        assert!(parse(kind::BEGIN, vec![]).is_err());
+        assert!(parse(kind::BEGIN, Payload::new().text("a\nb").into_bytes()).is_err());
         assert!(parse(kind::HOLDS, vec![255; 4]).is_err(), "more items than there are bytes");
         let relative = Payload::new().text("n").text("data").u32(0).into_bytes();
         assert!(parse(kind::SURVEY, relative).is_err());

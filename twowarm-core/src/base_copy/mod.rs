@@ -11,6 +11,6 @@ mod tablespaces;
 pub use far_end::{FarEndError, serve};
 pub use links::{LinksError, tablespace_links};
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
-pub use nonce::{Nonce, NonceError};
+pub use nonce::{Nonce, NonceError, random_digits};
 pub use rules::{DataRules, tablespace_rules, unlogged_files};
 pub use tablespaces::{MappingError, map_tablespaces, rewrite_map};

@@ -24,13 +24,8 @@ impl Nonce {
     /// Puts one into each directory, and removes what killed runs left there. The caller holds the
     /// source's lock, so no other run's is in use.
     pub fn create(directories: Vec<PathBuf>) -> Result<Nonce, FileError> {
-        let random = Path::new("/dev/urandom");
-        let mut bytes = [0; 16];
-        fs::File::open(random)
-            .and_then(|mut file| file.read_exact(&mut bytes))
-            .map_err(FileError::of("read", random))?;
-        let digits: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        let mut nonce = Nonce { name: format!("{PREFIX}{digits}"), directories: Vec::new() };
+        let name = format!("{PREFIX}{}", random_digits()?);
+        let mut nonce = Nonce { name, directories: Vec::new() };
         for directory in directories {
             remove_left_over(&directory)?;
             durable::create(&directory.join(&nonce.name), b"")?;
@@ -46,8 +41,7 @@ impl Nonce {
 
     /// Checks a name that came from another node: it must be no path.
     pub fn check_name(name: &str) -> Result<(), NonceError> {
-        let digits = name.strip_prefix(PREFIX).unwrap_or_default();
-        if digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if name.strip_prefix(PREFIX).is_some_and(are_random_digits) {
             Ok(())
         } else {
             Err(NonceError(name.to_owned()))
@@ -66,6 +60,21 @@ impl Nonce {
             Err(e) => Err(FileError::of("look into", directory)(e)),
         }
     }
+}
+
+/// 32 hexadecimal digits that nobody can guess.
+pub fn random_digits() -> Result<String, FileError> {
+    let random = Path::new("/dev/urandom");
+    let mut bytes = [0; 16];
+    fs::File::open(random)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(FileError::of("read", random))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Whether a text has the form of those.
+pub(super) fn are_random_digits(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 impl Drop for Nonce {

@@ -59,6 +59,21 @@ pub fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
     rewritten
 }
 
+/// Where the tablespaces of a `tablespace_map` are: of a copy that was not started yet, only this tells.
+pub(super) fn places_in_map(map: &[u8]) -> Vec<PathBuf> {
+    use std::os::unix::ffi::OsStringExt;
+    let place = |line: &[u8]| {
+        let path = &line[line.iter().position(|&b| b == b' ')? + 1..];
+        let mut bytes = path.strip_suffix(b"\n").unwrap_or(path).iter();
+        let mut unescaped = Vec::new();
+        while let Some(&byte) = bytes.next() {
+            unescaped.push(if byte == b'\\' { *bytes.next()? } else { byte });
+        }
+        Some(PathBuf::from(std::ffi::OsString::from_vec(unescaped)))
+    };
+    lines(map).filter_map(place).collect()
+}
+
 /// `OID PATH` of a tablespace that goes elsewhere: its number as written, and the new path.
 fn moved<'a>(line: &'a [u8], tablespaces: &'a [Tablespace]) -> Option<(&'a [u8], &'a Path)> {
     let space = line.iter().position(|&b| b == b' ')?;
@@ -108,6 +123,9 @@ mod tests {
         let map = b"16384 /ts/a\n16385 /ts/b b\n99 /odd\\\n16384 /ts/a\n";
         let expected = b"16384 /other/a\\\\1\n16385 /ts/b b\n99 /odd\\\n16384 /ts/a\n";
         assert_eq!(rewrite_map(map, &mapped), expected);
+        let places = places_in_map(expected);
+        let expected = ["/other/a\\1", "/ts/b b", "/odd\n16384 /ts/a"];
+        assert_eq!(places, expected.map(PathBuf::from));
     }
 
     #[test]

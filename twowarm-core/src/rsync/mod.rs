@@ -3,10 +3,12 @@
 //! No shell sees a path: here rsync is run directly, and on the far side paths travel in its own
 //! protocol (`--secluded-args`).
 
+mod fetch;
 mod progress;
 mod remote;
 mod run;
 
+pub use fetch::fetch;
 pub use progress::Progress;
 pub use remote::Remote;
 pub use run::{Event, Outcome, RsyncError, Transfer};

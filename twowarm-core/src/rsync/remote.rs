@@ -17,6 +17,8 @@ pub struct Remote {
     known_hosts: Option<PathBuf>,
     pgroot: Option<PathBuf>,
     tablespaces: BTreeMap<PathBuf, PathBuf>,
+    /// The user's ssh configuration, where ssh would not look for it.
+    configuration: Option<PathBuf>,
     time_limit: Duration,
 }
 
@@ -35,6 +37,7 @@ impl Remote {
             known_hosts: own.known_hosts,
             pgroot: own.pgroot,
             tablespaces: own.tablespaces,
+            configuration: own_configuration(),
             time_limit: install.settings.time_limit,
         }
     }
@@ -77,6 +80,9 @@ impl Remote {
     pub(super) fn shell(&self) -> String {
         let limit = self.time_limit.as_secs().max(1);
         let mut words: Vec<String> = vec!["ssh".into()];
+        if let Some(file) = &self.configuration {
+            words.extend(["-F".to_owned(), file.display().to_string()]);
+        }
         let mut option = |text: String| words.extend(["-o".to_owned(), text]);
         option("BatchMode=yes".into());
         option("StrictHostKeyChecking=yes".into());
@@ -103,6 +109,17 @@ impl Remote {
     }
 }
 
+/// The same file that shipping over ssh goes by.
+#[cfg(feature = "ship")]
+fn own_configuration() -> Option<PathBuf> {
+    crate::ship::ssh::own_configuration()
+}
+
+#[cfg(not(feature = "ship"))]
+fn own_configuration() -> Option<PathBuf> {
+    None
+}
+
 /// A value in ssh's configuration: one word, and no `%` of it means anything.
 fn config_word(value: &str) -> String {
     format!("\"{}\"", value.replace('%', "%%"))
@@ -127,6 +144,7 @@ mod tests {
             known_hosts: None,
             pgroot: None,
             tablespaces: BTreeMap::new(),
+            configuration: None,
             time_limit: Duration::from_secs(30),
         }
     }
@@ -139,6 +157,8 @@ mod tests {
             key: Some("/home/it's here/100%".into()),
             ..remote("db2")
         };
+        let with_file = Remote { configuration: Some("/h/c".into()), ..remote.clone() };
+        assert!(with_file.shell().starts_with("'ssh' '-F' '/h/c' '-o' 'BatchMode=yes' "));
         let shell = remote.shell();
         assert!(shell.starts_with("'ssh' '-o' 'BatchMode=yes' "), "{shell}");
         assert!(shell.contains("'ServerAliveInterval=10'"), "{shell}");

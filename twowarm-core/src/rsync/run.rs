@@ -105,18 +105,12 @@ impl Transfer<'_> {
         from.push("/");
         let mut to = self.remote.place(self.to);
         to.push("/");
-        // If we are killed, rsync is: it must not go on writing beside the next run.
-        let rsync =
-            on_path("rsync").ok_or_else(|| RsyncError::Start(io::ErrorKind::NotFound.into()))?;
-        let mut command = dying_with_us(&rsync);
+        let mut command = rsync(self.remote)?;
         command
-            .args(["-s", "--filter=merge -", "-e", &self.remote.shell()])
-            .arg(format!("--timeout={}", self.remote.silence().as_secs()))
+            .arg("--filter=merge -")
             .args(self.options)
             .arg("--")
             .args([from, to])
-            .env("LC_ALL", "C")
-            .env_remove("RSYNC_OLD_ARGS")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -168,20 +162,41 @@ impl Transfer<'_> {
     }
 
     fn judge(&self, status: ExitStatus, said: Vec<String>) -> Result<Outcome, RsyncError> {
-        let meaning = match status.code() {
+        match status.code() {
             // 24: files vanished before they could be sent, as a live server's do.
-            Some(0 | 24) => return Ok(Outcome::Complete),
-            Some(23) => return Ok(Outcome::Partial(said)),
-            Some(11) => "a file could not be read or written; is the disk there full?".to_owned(),
-            Some(12) => "the connection broke".to_owned(),
-            Some(10 | 30 | 35) => "the connection stalled or broke".to_owned(),
-            Some(127) => "rsync is not installed there".to_owned(),
-            Some(255) => "ssh failed".to_owned(),
-            Some(code) => format!("exit code {code}"),
-            None => format!("{status}"),
-        };
-        Err(RsyncError::Failed { node: self.remote.name().to_string(), meaning, said })
+            Some(0 | 24) => Ok(Outcome::Complete),
+            Some(23) => Ok(Outcome::Partial(said)),
+            _ => Err(failed(self.remote, status, said)),
+        }
     }
+}
+
+/// rsync by the node's remote shell. If we are killed, it is: it must not go on writing beside the next
+/// run.
+pub(super) fn rsync(remote: &Remote) -> Result<Command, RsyncError> {
+    let rsync =
+        on_path("rsync").ok_or_else(|| RsyncError::Start(io::ErrorKind::NotFound.into()))?;
+    let mut command = dying_with_us(&rsync);
+    command
+        .args(["-s", "-e", &remote.shell()])
+        .arg(format!("--timeout={}", remote.silence().as_secs()))
+        .env("LC_ALL", "C")
+        .env_remove("RSYNC_OLD_ARGS");
+    Ok(command)
+}
+
+/// What an exit code means.
+pub(super) fn failed(remote: &Remote, status: ExitStatus, said: Vec<String>) -> RsyncError {
+    let meaning = match status.code() {
+        Some(11) => "a file could not be read or written; is the disk there full?".to_owned(),
+        Some(12) => "the connection broke".to_owned(),
+        Some(10 | 30 | 35) => "the connection stalled or broke".to_owned(),
+        Some(127) => "rsync is not installed there".to_owned(),
+        Some(255) => "ssh failed".to_owned(),
+        Some(code) => format!("exit code {code}"),
+        None => format!("{status}"),
+    };
+    RsyncError::Failed { node: remote.name().to_string(), meaning, said }
 }
 
 /// `setpriv --pdeathsig` where there is one that knows it (util-linux from 2.33 on); without it a

@@ -1,18 +1,13 @@
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{RunningServer, ServerError};
+use super::{CopyMarker, RunningServer, ServerError};
 use crate::data_directory::control_file;
 use crate::file_error::FileError;
 use crate::wal::{ClusterState, ControlFile};
 
 /// What the names of all our own files in a data directory begin with.
 pub const STATE_PREFIX: &str = ".twowarm";
-
-/// Stands in a data directory while a base copy into it is not finished; it holds the system identifier
-/// of the cluster that is being copied.
-pub const COPY_MARKER: &str = ".twowarm-copy";
 
 /// What makes a server a standby, by version.
 const RECOVERY_FILES: [&str; 3] = ["recovery.signal", "standby.signal", "recovery.conf"];
@@ -46,8 +41,8 @@ pub struct DataDirectory {
     pub control: Option<ControlFile>,
     /// The file that makes it a standby.
     pub recovery: Option<&'static str>,
-    /// The cluster of an unfinished base copy.
-    pub unfinished: Option<u64>,
+    /// What an unfinished base copy left to be known.
+    pub unfinished: Option<CopyMarker>,
     /// Whether a trigger stands there.
     pub triggered: bool,
     cluster: bool,
@@ -91,7 +86,7 @@ impl DataDirectory {
             running: RunningServer::find(path)?.map(|server| server.pid),
             control: control_file(path)?,
             recovery: RECOVERY_FILES.into_iter().find(|name| has(name)),
-            unfinished: read_marker(&path.join(COPY_MARKER))?,
+            unfinished: CopyMarker::read(path)?,
             triggered: has("trigger") || has("promote"),
             cluster: CLUSTER_FILES.into_iter().any(has),
             strangers: names.iter().filter(|name| !known(name)).cloned().collect(),
@@ -137,7 +132,8 @@ impl DataDirectory {
         if self.triggered {
             return Err(NotATarget::Triggered(path));
         }
-        let theirs = self.control.as_ref().map(|c| c.system_identifier).or(self.unfinished);
+        let unfinished = self.unfinished.as_ref().map(|marker| marker.system_identifier);
+        let theirs = self.control.as_ref().map(|c| c.system_identifier).or(unfinished);
         match theirs {
             Some(theirs) if theirs != system_identifier => {
                 Err(NotATarget::AnotherCluster { path, theirs, ours: system_identifier })
@@ -170,15 +166,6 @@ fn names(directory: &Path) -> Result<Vec<String>, FileError> {
     Ok(names)
 }
 
-fn read_marker(path: &Path) -> Result<Option<u64>, FileError> {
-    match fs::read_to_string(path) {
-        // It is written whole; what can't be read belongs to no cluster that could be copied.
-        Ok(text) => Ok(Some(text.trim().parse().unwrap_or(0))),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(FileError::of("read", path)(e)),
-    }
-}
-
 /// Some names, for a message of one line.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 6;
@@ -192,6 +179,7 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::COPY_MARKER;
 
     fn with(files: &[&str]) -> (tempfile::TempDir, DataDirectory) {
         let dir = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 mod backup;
 mod config_file;
+mod copy_marker;
 mod data_directory;
 mod error;
 mod inherited_recovery;
@@ -16,7 +17,8 @@ mod which_major;
 
 pub use backup::{Backup, FinishedBackup};
 pub use config_file::{ConfigFileError, read_settings};
-pub use data_directory::{COPY_MARKER, DataDirectory, NotATarget, STATE_PREFIX};
+pub use copy_marker::{COPY_MARKER, CopyMarker};
+pub use data_directory::{DataDirectory, NotATarget, STATE_PREFIX};
 pub use error::ServerError;
 pub use lock::{InUse, lock_directory};
 pub use newer_timeline::{NewerTimeline, newer_timeline};

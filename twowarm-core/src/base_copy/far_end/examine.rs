@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::FarEndError;
+use super::own_tablespaces::own_tablespaces;
 use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target};
 use crate::file_error::FileError;
@@ -45,8 +47,11 @@ pub(super) fn examine(
     let older_copy = found.control.is_some() || found.unfinished.is_some();
     let mut own_paths: Vec<PathBuf> = archive_inside.into_iter().collect();
     own_paths.extend(log_directory(pgdata).and_then(|path| inside(&path)));
+    // Beside a pg_control a marker is an old one.
+    let own =
+        own_tablespaces(pgdata, found.unfinished.as_ref().filter(|_| found.control.is_none()));
     for tablespace in &survey.tablespaces {
-        check_tablespace(&tablespace.to, &real, survey, hello.major, older_copy)?;
+        check_tablespace(&tablespace.to, &real, hello.major, &own)?;
         own_paths.extend(inside(&tablespace.to));
     }
     let own_configuration =
@@ -60,17 +65,35 @@ pub(super) fn examine(
 pub(super) fn not_the_source(pgdata: &Path, survey: &Survey) -> Result<(), FarEndError> {
     Nonce::check_name(&survey.nonce)?;
     let is_source = |path: &Path| Nonce::is_in(&survey.nonce, path);
-    let real = pgdata.canonicalize().map_err(FileError::of("find", pgdata))?;
-    for directory in real.ancestors() {
+    let places = survey.tablespaces.iter().map(|t| &t.to);
+    let targets: Vec<PathBuf> =
+        places.map(|to| real(to)).chain(std::iter::once(real(pgdata))).collect();
+    for directory in targets.iter().flat_map(|target| target.ancestors()) {
         if is_source(directory)? {
             return Err(itself(directory));
         }
     }
-    // On a shared machine the source may also lie inside the target, which the copy would delete.
-    if survey.source.starts_with(&real) && is_source(&survey.source)? {
-        return Err(itself(&survey.source));
+    // On a shared machine the source may also lie inside a target, and the copy would delete it.
+    let sources = survey.tablespaces.iter().map(|t| &t.from).chain([&survey.source]);
+    for source in sources {
+        let inside = targets.iter().any(|target| real(source).starts_with(target));
+        if inside && is_source(source)? {
+            return Err(itself(source));
+        }
     }
     Ok(())
+}
+
+/// A path without links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+    match found {
+        Some((above, real)) => match path.strip_prefix(above) {
+            Ok(below) if !below.as_os_str().is_empty() => real.join(below),
+            _ => real,
+        },
+        None => path.to_owned(),
+    }
 }
 
 fn itself(directory: &Path) -> FarEndError {
@@ -84,18 +107,14 @@ fn itself(directory: &Path) -> FarEndError {
 fn check_tablespace(
     to: &Path,
     pgdata: &Path,
-    survey: &Survey,
     major: PgMajor,
-    older_copy: bool,
+    own: &BTreeSet<PathBuf>,
 ) -> Result<(), FarEndError> {
     let refuse = |problem: &str| {
         let message = format!("a tablespace can't go to {}: {problem}", to.display());
         Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message))
     };
-    if Nonce::is_in(&survey.nonce, to)? {
-        return Err(itself(to));
-    }
-    let real = to.canonicalize().unwrap_or_else(|_| to.to_owned());
+    let real = real(to);
     if pgdata.starts_with(&real) {
         return refuse("the data directory is there");
     }
@@ -111,7 +130,7 @@ fn check_tablespace(
     });
     for path in versions {
         let used = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
-        if used && !older_copy {
+        if used && !own.contains(&real) {
             return refuse("another cluster's tablespace is there; empty it if it is not needed");
         }
     }

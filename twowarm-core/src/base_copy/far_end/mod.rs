@@ -2,6 +2,7 @@
 
 mod error;
 mod examine;
+mod own_tablespaces;
 mod place;
 mod talk;
 
@@ -101,8 +102,10 @@ impl Copy<'_> {
                 other => return Err(other.unexpected()),
             };
             match message {
-                CopyMessage::Begin => {
-                    talk.while_working(|| place::begin(self.install, &self.hello, &self.survey))?;
+                CopyMessage::Begin(token) => {
+                    talk.while_working(|| {
+                        place::begin(self.install, &self.hello, &self.survey, token)
+                    })?;
                     begun = true;
                     talk.send_copy(&CopyMessage::Begun)?;
                 }

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use nix::unistd::syncfs;
 
+use super::own_tablespaces::own_tablespaces;
 use super::{FarEndError, Parts};
 use crate::base_copy::Survey;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::Install;
-use crate::server::{COPY_MARKER, NotATarget, RecoveryConfig, RunningServer};
+use crate::server::{COPY_MARKER, CopyMarker, NotATarget, RecoveryConfig, RunningServer};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::wal::{ControlFile, NotAWalFileName, SegmentSize, WalFileName};
 
@@ -18,10 +19,22 @@ const LABELS: [&str; 4] =
     ["backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old"];
 
 /// Makes the target a place that no server starts in, before any byte of it changes.
-pub(super) fn begin(install: &Install, hello: &Hello, survey: &Survey) -> Result<(), FarEndError> {
+pub(super) fn begin(
+    install: &Install,
+    hello: &Hello,
+    survey: &Survey,
+    token: String,
+) -> Result<(), FarEndError> {
     let pgdata = install.require_pgdata()?;
-    let marker = format!("{}\n", hello.system_identifier);
-    disarm(pgdata, marker.as_bytes(), &no_server)?;
+    let older = CopyMarker::read(pgdata)?.filter(|_| !pgdata.join("global/pg_control").exists());
+    let mut tablespaces = own_tablespaces(pgdata, older.as_ref());
+    tablespaces.extend(survey.tablespaces.iter().map(|t| t.to.clone()));
+    let marker = CopyMarker {
+        system_identifier: hello.system_identifier,
+        token,
+        tablespaces: tablespaces.into_iter().collect(),
+    };
+    disarm(pgdata, marker.text().as_bytes(), &no_server)?;
     for name in LABELS {
         durable::remove(&pgdata.join(name))?;
     }

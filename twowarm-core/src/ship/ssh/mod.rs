@@ -14,3 +14,8 @@ mod user_config;
 
 pub use error::SshError;
 pub use target::SshTransport;
+
+/// The user's ssh configuration, where ssh has to be told of it.
+pub(crate) fn own_configuration() -> Option<std::path::PathBuf> {
+    user_config::LocalUser::current().ok()?.configuration()
+}

@@ -31,6 +31,12 @@ impl LocalUser {
         })
     }
 
+    /// `~/.ssh/config` of a $HOME where ssh does not look for it by itself.
+    pub fn configuration(&self) -> Option<PathBuf> {
+        let own = self.home.join(".ssh/config");
+        (self.home != self.listed_home && own.is_file()).then_some(own)
+    }
+
     /// A path with `~` for the home directory. ssh itself expands some to the listed home; where $HOME
     /// is another directory, that is the one meant.
     pub fn expand(&self, path: &str) -> PathBuf {
@@ -70,8 +76,7 @@ impl UserConfig {
     ) -> Result<UserConfig, SshError> {
         let mut ssh = Command::new("ssh");
         ssh.arg("-G").stdin(Stdio::null());
-        let own = local.home.join(".ssh/config");
-        if local.home != local.listed_home && own.is_file() {
+        if let Some(own) = local.configuration() {
             ssh.arg("-F").arg(own);
         }
         if let Some(user) = user {
