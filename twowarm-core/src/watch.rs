@@ -95,6 +95,22 @@ impl Watcher {
         any_new
     }
 
+    /// Stops noticing, until it is armed again, and forgets what was seen.
+    ///
+    /// The kernel frees a watch only when all processors have passed a certain point, 10 ms and more
+    /// where they are busy, and the end of the process waits for that. Removed before the copy, watches
+    /// are freed beside it.
+    pub fn disarm(&mut self) {
+        let Some(inotify) = &self.inotify else { return };
+        for file in &mut self.files {
+            if let Some(watch) = file.watch.take() {
+                // Files of one directory share it.
+                let _ = inotify.rm_watch(watch);
+            }
+            file.writing = Writing::Unseen;
+        }
+    }
+
     /// What has been seen of somebody writing the file.
     pub fn writing(&self, path: &Path) -> Writing {
         self.files.iter().find(|f| f.path == path).map(|f| f.writing).unwrap_or_default()
@@ -216,6 +232,22 @@ mod tests {
         assert!(watcher.arm());
         fs::write(&path, "x").unwrap();
         watcher.wait(LONG);
+    }
+
+    #[test]
+    fn disarmed_it_forgets_and_armed_again_it_notices() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, beside) = (dir.path().join("segment"), dir.path().join("trigger"));
+        let mut watcher = Watcher::new([path.as_path(), beside.as_path()], Events::Wanted);
+        assert!(watcher.arm());
+        fs::write(&path, "x").unwrap();
+        watcher.wait(LONG);
+        watcher.disarm();
+        assert_eq!(watcher.writing(&path), Writing::Unseen);
+        assert!(watcher.arm(), "something may have been missed");
+        fs::write(&beside, "x").unwrap();
+        watcher.wait(LONG);
+        assert_eq!(watcher.writing(&beside), Writing::Closed);
     }
 
     #[test]

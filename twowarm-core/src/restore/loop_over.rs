@@ -35,6 +35,8 @@ pub trait Clock {
     fn arm(&mut self) -> bool;
     /// Waits for an arrival, at most for so long.
     fn wait(&mut self, at_most: Duration);
+    /// Ends the noticing, since what is waited for has come.
+    fn disarm(&mut self) {}
     /// Whether somebody was seen writing this file.
     fn writing(&self, path: &Path) -> Writing;
 }
@@ -87,6 +89,7 @@ pub fn restore(
         let situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
         match policy.decide(&situation) {
             Decision::Restore { even_if_it_ends_early } => {
+                clock.disarm();
                 match source.restore(even_if_it_ends_early) {
                     Ok(()) => {
                         source.prune();
@@ -143,6 +146,10 @@ impl Clock for RealClock {
 
     fn wait(&mut self, at_most: Duration) {
         self.watcher.wait(at_most);
+    }
+
+    fn disarm(&mut self) {
+        self.watcher.disarm();
     }
 
     fn writing(&self, path: &Path) -> Writing {
