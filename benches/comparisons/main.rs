@@ -1,0 +1,65 @@
+//! Ours beside what one would use instead, in the same run. Names on the command line choose some of
+//! the comparisons: `cargo bench -p twowarm-benches --bench comparisons -- present arrival`.
+
+mod arrival;
+mod interleaved;
+mod present;
+mod programs;
+mod promotion;
+mod pruning;
+mod scratch;
+mod shipping;
+mod waiting;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use programs::Programs;
+use twowarm_benches::Table;
+
+/// What went wrong is only ever printed.
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+type Comparison = fn(&Programs) -> Outcome<Vec<Table>>;
+
+const COMPARISONS: [(&str, Comparison); 6] = [
+    ("present", present::compare),
+    ("arrival", arrival::compare),
+    ("pruning", pruning::compare),
+    ("promotion", promotion::compare),
+    ("waiting", waiting::compare),
+    ("shipping", shipping::compare),
+];
+
+fn main() -> ExitCode {
+    // Cargo adds --bench.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    match run(&asked) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(asked: &[String]) -> Outcome<()> {
+    let known = |name: &String| COMPARISONS.iter().any(|(known, _)| known == name);
+    if let Some(unknown) = asked.iter().find(|name| !known(name)) {
+        let names = COMPARISONS.map(|(name, _)| name).join(", ");
+        return Err(format!("there is no comparison {unknown}: there are {names}").into());
+    }
+    let programs = Programs::build()?;
+    match &programs.original {
+        Some(path) => println!("the C program is {}\n", path.display()),
+        None => println!(
+            "there is no C pg_standby: none on PATH, and $PG_STANDBY_ORIGINAL names none\n"
+        ),
+    }
+    for (name, compare) in COMPARISONS {
+        if asked.is_empty() || asked.iter().any(|asked| asked == name) {
+            compare(&programs)?.iter().for_each(|table| println!("{table}"));
+        }
+    }
+    Ok(())
+}
