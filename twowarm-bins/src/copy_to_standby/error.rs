@@ -52,6 +52,10 @@ pub(super) enum CopyError {
         "{name} is \"{value}\", so that nothing is shipped: set {name} = {wanted} in postgresql.conf and {then} the server"
     )]
     Archiving { name: &'static str, value: String, wanted: &'static str, then: &'static str },
+    #[error(
+        "what belongs to the cluster is reached by symbolic links, which would be links on the other node too ({0}): put in their place what they lead to"
+    )]
+    InnerLinks(String),
     #[error("{}: PostgreSQL's pg_control is missing", .0.display())]
     NoControl(PathBuf),
     #[error("the WAL of the backup is not laid out as the cluster's is: {0} comes before {1}")]
@@ -83,6 +87,7 @@ impl CopyError {
             | CopyError::InRecovery(_)
             | CopyError::NoSessionBackup(_)
             | CopyError::AnotherMachine { .. }
+            | CopyError::InnerLinks(_)
             | CopyError::Archiving { .. } => false,
             CopyError::Ssh(error) => error.is_retryable(),
             CopyError::Link(error) => error.is_retryable(),

@@ -66,6 +66,7 @@ fn copy(install: &Install) -> Result<(), CopyError> {
     let (source, mut session) = patiently("the server to answer", || Source::examine(install))?;
     let remote = Remote::of(install, node);
     let links = tablespace_links(&source.pgdata)?;
+    source.check_links(&links)?;
     let tablespaces = map_tablespaces(&links, remote.tablespaces())?;
 
     let own_directories = links.iter().map(|(_, path)| path.clone());
