@@ -1,5 +1,6 @@
 //! A PostgreSQL server and its data directory: asking it, what stands there, how it is made a standby.
 
+mod archive_clusters;
 mod backup;
 mod config_file;
 mod copy_marker;

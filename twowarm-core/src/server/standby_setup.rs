@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{
     DataDirectory, InUse, Login, NotATarget, RecoveryConfig, RecoveryConfigError, ServerError,
-    Session, UnknownMajor, lock_directory, read_settings, which_major,
+    Session, UnknownMajor, archive_clusters, lock_directory, read_settings, which_major,
 };
 use crate::archive::{Archive, ArchiveError};
 use crate::durable;
@@ -53,7 +53,8 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     let pgdata = install.require_pgdata()?;
     let archive = install.require_archive()?;
     let _lock = lock_directory(pgdata)?;
-    DataDirectory::look(pgdata)?.may_become_standby()?;
+    let found = DataDirectory::look(pgdata)?;
+    found.may_become_standby()?;
     if unlisted_server(install, pgdata) {
         return Err(SetupError::Unlisted(pgdata.display().to_string()));
     }
@@ -75,12 +76,8 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     durable::create_directory(archive)?;
     let archive = Archive::open(archive)?;
     archive.release()?;
-    let left = archive.names()?.len();
-    if left > 0 {
-        tell(format!(
-            "{left} WAL files stay in {}: if the primary's cluster is another than before, delete them",
-            archive.path().display()
-        ));
+    if let Some(line) = archive_clusters::told(&archive, found.system_identifier())? {
+        tell(line);
     }
     let own_conf = install.local().join("postgresql.conf");
     match fs::read(&own_conf) {

@@ -1,5 +1,6 @@
 //! The far end of a base copy: what receiveBaseCopy does.
 
+mod arrived;
 mod error;
 mod examine;
 mod own_tablespaces;
@@ -117,7 +118,7 @@ impl Copy<'_> {
                     talk.send_copy(&CopyMessage::Finished)?;
                 }
                 CopyMessage::Holds(names) => {
-                    let missing = place::missing(&self.archive, names, self.hello.segment_size)?;
+                    let missing = arrived::missing(&self.archive, names, &self.hello)?;
                     talk.send_copy(&CopyMessage::Missing(missing))?;
                 }
                 other => return Err(talk::unexpected(other.kind())),
