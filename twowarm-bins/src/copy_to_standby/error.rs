@@ -4,7 +4,7 @@ use twowarm_core::FileError;
 use twowarm_core::base_copy::{LinksError, MappingError};
 use twowarm_core::install::InstallError;
 use twowarm_core::rsync::RsyncError;
-use twowarm_core::server::{InUse, ServerError};
+use twowarm_core::server::{InUse, NotTheOwner, ServerError};
 use twowarm_core::ship::node::NodeError;
 use twowarm_core::ship::ssh::SshError;
 use twowarm_core::ship::wire::WireError;
@@ -24,6 +24,8 @@ pub(super) enum CopyError {
     Server(#[from] ServerError),
     #[error(transparent)]
     InUse(#[from] InUse),
+    #[error(transparent)]
+    Owner(#[from] NotTheOwner),
     #[error(transparent)]
     Node(#[from] NodeError),
     #[error(transparent)]
@@ -81,6 +83,7 @@ impl CopyError {
     fn is_retryable(&self) -> bool {
         match self {
             CopyError::Install(_)
+            | CopyError::Owner(_)
             | CopyError::Mapping(_)
             | CopyError::Links(LinksError::InPlace(_) | LinksError::Relative { .. })
             | CopyError::Standby { .. }

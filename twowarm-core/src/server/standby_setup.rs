@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{
-    DataDirectory, InUse, Login, NotATarget, RecoveryConfig, RecoveryConfigError, ServerError,
-    Session, UnknownMajor, archive_clusters, lock_directory, read_settings, which_major,
+    DataDirectory, InUse, Login, NotATarget, NotTheOwner, RecoveryConfig, RecoveryConfigError,
+    ServerError, Session, UnknownMajor, archive_clusters, check_owner, lock_directory,
+    read_settings, which_major,
 };
 use crate::archive::{Archive, ArchiveError};
 use crate::durable;
@@ -24,6 +25,8 @@ pub enum SetupError {
     Server(#[from] ServerError),
     #[error(transparent)]
     NotATarget(#[from] NotATarget),
+    #[error(transparent)]
+    Owner(#[from] NotTheOwner),
     #[error(transparent)]
     Major(#[from] UnknownMajor),
     #[error(transparent)]
@@ -52,6 +55,7 @@ impl SetupError {
 pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Result<(), SetupError> {
     let pgdata = install.require_pgdata()?;
     let archive = install.require_archive()?;
+    check_owner(pgdata)?;
     let _lock = lock_directory(pgdata)?;
     let found = DataDirectory::look(pgdata)?;
     found.may_become_standby()?;

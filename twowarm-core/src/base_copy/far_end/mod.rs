@@ -15,7 +15,7 @@ pub use error::FarEndError;
 use self::talk::Talk;
 use super::{CopyMessage, Part, Survey};
 use crate::install::Install;
-use crate::server::lock_directory;
+use crate::server::{check_owner, lock_directory};
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
 
 /// Serves one connection: looks at the target, makes it unable to start, and at the end finishes it.
@@ -56,6 +56,7 @@ fn serve_session(
         return Err(FarEndError::refusal(RefusalCode::SELF, itself));
     }
     let pgdata = install.require_pgdata()?;
+    check_owner(pgdata)?;
     let archive = install.require_archive()?.to_owned();
     talk.send(&Message::Welcome(Welcome {
         label: pgdata.display().to_string(),
