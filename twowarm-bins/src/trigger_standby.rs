@@ -12,6 +12,7 @@ use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::server::{
     DataDirectory, Login, NewerTimeline, RunningServer, ServerError, Session, newer_timeline,
+    write_for_server,
 };
 
 use crate::command::{Command, Failure, print};
@@ -88,7 +89,9 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if DataDirectory::look(pgdata)?.recovery.is_none() {
         return Err(refused(Refused::NotAStandby(pgdata.display().to_string())));
     }
-    check_archive(install, pgdata, request.mode)?;
+    if request.mode == Mode::Smart {
+        check_archive(install, pgdata)?;
+    }
 
     // What it ships once it is a primary would go back to where it came from.
     durable::remove(&install.archiving_active_file())?;
@@ -98,7 +101,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         Mode::Fast => ("fast\n", "it opens without replaying more WAL"),
     };
     let triggered = Instant::now();
-    durable::write(&trigger, content.as_bytes())?;
+    write_for_server(pgdata, &trigger, content.as_bytes())?;
     print(&format!("The server in {} is triggered: {announced}\n", pgdata.display()));
     if !request.wait {
         print(&format!(
@@ -114,20 +117,19 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Smart promotes with all that was shipped, so it must be possible to see it; neither mode may leave
-/// behind a timeline that goes on where this one ends.
-fn check_archive(install: &Install, pgdata: &Path, mode: Mode) -> Result<(), Failure> {
+/// Smart promotes with all that was shipped, so it must be possible to see that, and no timeline may be
+/// there that goes on where this one ends. Fast does not look: an archive that hangs must not hold it up.
+fn check_archive(install: &Install, pgdata: &Path) -> Result<(), Failure> {
     let Some(control) = control_file(pgdata)? else { return Ok(()) };
-    let looked = Archive::open(install.require_archive()?)
-        .and_then(|archive| newer_timeline(&archive, pgdata, &control));
+    let directory = install.require_archive()?;
+    let waiting_for = "the archive to answer (\"triggerStandby fast\" does not ask it)";
+    let looked = patiently(waiting_for, || {
+        Archive::open(directory).and_then(|archive| newer_timeline(&archive, pgdata, &control))
+    });
     match looked {
         Ok(None) => Ok(()),
         Ok(Some(newer)) => Err(refused(Refused::NewerTimeline(newer))),
-        Err(error) if mode == Mode::Smart => Err(refused(Refused::Archive(error))),
-        Err(error) => {
-            log::warn!("the archive can't be read, which does not matter to \"fast\": {error}");
-            Ok(())
-        }
+        Err(error) => Err(refused(Refused::Archive(error))),
     }
 }
 

@@ -4,7 +4,7 @@ use twowarm_core::FileError;
 use twowarm_core::base_copy::{LinksError, MappingError};
 use twowarm_core::install::InstallError;
 use twowarm_core::rsync::RsyncError;
-use twowarm_core::server::{InUse, ServerError};
+use twowarm_core::server::{InUse, NotTheOwner, ServerError};
 use twowarm_core::ship::node::NodeError;
 use twowarm_core::ship::ssh::SshError;
 use twowarm_core::ship::wire::WireError;
@@ -24,6 +24,8 @@ pub(super) enum CopyError {
     Server(#[from] ServerError),
     #[error(transparent)]
     InUse(#[from] InUse),
+    #[error(transparent)]
+    Owner(#[from] NotTheOwner),
     #[error(transparent)]
     Node(#[from] NodeError),
     #[error(transparent)]
@@ -52,6 +54,10 @@ pub(super) enum CopyError {
         "{name} is \"{value}\", so that nothing is shipped: set {name} = {wanted} in postgresql.conf and {then} the server"
     )]
     Archiving { name: &'static str, value: String, wanted: &'static str, then: &'static str },
+    #[error(
+        "what belongs to the cluster is reached by symbolic links, which would be links on the other node too ({0}): put in their place what they lead to"
+    )]
+    InnerLinks(String),
     #[error("{}: PostgreSQL's pg_control is missing", .0.display())]
     NoControl(PathBuf),
     #[error("the WAL of the backup is not laid out as the cluster's is: {0} comes before {1}")]
@@ -77,12 +83,14 @@ impl CopyError {
     fn is_retryable(&self) -> bool {
         match self {
             CopyError::Install(_)
+            | CopyError::Owner(_)
             | CopyError::Mapping(_)
             | CopyError::Links(LinksError::InPlace(_) | LinksError::Relative { .. })
             | CopyError::Standby { .. }
             | CopyError::InRecovery(_)
             | CopyError::NoSessionBackup(_)
             | CopyError::AnotherMachine { .. }
+            | CopyError::InnerLinks(_)
             | CopyError::Archiving { .. } => false,
             CopyError::Ssh(error) => error.is_retryable(),
             CopyError::Link(error) => error.is_retryable(),

@@ -22,7 +22,7 @@ use twowarm_core::base_copy::{
 use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install, NodeName};
 use twowarm_core::rsync::Remote;
-use twowarm_core::server::{Backup, FinishedBackup, Session, lock_directory};
+use twowarm_core::server::{Backup, FinishedBackup, Session, check_owner, lock_directory};
 
 use self::bulk::Bulk;
 use self::error::{CopyError, failure};
@@ -62,10 +62,12 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 fn copy(install: &Install) -> Result<(), CopyError> {
     let started = Instant::now();
     let node = install.require_other_node()?;
+    check_owner(install.require_pgdata()?)?;
     let _lock = lock_directory(install.require_pgdata()?)?;
     let (source, mut session) = patiently("the server to answer", || Source::examine(install))?;
     let remote = Remote::of(install, node);
     let links = tablespace_links(&source.pgdata)?;
+    source.check_links(&links)?;
     let tablespaces = map_tablespaces(&links, remote.tablespaces())?;
 
     let own_directories = links.iter().map(|(_, path)| path.clone());

@@ -2,7 +2,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use twowarm_core::FileError;
-use twowarm_core::base_copy::{DataRules, Target, tablespace_rules, unlogged_files};
+use twowarm_core::base_copy::{
+    DataRules, Target, links_inside, links_inside_tablespace, tablespace_rules, unlogged_files,
+};
 use twowarm_core::data_directory::control_bytes;
 use twowarm_core::durable;
 use twowarm_core::install::Install;
@@ -11,6 +13,9 @@ use twowarm_core::version::PgMajor;
 use twowarm_core::wal::ControlFile;
 
 use super::error::CopyError;
+
+/// So many paths are named in a message.
+const NAMED: usize = 6;
 
 /// The primary that is copied.
 pub(super) struct Source {
@@ -51,14 +56,41 @@ impl Source {
             let relative = path.strip_prefix(&pgdata).ok()?;
             (!relative.as_os_str().is_empty()).then(|| relative.to_owned())
         };
-        let own_paths =
-            [install.require_archive()?, &logs].into_iter().filter_map(inside).collect();
+        let own = [install.require_archive()?, &logs];
+        // A link to one is left out as well as what it leads to.
+        let written = own.into_iter().filter_map(|path| path.strip_prefix(&pgdata).ok());
+        let written = written.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned);
+        let own_paths = own.into_iter().filter_map(inside).chain(written).collect();
         let bytes = session
             .value("select sum(pg_database_size(oid))::bigint from pg_database")
             .ok()
             .and_then(|size| size.parse().ok());
         let source = Source { pgdata, major, control, bytes, own_paths, configuration };
         Ok((source, session))
+    }
+
+    /// Refuses what would be copied as a link; `tablespaces` are those here.
+    pub fn check_links(&self, tablespaces: &[(u32, PathBuf)]) -> Result<(), CopyError> {
+        let mut found: Vec<PathBuf> = links_inside(&self.pgdata, &self.own_paths)?
+            .iter()
+            .map(|path| self.pgdata.join(path))
+            .collect();
+        for (_, tablespace) in tablespaces {
+            for (name, _) in self.tablespace_directories(tablespace)? {
+                let directory = tablespace.join(name);
+                let links = links_inside_tablespace(&directory)?;
+                found.extend(links.iter().map(|path| directory.join(path)));
+            }
+        }
+        if found.is_empty() {
+            return Ok(());
+        }
+        let mut named: Vec<String> =
+            found.iter().take(NAMED).map(|path| path.display().to_string()).collect();
+        if found.len() > NAMED {
+            named.push(format!("and {} more", found.len() - NAMED));
+        }
+        Err(CopyError::InnerLinks(named.join(", ")))
     }
 
     /// Keeps postgresql.conf in `2warm/local`, from where configStandby takes it when this node is to

@@ -95,3 +95,21 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
     let said = fails(node.command("configStandby"), 2);
     assert!(said.contains("parts of a cluster (PG_VERSION"), "{said}");
 }
+
+#[test]
+fn wal_of_another_cluster_in_the_archive_is_told_of() {
+    let (_bed, node) = lone_node();
+    node.initdb(&[]).unwrap();
+    let wal = node.pgdata().join("pg_wal/000000010000000000000001");
+    let segment = fs::read(wal).unwrap();
+    fs::remove_dir_all(node.pgdata()).unwrap();
+    make_empty(&node);
+    node.run_as().make_dir(&node.archive(), 0o700).unwrap();
+    node.run_as().write(&node.archive().join("000000010000000000000001"), segment).unwrap();
+    let said = succeeds(node.command("configStandby"));
+    assert!(said.contains("1 WAL files of the cluster 7"), "{said}");
+
+    node.run_as().write(&node.pgdata().join(".twowarm-copy"), "77\n").unwrap();
+    let said = succeeds(node.command("configStandby"));
+    assert!(said.contains("WARNING: 1 of 1 WAL files") && said.contains("(77)"), "{said}");
+}

@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use twowarm_core::testbed::StopMode;
 
@@ -105,4 +105,18 @@ fn rsync_that_gets_to_another_machine_deletes_nothing_there() {
         assert!(!pair.db1.pgdata().join(".twowarm-fetched").exists());
     }
     succeeds(pair.db1.command("copyToStandby"));
+}
+
+#[test]
+fn links_inside_the_cluster_are_named() {
+    let pair = Pair::new();
+    succeeds(pair.db2.command("configStandby"));
+    let moved = pair.db1.home().join("moved");
+    pair.db1.stop(StopMode::Fast).unwrap();
+    fs::rename(pair.db1.pgdata().join("pg_xact"), &moved).unwrap();
+    symlink(&moved, pair.db1.pgdata().join("pg_xact")).unwrap();
+    pair.db1.start().unwrap();
+    let said = fails(pair.db1.command("copyToStandby"), 2);
+    assert!(said.contains("data/pg_xact)"), "{said}");
+    assert!(archiving_is_off(&pair));
 }

@@ -1,4 +1,7 @@
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
 
 use twowarm_core::testbed::{StopMode, wait_until};
 
@@ -69,10 +72,48 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     assert!(said.contains("the archive can't be read"), "{said}");
     assert!(!trigger.exists());
 
+    // Fast does not look at it, nor say so.
+    let fast = || {
+        let mut command = pair.db2.command("triggerStandby");
+        command.args(["fast", "--no-wait"]);
+        command
+    };
+    let output = fast().output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(fs::read_to_string(&trigger).unwrap(), "fast\n");
+    fs::remove_file(&trigger).unwrap();
+
     // Restarted, it follows the newer timeline, although pg_control does not say so yet.
     fs::rename(&moved, pair.db2.archive()).unwrap();
     pair.db2.start_warm().unwrap();
     let kept = pair.db2.pgdata().join("pg_wal/00000002.history");
     wait_until("the newer timeline to be followed", LIMIT, || kept.exists()).unwrap();
     succeeds(pair.db2.command("triggerStandby"));
+}
+
+#[test]
+fn a_trigger_that_root_writes_is_the_servers() {
+    // Only root can be somebody else than the servers' user.
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    let pair = Pair::with_standby();
+    pair.db2.stop(StopMode::Fast).unwrap();
+    let as_root = |name: &str| {
+        let mut command = Command::new(pair.db2.global().join("replication").join(name));
+        command.current_dir(pair.db2.pgdata()).env("PGROOT", pair.db2.pgroot());
+        command
+    };
+    for name in ["configStandby", "copyToStandby"] {
+        let said = fails(as_root(name), 2);
+        assert!(said.contains("as root: run it as "), "{said}");
+    }
+    let mut trigger = as_root("triggerStandby");
+    trigger.args(["fast", "--no-wait"]);
+    succeeds(trigger);
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+    assert_eq!(owner(&pair.db2.pgdata().join("trigger")), owner(&pair.db2.pgdata()));
+    pair.db2.start_warm().unwrap();
+    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
+    wait_until("the server to open", LIMIT, open).unwrap();
 }

@@ -2,6 +2,7 @@
 //! each other, and the far end's work. `docs/base-copy.md` writes the protocol down.
 
 mod far_end;
+mod inner_links;
 mod links;
 mod message;
 mod nonce;
@@ -9,6 +10,7 @@ mod rules;
 mod tablespaces;
 
 pub use far_end::{FarEndError, serve};
+pub use inner_links::{links_inside, links_inside_tablespace};
 pub use links::{LinksError, tablespace_links};
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
 pub use nonce::{Nonce, NonceError, random_digits};

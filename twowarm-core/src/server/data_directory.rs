@@ -93,6 +93,12 @@ impl DataDirectory {
         })
     }
 
+    /// The cluster that it holds, or an unfinished copy of it.
+    pub fn system_identifier(&self) -> Option<u64> {
+        let unfinished = self.unfinished.as_ref().map(|marker| marker.system_identifier);
+        self.control.as_ref().map(|control| control.system_identifier).or(unfinished)
+    }
+
     /// Whether configStandby may prepare it.
     pub fn may_become_standby(&self) -> Result<(), NotATarget> {
         let path = self.path.clone();
@@ -132,9 +138,7 @@ impl DataDirectory {
         if self.triggered {
             return Err(NotATarget::Triggered(path));
         }
-        let unfinished = self.unfinished.as_ref().map(|marker| marker.system_identifier);
-        let theirs = self.control.as_ref().map(|c| c.system_identifier).or(unfinished);
-        match theirs {
+        match self.system_identifier() {
             Some(theirs) if theirs != system_identifier => {
                 Err(NotATarget::AnotherCluster { path, theirs, ours: system_identifier })
             }

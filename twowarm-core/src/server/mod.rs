@@ -1,5 +1,6 @@
 //! A PostgreSQL server and its data directory: asking it, what stands there, how it is made a standby.
 
+mod archive_clusters;
 mod backup;
 mod config_file;
 mod copy_marker;
@@ -8,6 +9,7 @@ mod error;
 mod inherited_recovery;
 mod lock;
 mod newer_timeline;
+mod owner;
 mod recovery_config;
 mod running;
 mod session;
@@ -22,6 +24,7 @@ pub use data_directory::{DataDirectory, NotATarget, STATE_PREFIX};
 pub use error::ServerError;
 pub use lock::{InUse, lock_directory};
 pub use newer_timeline::{NewerTimeline, newer_timeline};
+pub use owner::{NotTheOwner, check_owner, write_for_server};
 pub use recovery_config::{RecoveryConfig, RecoveryConfigError};
 pub use running::RunningServer;
 pub use session::{Login, Session};

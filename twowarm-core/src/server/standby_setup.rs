@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{
-    DataDirectory, InUse, Login, NotATarget, RecoveryConfig, RecoveryConfigError, ServerError,
-    Session, UnknownMajor, lock_directory, read_settings, which_major,
+    DataDirectory, InUse, Login, NotATarget, NotTheOwner, RecoveryConfig, RecoveryConfigError,
+    ServerError, Session, UnknownMajor, archive_clusters, check_owner, lock_directory,
+    read_settings, which_major,
 };
 use crate::archive::{self, Archive, ArchiveError};
 use crate::durable;
@@ -24,6 +25,8 @@ pub enum SetupError {
     Server(#[from] ServerError),
     #[error(transparent)]
     NotATarget(#[from] NotATarget),
+    #[error(transparent)]
+    Owner(#[from] NotTheOwner),
     #[error(transparent)]
     Major(#[from] UnknownMajor),
     #[error(transparent)]
@@ -52,8 +55,10 @@ impl SetupError {
 pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Result<(), SetupError> {
     let pgdata = install.require_pgdata()?;
     let archive = install.require_archive()?;
+    check_owner(pgdata)?;
     let _lock = lock_directory(pgdata)?;
-    DataDirectory::look(pgdata)?.may_become_standby()?;
+    let found = DataDirectory::look(pgdata)?;
+    found.may_become_standby()?;
     if unlisted_server(install, pgdata) {
         return Err(SetupError::Unlisted(pgdata.display().to_string()));
     }
@@ -76,12 +81,8 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     archive::mark(archive, &install.local_replication())?;
     let archive = Archive::open(archive)?;
     archive.release()?;
-    let left = archive.names()?.len();
-    if left > 0 {
-        tell(format!(
-            "{left} WAL files stay in {}: if the primary's cluster is another than before, delete them",
-            archive.path().display()
-        ));
+    if let Some(line) = archive_clusters::told(&archive, found.system_identifier())? {
+        tell(line);
     }
     let own_conf = install.local().join("postgresql.conf");
     match fs::read(&own_conf) {

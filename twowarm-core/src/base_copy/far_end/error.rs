@@ -1,7 +1,7 @@
 use crate::base_copy::NonceError;
 use crate::file_error::FileError;
 use crate::install::InstallError;
-use crate::server::{InUse, NotATarget, RecoveryConfigError, ServerError};
+use crate::server::{InUse, NotATarget, NotTheOwner, RecoveryConfigError, ServerError};
 use crate::ship::wire::{RefusalCode, WireError};
 use crate::wal::{BadControlFile, NotAWalFileName};
 
@@ -21,6 +21,8 @@ pub enum FarEndError {
     InUse(#[from] InUse),
     #[error(transparent)]
     NotATarget(#[from] NotATarget),
+    #[error(transparent)]
+    Owner(#[from] NotTheOwner),
     #[error(transparent)]
     Recovery(#[from] RecoveryConfigError),
     #[error(transparent)]
@@ -50,9 +52,10 @@ impl FarEndError {
             FarEndError::NotATarget(NotATarget::AnotherCluster { .. }) => {
                 (RefusalCode::ANOTHER_CLUSTER, false)
             }
-            FarEndError::Install(_) | FarEndError::NotATarget(_) | FarEndError::Recovery(_) => {
-                (RefusalCode::CONFIGURATION, false)
-            }
+            FarEndError::Install(_)
+            | FarEndError::NotATarget(_)
+            | FarEndError::Owner(_)
+            | FarEndError::Recovery(_) => (RefusalCode::CONFIGURATION, false),
             FarEndError::Control(_) => (RefusalCode::DAMAGED, true),
             FarEndError::Refused { code, .. } => (*code, false),
         }

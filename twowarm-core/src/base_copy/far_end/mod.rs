@@ -1,5 +1,6 @@
 //! The far end of a base copy: what receiveBaseCopy does.
 
+mod arrived;
 mod error;
 mod examine;
 mod own_tablespaces;
@@ -14,7 +15,7 @@ pub use error::FarEndError;
 use self::talk::Talk;
 use super::{CopyMessage, Part, Survey};
 use crate::install::Install;
-use crate::server::lock_directory;
+use crate::server::{check_owner, lock_directory};
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
 
 /// Serves one connection: looks at the target, makes it unable to start, and at the end finishes it.
@@ -55,6 +56,7 @@ fn serve_session(
         return Err(FarEndError::refusal(RefusalCode::SELF, itself));
     }
     let pgdata = install.require_pgdata()?;
+    check_owner(pgdata)?;
     let archive = install.require_archive()?.to_owned();
     talk.send(&Message::Welcome(Welcome {
         label: pgdata.display().to_string(),
@@ -117,7 +119,7 @@ impl Copy<'_> {
                     talk.send_copy(&CopyMessage::Finished)?;
                 }
                 CopyMessage::Holds(names) => {
-                    let missing = place::missing(&self.archive, names, self.hello.segment_size)?;
+                    let missing = arrived::missing(&self.archive, names, &self.hello)?;
                     talk.send_copy(&CopyMessage::Missing(missing))?;
                 }
                 other => return Err(talk::unexpected(other.kind())),

@@ -12,7 +12,7 @@ use crate::file_error::FileError;
 use crate::install::Install;
 use crate::server::{COPY_MARKER, CopyMarker, NotATarget, RecoveryConfig, RunningServer};
 use crate::ship::wire::{Hello, RefusalCode};
-use crate::wal::{ControlFile, NotAWalFileName, SegmentSize, WalFileName};
+use crate::wal::ControlFile;
 
 /// What an older backup left: with another backup's label the server would start at the wrong place.
 const LABELS: [&str; 4] =
@@ -129,28 +129,6 @@ pub(super) fn finish(
 fn sync_file_system(directory: &Path) -> Result<(), FileError> {
     let file = File::open(directory).map_err(FileError::of("open", directory))?;
     syncfs(file).map_err(FileError::of("sync the file system of", directory))
-}
-
-/// Those of the segments that don't stand in the archive whole.
-pub(super) fn missing(
-    archive: &Path,
-    names: Vec<String>,
-    size: SegmentSize,
-) -> Result<Vec<String>, FarEndError> {
-    let mut missing = Vec::new();
-    for name in names {
-        if !matches!(name.parse::<WalFileName>(), Ok(WalFileName::Segment(_))) {
-            return Err(NotAWalFileName(name).into());
-        }
-        let path = archive.join(&name);
-        match fs::metadata(&path) {
-            Ok(found) if found.is_file() && found.len() == size.bytes() => {}
-            Ok(_) => missing.push(name),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(name),
-            Err(e) => return Err(FileError::of("look for", &path)(e).into()),
-        }
-    }
-    Ok(missing)
 }
 
 #[cfg(test)]
