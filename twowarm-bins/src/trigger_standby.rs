@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::archive::{Archive, ArchiveError};
+use twowarm_core::archive::{Archive, ArchiveError, check_mark};
 use twowarm_core::data_directory::control_file;
 use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install};
@@ -17,7 +17,7 @@ use twowarm_core::server::{
 
 use crate::command::{Command, Failure, print};
 use crate::exit_codes::DONE;
-use crate::patience::{HEARTBEAT, patiently};
+use crate::patience::{HEARTBEAT, patiently, within};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -89,9 +89,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if DataDirectory::look(pgdata)?.recovery.is_none() {
         return Err(refused(Refused::NotAStandby(pgdata.display().to_string())));
     }
-    if request.mode == Mode::Smart {
-        check_archive(install, pgdata)?;
-    }
+    check_archive(install, pgdata, request.mode)?;
 
     // What it ships once it is a primary would go back to where it came from.
     durable::remove(&install.archiving_active_file())?;
@@ -117,21 +115,31 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Smart promotes with all that was shipped, so it must be possible to see that, and no timeline may be
-/// there that goes on where this one ends. Fast does not look: an archive that hangs must not hold it up.
-fn check_archive(install: &Install, pgdata: &Path) -> Result<(), Failure> {
+/// No timeline may be in the archive that goes on where this one ends. Smart promotes with all that was
+/// shipped, so it must be possible to see that; fast goes on without an archive that can't be read.
+fn check_archive(install: &Install, pgdata: &Path, mode: Mode) -> Result<(), Failure> {
     let Some(control) = control_file(pgdata)? else { return Ok(()) };
-    let directory = install.require_archive()?;
-    let waiting_for = "the archive to answer (\"triggerStandby fast\" does not ask it)";
-    let looked = patiently(waiting_for, || {
-        Archive::open(directory).and_then(|archive| newer_timeline(&archive, pgdata, &control))
-    });
+    let directory = install.require_archive()?.to_owned();
+    let (local, pgdata) = (install.local_replication(), pgdata.to_owned());
+    let look = move || {
+        check_mark(&directory, &local)?;
+        newer_timeline(&Archive::open(&directory)?, &pgdata, &control)
+    };
+    let looked = match mode {
+        Mode::Smart => {
+            patiently("the archive to answer (\"triggerStandby fast\" does without it)", look)
+        }
+        Mode::Fast => within(FAST_LOOK, look).unwrap_or(Ok(None)),
+    };
     match looked {
-        Ok(None) => Ok(()),
         Ok(Some(newer)) => Err(refused(Refused::NewerTimeline(newer))),
-        Err(error) => Err(refused(Refused::Archive(error))),
+        Err(error) if mode == Mode::Smart => Err(refused(Refused::Archive(error))),
+        Ok(None) | Err(_) => Ok(()),
     }
 }
+
+/// A fast failover is not held up by an archive that hangs for longer than this.
+const FAST_LOOK: Duration = Duration::from_secs(2);
 
 fn refused(refused: Refused) -> Failure {
     Failure::Unusable(Box::new(refused))

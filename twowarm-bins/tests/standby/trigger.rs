@@ -65,6 +65,11 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     assert!(said.contains("timeline 2") && said.contains("restart the standby"), "{said}");
     assert!(!trigger.exists());
 
+    let mut fast = pair.db2.command("triggerStandby");
+    fast.arg("fast");
+    assert!(fails(fast, 2).contains("timeline 2"));
+    assert!(!trigger.exists());
+
     pair.db2.stop(StopMode::Fast).unwrap();
     let moved = pair.db2.home().join("moved");
     fs::rename(pair.db2.archive(), &moved).unwrap();
@@ -72,7 +77,7 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     assert!(said.contains("the archive can't be read"), "{said}");
     assert!(!trigger.exists());
 
-    // Fast does not look at it, nor say so.
+    // Fast does without it, and does not say so.
     let fast = || {
         let mut command = pair.db2.command("triggerStandby");
         command.args(["fast", "--no-wait"]);
