@@ -126,17 +126,24 @@ fn nothing_is_left_behind_after_a_panic() {
     assert!(!dir.exists());
 }
 
-/// Runs only as a child of the test below: it builds a bed and waits to be killed.
+/// Run as a child of the test below, it tells where its bed is and waits to be killed.
 #[test]
-#[ignore = "started and killed by nothing_is_left_behind_after_a_kill"]
-fn waits_to_be_killed() {
+fn a_pair_of_nodes_is_up_together() {
     let bed = Testbed::new().unwrap();
-    let (db1, _db2) = bed.pair().unwrap();
-    db1.initdb(&[]).unwrap();
-    db1.start().unwrap();
-    let tell = std::env::var_os("TELL").unwrap();
-    std::fs::write(&tell, bed.dir().to_str().unwrap()).unwrap();
-    std::thread::sleep(Duration::from_secs(600));
+    let (db1, db2) = bed.pair().unwrap();
+    for node in [&db1, &db2] {
+        node.initdb(&[]).unwrap();
+        node.start().unwrap();
+    }
+    assert_ne!(db1.port(), db2.port());
+    assert_eq!(
+        (db1.sql("select 1").unwrap(), db2.sql("select 2").unwrap()),
+        ("1".into(), "2".into())
+    );
+    if let Some(tell) = std::env::var_os("TELL") {
+        std::fs::write(&tell, bed.dir().to_str().unwrap()).unwrap();
+        std::thread::sleep(Duration::from_secs(600));
+    }
 }
 
 #[test]
@@ -144,7 +151,7 @@ fn nothing_is_left_behind_after_a_kill() {
     let bed = Testbed::new().unwrap();
     let tell = bed.dir().join("tell");
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "waits_to_be_killed"])
+        .args(["--exact", "a_pair_of_nodes_is_up_together"])
         .env("TELL", &tell)
         .stdout(Stdio::null())
         .spawn()
