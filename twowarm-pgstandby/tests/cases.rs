@@ -112,7 +112,9 @@ fn run(case: &Case) -> Outcome {
         put(root, path, spec);
     }
     let started = Instant::now();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pg_standby"))
+    // What runs the tests may ignore signals (nohup does), and children inherit that.
+    let mut child = Command::new("/usr/bin/env")
+        .args(["--default-signal", env!("CARGO_BIN_EXE_pg_standby")])
         .args(case.argv.iter().map(|argument| argument.replace("{d}", root.to_str().unwrap())))
         .current_dir(root)
         .env_clear()
