@@ -42,7 +42,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let other = install.require_other_node().map_err(unusable)?;
     if !install.archiving_active()? {
         log::info!(
-            "ignoring {name}, which would have gone to {other}: archiving is not active (there is no {})",
+            "ignoring {name}, which would have gone to {other}: archiving is not active (there is no {}; copyToStandby makes it)",
             install.archiving_active_file().display()
         );
         return Ok(DONE);

@@ -1,6 +1,8 @@
 //! triggerStandby: promotes this node's standby and waits until it is a primary.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
@@ -70,7 +72,9 @@ impl Request {
 
 #[derive(Debug, thiserror::Error)]
 enum Refused {
-    #[error("{0} holds no standby (no recovery.signal or recovery.conf): was it promoted already?")]
+    #[error(
+        "{0} holds no standby (it takes a cluster with recovery.signal or recovery.conf): was it promoted already?"
+    )]
     NotAStandby(String),
     #[error(
         "the archive can't be read, so WAL that was shipped could be lost: {0} (\"triggerStandby fast\" does without it)"
@@ -86,7 +90,8 @@ enum Refused {
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let request = Request::parse(arguments).map_err(Failure::Usage)?;
     let pgdata = install.require_pgdata().map_err(|e| Failure::Unusable(Box::new(e)))?;
-    if DataDirectory::look(pgdata)?.recovery.is_none() {
+    let found = DataDirectory::look(pgdata)?;
+    if found.recovery.is_none() || found.control.is_none() {
         return Err(refused(Refused::NotAStandby(pgdata.display().to_string())));
     }
     check_archive(install, pgdata, request.mode)?;
@@ -108,11 +113,28 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         ));
         return Ok(DONE);
     }
+    let had = set_aside(install);
     wait_until_open(install, pgdata)?;
     let seconds = triggered.elapsed().as_secs_f64();
+    for name in set_aside(install).difference(&had) {
+        log::warn!(
+            "{name} stands in the archive now: that segment was damaged, and it and what comes after it was not replayed (see the server's log)"
+        );
+    }
     durable::remove(&trigger)?;
     print(&format!("The server is open: {seconds:.2} s from trigger to a committed write\n"));
     Ok(DONE)
+}
+
+/// The damaged files that failovers have set aside in the archive.
+fn set_aside(install: &Install) -> BTreeSet<String> {
+    let archive = install.archive.clone().unwrap_or_default();
+    let list = move || {
+        let entries = fs::read_dir(archive).ok()?.flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        Some(names.filter(|name| name.contains(".corrupt")).collect())
+    };
+    within(FAST_LOOK, list).flatten().unwrap_or_default()
 }
 
 /// No timeline may be in the archive that goes on where this one ends. Smart promotes with all that was
@@ -163,7 +185,10 @@ fn wait_until_open(install: &Install, pgdata: &Path) -> Result<(), Failure> {
                 if !said_stopped {
                     said_stopped = true;
                     last_said = Instant::now();
-                    log::warn!("no server is running in {}: start it", pgdata.display());
+                    log::warn!(
+                        "no server is running in {}: start it (the trigger stays in force until the server is open, also if you leave now)",
+                        pgdata.display()
+                    );
                 }
                 "a server to be started".to_owned()
             }

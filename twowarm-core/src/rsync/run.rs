@@ -196,6 +196,8 @@ pub(super) fn failed(remote: &Remote, status: ExitStatus, said: Vec<String>) -> 
         Some(code) => format!("exit code {code}"),
         None => format!("{status}"),
     };
+    // ssh draws a box of these around what it says of a changed host key.
+    let said = said.into_iter().filter(|line| !line.trim().chars().all(|c| c == '@')).collect();
     RsyncError::Failed { node: remote.name().to_string(), meaning, said }
 }
 

@@ -31,6 +31,10 @@ const BEFORE_A_COPY: [&str; 12] = [
     "pg_log",
 ];
 
+/// What an earlier life may have left in a directory that is to become a standby's.
+const LEFT_OVER: [&str; 6] =
+    ["trigger", "promote", "postmaster.pid", "postmaster.opts", "recovery.done", "logfile"];
+
 /// What stands in a data directory, as far as it decides what may be done to it.
 #[derive(Debug, Clone)]
 pub struct DataDirectory {
@@ -53,10 +57,10 @@ pub struct DataDirectory {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum NotATarget {
-    #[error("a server runs in {} (process {pid}): if it is to become the standby, stop it", path.display())]
+    #[error("a server runs in {} (process {pid}): is this the standby's node? If it is to become the standby, stop it", path.display())]
     Running { path: PathBuf, pid: i32 },
     #[error(
-        "{} holds what looks like a primary (cluster {system_identifier}, and no recovery.signal or recovery.conf): if it is to become the standby, empty the directory",
+        "{} holds what looks like a primary (cluster {system_identifier}, and no recovery.signal or recovery.conf): is this the standby's node? If it is to become the standby, empty the directory",
         path.display()
     )]
     Primary { path: PathBuf, system_identifier: u64 },
@@ -65,6 +69,11 @@ pub enum NotATarget {
         path.display()
     )]
     Remains { path: PathBuf, found: String },
+    #[error(
+        "{} is no data directory, it holds {found}: correct PGDATA, or empty the directory",
+        path.display()
+    )]
+    NoDataDirectory { path: PathBuf, found: String },
     #[error("{} has not been prepared: run configStandby there", .0.display())]
     NotPrepared(PathBuf),
     #[error("{} holds a standby of another cluster ({theirs}, not {ours}): if it is not needed, empty the directory and run configStandby there", path.display())]
@@ -99,8 +108,27 @@ impl DataDirectory {
         self.control.as_ref().map(|control| control.system_identifier).or(unfinished)
     }
 
-    /// Whether configStandby may prepare it.
-    pub fn may_become_standby(&self) -> Result<(), NotATarget> {
+    /// Whether configStandby may prepare it. A directory that holds neither a cluster nor what comes
+    /// before one is somebody's home, or PGDATA names the wrong one; `own_archive` is its archive's name
+    /// where that lies in it.
+    pub fn may_be_prepared(&self, own_archive: Option<&str>) -> Result<(), NotATarget> {
+        self.may_become_standby()?;
+        let expected = |name: &String| {
+            LEFT_OVER.contains(&name.as_str())
+                || own_archive == Some(name.as_str())
+                || name.ends_with(".log")
+        };
+        let strange = || self.strangers.iter().filter(|name| !expected(name)).cloned();
+        let prepared = self.recovery.is_some() || self.unfinished.is_some();
+        if prepared || self.cluster || strange().next().is_none() {
+            return Ok(());
+        }
+        let found = listed(&strange().collect::<Vec<_>>());
+        Err(NotATarget::NoDataDirectory { path: self.path.clone(), found })
+    }
+
+    /// Whether it holds nothing that a standby must not replace.
+    fn may_become_standby(&self) -> Result<(), NotATarget> {
         let path = self.path.clone();
         if let Some(pid) = self.running {
             return Err(NotATarget::Running { path, pid });
@@ -199,6 +227,16 @@ mod tests {
         assert!(matches!(empty.may_be_overwritten(1, None), Err(NotATarget::NotPrepared(_))));
         let (_dir, prepared) = with(&["recovery.signal", "postgresql.auto.conf", "pg_wal"]);
         prepared.may_be_overwritten(1, None).unwrap();
+    }
+
+    #[test]
+    fn somebodys_home_is_not_made_a_standby_and_what_an_earlier_life_left_is_no_hindrance() {
+        let (_dir, home) = with(&[".ssh", "2warm"]);
+        let error = home.may_be_prepared(None).unwrap_err().to_string();
+        assert!(error.contains("2warm") && error.contains("PGDATA"), "{error}");
+        let (_dir, left) = with(&["trigger", "pg_wal", "shipped", "startup.log", "logfile"]);
+        left.may_be_prepared(Some("shipped")).unwrap();
+        assert!(left.may_be_prepared(None).is_err());
     }
 
     #[test]

@@ -58,7 +58,11 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     check_owner(pgdata)?;
     let _lock = lock_directory(pgdata)?;
     let found = DataDirectory::look(pgdata)?;
-    found.may_become_standby()?;
+    let real = fs::canonicalize(pgdata).map_err(FileError::of("find", pgdata))?;
+    let inside = fs::canonicalize(archive).ok();
+    let inside = inside.as_deref().and_then(|archive| archive.strip_prefix(&real).ok());
+    let own_archive = inside.and_then(|path| path.iter().next()?.to_str());
+    found.may_be_prepared(own_archive)?;
     if unlisted_server(install, pgdata) {
         return Err(SetupError::Unlisted(pgdata.display().to_string()));
     }

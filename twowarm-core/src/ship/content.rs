@@ -22,7 +22,7 @@ pub enum BadContent {
     TooLong { name: WalFileName, bytes: u64, limit: u64 },
     #[error("{name} has {bytes} bytes, but segments of this cluster have {}", size.bytes())]
     WrongSize { name: WalFileName, bytes: u64, size: SegmentSize },
-    #[error("{name} is {error}")]
+    #[error("{name} is not that segment: {error}")]
     Segment { name: WalFileName, error: Unsound },
     #[error("{name} is no timeline history: {error}")]
     History { name: WalFileName, error: HistoryError },

@@ -122,7 +122,9 @@ pub enum Unsound {
     #[error(transparent)]
     NoSuchSegment(#[from] NoSuchSegment),
     /// Its first page is of another position: a recycled segment not yet written, or a wrong name.
-    #[error("{name} begins at {expected} but the file at {found}: recycled, or of another name")]
+    #[error(
+        "begins at {found} and not at {expected}, where {name} does: recycled, or of another name"
+    )]
     OtherPosition {
         /// The name it bears.
         name: SegmentName,
