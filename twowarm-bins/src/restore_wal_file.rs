@@ -76,7 +76,8 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         restore(&mut source, &mut waiting_orders, &mut clock, &mut policy)
     };
     let mut orders = orders();
-    match unless_hung(wait, &mut orders, install.settings.time_limit) {
+    let copied = || request.target.metadata().map_or(0, |found| found.len());
+    match unless_hung(wait, &copied, &mut orders, install.settings.time_limit) {
         Outcome::Restored => Ok(DONE),
         Outcome::GaveUp(why) => {
             tell(request.name, why);

@@ -69,11 +69,13 @@ const LOOK: Duration = Duration::from_secs(1);
 /// An order to end now is not held up by more than this.
 const END_NOW: Duration = Duration::from_secs(3);
 
-/// Runs a restore on a thread of its own. When one question to its [`Noted`] source takes longer than
-/// `limit` while `standing` orders recovery to end, the archive counts as absent; while nothing is
-/// ordered, it is waited for.
+/// Runs a restore on a thread of its own. When one question to its [`Noted`] source goes on for longer
+/// than `limit` without progress while `standing` orders recovery to end, the archive counts as absent;
+/// while nothing is ordered, it is waited for. `progress` is any number that changes while a copy gets
+/// on: a slow one is no hung one, and giving it up would lose what has arrived.
 pub fn unless_hung(
     run: impl FnOnce(Asking) -> Outcome + Send + 'static,
+    progress: &dyn Fn() -> u64,
     standing: &mut dyn Standing,
     limit: Duration,
 ) -> Outcome {
@@ -84,6 +86,7 @@ pub fn unless_hung(
         // Nobody listens any more once the archive was given up.
         let _ = sender.send(run(noted));
     });
+    let mut last = (progress(), Instant::now());
     loop {
         match receiver.recv_timeout(LOOK) {
             Ok(outcome) => return outcome,
@@ -94,7 +97,12 @@ pub fn unless_hung(
                 Ok(()) => return Outcome::Stopped("the restore ended without a word".into()),
             },
         }
-        let Some(hung) = asking.since().map(|since| since.elapsed()) else { continue };
+        let now = progress();
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        let Some(asked) = asking.since() else { continue };
+        let hung = asked.max(last.1).elapsed();
         if hung < END_NOW.min(limit) {
             continue;
         }
@@ -130,6 +138,8 @@ impl Clock for Blind {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     struct Ordered(Order);
@@ -152,20 +162,34 @@ mod tests {
     #[test]
     fn a_wanted_failover_leaves_a_hung_archive_and_nothing_else_does() {
         let limit = Duration::from_millis(1);
-        let smart = unless_hung(hang, &mut Ordered(Order::EndWhenAbsent), limit);
+        let still: &dyn Fn() -> u64 = &|| 0;
+        let smart = unless_hung(hang, still, &mut Ordered(Order::EndWhenAbsent), limit);
         assert_eq!(smart, Outcome::GaveUp(GiveUp::EndWhenAbsent));
-        let gone = unless_hung(hang, &mut Ordered(Order::NobodyWaits("gone".into())), limit);
+        let gone = unless_hung(hang, still, &mut Ordered(Order::NobodyWaits("gone".into())), limit);
         assert_eq!(gone, Outcome::Stopped("gone".into()));
         let slow = |asking: Asking| {
             asking.while_asking(|| thread::sleep(Duration::from_millis(1500)));
             Outcome::Restored
         };
-        assert_eq!(unless_hung(slow, &mut Ordered(Order::Wait), limit), Outcome::Restored);
+        assert_eq!(unless_hung(slow, still, &mut Ordered(Order::Wait), limit), Outcome::Restored);
+    }
+
+    #[test]
+    fn a_slow_copy_is_not_given_up_while_it_gets_on() {
+        let slow = |asking: Asking| {
+            asking.while_asking(|| thread::sleep(Duration::from_millis(3500)));
+            Outcome::Restored
+        };
+        let copied = Cell::new(0);
+        let grows = || copied.replace(copied.get() + 1);
+        let limit = Duration::from_secs(2);
+        let smart = unless_hung(slow, &grows, &mut Ordered(Order::EndWhenAbsent), limit);
+        assert_eq!(smart, Outcome::Restored);
     }
 
     #[test]
     #[should_panic(expected = "a bug")]
     fn a_panic_goes_through() {
-        unless_hung(|_| panic!("a bug"), &mut Ordered(Order::Wait), LOOK);
+        unless_hung(|_| panic!("a bug"), &|| 0, &mut Ordered(Order::Wait), LOOK);
     }
 }
