@@ -146,6 +146,42 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, FileError> {
     }
 }
 
+/// Keeps what is in a file now under the first free name among `NAME.suffix`, `NAME.suffix.2` and so on,
+/// and returns that name; one of them that is this very file already is enough. A hard link where the
+/// file system has them, since a full disk leaves room for nothing else.
+pub fn keep_copy(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
+    let id = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
+    for name in numbered(path, suffix) {
+        match fs::hard_link(path, &name) {
+            Ok(()) => return sync_parent(&name).map(|()| name),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && id(&name) == id(path) => {
+                return Ok(name);
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(FileError::of("copy", path)(e));
+            }
+            Err(_) => {
+                let content = fs::read(path).map_err(FileError::of("read", path))?;
+                return create(&name, &content).map(|()| name);
+            }
+        }
+    }
+    unreachable!("there is always another number")
+}
+
+/// `NAME.suffix`, `NAME.suffix.2` and so on.
+fn numbered(path: &Path, suffix: &str) -> impl Iterator<Item = PathBuf> {
+    (1u64..).map(move |turn| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{suffix}"));
+        if turn > 1 {
+            name.push(format!(".{turn}"));
+        }
+        PathBuf::from(name)
+    })
+}
+
 /// Makes a directory that only its owner may enter, and those above it.
 pub fn create_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {

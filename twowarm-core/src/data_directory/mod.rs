@@ -4,4 +4,4 @@ mod identity;
 mod postmaster;
 
 pub use identity::{IdentityError, consistency_place, control_bytes, control_file, major_version};
-pub use postmaster::Postmaster;
+pub use postmaster::{PROMOTE_FILES, Postmaster, request_promotion};
