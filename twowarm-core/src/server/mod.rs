@@ -2,7 +2,6 @@
 
 mod archive_clusters;
 mod backup;
-mod config_file;
 mod copy_marker;
 mod data_directory;
 mod error;
@@ -18,7 +17,6 @@ mod version;
 mod which_major;
 
 pub use backup::{Backup, FinishedBackup};
-pub use config_file::{ConfigFileError, read_settings};
 pub use copy_marker::{COPY_MARKER, CopyMarker};
 pub use data_directory::{DataDirectory, NotATarget, STATE_PREFIX};
 pub use error::ServerError;

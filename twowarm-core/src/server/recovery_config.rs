@@ -2,8 +2,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::config_file::{ConfigFileError, read_line, read_settings, setting_line};
 use super::inherited_recovery;
+use crate::data_directory::{ConfigFileError, read_line, read_settings, setting_line};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::Install;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::{
     DataDirectory, InUse, Login, NotATarget, NotTheOwner, RecoveryConfig, RecoveryConfigError,
-    ServerError, Session, UnknownMajor, archive_clusters, check_owner, lock_directory,
-    read_settings, which_major,
+    ServerError, Session, UnknownMajor, archive_clusters, check_owner, lock_directory, which_major,
 };
 use crate::archive::{self, Archive, ArchiveError};
+use crate::data_directory::read_settings;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::{Install, InstallError};
