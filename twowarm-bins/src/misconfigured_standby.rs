@@ -67,7 +67,9 @@ impl MisconfiguredStandby {
             let waited = clock.elapsed();
             if waited >= next_complaint {
                 let why = &problem.why;
-                log::error!("{why}; the standby waits until this is corrected, and obeys a trigger");
+                log::error!(
+                    "{why}; the standby waits until this is corrected, and obeys a trigger"
+                );
                 next_complaint = waited + gap;
                 gap = (gap * 2).min(LONGEST_GAP);
             }

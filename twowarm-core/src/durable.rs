@@ -130,14 +130,12 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Renames a file to the first free name among `NAME.corrupt`, `NAME.corrupt.2` and so on, and returns
+/// Renames a file to the first free name among `NAME.suffix`, `NAME.suffix.2` and so on, and returns
 /// that name. Nothing is ever overwritten.
-pub fn set_aside(path: &Path) -> Result<PathBuf, FileError> {
+pub fn set_aside(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
     let mut turn = 1;
     loop {
-        let mut name = path.as_os_str().to_owned();
-        name.push(if turn == 1 { ".corrupt".to_owned() } else { format!(".corrupt.{turn}") });
-        let aside = PathBuf::from(name);
+        let aside = numbered(path, suffix, turn);
         match rename_new(path, &aside) {
             Ok(()) => return sync_parent(&aside).map(|()| aside),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => turn += 1,
@@ -147,39 +145,37 @@ pub fn set_aside(path: &Path) -> Result<PathBuf, FileError> {
 }
 
 /// Keeps what is in a file now under the first free name among `NAME.suffix`, `NAME.suffix.2` and so on,
-/// and returns that name; one of them that is this very file already is enough. A hard link where the
-/// file system has them, since a full disk leaves room for nothing else.
+/// and returns that name; one of them with the same content is enough. A hard link where the file system
+/// has them: a full disk leaves room for nothing else.
 pub fn keep_copy(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
-    let id = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
-    for name in numbered(path, suffix) {
-        match fs::hard_link(path, &name) {
-            Ok(()) => return sync_parent(&name).map(|()| name),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && id(&name) == id(path) => {
-                return Ok(name);
-            }
+    let mut turn = 1;
+    loop {
+        let copy = numbered(path, suffix, turn);
+        match fs::hard_link(path, &copy) {
+            Ok(()) => return sync_parent(&copy).map(|()| copy),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(FileError::of("copy", path)(e));
             }
+            Err(_) if copy.exists() => {}
             Err(_) => {
                 let content = fs::read(path).map_err(FileError::of("read", path))?;
-                return create(&name, &content).map(|()| name);
+                return create(&copy, &content).map(|()| copy);
             }
         }
+        let same = || io::Result::Ok(fs::read(path)? == fs::read(&copy)?);
+        if same().map_err(FileError::of("compare", path))? {
+            return Ok(copy);
+        }
+        turn += 1;
     }
-    unreachable!("there is always another number")
 }
 
 /// `NAME.suffix`, `NAME.suffix.2` and so on.
-fn numbered(path: &Path, suffix: &str) -> impl Iterator<Item = PathBuf> {
-    (1u64..).map(move |turn| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{suffix}"));
-        if turn > 1 {
-            name.push(format!(".{turn}"));
-        }
-        PathBuf::from(name)
-    })
+fn numbered(path: &Path, suffix: &str, turn: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(if turn == 1 { format!(".{suffix}") } else { format!(".{suffix}.{turn}") });
+    PathBuf::from(name)
 }
 
 /// Makes a directory that only its owner may enter, and those above it.
@@ -264,6 +260,19 @@ mod tests {
         write(&place, b"one").unwrap();
         write(&place, b"two").unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_kept_copy_is_made_once_and_nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("f"), b"one").unwrap();
+        assert_eq!(keep_copy(&at("f"), "corrupt").unwrap(), at("f.corrupt"));
+        assert_eq!(keep_copy(&at("f"), "corrupt").unwrap(), at("f.corrupt"));
+        assert_eq!(set_aside(&at("f"), "foreign").unwrap(), at("f.foreign"));
+        fs::write(at("f"), b"two").unwrap();
+        assert_eq!(keep_copy(&at("f"), "corrupt").unwrap(), at("f.corrupt.2"));
+        assert_eq!(fs::read(at("f.corrupt")).unwrap(), b"one");
     }
 
     #[test]

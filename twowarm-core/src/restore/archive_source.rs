@@ -162,7 +162,8 @@ impl ArchiveSource {
         if matches!(found, Found::NotThatFile(_)) && self.is_being_written(&metadata, clock) {
             return Ok(Found::Arriving);
         }
-        let lasting = matches!(found, Found::NotThatFile(_) | Found::Foreign(_) | Found::TooLarge { .. });
+        let lasting =
+            matches!(found, Found::NotThatFile(_) | Found::Foreign(_) | Found::TooLarge { .. });
         if lasting {
             self.know(&metadata, &found);
         }
@@ -203,9 +204,9 @@ impl ArchiveSource {
             return Err(Found::Arriving);
         }
         let checked = match check_segment_header(&first_page, name, bytes, &expected) {
-            Err(Unsound::TooSmall { segment_size, .. } | Unsound::TooLarge { segment_size, .. })
-                if any_size =>
-            {
+            Err(
+                Unsound::TooSmall { segment_size, .. } | Unsound::TooLarge { segment_size, .. },
+            ) if any_size => {
                 check_segment_header(&first_page, name, segment_size.bytes(), &expected)
             }
             checked => checked,
@@ -219,7 +220,9 @@ impl ArchiveSource {
             {
                 Found::Arriving
             }
-            why => Found::NotThatFile(format!("the file in the archive is not {}: {why}", self.name)),
+            why => {
+                Found::NotThatFile(format!("the file in the archive is not {}: {why}", self.name))
+            }
         })
     }
 
@@ -334,8 +337,7 @@ impl ArchiveSource {
                 let header = self.check_header(&mut file, name, before.len(), as_it_is)?;
                 let rewound = file.rewind();
                 rewound.map_err(|e| Found::Unreadable(e.to_string()))?;
-                let copied =
-                    copy_segment(&mut file, &self.target, name, &header, as_it_is);
+                let copied = copy_segment(&mut file, &self.target, name, &header, as_it_is);
                 copied.and_then(|links_to| match links_to {
                     Some(links_to) if !as_it_is => {
                         let segment = Checked { file: &mut file, name, header };
@@ -363,7 +365,9 @@ impl ArchiveSource {
     /// Keeps what a failover was given damaged: the file itself may be pruned or sent again.
     fn keep_copy(&self) {
         match durable::keep_copy(&self.path(), "corrupt") {
-            Ok(copy) => log::error!("a copy of the damaged {} is kept as {}", self.name, copy.display()),
+            Ok(copy) => {
+                log::error!("a copy of the damaged {} is kept as {}", self.name, copy.display())
+            }
             Err(e) => log::error!("no copy of the damaged {} could be kept: {e}", self.name),
         }
     }
@@ -404,7 +408,7 @@ impl Source for ArchiveSource {
 
     fn set_aside(&mut self, why: &str) {
         let path = self.path();
-        match durable::set_aside(&path) {
+        match durable::set_aside(&path, "foreign") {
             Ok(aside) => log::error!(
                 "recovery ends before {}: {why}; the file was renamed to {}",
                 self.name,

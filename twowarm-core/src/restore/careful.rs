@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Decision, Following, Found, GiveUp, Order, Policy, Situation, Superseded};
-use crate::wal::{SegmentName, WalFileName};
+use crate::wal::WalFileName;
 
 /// restoreWALFile's policy. Untriggered it never gives up a segment in warm mode, where the server takes
 /// every "not there" for the end of the WAL and comes up as a primary; in standby mode it answers "not
@@ -92,7 +92,9 @@ impl Careful {
                 if newer.following != Following::BaseCopy =>
             {
                 let timeline = newer.timeline;
-                Decision::Stop(format!("timeline {timeline} has arrived; after a restart the server follows it"))
+                Decision::Stop(format!(
+                    "timeline {timeline} has arrived; after a restart the server follows it"
+                ))
             }
             (Serving::Warm { .. }, _) => Decision::Wait,
             // It looks for timelines when it has its answer.
@@ -122,11 +124,15 @@ impl Careful {
                 Decision::Restore { as_it_is: true }
             }
             Found::Unfinished => {
-                log::error!("{name} is incomplete; what is there is handed over, and recovery ends there");
+                log::error!(
+                    "{name} is incomplete; what is there is handed over, and recovery ends there"
+                );
                 Decision::Restore { as_it_is: true }
             }
             Found::TooLarge { bytes } => {
-                log::error!("{name} has {bytes} bytes, more than a segment; its first part is handed over");
+                log::error!(
+                    "{name} has {bytes} bytes, more than a segment; its first part is handed over"
+                );
                 Decision::Restore { as_it_is: true }
             }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
@@ -161,7 +167,9 @@ impl Careful {
             // Files take a while to arrive; only one that stays so is worth a word.
             Found::Arriving | Found::Unfinished | Found::Settling => None,
             Found::Superseded(newer) => Some(self.superseded(newer)),
-            Found::TooLarge { bytes } => Some(format!("the file has {bytes} bytes, more than a segment")),
+            Found::TooLarge { bytes } => {
+                Some(format!("the file has {bytes} bytes, more than a segment"))
+            }
             Found::Damaged(why)
             | Found::NotThatFile(why)
             | Found::Foreign(why)
@@ -183,7 +191,9 @@ impl Careful {
                 format!("restart the server, so that it follows timeline {timeline}")
             }
         };
-        format!("timeline {timeline} forked from this timeline at or before this segment; {what_to_do}")
+        format!(
+            "timeline {timeline} forked from this timeline at or before this segment; {what_to_do}"
+        )
     }
 }
 

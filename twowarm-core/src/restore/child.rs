@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -218,8 +218,8 @@ impl Asker {
 
     /// Whether its answers and its messages can be read, waiting so long for either.
     fn readable(&self, at_most: Duration) -> io::Result<(bool, bool)> {
-        let fd = |fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = [self.answers.as_fd(), self.messages.as_fd()].map(fd);
+        let both = [self.answers.as_fd(), self.messages.as_fd()];
+        let mut fds = both.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let millis = at_most.as_nanos().div_ceil(1_000_000);
         match poll(&mut fds, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}

@@ -3,9 +3,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Following, Found, Superseded};
-use crate::wal::{
-    ForkPoint, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName,
-};
+use crate::wal::{ForkPoint, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName};
 
 /// The timeline histories that a node has: those in its archive, and those that its server has fetched.
 pub(super) struct Histories<'a> {

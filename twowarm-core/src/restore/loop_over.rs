@@ -82,6 +82,7 @@ pub fn restore(
         if let Some(why) = policy.answers_at_once(&order) {
             return Outcome::GaveUp(why);
         }
+        let copy_failed = failure.is_some();
         let found = failure.take().unwrap_or_else(|| source.look(clock));
         let situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
         match policy.decide(&situation) {
@@ -99,8 +100,9 @@ pub fn restore(
                 let wait = policy.waiting(&situation);
                 let unsettled =
                     situation.order == Order::Unsettled || situation.found == Found::Settling;
-                // Between the look and the arming something may have arrived: look once more.
-                if !clock.arm() {
+                // Between the look and the arming something may have arrived: look once more. To copy again
+                // at once would help nobody.
+                if !clock.arm() || copy_failed {
                     clock.wait(if unsettled { wait.min(SETTLING) } else { wait });
                 }
             }

@@ -24,7 +24,5 @@ pub use loop_over::{Clock, Outcome, Policy, RealClock, Source, Standing, restore
 pub use memory::RecoveryMemory;
 pub use node_orders::NodeOrders;
 pub use plain_copy::{copy_file, has_holes};
-pub use situation::{
-    Decision, Following, Found, GiveUp, Order, Situation, Superseded,
-};
+pub use situation::{Decision, Following, Found, GiveUp, Order, Situation, Superseded};
 pub use standby_restore::{ChildError, StandbyRestore};

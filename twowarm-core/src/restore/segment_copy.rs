@@ -30,9 +30,9 @@ pub(super) fn copy_segment(
     let copied = copy_walking(source, target, &mut walk, header, as_it_is);
     let links_to = walk.links_to();
     let refused = match copied.map(|()| walk.finish()) {
-        Ok(WalEnd::Stops { at, why }) if !as_it_is => Found::Damaged(format!(
-            "segment is incomplete or damaged: its WAL ends at {at}: {why}"
-        )),
+        Ok(WalEnd::Stops { at, why }) if !as_it_is => {
+            Found::Damaged(format!("segment is incomplete or damaged: its WAL ends at {at}: {why}"))
+        }
         Ok(_) => return Ok(links_to),
         Err(found) => found,
     };

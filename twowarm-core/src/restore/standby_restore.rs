@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::child::{Asker, Blind, Ended, Limits, ToParent, Told};
 use super::{
-    ArchiveSource, Careful, GiveUp, NodeOrders, Order, Outcome, Pruning, RealClock,
-    RecoveryMemory, Serving, Standing, restore,
+    ArchiveSource, Careful, GiveUp, NodeOrders, Order, Outcome, Pruning, RealClock, RecoveryMemory,
+    Serving, Standing, restore,
 };
 use crate::data_directory::{
     IdentityError, RecoveryMode, consistency_place, control_file, recovery_settings,
@@ -119,11 +119,15 @@ impl StandbyRestore {
                     return Ok(Outcome::Stopped(why));
                 }
                 Ok(Ended::Died(status)) => {
-                    log::warn!("the process that asks the archive ended with {status}; trying again");
+                    log::warn!(
+                        "the process that asks the archive ended with {status}; trying again"
+                    );
                     thread::sleep(AGAIN);
                 }
                 Err(e) => {
-                    log::warn!("could not start a process to ask the archive ({e}); asking without one");
+                    log::warn!(
+                        "could not start a process to ask the archive ({e}); asking without one"
+                    );
                     return self.answer(&mut ToParent::nobody());
                 }
             }
@@ -212,7 +216,8 @@ impl StandbyRestore {
             return;
         }
         orders.look(&Blind);
-        let requested = memory.promotion_requested() && !self.data_directory.join("promote").exists();
+        let requested =
+            memory.promotion_requested() && !self.data_directory.join("promote").exists();
         if !orders.is_triggered() || requested {
             return;
         }
