@@ -1,13 +1,17 @@
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+
+use serde::Deserialize;
 
 use super::configuration::{CommandLine, each_setting};
 use super::{IdentityError, major_version};
 use crate::file_error::FileError;
 
 /// The two ways in which a server replays what restore_command brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum RecoveryMode {
     /// `standby.signal`, before 12 `standby_mode = 'on'`: whatever restore_command answers, the server
     /// asks again, and between two questions it hears a promotion and looks for new timelines.
@@ -15,6 +19,16 @@ pub enum RecoveryMode {
     /// Archive recovery: the first segment that restore_command does not bring ends it, and the server
     /// opens. The only way up to 8.4.
     Warm,
+}
+
+/// As 2warm.toml says it.
+impl fmt::Display for RecoveryMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RecoveryMode::Standby => "standby",
+            RecoveryMode::Warm => "warm",
+        })
+    }
 }
 
 /// What a data directory's server is configured as, by its files alone.

@@ -13,6 +13,7 @@ mod recovery_config;
 mod running;
 mod session;
 mod standby_setup;
+mod tuning;
 mod version;
 mod which_major;
 

@@ -68,6 +68,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     }
     let major = which_major(install)?;
     let recovery = RecoveryConfig::of(install, major)?;
+    recovery.warning().into_iter().for_each(&mut *tell);
 
     fs::set_permissions(pgdata, Permissions::from_mode(0o700))
         .map_err(FileError::of("set the mode of", pgdata))?;
