@@ -73,7 +73,7 @@ impl Request {
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error(
-        "{0} holds no standby (it takes a cluster with recovery.signal or recovery.conf): was it promoted already?"
+        "{0} holds no standby (it takes a cluster with standby.signal, recovery.signal or recovery.conf): was it promoted already?"
     )]
     NotAStandby(String),
     #[error(

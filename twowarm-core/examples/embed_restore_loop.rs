@@ -1,7 +1,7 @@
 //! A restore_command of one's own, on the loop that pg_standby and restoreWALFile are made of:
 //! waits for a file of an archive, until somebody creates `/tmp/enough`.
 //!
-//! `restore_command = 'embed_restore_loop /mnt/archive %f %p'`
+//! `restore_command = 'exec embed_restore_loop /mnt/archive %f %p'`
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

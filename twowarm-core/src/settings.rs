@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::data_directory::RecoveryMode;
+
 /// The whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -13,6 +15,9 @@ pub struct Settings {
     /// `time_limit`, in seconds: a network step without progress for so long has failed. 30.
     #[serde(deserialize_with = "seconds")]
     pub time_limit: Duration,
+    /// `mode`: what configStandby and copyToStandby make this node when it becomes a standby, `"standby"`
+    /// or `"warm"`. Standby from PostgreSQL 9.1 on, before that warm, the only one there.
+    pub mode: Option<RecoveryMode>,
     /// `[server]`
     pub server: ServerSettings,
     /// `[archive]`
@@ -27,6 +32,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             time_limit: Duration::from_secs(30),
+            mode: None,
             server: ServerSettings::default(),
             archive: ArchiveSettings::default(),
             restore: RestoreSettings::default(),
@@ -129,6 +135,17 @@ mod tests {
         let error = Settings::parse("time_limit = 5\n[node.db2]\nhots = \"x\"\n").unwrap_err();
         assert_eq!(error.line, 3);
         assert!(error.message.contains("hots"), "{error}");
+    }
+
+    #[test]
+    fn a_mode_is_one_of_two_words() {
+        let mode = |text: &str| Settings::parse(text).map(|settings| settings.mode);
+        assert_eq!(mode("mode = \"standby\""), Ok(Some(RecoveryMode::Standby)));
+        assert_eq!(mode("mode = \"warm\""), Ok(Some(RecoveryMode::Warm)));
+        let error = mode("time_limit = 5\nmode = \"hot\"").unwrap_err().to_string();
+        for part in ["line 2", "hot", "`standby`", "`warm`"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
     }
 
     #[test]

@@ -26,7 +26,8 @@ fn numbered(dialect: Dialect) -> &'static str {
 pub const SYNOPSIS: &str = "[OPTION]... ARCHIVELOCATION NEXTWALFILE XLOGFILEPATH [RESTARTWALFILE]";
 
 /// How a server calls it.
-pub const EXAMPLE: &str = "restore_command = 'pg_standby -t /tmp/trigger /mnt/archive %f %p %r'";
+pub const EXAMPLE: &str =
+    "restore_command = 'exec pg_standby -t /tmp/trigger /mnt/archive %f %p %r'";
 
 /// What it is.
 pub const SUMMARY: &str =

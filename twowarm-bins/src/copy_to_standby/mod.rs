@@ -22,7 +22,9 @@ use twowarm_core::base_copy::{
 use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install, NodeName};
 use twowarm_core::rsync::Remote;
-use twowarm_core::server::{Backup, FinishedBackup, Session, check_owner, lock_directory};
+use twowarm_core::server::{
+    Backup, FinishedBackup, RecoveryConfig, Session, check_owner, lock_directory,
+};
 
 use self::bulk::Bulk;
 use self::error::{CopyError, failure};
@@ -81,6 +83,11 @@ fn copy(install: &Install) -> Result<(), CopyError> {
     })?;
     drop(nonce);
     announce(&source, node, &target, &tablespaces);
+    // The other node's is the same file; whether it is usable, that node says.
+    let recovery = RecoveryConfig::of(install, source.major).ok();
+    if let Some(line) = recovery.and_then(|recovery| recovery.warning()) {
+        print(&format!("{line}\n"));
+    }
     let saved = source.save_configuration(install)?;
     print(&format!("postgresql.conf is kept as {}\n", saved.display()));
     start_shipping(install, node, &mut session)?;

@@ -3,7 +3,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use twowarm_core::testbed::{COMMANDS, Node, StopMode, Testbed};
 
-use crate::pair::{fails, make_empty, names, succeeds};
+use crate::pair::{fails, make_empty, names, set_mode, succeeds};
 
 fn lone_node() -> (Testbed, Node) {
     let bed = Testbed::new().unwrap();
@@ -26,26 +26,35 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
     let said = succeeds(node.command("configStandby"));
     assert!(said.contains("trigger") && said.contains("pg_wal (1 files)"), "{said}");
     assert!(said.contains(&format!("{}\n", node.archive().display())), "{said}");
-    let expected =
-        ["archive", "pg_wal", "postgresql.auto.conf", "postgresql.conf", "recovery.signal"];
-    for _ in 0..2 {
-        assert_eq!(names(&node.pgdata()), expected);
+    let put_back = "recovery_target = ''\nrecovery_target_time = ''\nrecovery_target_xid = ''\n\
+                    recovery_target_name = ''\nrecovery_target_lsn = ''\n";
+    let others = "recovery_target_action = 'pause'\n\
+                  recovery_end_command = ''\narchive_cleanup_command = ''\npromote_trigger_file = ''\n";
+    let command = "restore_command = 'exec ../2warm/global/replication/restoreWALFile %f %p %r'\n";
+    let latest = "recovery_target_timeline = 'latest'\n";
+    let (retry, prefetch) =
+        ("wal_retrieve_retry_interval = '200ms'\n", "recovery_prefetch = 'off'\n");
+    let standby = format!("{put_back}{others}{command}{latest}{retry}{prefetch}");
+    let warm = format!("{put_back}{latest}{others}{command}{prefetch}");
+    for (mode, signal, expected) in [
+        ("standby", "standby.signal", &standby),
+        ("standby", "standby.signal", &standby),
+        ("warm", "recovery.signal", &warm),
+        ("warm", "recovery.signal", &warm),
+        ("standby", "standby.signal", &standby),
+    ] {
+        set_mode(&node, mode);
+        let said = succeeds(node.command("configStandby"));
+        assert!(!said.contains("deleting"), "{said}");
+        let mut all = ["archive", "pg_wal", "postgresql.auto.conf", "postgresql.conf", signal];
+        all.sort();
+        assert_eq!(names(&node.pgdata()), all);
         assert_eq!(names(&wal), ["archive_status"]);
         assert!(node.pgdata().join("pg_wal").is_symlink());
         assert_eq!(node.pgdata().metadata().unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(node.archive().metadata().unwrap().mode() & 0o777, 0o700);
         let settings = fs::read_to_string(node.pgdata().join("postgresql.auto.conf")).unwrap();
-        assert_eq!(
-            settings,
-            "recovery_target = ''\nrecovery_target_time = ''\nrecovery_target_xid = ''\n\
-             recovery_target_name = ''\nrecovery_target_lsn = ''\n\
-             recovery_target_timeline = 'latest'\nrecovery_target_action = 'pause'\n\
-             recovery_end_command = ''\narchive_cleanup_command = ''\npromote_trigger_file = ''\n\
-             restore_command = '../2warm/global/replication/restoreWALFile %f %p %r'\n\
-             recovery_prefetch = 'off'\n"
-        );
-        let said = succeeds(node.command("configStandby"));
-        assert!(!said.contains("deleting"), "{said}");
+        assert_eq!(&settings, expected, "{mode}");
     }
 }
 
@@ -54,16 +63,22 @@ fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
     let (_bed, node) = lone_node();
     make_empty(&node);
     let conf = node.global().join("recovery.conf");
-    let lines = "restore_command = 'pg_standby -t trigger archive %f %p %r'\n\
+    let lines = "restore_command = 'exec pg_standby -t trigger archive %f %p %r'\n\
                  recovery_end_command = 'rm trigger'\nrecovery_prefetch = 'try'\n";
     node.run_as().write(&conf, lines).unwrap();
-    succeeds(node.command("configStandby"));
+    set_mode(&node, "warm");
+    let said = succeeds(node.command("configStandby"));
+    assert!(!said.contains("WARNING"), "{said}");
     let settings = fs::read_to_string(node.pgdata().join("postgresql.auto.conf")).unwrap();
     assert!(settings.ends_with(lines), "{settings}");
 
     node.run_as().write(&conf, format!("{lines}standby_mode = on\n")).unwrap();
     let said = fails(node.command("configStandby"), 2);
     assert!(said.contains("line 4") && said.contains("standby_mode"), "{said}");
+
+    set_mode(&node, "hot");
+    let said = fails(node.command("configStandby"), 2);
+    assert!(said.contains("2warm.toml: line 1") && said.contains("`standby`"), "{said}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use twowarm_core::testbed::{StopMode, finish, wait_until};
 
-use crate::pair::{LIMIT, Pair, fails, names, succeeds};
+use crate::pair::{LIMIT, Pair, fails, names, set_mode, succeeds};
 
 #[test]
 fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
@@ -48,6 +48,72 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
     assert_eq!(pair.db1.sql(sum).unwrap(), pair.db2.sql(sum).unwrap());
     assert_eq!(pair.db2.sql("show work_mem").unwrap(), "5MB");
     assert!(pair.db2.sql("show restore_command").unwrap().contains("restoreWALFile"));
+}
+
+#[test]
+fn a_standby_changes_its_mode_and_replays_in_both() {
+    let pair = Pair::new();
+    let has = |name: &str| pair.db2.pgdata().join(name).exists();
+    // Standby is the default. What comes with the copy is not the primary's mode.
+    set_mode(&pair.db1, "warm");
+    succeeds(pair.db2.command("configStandby"));
+    pair.db1.sql("alter system set wal_retrieve_retry_interval = '3s'").unwrap();
+    let said = succeeds(pair.db1.command("copyToStandby"));
+    assert!(!said.contains("WARNING"), "{said}");
+    assert!(has("standby.signal") && !has("recovery.signal"));
+    pair.db2.start_warm().unwrap();
+    for (number, (mode, interval)) in
+        [("standby", "3s"), ("warm", "5s"), ("standby", "200ms"), ("warm", "5s")]
+            .into_iter()
+            .enumerate()
+    {
+        if number > 0 {
+            set_mode(&pair.db2, mode);
+            pair.db2.stop(StopMode::Fast).unwrap();
+            if number == 1 {
+                // Put back by hand; what is ours goes by itself.
+                let auto_conf = pair.db2.pgdata().join("postgresql.auto.conf");
+                let lines = fs::read_to_string(&auto_conf).unwrap().replace("'3s'", "'200ms'");
+                pair.db2.run_as().write(&auto_conf, lines).unwrap();
+            }
+            succeeds(pair.db2.command("configStandby"));
+            pair.db2.start_warm().unwrap();
+        }
+        let table = format!("table_{number}");
+        pair.fill(&table, 100);
+        pair.ship();
+        pair.wait_for_rows(&table, 100);
+        assert_eq!(has("standby.signal"), mode == "standby");
+        assert_eq!(has("recovery.signal"), mode == "warm");
+        let entered = pair.db2.log().lines().rev().find_map(|line| {
+            line.split_once("LOG:  ")
+                .filter(|(_, said)| {
+                    said.ends_with("standby mode") || said.ends_with("archive recovery")
+                })
+                .map(|(_, said)| said.to_owned())
+        });
+        let expected =
+            if mode == "standby" { "entering standby mode" } else { "starting archive recovery" };
+        assert_eq!(entered.as_deref(), Some(expected));
+        assert_eq!(pair.db2.sql("show wal_retrieve_retry_interval").unwrap(), interval);
+        assert_eq!(pair.db2.sql("show recovery_target_timeline").unwrap(), "latest");
+        assert!(pair.db2.is_in_recovery().unwrap());
+    }
+}
+
+#[test]
+fn a_restore_command_that_forks_is_warned_of_on_both_nodes() {
+    let pair = Pair::new();
+    let line = "restore_command = '../2warm/global/replication/restoreWALFile %f %p %r'\n";
+    for node in [&pair.db1, &pair.db2] {
+        node.run_as().write(&node.global().join("recovery.conf"), line).unwrap();
+    }
+    let better = "write restore_command = 'exec ../2warm/global/";
+    for (node, command) in [(&pair.db2, "configStandby"), (&pair.db1, "copyToStandby")] {
+        let said = succeeds(node.command(command));
+        let warned: Vec<_> = said.lines().filter(|line| line.starts_with("WARNING")).collect();
+        assert!(warned.len() == 1 && warned[0].contains(better), "{said}");
+    }
 }
 
 #[test]
@@ -189,6 +255,7 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
 #[test]
 fn a_copy_made_under_load_is_whole() {
     let pair = Pair::new();
+    set_mode(&pair.db2, "warm");
     pair.fill("large", 300_000);
     pair.fill("ledger", 1000);
     succeeds(pair.db2.command("configStandby"));

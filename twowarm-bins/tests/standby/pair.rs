@@ -32,9 +32,15 @@ impl Pair {
         Pair { db1, db2, bed }
     }
 
-    /// Everything up to a standby that replays.
+    /// Everything up to a standby that replays, in warm mode.
     pub fn with_standby() -> Pair {
+        Pair::with_standby_in("warm")
+    }
+
+    /// Everything up to a standby that replays in this mode.
+    pub fn with_standby_in(mode: &str) -> Pair {
         let pair = Pair::new();
+        set_mode(&pair.db2, mode);
         pair.fill("first", 1000);
         pair.make_standby();
         pair
@@ -102,6 +108,13 @@ pub fn make_empty(node: &Node) {
            archive_mode = on\nfsync = off\n\
            archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n";
     node.write_local("postgresql.conf", conf).unwrap();
+}
+
+/// Says in `2warm.toml` what the node is as a standby: the last word counts.
+pub fn set_mode(node: &Node, mode: &str) {
+    let before = std::fs::read_to_string(node.local().join("2warm.toml")).unwrap_or_default();
+    let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("mode =")).collect();
+    node.write_local("2warm.toml", format!("mode = \"{mode}\"\n{}\n", others.join("\n"))).unwrap();
 }
 
 /// Runs a command that must succeed; returns what it printed.

@@ -1,7 +1,18 @@
 //! A cluster's data directory: what its files say of the cluster and of its server.
 
+mod config_file;
+mod configuration;
 mod identity;
 mod postmaster;
+mod recovery_settings;
 
+#[cfg(feature = "server")]
+pub(crate) use config_file::read_line;
+pub use config_file::{ConfigFileError, read_settings, setting_line};
+#[cfg(feature = "server")]
+pub(crate) use configuration::each_setting;
 pub use identity::{IdentityError, consistency_place, control_bytes, control_file, major_version};
 pub use postmaster::Postmaster;
+#[cfg(feature = "server")]
+pub(crate) use recovery_settings::is_true;
+pub use recovery_settings::{RecoveryMode, RecoverySettings, recovery_settings};

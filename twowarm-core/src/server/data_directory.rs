@@ -10,13 +10,13 @@ use crate::wal::{ClusterState, ControlFile};
 pub const STATE_PREFIX: &str = ".twowarm";
 
 /// What makes a server a standby, by version.
-const RECOVERY_FILES: [&str; 3] = ["recovery.signal", "standby.signal", "recovery.conf"];
+const RECOVERY_FILES: [&str; 3] = ["standby.signal", "recovery.signal", "recovery.conf"];
 
 /// Of these no data directory of a cluster is without all.
 const CLUSTER_FILES: [&str; 3] = ["PG_VERSION", "base", "global"];
 
 /// What may stand in a data directory before its first base copy.
-const BEFORE_A_COPY: [&str; 12] = [
+const BEFORE_A_COPY: [&str; 13] = [
     "archive",
     "pg_wal",
     "pg_xlog",
@@ -24,6 +24,7 @@ const BEFORE_A_COPY: [&str; 12] = [
     "postgresql.auto.conf",
     "pg_hba.conf",
     "pg_ident.conf",
+    "standby.signal",
     "recovery.signal",
     "recovery.conf",
     "lost+found",
@@ -60,7 +61,7 @@ pub enum NotATarget {
     #[error("a server runs in {} (process {pid}): is this the standby's node? If it is to become the standby, stop it", path.display())]
     Running { path: PathBuf, pid: i32 },
     #[error(
-        "{} holds what looks like a primary (cluster {system_identifier}, and no recovery.signal or recovery.conf): is this the standby's node? If it is to become the standby, empty the directory",
+        "{} holds what looks like a primary (cluster {system_identifier}, and no standby.signal, recovery.signal or recovery.conf): is this the standby's node? If it is to become the standby, empty the directory",
         path.display()
     )]
     Primary { path: PathBuf, system_identifier: u64 },
@@ -225,8 +226,10 @@ mod tests {
         let (_dir, empty) = with(&[]);
         empty.may_become_standby().unwrap();
         assert!(matches!(empty.may_be_overwritten(1, None), Err(NotATarget::NotPrepared(_))));
-        let (_dir, prepared) = with(&["recovery.signal", "postgresql.auto.conf", "pg_wal"]);
-        prepared.may_be_overwritten(1, None).unwrap();
+        for signal in ["standby.signal", "recovery.signal"] {
+            let (_dir, prepared) = with(&[signal, "postgresql.auto.conf", "pg_wal"]);
+            prepared.may_be_overwritten(1, None).unwrap();
+        }
     }
 
     #[test]

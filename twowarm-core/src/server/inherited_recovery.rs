@@ -1,7 +1,6 @@
-use std::fs;
 use std::path::Path;
 
-use super::config_file::{read_settings, setting_line};
+use crate::data_directory::{each_setting, setting_line};
 use crate::version::PgMajor;
 
 /// Each of them ends recovery somewhere, and then by default the standby promotes itself or pauses. A
@@ -24,9 +23,6 @@ const OTHERS: [(&str, &str); 5] = [
     ("promote_trigger_file", ""),
 ];
 
-/// Files that include each other are followed so far; PostgreSQL gives up at 10.
-const MAX_DEPTH: u32 = 10;
-
 /// Whether the setting is one of those that a standby must not inherit.
 pub(super) fn is_ours(name: &str) -> bool {
     TARGETS.contains(&name) || OTHERS.iter().any(|(other, _)| *other == name)
@@ -39,7 +35,7 @@ pub(super) fn is_ours(name: &str) -> bool {
 /// the target that `configuration` (the data directory's postgresql.conf) sets is put back first.
 pub(super) fn reset(set: &[(String, String)], major: PgMajor, configuration: &Path) -> String {
     let is_set = |wanted: &str| set.iter().any(|(name, _)| name == wanted);
-    let inherited = inherited_target(configuration, 0);
+    let inherited = inherited_target(configuration);
     let first = TARGETS.into_iter().find(|name| inherited.as_deref() == Some(name));
     let rest = TARGETS.into_iter().filter(|name| Some(*name) != first && !is_set(name));
     let targets = first.into_iter().chain(rest).map(|name| (name, ""));
@@ -48,47 +44,21 @@ pub(super) fn reset(set: &[(String, String)], major: PgMajor, configuration: &Pa
     known.map(|(name, value)| setting_line(name, value)).collect()
 }
 
-/// The target that a configuration file leaves in force. What can't be read here stops the server too,
-/// or is a file that it does not read.
-fn inherited_target(file: &Path, depth: u32) -> Option<String> {
-    let text = fs::read_to_string(file).ok().filter(|_| depth < MAX_DEPTH)?;
+/// The target that a configuration file leaves in force.
+fn inherited_target(file: &Path) -> Option<String> {
     let mut target = None;
-    // Of a file with a line that is no setting, the lines one by one.
-    let settings = text.lines().filter_map(|line| read_settings(line).ok()).flatten();
-    for (_, name, value) in settings {
-        let path = || file.parent().unwrap_or(Path::new("")).join(&value);
-        match name.as_str() {
-            "include" | "include_if_exists" => {
-                target = inherited_target(&path(), depth + 1).or(target);
-            }
-            "include_dir" => {
-                for included in configuration_files(&path()) {
-                    target = inherited_target(&included, depth + 1).or(target);
-                }
-            }
-            name if TARGETS.contains(&name) && !value.is_empty() => target = Some(name.to_owned()),
-            name if target.as_deref() == Some(name) => target = None,
-            _ => {}
-        }
-    }
+    each_setting(file, &mut |name, value| match name {
+        name if TARGETS.contains(&name) && !value.is_empty() => target = Some(name.to_owned()),
+        name if target.as_deref() == Some(name) => target = None,
+        _ => {}
+    });
     target
-}
-
-/// Those that `include_dir` reads, in its order.
-fn configuration_files(directory: &Path) -> Vec<std::path::PathBuf> {
-    let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.file_name());
-    let mut names: Vec<_> = names
-        .filter(|name| {
-            let name = name.to_string_lossy();
-            name.ends_with(".conf") && !name.starts_with('.')
-        })
-        .collect();
-    names.sort();
-    names.into_iter().map(|name| directory.join(name)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

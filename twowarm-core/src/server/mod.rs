@@ -2,7 +2,6 @@
 
 mod archive_clusters;
 mod backup;
-mod config_file;
 mod copy_marker;
 mod data_directory;
 mod error;
@@ -14,11 +13,11 @@ mod recovery_config;
 mod running;
 mod session;
 mod standby_setup;
+mod tuning;
 mod version;
 mod which_major;
 
 pub use backup::{Backup, FinishedBackup};
-pub use config_file::{ConfigFileError, read_settings};
 pub use copy_marker::{COPY_MARKER, CopyMarker};
 pub use data_directory::{DataDirectory, NotATarget, STATE_PREFIX};
 pub use error::ServerError;

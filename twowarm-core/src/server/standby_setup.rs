@@ -5,10 +5,10 @@ use std::path::Path;
 
 use super::{
     DataDirectory, InUse, Login, NotATarget, NotTheOwner, RecoveryConfig, RecoveryConfigError,
-    ServerError, Session, UnknownMajor, archive_clusters, check_owner, lock_directory,
-    read_settings, which_major,
+    ServerError, Session, UnknownMajor, archive_clusters, check_owner, lock_directory, which_major,
 };
 use crate::archive::{self, Archive, ArchiveError};
+use crate::data_directory::read_settings;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::{Install, InstallError};
@@ -68,6 +68,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     }
     let major = which_major(install)?;
     let recovery = RecoveryConfig::of(install, major)?;
+    recovery.warning().into_iter().for_each(&mut *tell);
 
     fs::set_permissions(pgdata, Permissions::from_mode(0o700))
         .map_err(FileError::of("set the mode of", pgdata))?;

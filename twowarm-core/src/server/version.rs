@@ -125,10 +125,23 @@ impl PgMajor {
             "recovery_target" | "recovery_min_apply_delay" | "primary_slot_name" => self >= V9_4,
             "recovery_target_action" => self >= V9_5,
             "recovery_target_lsn" => self >= V10,
+            "wal_retrieve_retry_interval" => self >= V12,
             "recovery_prefetch" => self >= V15,
             "promote_trigger_file" => self >= V12 && self < V16,
             _ => false,
         }
+    }
+
+    /// From 9.1 on a server in standby mode goes over to a newer timeline while it runs, and `pg_ctl
+    /// promote` opens it. 9.0 has the mode without either.
+    pub fn has_standby_mode_promotion(self) -> bool {
+        self >= V9_1
+    }
+
+    /// From 9.5 on a setting, `wal_retrieve_retry_interval`, says how long a server in standby mode waits
+    /// after an answer of "not yet" before it asks again; before, it is 5 seconds.
+    pub fn has_retry_interval(self) -> bool {
+        self >= V9_5
     }
 
     /// From 15 on a server in recovery reads ahead by default, and what it has read it replays only when
@@ -201,6 +214,7 @@ mod tests {
         changes(has("recovery_end_command"), &[("8.2", "false"), ("8.4", "true")]);
         changes(has("log_restartpoints"), &[("8.2", "false"), ("8.3", "true"), ("8.4", "false")]);
         changes(has("promote_trigger_file"), &[("8.2", "false"), ("12", "true"), ("16", "false")]);
+        changes(has("wal_retrieve_retry_interval"), &[("8.2", "false"), ("12", "true")]);
         changes(has("restore_command"), &[("8.2", "true")]);
     }
 }

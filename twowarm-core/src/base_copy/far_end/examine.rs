@@ -6,9 +6,10 @@ use super::FarEndError;
 use super::own_tablespaces::own_tablespaces;
 use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target};
+use crate::data_directory::read_settings;
 use crate::file_error::FileError;
 use crate::install::Install;
-use crate::server::{DataDirectory, read_settings, unlisted_server};
+use crate::server::{DataDirectory, unlisted_server};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::version::PgMajor;
 

@@ -22,7 +22,7 @@ pub fn read_settings(text: &str) -> Result<Vec<(usize, String, String)>, ConfigF
 }
 
 /// One line: the name in lower case and the value; none for an empty line or a comment.
-pub(super) fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
+pub(crate) fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -76,7 +76,7 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
 }
 
 /// `name = 'value'`, as every version reads it.
-pub(super) fn setting_line(name: &str, value: &str) -> String {
+pub fn setting_line(name: &str, value: &str) -> String {
     format!("{name} = '{}'\n", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 

@@ -1,0 +1,152 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::config_file::read_line;
+
+/// Files that include each other are followed so far; PostgreSQL gives up at 10.
+const MAX_DEPTH: u32 = 10;
+
+/// Calls `found` with each setting of a configuration file and of those that it includes, in the order
+/// in which PostgreSQL reads them, so that the last of a name counts. What can't be read here stops the
+/// server too, or is a file that it does not read: it is left out.
+pub(crate) fn each_setting(file: &Path, found: &mut dyn FnMut(&str, &str)) {
+    read_file(file, 0, found);
+}
+
+fn read_file(file: &Path, depth: u32, found: &mut dyn FnMut(&str, &str)) {
+    let Some(bytes) = fs::read(file).ok().filter(|_| depth < MAX_DEPTH) else { return };
+    // Comments may be in any encoding.
+    let text = String::from_utf8_lossy(&bytes);
+    for (name, value) in text.lines().filter_map(|line| read_line(line).ok().flatten()) {
+        let path = || file.parent().unwrap_or(Path::new("")).join(&value);
+        match name.as_str() {
+            "include" | "include_if_exists" => read_file(&path(), depth + 1, found),
+            "include_dir" => {
+                files_of(&path()).iter().for_each(|file| read_file(file, depth + 1, found));
+            }
+            name => found(name, &value),
+        }
+    }
+}
+
+/// Those that `include_dir` reads, in its order.
+fn files_of(directory: &Path) -> Vec<PathBuf> {
+    let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.file_name());
+    let mut names: Vec<_> = names
+        .filter(|name| {
+            let name = name.to_string_lossy();
+            name.ends_with(".conf") && !name.starts_with('.')
+        })
+        .collect();
+    names.sort();
+    names.into_iter().map(|name| directory.join(name)).collect()
+}
+
+/// How the server of a data directory was started last, as its `postmaster.opts` says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct CommandLine {
+    /// The directory that `-D` names; where it is not the data directory it holds postgresql.conf.
+    directory: Option<PathBuf>,
+    /// The settings given there, which count more than those of any file.
+    pub settings: Vec<(String, String)>,
+}
+
+impl CommandLine {
+    /// Of a server that was never started, there is none.
+    pub fn of(data_directory: &Path) -> CommandLine {
+        let bytes = fs::read(data_directory.join("postmaster.opts")).unwrap_or_default();
+        CommandLine::parse(&String::from_utf8_lossy(&bytes))
+    }
+
+    /// The program's path, and each argument after a space and between double quotes, with which nothing
+    /// is escaped.
+    fn parse(text: &str) -> CommandLine {
+        let line = text.lines().next().unwrap_or_default().trim_end();
+        let arguments = line.split_once(" \"").map_or("", |(_, arguments)| arguments);
+        let mut arguments = arguments.strip_suffix('"').unwrap_or_default().split("\" \"");
+        let mut found = CommandLine::default();
+        while let Some(argument) = arguments.next() {
+            let mut value_of = |option| {
+                let rest = argument.strip_prefix(option)?;
+                if rest.is_empty() { arguments.next() } else { Some(rest) }
+            };
+            if let Some(directory) = value_of("-D") {
+                found.directory = Some(directory.into());
+            } else if let Some((name, value)) = value_of("-c")
+                .or_else(|| value_of("--"))
+                .and_then(|setting| setting.split_once('='))
+            {
+                found.settings.push((name.replace('-', "_").to_ascii_lowercase(), value.into()));
+            }
+        }
+        found
+    }
+
+    /// The `postgresql.conf` that the server reads: Debian and its kin keep it elsewhere.
+    pub fn configuration(&self, data_directory: &Path) -> PathBuf {
+        let given = self.settings.iter().rev().find(|(name, _)| name == "config_file");
+        let given = given.map(|(_, path)| PathBuf::from(path));
+        let beside = self.directory.as_ref().map(|directory| directory.join("postgresql.conf"));
+        // What a relative path starts from, nobody has written down.
+        let usable = |path: &PathBuf| path.is_absolute() && path.exists();
+        let elsewhere = given.or(beside).filter(usable);
+        elsewhere.unwrap_or_else(|| data_directory.join("postgresql.conf"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn included_files_are_read_in_the_server_s_order_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).unwrap();
+        fs::create_dir(dir.path().join("conf.d")).unwrap();
+        write("postgresql.conf", b"a = 1\ninclude_dir 'conf.d'\ninclude_if_exists none\nz = 9\n");
+        write("conf.d/b.conf", b"# \xfc\nb = 2\ninclude = '../more'\n");
+        write("conf.d/a.conf", b"it's no setting\nA = 3\n");
+        write("conf.d/.hidden.conf", b"h = 0\n");
+        write("more", b"m = 4\n");
+        let mut found = Vec::new();
+        let conf = dir.path().join("postgresql.conf");
+        each_setting(&conf, &mut |name, value| found.push(format!("{name}{value}")));
+        assert_eq!(found, ["a1", "a3", "b2", "m4", "z9"]);
+        write("more", b"include 'more'\n");
+        each_setting(&conf, &mut |_, _| {});
+    }
+
+    #[test]
+    fn a_command_line_is_read_as_the_server_wrote_it() {
+        let read = |arguments: &str| CommandLine::parse(&format!("/p g/postgres{arguments}\n"));
+        let line = read(
+            r#" "-D" "/var/lib/main" "-c" "config_file=/etc/p.conf" "-cPort=1" "--primary-conninfo=host=a b""#,
+        );
+        assert_eq!(line.directory, Some("/var/lib/main".into()));
+        let expected =
+            [("config_file", "/etc/p.conf"), ("port", "1"), ("primary_conninfo", "host=a b")];
+        assert_eq!(line.settings, expected.map(|(name, value)| (name.into(), value.into())));
+        for nothing in ["", " \"-D\"", " \"-p\" \"1\"", " \"-c\" \"x\"", " \"open"] {
+            assert_eq!(read(nothing), CommandLine::default(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_may_stand_elsewhere() {
+        let (dir, etc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let here = dir.path().join("postgresql.conf");
+        let there = etc.path().join("postgresql.conf");
+        let of = |arguments: &str| {
+            fs::write(dir.path().join("postmaster.opts"), format!("/p{arguments}\n")).unwrap();
+            CommandLine::of(dir.path()).configuration(dir.path())
+        };
+        assert_eq!(CommandLine::of(dir.path()).configuration(dir.path()), here);
+        let named = format!(" \"-c\" \"config_file={}\"", there.display());
+        let beside = format!(" \"-D\" \"{}\"", etc.path().display());
+        assert_eq!(of(&named), here, "it is gone");
+        fs::write(&there, "").unwrap();
+        assert_eq!(of(&named), there);
+        assert_eq!(of(&beside), there);
+        assert_eq!(of(" \"-D\" \"data\""), here);
+    }
+}
