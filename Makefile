@@ -1,7 +1,7 @@
 # make demo           a primary, a standby and a failover on this machine
 # make demo BREAK=1   the same with one shipped segment taken away: must fail
 # make test           formatting, lints, docs and all tests
-# make test-matrix    pg_standby on PostgreSQL 10, 11, 12, 14, 15 and 18, fetched through npm
+# make test-matrix    pg_standby and the 2warm set-up on PostgreSQL 10 to 18, fetched through npm
 
 CARGO ?= cargo
 
@@ -19,6 +19,7 @@ test: needs-test
 	if [ -f fuzz/Cargo.toml ]; then $(CARGO) test --manifest-path fuzz/Cargo.toml; fi
 
 test-matrix: needs-test
+	@.ci/install-needs npm
 	@.ci/test-matrix
 
 needs-demo:

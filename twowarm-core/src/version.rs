@@ -53,6 +53,11 @@ impl PgMajor {
         if self >= PgMajor(1000) { "pg_wal" } else { "pg_xlog" }
     }
 
+    /// From 11 on initdb takes the size of WAL segments (`--wal-segsize`).
+    pub fn has_segment_size_option(self) -> bool {
+        self >= PgMajor(1100)
+    }
+
     /// From 12 on recovery is configured by settings and `recovery.signal`; a `recovery.conf` stops
     /// the server. Before, `recovery.conf` holds all of it.
     pub fn has_recovery_signal(self) -> bool {

@@ -10,7 +10,8 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub struct Pair {
     pub db1: Node,
     pub db2: Node,
-    _bed: Testbed,
+    #[allow(dead_code, reason = "the matrix puts a third node there")]
+    pub bed: Testbed,
 }
 
 impl Pair {
@@ -21,14 +22,14 @@ impl Pair {
         for node in [&db1, &db2] {
             node.install_commands(built, &COMMANDS).unwrap();
         }
-        db1.initdb(&["--wal-segsize=1"]).unwrap();
+        db1.initdb_small_segments().unwrap();
         let archiving = "archive_mode = on\n\
                          archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n\
-                         fsync = off\nmin_wal_size = 2MB\nmax_wal_size = 64MB";
+                         fsync = off";
         db1.append_conf(archiving).unwrap();
         db1.start().unwrap();
         make_empty(&db2);
-        Pair { db1, db2, _bed: bed }
+        Pair { db1, db2, bed }
     }
 
     /// Everything up to a standby that replays, in warm mode.
@@ -41,10 +42,15 @@ impl Pair {
         let pair = Pair::new();
         set_mode(&pair.db2, mode);
         pair.fill("first", 1000);
-        succeeds(pair.db2.command("configStandby"));
-        succeeds(pair.db1.command("copyToStandby"));
-        pair.db2.start_warm().unwrap();
+        pair.make_standby();
         pair
+    }
+
+    /// db2 becomes a standby, and runs.
+    pub fn make_standby(&self) {
+        succeeds(self.db2.command("configStandby"));
+        succeeds(self.db1.command("copyToStandby"));
+        self.db2.start_warm().unwrap();
     }
 
     /// A table of so many rows.
@@ -67,16 +73,21 @@ impl Pair {
 
     /// How many rows the standby shows, once it shows the table.
     pub fn wait_for_rows(&self, table: &str, rows: u32) {
-        let question = format!("select count(*) from {table}");
-        wait_until(&format!("{rows} rows of {table}"), LIMIT, || {
-            self.db2.sql(&question).is_ok_and(|count| count == rows.to_string())
-        })
-        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&self.db2)));
+        wait_for_rows(&self.db2, table, rows);
     }
 }
 
+/// Waits until a node shows so many rows.
+pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
+    let question = format!("select count(*) from {table}");
+    wait_until(&format!("{rows} rows of {table}"), LIMIT, || {
+        node.sql(&question).is_ok_and(|count| count == rows.to_string())
+    })
+    .unwrap_or_else(|error| panic!("{error}\n{}", log_of(node)));
+}
+
 /// A node's log without the lines about connections that came too early.
-fn log_of(node: &Node) -> String {
+pub fn log_of(node: &Node) -> String {
     let log = node.log();
     let noise = [
         "not yet accepting",

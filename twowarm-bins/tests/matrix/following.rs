@@ -1,0 +1,89 @@
+use std::fs;
+use std::path::Path;
+
+use twowarm_core::testbed::{Node, StopMode, finish, wait_until};
+
+use crate::mode::{Mode, wait_until_writable};
+use crate::pair::{LIMIT, Pair, log_of, make_empty, names, succeeds, wait_for_rows};
+
+/// A third node, copied from db1 and fed from db2's archive until db2 is promoted and ships to it.
+fn third_node(pair: &Pair, mode: Mode) -> Node {
+    let mut db3 = pair.bed.node("db3").unwrap();
+    db3.start_sshd().unwrap();
+    let built = Path::new(env!("CARGO_BIN_EXE_copyToStandby")).parent().unwrap();
+    db3.install_commands(built, &twowarm_core::testbed::COMMANDS).unwrap();
+    make_empty(&db3);
+    mode.choose(&db3);
+    pair.db1.reach(&db3).unwrap();
+    succeeds(db3.command("configStandby"));
+    succeeds(pair.db1.command("copyToStandby"));
+    // db1 ships to db2 alone from now on; db3's archive takes a new sender.
+    pair.db1.write_local("replication/othernode", "db2\n").unwrap();
+    succeeds(db3.command("configStandby"));
+    db3
+}
+
+/// What a relay does: whatever stands in db2's archive goes to db3's.
+fn relay(pair: &Pair, db3: &Node) {
+    for name in names(&pair.db2.archive()).iter().filter(|name| !name.starts_with('.')) {
+        let place = db3.archive().join(name);
+        if !place.exists() {
+            let aside = db3.archive().join(format!(".{name}"));
+            db3.run_as().write(&aside, fs::read(pair.db2.archive().join(name)).unwrap()).unwrap();
+            fs::rename(aside, place).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_third_node_follows_the_promotion_of_the_second() {
+    for mode in Mode::ALL {
+        let pair = Pair::new();
+        pair.fill("first", 1000);
+        let db3 = third_node(&pair, mode);
+        mode.choose(&pair.db2);
+        // db2 ships to db3 once it is promoted; until then it keeps what db3 may lack.
+        pair.db2.reach(&db3).unwrap();
+        pair.db2.write_local("replication/drnode", "db3\n").unwrap();
+        pair.make_standby();
+        pair.ship();
+        relay(&pair, &db3);
+        db3.start_warm().unwrap();
+        pair.fill("second", 2000);
+        pair.ship();
+        relay(&pair, &db3);
+        pair.wait_for_rows("second", 2000);
+        wait_for_rows(&db3, "second", 2000);
+        let server = db3.pid();
+
+        pair.db1.stop(StopMode::Immediate).unwrap();
+        pair.db2.write_local("replication/archiving_active", "").unwrap();
+        let mut promote = pair.db2.program(pair.db2.install().program("pg_ctl"));
+        finish(promote.args(["promote", "-w", "-t", "60", "-D"]).arg(pair.db2.pgdata())).unwrap();
+        wait_until_writable(&pair.db2);
+        let create = "create table third as select n from generate_series(1, 3000) n";
+        pair.db2.sql(create).unwrap();
+        pair.db2.sql("select pg_switch_wal()").unwrap();
+
+        if !mode.follows_without_restart() {
+            let told = || db3.log().contains("start the server again, so that it follows");
+            wait_until("db3 to ask for a restart", LIMIT, told)
+                .unwrap_or_else(|e| panic!("{e}\n{}\n{}", log_of(&db3), log_of(&pair.db2)));
+            db3.stop(StopMode::Fast).unwrap();
+            db3.start_warm().unwrap();
+        }
+        wait_for_rows(&db3, "third", 3000);
+        assert!(db3.is_in_recovery().unwrap());
+        assert_eq!(db3.pid() == server, mode.follows_without_restart());
+
+        // It goes on, and can be promoted itself.
+        pair.db2.sql("create table fourth as select n from generate_series(1, 4000) n").unwrap();
+        pair.db2.sql("select pg_switch_wal()").unwrap();
+        wait_for_rows(&db3, "fourth", 4000);
+        pair.db2.stop(StopMode::Immediate).unwrap();
+        succeeds(db3.command("triggerStandby"));
+        wait_for_rows(&db3, "fourth", 4000);
+        let name = db3.sql("select pg_walfile_name(pg_current_wal_lsn())").unwrap();
+        assert!(name.starts_with("00000003"), "{name}");
+    }
+}
