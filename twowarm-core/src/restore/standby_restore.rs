@@ -52,6 +52,8 @@ const ONCE_UNAVAILABLE: Duration = Duration::from_millis(200);
 const TICK: Duration = Duration::from_secs(1);
 /// Before a child that died, or could not be started, is started again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks at a trigger file that may be in the making.
+const SETTLING: Duration = Duration::from_millis(10);
 /// The postmaster hands a request to promote on to the process that waits for our answer; a moment, so
 /// that it finds the request when it has the answer.
 const HANDED_ON: Duration = Duration::from_millis(50);
@@ -75,6 +77,12 @@ impl StandbyRestore {
             _ => {}
         }
         if matches!(outcome, Outcome::Restored | Outcome::GaveUp(_)) {
+            // An empty trigger file that the child saw being closed may look unfinished to us.
+            while outcome == Outcome::GaveUp(GiveUp::EndWhenAbsent)
+                && orders.look(&Blind) == Order::Unsettled
+            {
+                thread::sleep(SETTLING);
+            }
             self.promote_if_triggered(serving, &mut orders, &mut memory);
         }
         if let (Outcome::GaveUp(GiveUp::EndNow), Some(name)) = (&outcome, self.name.segment()) {
