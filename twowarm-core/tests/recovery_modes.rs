@@ -1,4 +1,5 @@
 //! What is written to make a server a standby does so, in both modes, and can be told from its files.
+#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

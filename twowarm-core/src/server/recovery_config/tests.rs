@@ -56,6 +56,9 @@ fn standby_mode_is_the_default_where_it_can_be_promoted() {
         let error = mode(STANDBY, "", major).unwrap_err().to_string();
         assert!(error.contains(major) && error.contains("say mode = \"warm\""), "{error}");
     }
+    let pg_standby = "restore_command = 'exec pg_standby /a %f %p'";
+    assert_eq!(mode(None, pg_standby, "15").unwrap(), RecoveryMode::Warm);
+    assert_eq!(mode(STANDBY, pg_standby, "15").unwrap(), RecoveryMode::Standby);
     // The cluster's own file counts more than the default, and may not contradict what was asked for.
     for (major, own) in [("9.0", "TRUE"), ("11", "on")] {
         let text = format!("standby_mode = '{own}'");
