@@ -16,7 +16,7 @@ pub struct Settings {
     #[serde(deserialize_with = "seconds")]
     pub time_limit: Duration,
     /// `mode`: what configStandby and copyToStandby make this node when it becomes a standby, `"standby"`
-    /// or `"warm"`. Standby from PostgreSQL 9.1 on, before that warm, the only one there.
+    /// or `"warm"`. Standby from PostgreSQL 9.1 on, but for pg_standby; before that warm, the only one there.
     pub mode: Option<RecoveryMode>,
     /// `[server]`
     pub server: ServerSettings,

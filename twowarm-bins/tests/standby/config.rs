@@ -66,9 +66,9 @@ fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
     let lines = "restore_command = 'exec pg_standby -t trigger archive %f %p %r'\n\
                  recovery_end_command = 'rm trigger'\nrecovery_prefetch = 'try'\n";
     node.run_as().write(&conf, lines).unwrap();
-    set_mode(&node, "warm");
     let said = succeeds(node.command("configStandby"));
     assert!(!said.contains("WARNING"), "{said}");
+    assert!(node.pgdata().join("recovery.signal").exists(), "pg_standby is for warm mode");
     let settings = fs::read_to_string(node.pgdata().join("postgresql.auto.conf")).unwrap();
     assert!(settings.ends_with(lines), "{settings}");
 

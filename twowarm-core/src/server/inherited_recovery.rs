@@ -23,9 +23,15 @@ const OTHERS: [(&str, &str); 5] = [
     ("promote_trigger_file", ""),
 ];
 
-/// Whether the setting is one of those that a standby must not inherit.
+/// What the source streamed from in its days as a standby, and that is perhaps the standby itself. Only
+/// its postgresql.auto.conf is the source's for sure, so there they go, and are not put back.
+const STREAMING: [&str; 2] = ["primary_conninfo", "primary_slot_name"];
+
+/// Whether the setting is one of those that a standby must not inherit by postgresql.auto.conf.
 pub(super) fn is_ours(name: &str) -> bool {
-    TARGETS.contains(&name) || OTHERS.iter().any(|(other, _)| *other == name)
+    TARGETS.contains(&name)
+        || OTHERS.iter().any(|(other, _)| *other == name)
+        || STREAMING.contains(&name)
 }
 
 /// From 12 on recovery's settings are settings like all others, and a copy brings the source's. These

@@ -83,8 +83,10 @@ impl RecoveryConfig {
             let (path, value) = (path.into(), value.clone());
             return Err(RecoveryConfigError::TwoModes { path, line: *line, value, mode });
         }
-        let mode = own_mode.map(|(_, own, _)| own).or(mode).unwrap_or(default_mode(major));
-        let mut config = RecoveryConfig { major, mode, settings, text: text.to_owned() };
+        let mut config =
+            RecoveryConfig { major, mode: RecoveryMode::Warm, settings, text: text.into() };
+        let asked_for = own_mode.map(|(_, own, _)| own).or(mode);
+        config.mode = asked_for.unwrap_or_else(|| config.default_mode());
         config.complete();
         Ok(config)
     }
@@ -109,6 +111,16 @@ impl RecoveryConfig {
                 self.text.push_str(&setting_line(name, value));
                 self.settings.push((name.into(), value.into()));
             }
+        }
+    }
+
+    /// pg_standby is made for warm mode: it waits for ever, and its trigger only ends an archive recovery.
+    fn default_mode(&self) -> RecoveryMode {
+        let can = self.major.has_standby_mode_promotion();
+        if can && !self.restore_command().contains("pg_standby") {
+            RecoveryMode::Standby
+        } else {
+            RecoveryMode::Warm
         }
     }
 
@@ -208,10 +220,6 @@ impl RecoveryConfig {
         }
         Ok(())
     }
-}
-
-fn default_mode(major: PgMajor) -> RecoveryMode {
-    if major.has_standby_mode_promotion() { RecoveryMode::Standby } else { RecoveryMode::Warm }
 }
 
 /// What `standby_mode` says.

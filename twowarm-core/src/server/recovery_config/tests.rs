@@ -56,6 +56,9 @@ fn standby_mode_is_the_default_where_it_can_be_promoted() {
         let error = mode(STANDBY, "", major).unwrap_err().to_string();
         assert!(error.contains(major) && error.contains("say mode = \"warm\""), "{error}");
     }
+    let pg_standby = "restore_command = 'exec pg_standby /a %f %p'";
+    assert_eq!(mode(None, pg_standby, "15").unwrap(), RecoveryMode::Warm);
+    assert_eq!(mode(STANDBY, pg_standby, "15").unwrap(), RecoveryMode::Standby);
     // The cluster's own file counts more than the default, and may not contradict what was asked for.
     for (major, own) in [("9.0", "TRUE"), ("11", "on")] {
         let text = format!("standby_mode = '{own}'");
@@ -161,7 +164,18 @@ fn what_the_user_sets_stays() {
         let after = parse("", major).unwrap().in_auto_conf(&after, &conf);
         assert!(!after.contains("wal_retrieve"), "{after}");
     }
-    let streams = in_auto_conf("", "15", "primary_conninfo = 'x'\nrecovery_prefetch = 'off'\n");
+}
+
+#[test]
+fn a_standby_streams_where_it_is_told_to_and_not_where_its_source_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("postgresql.conf");
+    let before = "primary_conninfo = 'host=me'\nprimary_slot_name = 'x'\n";
+    let after = parse("", "15").unwrap().in_auto_conf(before, &conf);
+    assert!(!after.contains("primary_"), "{after}");
+    assert!(after.contains("200ms") && after.contains("recovery_prefetch"), "{after}");
+    fs::write(&conf, "primary_conninfo = 'host=b'\n").unwrap();
+    let streams = parse("", "15").unwrap().in_auto_conf(&after, &conf);
     assert!(!streams.contains("recovery_prefetch") && !streams.contains("200ms"), "{streams}");
 }
 

@@ -1,0 +1,139 @@
+//! What is written to make a server a standby does so, in both modes, and can be told from its files.
+#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use twowarm_core::data_directory::{RecoveryMode, RecoverySettings, recovery_settings};
+use twowarm_core::server::RecoveryConfig;
+use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
+use twowarm_core::version::PgMajor;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Waits for segments, and for nothing else.
+const RESTORE: &str = "case $1 in\n\
+    *.history) exec cp \"$3/$1\" \"$2\" ;;\n\
+    esac\n\
+    until test -f \"$3/$1\"; do sleep 0.05; done\n\
+    exec cp \"$3/$1\" \"$2\"\n";
+
+struct Cluster {
+    primary: Node,
+    standby: Node,
+    archive: PathBuf,
+    major: PgMajor,
+    rounds: u32,
+    _bed: Testbed,
+}
+
+impl Cluster {
+    /// A primary that archives, and a file copy of it.
+    fn new() -> Cluster {
+        let bed = Testbed::new().unwrap();
+        let (primary, standby) = (bed.node("db1").unwrap(), bed.node("db2").unwrap());
+        let archive = bed.dir().join("shipped");
+        bed.run_as().make_dir(&archive, 0o755).unwrap();
+        primary.initdb(&[]).unwrap();
+        let at = archive.display();
+        let conf = format!(
+            "fsync = off\nhot_standby = on\nwal_level = replica\narchive_mode = on\n\
+             archive_command = 'cp %p {at}/new && mv {at}/new {at}/%f'\n"
+        );
+        primary.append_conf(&conf).unwrap();
+        primary.start().unwrap();
+        primary.stop(StopMode::Fast).unwrap();
+        let mut copy = primary.program("cp");
+        finish(copy.arg("-a").arg(primary.pgdata()).arg(standby.pgdata())).unwrap();
+        standby.append_conf(&standby.own_conf().unwrap()).unwrap();
+        primary.start().unwrap();
+        let major = bed.install().major().unwrap();
+        Cluster { primary, standby, archive, major, rounds: 0, _bed: bed }
+    }
+
+    /// Makes the copy a standby by our files, and starts it.
+    fn start_standby(&self, mode: RecoveryMode, more: &str) {
+        let script = self.standby.home().join("restore.sh");
+        self.standby.run_as().write(&script, RESTORE).unwrap();
+        let (script, archive) = (script.display(), self.archive.display());
+        let command = match more {
+            "" => format!("exec sh {script} %f %p {archive}"),
+            // One that streams too is not to wait in the call.
+            _ => format!("exec cp {archive}/%f %p"),
+        };
+        let text = format!("restore_command = '{command}'\n{more}");
+        let path = Path::new("recovery.conf");
+        let config = RecoveryConfig::parse(&text, path, self.major, Some(mode)).unwrap();
+        assert_eq!(config.warning(), None);
+        config.apply(&self.standby.pgdata(), self.major).unwrap();
+        // Where the tests run as root, the servers don't.
+        let mut own = std::process::Command::new("chown");
+        own.arg("-R").arg("--reference").arg(self.standby.home()).arg(self.standby.pgdata());
+        finish(&mut own).unwrap();
+        self.standby.start_warm().unwrap();
+    }
+
+    fn settings(&self) -> RecoverySettings {
+        recovery_settings(&self.standby.pgdata()).unwrap()
+    }
+
+    /// A row that the primary writes now is seen on the standby.
+    fn replays(&mut self) {
+        self.rounds += 1;
+        let table = format!("round_{}", self.rounds);
+        self.primary.sql(&format!("create table {table} as select 1")).unwrap();
+        self.primary.sql(self.major.switch_wal()).unwrap();
+        let question = format!("select count(*) from {table}");
+        wait_until(&table, LIMIT, || self.standby.sql(&question).is_ok_and(|rows| rows == "1"))
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+        assert!(self.standby.is_in_recovery().unwrap());
+    }
+
+    /// The standby's log without connections that came too early.
+    fn log(&self) -> String {
+        let log = self.standby.log();
+        let early = ["not yet accepting", "Consistent recovery state has not", "is starting up"];
+        let telling = log.lines().filter(|line| !early.iter().any(|early| line.contains(early)));
+        telling.collect::<Vec<_>>().join("\n")
+    }
+
+    /// What the server said last of how it recovers.
+    fn says(&self, what: &str) -> bool {
+        let log = self.standby.log();
+        let said = ["entering standby mode", "starting archive recovery"];
+        let last = log.lines().rev().find(|line| said.iter().any(|said| line.ends_with(said)));
+        last.is_some_and(|line| line.ends_with(what))
+    }
+}
+
+#[test]
+fn a_server_is_what_its_files_were_made_to_say() {
+    let mut cluster = Cluster::new();
+    let standby =
+        RecoverySettings { mode: RecoveryMode::Standby, streams: false, follows_latest: true };
+    let warm = RecoverySettings { mode: RecoveryMode::Warm, streams: false, follows_latest: false };
+    for mode in [RecoveryMode::Warm, RecoveryMode::Standby, RecoveryMode::Warm] {
+        cluster.start_standby(mode, "");
+        cluster.replays();
+        if mode == RecoveryMode::Standby {
+            assert_eq!(cluster.settings(), standby);
+            assert!(cluster.says("entering standby mode"), "{}", cluster.log());
+        } else {
+            assert_eq!(cluster.settings(), warm);
+            assert!(cluster.says("starting archive recovery"), "{}", cluster.log());
+        }
+        cluster.standby.stop(StopMode::Fast).unwrap();
+    }
+    cluster.start_standby(RecoveryMode::Standby, "primary_conninfo = 'host=/nowhere'\n");
+    assert_eq!(cluster.settings(), RecoverySettings { streams: true, ..standby });
+    cluster.replays();
+    cluster.standby.stop(StopMode::Fast).unwrap();
+
+    cluster.start_standby(RecoveryMode::Standby, "");
+    cluster.replays();
+    let shown = |name: &str| cluster.standby.sql(&format!("show {name}")).ok();
+    assert!(shown("wal_retrieve_retry_interval").is_none_or(|interval| interval == "200ms"));
+    assert!(shown("recovery_prefetch").is_none_or(|prefetch| prefetch == "off"));
+    fs::remove_dir_all(&cluster.archive).unwrap();
+}
