@@ -3,5 +3,7 @@
 mod identity;
 mod postmaster;
 
-pub use identity::{IdentityError, consistency_place, control_bytes, control_file, major_version};
+pub use identity::{
+    IdentityError, consistency_place, control_bytes, control_file, major_version, redo_place,
+};
 pub use postmaster::Postmaster;

@@ -87,6 +87,13 @@ impl Careful {
                 );
                 Decision::Restore { even_if_it_ends_early: true }
             }
+            Found::Unchecked(why) => {
+                log::warn!(
+                    "{} is handed over unchecked, since recovery is to end: {why}",
+                    self.name
+                );
+                Decision::Restore { even_if_it_ends_early: true }
+            }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
             Found::Absent | Found::Superseded(_) => Decision::GiveUp(GiveUp::EndWhenAbsent),
             Found::Arriving | Found::Settling => {
@@ -147,6 +154,7 @@ impl Policy for Careful {
             )),
             Found::TooLarge { bytes } => Some(too_large(*bytes)),
             Found::Corrupt(why)
+            | Found::Unchecked(why)
             | Found::Foreign(why)
             | Found::Unreadable(why)
             | Found::NotCopied(why) => Some(why.clone()),
@@ -209,6 +217,7 @@ mod tests {
             Found::Settling,
             Found::Ready,
             Found::EndsEarly(Lsn(1), why()),
+            Found::Unchecked(why()),
             Found::TooLarge { bytes: 1 },
             Found::Corrupt(why()),
             Found::Foreign(why()),
@@ -270,8 +279,9 @@ mod tests {
         let restore = |even_if_it_ends_early| Decision::Restore { even_if_it_ends_early };
         let smart = Order::EndWhenAbsent;
         assert_eq!(decide(&mut segment(), &smart, &Found::Ready, 0), restore(false));
-        let early = Found::EndsEarly(Lsn(1), "why".into());
-        assert_eq!(decide(&mut segment(), &smart, &early, 0), restore(true));
+        for found in [Found::EndsEarly(Lsn(1), "why".into()), Found::Unchecked("why".into())] {
+            assert_eq!(decide(&mut segment(), &smart, &found, 0), restore(true));
+        }
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub enum Found {
     Ready,
     /// A segment whose WAL stops in the middle, at this position, for this reason.
     EndsEarly(Lsn, String),
+    /// A segment into which a record crosses that can't be checked, for this reason: an earlier segment
+    /// is missing.
+    Unchecked(String),
     /// A segment larger than segments are.
     TooLarge {
         /// Its size.
