@@ -106,3 +106,25 @@ pub fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option
     let backup = label.map(|label| holding(label.checkpoint()));
     [Some(holding(control.checkpoint)), replayed, backup].into_iter().flatten().max()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replay_starts_where_the_label_says_or_else_pg_control() {
+        let dir = tempfile::tempdir().unwrap();
+        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        for version in ["8.2", "9.2", "9.4", "18-1MB"] {
+            let bytes = fs::read(samples.join(version).join("pg_control")).unwrap();
+            let control = ControlFile::parse(&bytes).unwrap();
+            let own = control.layout().containing(control.timeline, control.redo).place;
+            assert_eq!(redo_place(dir.path(), &control), own, "{version}");
+            let text = fs::read(samples.join(version).join("backup_label")).unwrap();
+            fs::write(dir.path().join("backup_label"), &text).unwrap();
+            let start = BackupLabel::parse(&text).unwrap().start_segment().place;
+            assert_eq!(redo_place(dir.path(), &control), start, "{version}");
+            fs::remove_file(dir.path().join("backup_label")).unwrap();
+        }
+    }
+}

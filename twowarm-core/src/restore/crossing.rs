@@ -117,9 +117,9 @@ impl Earlier<'_> {
         end: RecordEnd,
         links_to: Option<Lsn>,
     ) -> Result<Followed, String> {
-        let (mut copies, mut walk) = self.walk_back(prefer, segment, end, links_to)?;
+        let (copies, mut walk) = self.walk_back(prefer, segment, end, links_to)?;
         let mut stop_in = Some(copies.len() - 1);
-        for (place, copy) in copies.iter_mut().enumerate().rev().skip(1) {
+        for (place, copy) in copies.iter().enumerate().rev().skip(1) {
             let Some(next) = walk.clone().into_next(&copy.header, copy.name) else { break };
             walk = next;
             stop_in = Some(place);
@@ -158,7 +158,7 @@ impl Earlier<'_> {
             let Some(before) = layout.previous(SegmentName { timeline, ..name }) else {
                 return Err(format!("no segment can be before {name}, which continues a record"));
             };
-            let mut copy = self.find(prefer, before, &header.expected())?;
+            let copy = self.find(prefer, before, &header.expected())?;
             (name, header) = (before, copy.header);
             let walk = copy.walk_from(links_to)?;
             copies.push(copy);
@@ -201,10 +201,9 @@ impl Earlier<'_> {
     }
 }
 
-/// A file of an earlier segment.
+/// A file of an earlier segment. It is not kept open: a record may cross a thousand of them.
 struct Copy {
     path: PathBuf,
-    file: File,
     name: SegmentName,
     header: SegmentHeader,
 }
@@ -240,12 +239,12 @@ impl Copy {
             .len();
         let header = check_segment_header(&first_page, name, bytes, expected)
             .map_err(|why| Some(why.to_string()))?;
-        Ok(Copy { path: path.to_owned(), file, name, header })
+        Ok(Copy { path: path.to_owned(), name, header })
     }
 
     /// Walks to its end: from the record that begins here, or from its start if it is not known where
     /// that is.
-    fn walk_from(&mut self, record: Option<Lsn>) -> Result<Walked, String> {
+    fn walk_from(&self, record: Option<Lsn>) -> Result<Walked, String> {
         let walk = match record {
             Some(at) => SegmentWalk::from_record(&self.header, self.name, at),
             None => Some(SegmentWalk::new(&self.header, self.name)),
@@ -259,8 +258,9 @@ impl Copy {
         Ok(if within { Walked::WithinRecord(walk) } else { Walked::FromBeginning(walk) })
     }
 
-    fn push_to(&mut self, walk: &mut SegmentWalk) -> Result<(), String> {
-        push_pages(walk, &mut self.file, &self.header, |_| false)
+    fn push_to(&self, walk: &mut SegmentWalk) -> Result<(), String> {
+        File::open(&self.path)
+            .and_then(|mut file| push_pages(walk, &mut file, &self.header, |_| false))
             .map_err(|e| format!("could not read {}: {e}", self.path.display()))
     }
 }

@@ -58,14 +58,15 @@ impl Standby {
     /// What a restore of this segment finds; none if its own records stop.
     fn restore(&self, number: usize) -> Option<Crossing> {
         let (name, path) = (self.name(number), self.path("archive", self.name(number)));
-        let mut copy = Copy::open(&path, name, &Expected::default()).unwrap();
+        let copy = Copy::open(&path, name, &Expected::default()).unwrap();
         let mut walk = SegmentWalk::new(&copy.header, name);
         copy.push_to(&mut walk).unwrap();
         let links_to = walk.links_to();
         if !walk.finish().is_whole() {
             return None;
         }
-        let mut segment = Checked { file: &mut copy.file, name, header: copy.header };
+        let mut file = File::open(&path).unwrap();
+        let mut segment = Checked { file: &mut file, name, header: copy.header };
         let (archive, data) = (self.dir.path().join("archive"), self.dir.path().join("data"));
         let earlier = Earlier { archive: &archive, data_directory: &data };
         Some(earlier.check(&mut segment, links_to))
