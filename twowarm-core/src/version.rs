@@ -69,6 +69,12 @@ impl PgMajor {
         self >= PgMajor(1500)
     }
 
+    /// From 9.2 on the server keeps each segment that it restores under its name in its own WAL
+    /// directory, until a restart point makes it superfluous.
+    pub fn keeps_restored_segments(self) -> bool {
+        self >= PgMajor(902)
+    }
+
     /// The number that begins each WAL page (`XLOG_PAGE_MAGIC`): no two majors share one. None for a
     /// major that this project does not know.
     pub fn wal_magic(self) -> Option<u16> {

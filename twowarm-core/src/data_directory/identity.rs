@@ -73,6 +73,18 @@ pub fn major_version(data_directory: &Path) -> Result<Option<PgMajor>, IdentityE
     }
 }
 
+/// The segment in which the server's replay starts, or would start if it were started now. Nothing before
+/// the redo position is ever replayed, so what crosses into this segment or an earlier one is not either.
+///
+/// A server that finds a backup_label goes by it; when it begins to replay, it writes the position to
+/// pg_control and renames the label, in this order. From then on pg_control has the last restart point.
+pub fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace {
+    let label = fs::read(data_directory.join("backup_label")).ok();
+    let label = label.and_then(|text| BackupLabel::parse(&text).ok());
+    let redo = label.map_or(control.redo, |label| label.start_lsn());
+    control.layout().containing(control.timeline, redo).place
+}
+
 /// The last segment that a standby's server can't do without, as far as its files tell: it would not
 /// start without its checkpoint, or refuse to open before it is consistent again.
 ///
@@ -93,4 +105,26 @@ pub fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option
     }
     let backup = label.map(|label| holding(label.checkpoint()));
     [Some(holding(control.checkpoint)), replayed, backup].into_iter().flatten().max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replay_starts_where_the_label_says_or_else_pg_control() {
+        let dir = tempfile::tempdir().unwrap();
+        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+        for version in ["8.2", "9.2", "9.4", "18-1MB"] {
+            let bytes = fs::read(samples.join(version).join("pg_control")).unwrap();
+            let control = ControlFile::parse(&bytes).unwrap();
+            let own = control.layout().containing(control.timeline, control.redo).place;
+            assert_eq!(redo_place(dir.path(), &control), own, "{version}");
+            let text = fs::read(samples.join(version).join("backup_label")).unwrap();
+            fs::write(dir.path().join("backup_label"), &text).unwrap();
+            let start = BackupLabel::parse(&text).unwrap().start_segment().place;
+            assert_eq!(redo_place(dir.path(), &control), start, "{version}");
+            fs::remove_file(dir.path().join("backup_label")).unwrap();
+        }
+    }
 }

@@ -11,7 +11,9 @@ pub(crate) use config_file::read_line;
 pub use config_file::{ConfigFileError, read_settings, setting_line};
 #[cfg(feature = "server")]
 pub(crate) use configuration::each_setting;
-pub use identity::{IdentityError, consistency_place, control_bytes, control_file, major_version};
+pub use identity::{
+    IdentityError, consistency_place, control_bytes, control_file, major_version, redo_place,
+};
 pub use postmaster::{PROMOTE_FILES, Postmaster, request_promotion};
 #[cfg(feature = "server")]
 pub(crate) use recovery_settings::is_true;

@@ -4,13 +4,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::crossing::{Checked, crossing_stops};
+use super::crossing::{Checked, Crossing, Earlier};
 use super::histories::Histories;
 use super::segment_copy::{copy_segment, copy_text, remove};
 use super::text_check::{MAX_TEXT, text_problem};
 use super::{Clock, Found, Source};
 use crate::archive::check_mark;
-use crate::data_directory::control_file;
+use crate::data_directory::{control_file, redo_place};
 use crate::durable;
 use crate::prune::{Floor, Needs, RestartPoint, Sweep, timelines_up_to};
 use crate::trigger::Writing;
@@ -33,6 +33,8 @@ pub struct ArchiveSource {
     control: Option<ControlFile>,
     /// A file that was found wanting is not read again at each look, only when it has changed.
     known: Option<(Version, Found)>,
+    /// It was found damaged, unfinished or too large.
+    damaged: bool,
 }
 
 /// What may be removed after a restore.
@@ -82,6 +84,7 @@ impl ArchiveSource {
             pruning,
             control: None,
             known: None,
+            damaged: false,
         }
     }
 
@@ -162,6 +165,7 @@ impl ArchiveSource {
         if matches!(found, Found::NotThatFile(_)) && self.is_being_written(&metadata, clock) {
             return Ok(Found::Arriving);
         }
+        self.damaged |= matches!(found, Found::Unfinished | Found::TooLarge { .. });
         let lasting =
             matches!(found, Found::NotThatFile(_) | Found::Foreign(_) | Found::TooLarge { .. });
         if lasting {
@@ -304,28 +308,24 @@ impl ArchiveSource {
         }
     }
 
-    /// Checks the record that begins in the segment before and ends in this one, against what the server
-    /// has replayed and against what the archive holds; what of it is there.
-    fn check_crossing(&self, mut segment: Checked, links_to: Lsn) -> Result<(), Found> {
-        // The first page may still be the ancestor's, and so is the segment before then.
-        let timeline = segment.header.first_timeline();
-        let layout = segment.header.layout();
-        let Some(before) = layout.previous(SegmentName { timeline, ..segment.name }) else {
+    /// Checks the record that crosses into the segment, from where it begins.
+    fn check_crossing(&mut self, mut segment: Checked, links_to: Option<Lsn>) -> Result<(), Found> {
+        let redo = self.control.as_ref().map(|control| redo_place(&self.data_directory, control));
+        // Replay starts behind that record's end. The segment before may never have been shipped.
+        if redo.is_some_and(|redo| segment.name.place <= redo) {
             return Ok(());
-        };
-        let name = before.to_string();
-        let replayed = ["pg_wal", "pg_xlog"].map(|wal| self.data_directory.join(wal).join(&name));
-        for path in replayed.iter().chain([&self.archive.join(&name)]) {
-            match crossing_stops(path, before, &mut segment, links_to) {
-                Ok(Some((at, why))) => {
-                    let path = path.display();
-                    return Err(Found::Damaged(format!(
-                        "its WAL ends at {at}: {why}, as it crosses from {path}; when that is mended, start the server again"
-                    )));
-                }
-                Ok(None) => {}
-                Err(e) => log::debug!("{}: {e}", path.display()),
+        }
+        let earlier = Earlier { archive: &self.archive, data_directory: &self.data_directory };
+        match earlier.check(&mut segment, links_to) {
+            Crossing::Sound => {}
+            // A count of segments to keep knows nothing of a record that needs more of them.
+            Crossing::Within => self.pruning.floors.push(Floor::Unknown),
+            Crossing::Damaged { at, why } => {
+                return Err(Found::Damaged(format!("its WAL ends at {at}: {why}")));
             }
+            // No cluster, so that no server asks.
+            Crossing::Unchecked(_) if redo.is_none() => {}
+            Crossing::Unchecked(why) => return Err(Found::Unchecked(why)),
         }
         Ok(())
     }
@@ -338,12 +338,12 @@ impl ArchiveSource {
                 let rewound = file.rewind();
                 rewound.map_err(|e| Found::Unreadable(e.to_string()))?;
                 let copied = copy_segment(&mut file, &self.target, name, &header, as_it_is);
-                copied.and_then(|links_to| match links_to {
-                    Some(links_to) if !as_it_is => {
-                        let segment = Checked { file: &mut file, name, header };
-                        self.check_crossing(segment, links_to).inspect_err(|_| remove(&self.target))
+                copied.and_then(|links_to| {
+                    if as_it_is {
+                        return Ok(());
                     }
-                    _ => Ok(()),
+                    let segment = Checked { file: &mut file, name, header };
+                    self.check_crossing(segment, links_to).inspect_err(|_| remove(&self.target))
                 })
             }
             WalFileName::History(_) | WalFileName::Backup(..) => {
@@ -354,7 +354,8 @@ impl ArchiveSource {
         if let Err(found @ (Found::Damaged(_) | Found::NotThatFile(_))) = &done {
             self.know(&before, found);
         }
-        if as_it_is && done.is_ok() {
+        self.damaged |= matches!(done, Err(Found::Damaged(_)));
+        if as_it_is && self.damaged && done.is_ok() {
             self.keep_copy();
         }
         done

@@ -135,6 +135,10 @@ impl Careful {
                 );
                 Decision::Restore { as_it_is: true }
             }
+            Found::Unchecked(why) => {
+                log::warn!("{name} is handed over unchecked, because recovery is to end: {why}");
+                Decision::Restore { as_it_is: true }
+            }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
             Found::Absent | Found::Superseded(_) => Decision::GiveUp(GiveUp::EndWhenAbsent),
             Found::Arriving | Found::Settling => {
@@ -171,6 +175,7 @@ impl Careful {
                 Some(format!("the file has {bytes} bytes, more than a segment"))
             }
             Found::Damaged(why)
+            | Found::Unchecked(why)
             | Found::NotThatFile(why)
             | Found::Foreign(why)
             | Found::Unreadable(why)
@@ -304,6 +309,7 @@ mod tests {
             Found::Settling,
             Found::Ready,
             Found::Damaged(why()),
+            Found::Unchecked(why()),
             Found::TooLarge { bytes: 1 },
             Found::NotThatFile(why()),
             Found::Foreign(why()),
@@ -367,7 +373,10 @@ mod tests {
             let decision = decide(&mut segment(), &Order::EndWhenAbsent, &found, 0);
             match found {
                 Found::Ready => assert_eq!(decision, restore(false)),
-                Found::Damaged(_) | Found::Unfinished | Found::TooLarge { .. } => {
+                Found::Damaged(_)
+                | Found::Unchecked(_)
+                | Found::Unfinished
+                | Found::TooLarge { .. } => {
                     assert_eq!(decision, restore(true));
                 }
                 _ => assert!(!matches!(decision, Decision::Restore { .. }), "{found:?}"),

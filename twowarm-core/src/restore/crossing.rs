@@ -1,14 +1,19 @@
-//! The record that crosses from one segment into the next, which neither of the two shows whole.
+//! The record that crosses into a segment, which the segment itself does not show whole.
 //!
-//! A server in warm mode that finds it damaged opens as a primary, as it does for any other record.
+//! A server in warm mode that finds it damaged opens as a primary, as it does for any other record. So
+//! it is followed from the segment in which it begins, however many lie between.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::wal::{
-    Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, WalEnd, check_segment_header,
+    Expected, Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, StopReason, WalEnd,
+    check_segment_header,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// A segment's file, its first page checked.
 pub(super) struct Checked<'a> {
@@ -17,33 +22,304 @@ pub(super) struct Checked<'a> {
     pub(super) header: SegmentHeader,
 }
 
-/// Walks from the last record of the segment before, which begins at `links_to`, into a segment.
-/// Returns where and why a server would stop there. None if all is sound, and where it can't be told
-/// because the file of the segment before is another or is damaged itself.
-pub(super) fn crossing_stops(
-    before: &Path,
-    before_name: SegmentName,
-    segment: &mut Checked,
-    links_to: Lsn,
-) -> io::Result<Option<(Lsn, String)>> {
-    let mut file = File::open(before)?;
-    let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-    Read::by_ref(&mut file).take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page)?;
-    let (bytes, expected) = (file.metadata()?.len(), segment.header.expected());
-    let Ok(header) = check_segment_header(&first_page, before_name, bytes, &expected) else {
-        return Ok(None);
-    };
-    let Some(mut walk) = SegmentWalk::from_record(&header, before_name, links_to) else {
-        return Ok(None);
-    };
-    push_pages(&mut walk, &mut file, &header, |_| false)?;
-    let Some(mut walk) = walk.into_next(&segment.header, segment.name) else { return Ok(None) };
-    let start = walk.sound_to().max(segment.start());
+/// Where the segments before one may stand.
+pub(super) struct Earlier<'a> {
+    pub(super) archive: &'a Path,
+    pub(super) data_directory: &'a Path,
+}
+
+/// What was found of the record that crosses into a segment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Crossing {
+    /// It is sound, or none does.
+    Sound,
+    /// The whole segment lies within it, and goes on where the segment before ends. Its checksum can
+    /// be compared only in the segment in which it ends.
+    Within,
+    /// A server would stop before it.
+    Damaged { at: Lsn, why: String },
+    /// It can't be told, for this reason.
+    Unchecked(String),
+}
+
+/// Which copy of an earlier segment is looked at, where there are two.
+#[derive(Clone, Copy)]
+enum Prefer {
+    ServersOwn,
+    Archived,
+}
+
+/// Where the record that crosses into the segment ends.
+#[derive(Clone, Copy)]
+enum RecordEnd {
+    /// Within the segment.
+    At(Lsn),
+    /// In a later segment.
+    Later,
+}
+
+/// What was found with one choice of copies.
+struct Followed {
+    /// The copies of earlier segments: from the last one back to the one in which the record begins.
+    copies: Vec<PathBuf>,
+    /// Where a server would stop, and why.
+    stop: Option<(Lsn, StopReason)>,
+    /// Which of the copies the stop is in; none if it is in the segment itself.
+    stop_in: Option<usize>,
+}
+
+impl Earlier<'_> {
+    /// Checks the record that crosses into a segment whose own records are sound. `links_to` is what the
+    /// first record that begins in the segment says of where the record before it begins.
+    pub(super) fn check(&self, segment: &mut Checked, links_to: Option<Lsn>) -> Crossing {
+        let end = match record_end(segment) {
+            Ok(end) => end,
+            Err(e) => return Crossing::Unchecked(format!("could not read the segment: {e}")),
+        };
+        let links_to = links_to.filter(|&at| at.is_valid() && at < segment.header.start());
+        let crosses = segment.header.continues();
+        if !crosses && links_to.is_none() {
+            return Crossing::Sound;
+        }
+        // From 9.2 on what stands in the server's own directory is what it has replayed. Before, that
+        // can be an unfinished copy which came with the base backup.
+        let (prefer, other) = match segment.header.major().keeps_restored_segments() {
+            true => (Prefer::ServersOwn, Prefer::Archived),
+            false => (Prefer::Archived, Prefer::ServersOwn),
+        };
+        let followed = match self.follow(prefer, segment, end, links_to) {
+            Ok(followed) => followed,
+            Err(_) if !crosses => return Crossing::Sound,
+            Err(why) => return Crossing::Unchecked(why),
+        };
+        let Some((at, why)) = &followed.stop else {
+            return match end {
+                RecordEnd::Later if crosses => Crossing::Within,
+                _ => Crossing::Sound,
+            };
+        };
+        let other = self.follow(other, segment, end, links_to).ok();
+        let sound = other.filter(|other| other.stop.is_none() && other.copies != followed.copies);
+        let unfinished = followed.stop_in.is_some() && is_unwritten(why);
+        if sound.is_some() && unfinished {
+            // No server comes past that, so it is not what this one has replayed.
+            return Crossing::Sound;
+        }
+        Crossing::Damaged { at: *at, why: followed.describe(why, sound.as_ref()) }
+    }
+
+    /// Walks from the record's beginning into the segment. What comes back instead is why that can't be
+    /// done.
+    fn follow(
+        &self,
+        prefer: Prefer,
+        segment: &mut Checked,
+        end: RecordEnd,
+        links_to: Option<Lsn>,
+    ) -> Result<Followed, String> {
+        let (copies, mut walk) = self.walk_back(prefer, segment, end, links_to)?;
+        let mut stop_in = Some(copies.len() - 1);
+        for (place, copy) in copies.iter().enumerate().rev().skip(1) {
+            let Some(next) = walk.clone().into_next(&copy.header, copy.name) else { break };
+            walk = next;
+            stop_in = Some(place);
+            copy.push_to(&mut walk)?;
+        }
+        if let Some(next) = walk.clone().into_next(&segment.header, segment.name) {
+            walk = next;
+            stop_in = None;
+            let done = |walk: &SegmentWalk| match end {
+                // One record further, so that its link is seen too.
+                RecordEnd::At(end) => walk.sound_to() > end,
+                RecordEnd::Later => walk.next_page() > 0,
+            };
+            push_pages(&mut walk, segment.file, &segment.header, done)
+                .map_err(|e| format!("could not read the segment: {e}"))?;
+        }
+        let copies = copies.into_iter().map(|copy| copy.path).collect();
+        Ok(Followed { copies, stop: stop_of(&walk), stop_in })
+    }
+
+    /// Goes back to the segment in which the record begins, and walks from there to that segment's end.
+    /// In the middle of a record the segment before is enough to tell whether this one goes on with it.
+    fn walk_back(
+        &self,
+        prefer: Prefer,
+        segment: &Checked,
+        end: RecordEnd,
+        links_to: Option<Lsn>,
+    ) -> Result<(Vec<Copy>, SegmentWalk), String> {
+        let layout = segment.header.layout();
+        let mut copies = Vec::new();
+        let (mut name, mut header) = (segment.name, segment.header);
+        loop {
+            // The first page may still be the ancestor's, and so is the segment before then.
+            let timeline = header.first_timeline();
+            let Some(before) = layout.previous(SegmentName { timeline, ..name }) else {
+                return Err(format!("no segment can be before {name}, which continues a record"));
+            };
+            let copy = self.find(prefer, before, &header.expected())?;
+            (name, header) = (before, copy.header);
+            let walk = copy.walk_from(links_to)?;
+            copies.push(copy);
+            match walk {
+                Walked::FromBeginning(walk) => return Ok((copies, walk)),
+                Walked::WithinRecord(walk) if matches!(end, RecordEnd::Later) => {
+                    return Ok((copies, walk));
+                }
+                Walked::WithinRecord(_) | Walked::BeginsEarlier => {}
+            }
+        }
+    }
+
+    /// The copy to look at of a segment.
+    fn find(&self, prefer: Prefer, name: SegmentName, expected: &Expected) -> Result<Copy, String> {
+        let file = name.to_string();
+        let own = ["pg_wal", "pg_xlog"].map(|wal| self.data_directory.join(wal));
+        let archive = self.archive.to_owned();
+        let mut paths: Vec<_> = own.iter().chain([&archive]).map(|dir| dir.join(&file)).collect();
+        if let Prefer::Archived = prefer {
+            paths.rotate_right(1);
+        }
+        let mut unfit = Vec::new();
+        for path in paths {
+            match Copy::open(&path, name, expected) {
+                Ok(copy) => return Ok(copy),
+                Err(None) => {}
+                Err(Some(why)) => unfit.push(format!("{}: {why}", path.display())),
+            }
+        }
+        let (own, archive) = (own.iter().find(|dir| dir.is_dir()), archive.display());
+        let places = match own {
+            Some(own) => format!("neither in {} nor in {archive}", own.display()),
+            None => format!("not in {archive}"),
+        };
+        let why = if unfit.is_empty() { format!("it is {places}") } else { unfit.join("; ") };
+        Err(format!(
+            "it continues a record that can't be checked without {name}: {why}; put a sound {name} into the archive"
+        ))
+    }
+}
+
+/// A file of an earlier segment. It is not kept open: a record may cross a thousand of them.
+struct Copy {
+    path: PathBuf,
+    name: SegmentName,
+    header: SegmentHeader,
+}
+
+/// How far a walk through an earlier segment has come, at its end.
+enum Walked {
+    /// It knows the record from its beginning.
+    FromBeginning(SegmentWalk),
+    /// The whole segment lies within the record.
+    WithinRecord(SegmentWalk),
+    /// It did not begin: the record begins in a segment before.
+    BeginsEarlier,
+}
+
+impl Copy {
+    /// Opens it and checks its first page. The error says why it is not that segment, and nothing if
+    /// there is no file.
+    fn open(path: &Path, name: SegmentName, expected: &Expected) -> Result<Copy, Option<String>> {
+        let mut file = match File::open(path) {
+            Err(e)
+                if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                return Err(None);
+            }
+            opened => opened.map_err(|e| Some(e.to_string()))?,
+        };
+        let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
+        let read = Read::by_ref(&mut file).take(PageHeader::MAX_BYTES as u64);
+        let bytes = { read }
+            .read_to_end(&mut first_page)
+            .and_then(|_| file.metadata())
+            .map_err(|e| Some(e.to_string()))?
+            .len();
+        let header = check_segment_header(&first_page, name, bytes, expected)
+            .map_err(|why| Some(why.to_string()))?;
+        Ok(Copy { path: path.to_owned(), name, header })
+    }
+
+    /// Walks to its end: from the record that begins here, or from its start if it is not known where
+    /// that is.
+    fn walk_from(&self, record: Option<Lsn>) -> Result<Walked, String> {
+        let walk = match record {
+            Some(at) => SegmentWalk::from_record(&self.header, self.name, at),
+            None => Some(SegmentWalk::new(&self.header, self.name)),
+        };
+        let Some(mut walk) = walk else { return Ok(Walked::BeginsEarlier) };
+        self.push_to(&mut walk)?;
+        let within = record.is_none()
+            && walk.ended().is_none()
+            && self.header.continues()
+            && walk.sound_to() == self.header.start();
+        Ok(if within { Walked::WithinRecord(walk) } else { Walked::FromBeginning(walk) })
+    }
+
+    fn push_to(&self, walk: &mut SegmentWalk) -> Result<(), String> {
+        File::open(&self.path)
+            .and_then(|mut file| push_pages(walk, &mut file, &self.header, |_| false))
+            .map_err(|e| format!("could not read {}: {e}", self.path.display()))
+    }
+}
+
+impl Followed {
+    /// Says what is damaged, as far as can be told, and what to do. `sound` are other copies of the same
+    /// segments, with which the record is sound.
+    fn describe(&self, why: &StopReason, sound: Option<&Followed>) -> String {
+        let path = |path: &PathBuf| path.display().to_string();
+        let begins = self.copies.last().map(path).unwrap_or_default();
+        let between: Vec<_> = self.copies.iter().rev().skip(1).map(path).collect();
+        let mut said = format!("{why}, as it crosses from {begins}");
+        if !between.is_empty() {
+            said += &format!(" through {}", between.join(", "));
+        }
+        if let Some(sound) = sound {
+            let pairs = self.copies.iter().zip(&sound.copies);
+            for (damaged, sound) in pairs.filter(|(ours, theirs)| differ(ours, theirs)) {
+                said += &format!("; {} is damaged, {} is sound", path(damaged), path(sound));
+            }
+            return said + "; start the server again, so that it replays the sound one";
+        }
+        if let (Some(place), None) = (self.stop_in, why.record()) {
+            said += &format!("; {} is damaged", path(&self.copies[place]));
+        } else {
+            said += "; one of these segments is damaged, which one can't be told";
+        }
+        said + "; put sound ones into the archive and, when that is mended, start the server again"
+    }
+}
+
+fn differ(one: &Path, other: &Path) -> bool {
+    one != other && !matches!((fs::read(one), fs::read(other)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Whether a segment ends there because it was not written further, and not because of damage.
+fn is_unwritten(why: &StopReason) -> bool {
+    matches!(why, StopReason::NoRecord | StopReason::NotWal(_) | StopReason::OtherPosition { .. })
+}
+
+/// Where the record ends that crosses into a segment; its start if none does.
+fn record_end(segment: &mut Checked) -> io::Result<RecordEnd> {
+    let start = segment.header.start();
+    if !segment.header.continues() {
+        return Ok(RecordEnd::At(start));
+    }
+    let mut walk = SegmentWalk::new(&segment.header, segment.name);
     push_pages(&mut walk, segment.file, &segment.header, |walk| walk.sound_to() > start)?;
-    Ok(match walk.ended() {
-        Some(WalEnd::Stops { at, why }) if walk.sound_to() <= start => Some((*at, why.to_string())),
-        _ => None,
+    Ok(match walk.sound_to() {
+        end if end > start => RecordEnd::At(end),
+        _ => RecordEnd::Later,
     })
+}
+
+fn stop_of(walk: &SegmentWalk) -> Option<(Lsn, StopReason)> {
+    match walk.ended() {
+        Some(WalEnd::Stops { at, why }) => Some((*at, why.clone())),
+        _ => None,
+    }
 }
 
 /// Pushes pages from the next one on, until the walk is done or the segment is.
@@ -62,11 +338,4 @@ fn push_pages(
         walk.push(&page);
     }
     Ok(())
-}
-
-impl Checked<'_> {
-    fn start(&self) -> Lsn {
-        let layout = self.header.layout();
-        layout.start(self.name.place).expect("the header was checked against the name")
-    }
 }

@@ -41,6 +41,9 @@ pub enum Found {
     /// It begins as that segment, and its WAL ends before the segment does, for this reason: it was
     /// never finished, was cut off, or is damaged.
     Damaged(String),
+    /// A segment into which a record crosses that can't be checked, for this reason: an earlier segment
+    /// is missing.
+    Unchecked(String),
     /// A segment that begins as it should and is larger than segments are.
     TooLarge {
         /// Its size in bytes.

@@ -8,7 +8,7 @@ mod history;
 mod layout;
 mod lsn;
 mod page;
-mod records;
+pub(crate) mod records;
 mod segment_check;
 mod segment_name;
 mod segment_size;

@@ -6,7 +6,7 @@ mod blocks;
 mod record;
 mod stop_reason;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use record::{Link, PartialRecord, RecordLayout};
 pub use stop_reason::StopReason;

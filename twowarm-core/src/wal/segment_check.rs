@@ -53,6 +53,16 @@ impl SegmentHeader {
         self.page.timeline
     }
 
+    /// Its position.
+    pub fn start(&self) -> Lsn {
+        self.start
+    }
+
+    /// Whether it begins with the rest of a record that an earlier segment began.
+    pub fn continues(&self) -> bool {
+        self.page.continues()
+    }
+
     /// What segments of the same cluster and server must agree with.
     pub fn expected(&self) -> Expected {
         Expected {

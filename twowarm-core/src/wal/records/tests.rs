@@ -5,7 +5,7 @@ use crate::version::{PgMajor, RecordFormat};
 use crate::wal::{Expected, SegmentLayout, SegmentPlace, SegmentSize, check_segment_header};
 use forge::Forge;
 
-mod forge;
+pub(crate) mod forge;
 
 const MIB: usize = 1024 * 1024;
 const SWITCH: u8 = 0x40;

@@ -24,6 +24,11 @@ pub struct Forge {
 impl Forge {
     /// An empty segment of 1 MB by timeline 7's name, to hold pages of timeline 5.
     pub fn new(major: PgMajor, alignment: usize) -> Forge {
+        Forge::of_segments(major, alignment, 1)
+    }
+
+    /// The same with so many segments in a row.
+    pub fn of_segments(major: PgMajor, alignment: usize, segments: usize) -> Forge {
         let name = SegmentName {
             timeline: TimelineId::new(7).unwrap(),
             place: SegmentPlace { log_id: 1, segment: 5 },
@@ -33,12 +38,12 @@ impl Forge {
         let layout = RecordLayout { major, alignment };
         let halves = major.record_format() == RecordFormat::Halves;
         Forge {
-            bytes: vec![0; MIB],
+            bytes: vec![0; segments * MIB],
             name,
             base,
             at: 0,
             previous: Lsn(base.0 - 0x500),
-            covered: vec![false; MIB],
+            covered: vec![false; segments * MIB],
             starts: Vec::new(),
             content: if halves { 16 } else { 20_usize.next_multiple_of(alignment) },
             layout,
@@ -47,11 +52,22 @@ impl Forge {
     }
 
     pub fn is_full(&self) -> bool {
-        self.at >= MIB
+        self.at >= self.bytes.len()
     }
 
     pub fn room(&self) -> usize {
-        MIB - self.at
+        self.bytes.len() - self.at
+    }
+
+    /// The segments with their names: the last one by timeline 7's, as if that had begun there.
+    pub fn segments(&self) -> Vec<(SegmentName, Vec<u8>)> {
+        let layout = SegmentLayout::new(self.layout.major, SegmentSize::new(MIB as u64).unwrap());
+        let own = TimelineId::new(5).unwrap();
+        let first = Some(SegmentName { timeline: own, ..self.name });
+        let names = std::iter::successors(first, |&name| layout.next(name));
+        let mut segments: Vec<_> = names.zip(self.bytes.chunks(MIB).map(<[u8]>::to_vec)).collect();
+        segments.last_mut().unwrap().0.timeline = self.name.timeline;
+        segments
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -63,7 +79,7 @@ impl Forge {
     fn enter(&mut self, missing: u32) {
         let halves = self.content == 16;
         let address = self.base.0 + self.at as u64;
-        let first = self.at == 0;
+        let first = self.at.is_multiple_of(MIB);
         let overwrites = std::mem::take(&mut self.overwrites);
         let flags = u16::from(missing > 0) | u16::from(first) << 1 | 4 | u16::from(overwrites) << 3;
         self.put(&self.layout.major.wal_magic().unwrap().to_le_bytes());

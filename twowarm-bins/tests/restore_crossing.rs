@@ -1,0 +1,352 @@
+//! A record that crosses from one segment into others: restoreWALFile checks it from its beginning,
+//! and hands a segment over unchecked only where the server replays nothing of it.
+
+mod restore_support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use restore_support::{LIMIT, Scratch};
+use twowarm_core::testbed::{BedError, Node, StopMode, Testbed, finish, wait_until};
+use twowarm_core::wal::{PageHeader, SegmentName};
+
+/// WAL with a message of 3 MB in segments of 1 MB.
+struct Log {
+    /// In order, with their names.
+    segments: Vec<(String, Vec<u8>)>,
+    /// pg_control of the server once it was shut down behind all of them.
+    shut_down: Vec<u8>,
+    /// The segment in which the message ends; it begins three before.
+    end: usize,
+}
+
+/// The log of this test program; none of a server whose segments can't be so small.
+fn log() -> Option<&'static Log> {
+    static LOG: OnceLock<Option<Log>> = OnceLock::new();
+    LOG.get_or_init(|| Log::make().expect("a server writes some WAL")).as_ref()
+}
+
+const MESSAGE: &str =
+    "select pg_logical_emit_message(false, 'test', repeat('0123456789', 300 * 1024))";
+
+impl Log {
+    fn make() -> Result<Option<Log>, BedError> {
+        let bed = Testbed::new()?;
+        if bed.install().major()? < "11".parse().expect("a major") {
+            return Ok(None);
+        }
+        let node = bed.node("db1")?;
+        node.initdb(&["--wal-segsize=1"])?;
+        let archive = node.home().join("archive");
+        node.run_as().make_dir(&archive, 0o755)?;
+        let to = archive.display();
+        node.append_conf(&format!(
+            "fsync = off\narchive_mode = on\narchive_command = 'cp %p {to}/%f'"
+        ))?;
+        node.start()?;
+        node.sql("create table t as select 0 as batch")?;
+        node.sql(MESSAGE)?;
+        node.sql("insert into t select 1")?;
+        let last = node.sql("select pg_walfile_name(pg_switch_wal())")?;
+        wait_until("the segments", LIMIT, || archive.join(&last).exists())?;
+        node.stop(StopMode::Fast)?;
+        let segments = segments_in(&archive);
+        let shut_down = fs::read(node.pgdata().join("global/pg_control"));
+        let shut_down = shut_down.expect("initdb made it");
+        let end = segments.iter().rposition(|(_, bytes)| continues(bytes));
+        let end = end.expect("the message crosses into a segment");
+        assert!(end >= 3 && (end - 2..end).all(|n| continues(&segments[n].1)));
+        Ok(Some(Log { segments, shut_down, end }))
+    }
+
+    /// A data directory with all of the log in its archive, and a call for the segment in which the
+    /// message ends.
+    fn scratch(&self) -> Scratch {
+        let scratch = Scratch::new();
+        scratch.write("global/pg_control", at_redo(&self.shut_down, self.start(0)));
+        for (name, bytes) in &self.segments {
+            scratch.put_old(name, bytes);
+        }
+        scratch
+    }
+
+    fn name(&self, number: usize) -> &str {
+        &self.segments[number].0
+    }
+
+    /// The position of a segment's first byte.
+    fn start(&self, number: usize) -> u64 {
+        PageHeader::parse(&self.segments[number].1).expect("a segment").address.0
+    }
+
+    fn damaged(&self, number: usize) -> Vec<u8> {
+        flipped(&self.segments[number].1)
+    }
+}
+
+fn continues(bytes: &[u8]) -> bool {
+    bytes[2] & 1 != 0
+}
+
+/// One byte in the middle.
+fn flipped(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2 + 100;
+    bytes[middle] ^= 1;
+    bytes
+}
+
+/// The same pg_control of 11 or later with another redo position.
+fn at_redo(control: &[u8], redo: u64) -> Vec<u8> {
+    let mut control = control.to_vec();
+    let checksum = |bytes: &[u8]| {
+        bytes.iter().fold(!0_u32, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| {
+                (crc >> 1) ^ (0x82F6_3B78 & (!(crc & 1)).wrapping_add(1))
+            })
+        }) ^ !0
+    };
+    let stands_at =
+        (200..400).find(|&at| control[at..at + 4] == checksum(&control[..at]).to_le_bytes());
+    let stands_at = stands_at.expect("pg_control ends with its checksum");
+    control[40..48].copy_from_slice(&redo.to_le_bytes());
+    let checksum = checksum(&control[..stands_at]);
+    control[stands_at..stands_at + 4].copy_from_slice(&checksum.to_le_bytes());
+    control
+}
+
+fn segments_in(directory: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let files = fs::read_dir(directory).expect("the directory was made").flatten();
+    let mut found: Vec<_> = files
+        .filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            name.parse::<SegmentName>().ok()?;
+            Some((name, fs::read(file.path()).expect("a file just listed")))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn assert_restores(scratch: &Scratch, log: &Log, number: usize) {
+    let ended = scratch.run(log.name(number));
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(scratch.restored().as_deref() == Some(&log.segments[number].1), "{}", ended.said);
+}
+
+#[test]
+fn a_message_of_3_mb_that_is_sound() {
+    let Some(log) = log() else { return };
+    let scratch = log.scratch();
+    (0..log.segments.len()).for_each(|number| assert_restores(&scratch, log, number));
+}
+
+#[test]
+fn a_message_of_3_mb_with_a_damaged_byte_in_a_middle_segment() {
+    let Some(log) = log() else { return };
+    for number in [log.end - 3, log.end - 2, log.end - 1] {
+        let scratch = log.scratch();
+        scratch.put_old(log.name(number), log.damaged(number));
+        let mut call = scratch.start(log.name(log.end));
+        call.waits_for("as it crosses from");
+        assert!(call.said().contains(log.name(number)), "{}", call.said());
+        assert_eq!(scratch.restored(), None);
+        // The server would still replay the damaged one, which it has in its own directory.
+        scratch.write(&format!("pg_wal/{}", log.name(number)), log.damaged(number));
+        scratch.put_old(log.name(number), &log.segments[number].1);
+        drop(call);
+        let mut call = scratch.start(log.name(log.end));
+        call.waits_for("start the server again");
+        drop(call);
+        // A server that was started again has replayed the sound one.
+        scratch.write(&format!("pg_wal/{}", log.name(number)), &log.segments[number].1);
+        assert_restores(&scratch, log, log.end);
+    }
+}
+
+#[test]
+fn what_a_failover_gets_is_not_held_up() {
+    let Some(log) = log() else { return };
+    let scratch = log.scratch();
+    scratch.write("trigger", "smart");
+    scratch.put_old(log.name(log.end - 1), log.damaged(log.end - 1));
+    assert_restores(&scratch, log, log.end);
+    fs::remove_file(scratch.archived(log.name(log.end - 1))).unwrap();
+    assert_restores(&scratch, log, log.end);
+}
+
+#[test]
+fn an_earlier_segment_that_is_missing_is_waited_for() {
+    let Some(log) = log() else { return };
+    for (missing, wanted) in [(3, 0), (2, 0), (2, 1), (1, 0)] {
+        let (missing, wanted) = (log.end - missing, log.end - wanted);
+        let scratch = log.scratch();
+        fs::remove_file(scratch.archived(log.name(missing))).unwrap();
+        let mut call = scratch.start(log.name(wanted));
+        call.waits_for(&format!("put a sound {} into the archive", log.name(missing)));
+        assert_eq!(scratch.restored(), None);
+        scratch.put(log.name(missing), &log.segments[missing].1);
+        let ended = call.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        assert!(scratch.restored().as_deref() == Some(&log.segments[wanted].1));
+    }
+}
+
+/// From 9.2 on the server keeps what it restored until a restart point: what was pruned from the
+/// archive meanwhile is there.
+#[test]
+fn what_the_server_keeps_itself_is_enough() {
+    let Some(log) = log() else { return };
+    let scratch = log.scratch();
+    for number in 0..log.end {
+        let (from, name) = (scratch.archived(log.name(number)), log.name(number));
+        fs::rename(from, scratch.data().join("pg_wal").join(name)).unwrap();
+    }
+    assert_restores(&scratch, log, log.end);
+}
+
+/// A server that is started again begins in the segment of its restart point, and everything before
+/// that may have been pruned.
+#[test]
+fn the_first_segment_after_a_restart_needs_nothing_before_it() {
+    let Some(log) = log() else { return };
+    let scratch = log.scratch();
+    (0..log.end).for_each(|n| fs::remove_file(scratch.archived(log.name(n))).unwrap());
+    let within = log.start(log.end) + 0x8_0000;
+    scratch.write("global/pg_control", at_redo(&log.shut_down, within));
+    assert_restores(&scratch, log, log.end);
+    if log.end + 1 < log.segments.len() {
+        assert_restores(&scratch, log, log.end + 1);
+    }
+    // Nor is it held up by what it does not replay: damage before the restart point.
+    scratch.put_old(log.name(log.end - 1), log.damaged(log.end - 1));
+    assert_restores(&scratch, log, log.end);
+    // One segment earlier the server would replay the message.
+    scratch.write("global/pg_control", at_redo(&log.shut_down, log.start(log.end) - 1));
+    scratch.start(log.name(log.end)).waits_for("put a sound");
+}
+
+/// The first segment after a base backup: its label tells where replay starts, whatever the copy of
+/// pg_control says, and archiving may have begun with that very segment.
+#[test]
+fn the_first_segment_after_a_base_backup_needs_nothing_before_it() {
+    let Some(log) = log() else { return };
+    let scratch = log.scratch();
+    (0..log.end).for_each(|n| fs::remove_file(scratch.archived(log.name(n))).unwrap());
+    let label = |redo: u64, number: usize| {
+        let at = format!("{:X}/{:X}", redo >> 32, redo as u32);
+        format!(
+            "START WAL LOCATION: {at} (file {})\nCHECKPOINT LOCATION: {at}\nLABEL: copy\n",
+            log.name(number)
+        )
+    };
+    scratch.write("backup_label", label(log.start(log.end) + 0x8_0000, log.end));
+    assert_restores(&scratch, log, log.end);
+    // A backup that started before the message needs all of it, wherever pg_control was copied.
+    scratch.write("global/pg_control", &log.shut_down);
+    scratch.write("backup_label", label(log.start(log.end - 3) + 40, log.end - 3));
+    scratch.start(log.name(log.end)).waits_for("put a sound");
+    // Its own first segment is the one where the message begins.
+    scratch.put_old(log.name(log.end - 3), &log.segments[log.end - 3].1);
+    assert_restores(&scratch, log, log.end - 3);
+}
+
+/// A count of segments to keep, for servers that tell no restart point, does not prune a message's
+/// beginning while it goes on.
+#[test]
+fn a_small_keep_does_not_cut_a_message() {
+    let Some(log) = log() else { return };
+    let scratch = log.scratch();
+    scratch.write_local("2warm.toml", "[archive]\nkeep = 1\n");
+    for number in log.end - 3..log.segments.len() {
+        assert_restores(&scratch, log, number);
+    }
+    assert!(!scratch.archived(log.name(log.end - 3)).exists(), "it is pruned later");
+}
+
+/// A primary with a copy of it, which restores what the primary archives.
+struct Pair {
+    primary: Node,
+    standby: Node,
+}
+
+impl Pair {
+    fn new() -> Result<Option<Pair>, BedError> {
+        let bed = Testbed::new()?;
+        let (primary, standby) = (bed.node("db1")?, bed.node("db2")?);
+        if !bed.install().major()?.has_recovery_signal() {
+            return Ok(None);
+        }
+        primary.initdb(&["--wal-segsize=1"])?;
+        let archive = standby.archive();
+        let to = archive.display();
+        primary.append_conf(&format!(
+            "fsync = off\narchive_mode = on\n\
+             archive_command = 'cp %p {to}/%f.tmp && mv {to}/%f.tmp {to}/%f'"
+        ))?;
+        finish(standby.program("cp").arg("-a").arg(primary.pgdata()).arg(standby.pgdata()))?;
+        standby.run_as().make_dir(&archive, 0o700)?;
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_restoreWALFile"));
+        let built = binary.parent().expect("cargo puts binaries into a directory");
+        standby.install_commands(built, &["restoreWALFile"])?;
+        standby.append_conf(&format!(
+            "{}archive_command = ''\nhot_standby = off\n\
+             restore_command = '../2warm/global/replication/restoreWALFile %f %p %r'",
+            standby.own_conf()?
+        ))?;
+        standby.run_as().write(&standby.pgdata().join("recovery.signal"), "")?;
+        primary.start()?;
+        Ok(Some(Pair { primary, standby }))
+    }
+
+    /// Ends the segment and waits until it is archived.
+    fn ship(&self) -> Result<(), BedError> {
+        let last = self.primary.sql("select pg_walfile_name(pg_switch_wal())")?;
+        wait_until("the segments to arrive", LIMIT, || self.standby.archive().join(&last).exists())
+    }
+
+    fn says(&self, words: &str) {
+        wait_until(words, LIMIT, || self.standby.log().contains(words))
+            .unwrap_or_else(|e| panic!("{e}; its log:\n{}", self.standby.log()));
+    }
+
+    fn assert_not_opened(&self) {
+        let log = self.standby.log();
+        assert!(!log.contains("selected new timeline ID"), "{log}");
+    }
+}
+
+/// A real server in warm mode: it took the damaged message for the end of WAL and opened.
+#[test]
+fn a_damaged_message_does_not_open_a_server() -> Result<(), BedError> {
+    let Some(pair) = Pair::new()? else { return Ok(()) };
+    pair.primary.sql("create table t as select 0 as batch")?;
+    pair.primary.sql(MESSAGE)?;
+    pair.primary.sql("insert into t select 1")?;
+    pair.ship()?;
+    let segments = segments_in(&pair.standby.archive());
+    let end = segments.iter().rposition(|(_, bytes)| continues(bytes)).expect("a message");
+    let (name, good) = &segments[end - 2];
+    let middle = pair.standby.archive().join(name);
+    pair.standby.run_as().write(&middle, flipped(good))?;
+    pair.standby.start_warm()?;
+    pair.says("as it crosses from");
+    pair.says(&format!("restored log file \"{}\"", segments[end - 1].0));
+    pair.assert_not_opened();
+    // Its own copy is the damaged one.
+    pair.standby.run_as().write(&middle, good)?;
+    pair.standby.stop(StopMode::Fast)?;
+    pair.standby.start_warm()?;
+    pair.says(&format!("restored log file \"{}\"", segments[segments.len() - 1].0));
+    pair.primary.sql("insert into t select 2")?;
+    pair.ship()?;
+    wait_until("the standby to wait", LIMIT, || pair.standby.runs("restoreWALFile"))?;
+    pair.assert_not_opened();
+    pair.standby.run_as().write(&pair.standby.pgdata().join("trigger"), "smart")?;
+    wait_until("the promotion", LIMIT, || {
+        pair.standby.is_in_recovery().is_ok_and(|in_recovery| !in_recovery)
+    })?;
+    assert_eq!(pair.standby.sql("select max(batch) from t")?, "2");
+    Ok(())
+}
