@@ -70,7 +70,7 @@ impl Aside {
     }
 
     /// Fsyncs it and puts it in its place if nothing is there; fails with `AlreadyExists` otherwise.
-    pub fn publish(mut self, place: &Path) -> Result<(), FileError> {
+    pub fn publish(&mut self, place: &Path) -> Result<(), FileError> {
         self.sync()?;
         rename_new(&self.path, place).map_err(FileError::of("create", place))?;
         self.published = true;
@@ -130,19 +130,49 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Renames a file to the first free name among `NAME.corrupt`, `NAME.corrupt.2` and so on, and returns
-/// that name. Nothing is ever overwritten.
+/// Renames a damaged file to the first free name among `NAME.corrupt`, `NAME.corrupt.2` and so on, and
+/// returns that name. Nothing is ever overwritten.
 pub fn set_aside(path: &Path) -> Result<PathBuf, FileError> {
+    set_aside_as(path, "corrupt")
+}
+
+/// The same with another word in place of `corrupt`.
+pub fn set_aside_as(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
     let mut turn = 1;
     loop {
         let mut name = path.as_os_str().to_owned();
-        name.push(if turn == 1 { ".corrupt".to_owned() } else { format!(".corrupt.{turn}") });
+        name.push(if turn == 1 { format!(".{suffix}") } else { format!(".{suffix}.{turn}") });
         let aside = PathBuf::from(name);
         match rename_new(path, &aside) {
             Ok(()) => return sync_parent(&aside).map(|()| aside),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => turn += 1,
             Err(e) => return Err(FileError::of("set aside", path)(e)),
         }
+    }
+}
+
+/// Opens a file and locks it, to rename or replace it: of several processes that mean to, one is first,
+/// and the others see that it was. None if the file has another name now, or none.
+pub fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> {
+    // For writing, too: NFS gives an exclusive lock on nothing else.
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            File::open(path).map_err(FileError::of("open", path))?
+        }
+        Err(e) => return Err(FileError::of("open", path)(e)),
+    };
+    let locked = Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, e)| FileError::of("lock", path)(e))?;
+    let id = |m: &fs::Metadata| (m.dev(), m.ino());
+    let ours = locked.metadata().map_err(FileError::of("read", path))?;
+    match fs::metadata(path) {
+        Ok(named) if id(&named) == id(&ours) => Ok(Some(locked)),
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::of("read", path)(e)),
     }
 }
 

@@ -14,7 +14,6 @@ mod node_orders;
 mod plain_copy;
 mod segment_copy;
 mod situation;
-mod text_check;
 
 pub use archive_source::{ArchiveSource, Pruning};
 pub use careful::Careful;
