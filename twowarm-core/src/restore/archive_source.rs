@@ -280,11 +280,8 @@ impl ArchiveSource {
 
     /// A history or .backup file's content, checked.
     fn read_text(&mut self, file: &mut File) -> Result<Vec<u8>, Found> {
-        // A history must be had also where the cluster's own files can't be read.
-        let major = match self.name {
-            WalFileName::Backup(..) => self.control()?.and_then(|control| control.major),
-            _ => None,
-        };
+        let is_backup = matches!(self.name, WalFileName::Backup(..));
+        let major = if is_backup { self.control()?.and_then(|c| c.major) } else { None };
         let mut text = Vec::new();
         file.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(|e| {
             Found::Unreadable(format!("could not read {}: {e}", self.path().display()))
