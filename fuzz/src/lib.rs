@@ -18,6 +18,7 @@ pub const BODIES: &[Body] = &[
     ("backup_history", backup_history),
     ("backup_label", backup_label),
     ("control_file", control_file),
+    ("copy_message", copy_message),
     ("lsn", lsn),
     ("pg_version", pg_version),
     ("segment_header", segment_header),

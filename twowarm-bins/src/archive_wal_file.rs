@@ -12,7 +12,7 @@ use twowarm_core::ship::node::{NodeError, hello};
 use twowarm_core::ship::ssh::{SshError, SshTransport};
 use twowarm_core::ship::wire::{Purpose, Stored};
 use twowarm_core::ship::{FarCommand, Link, LinkError, SendError, Sender};
-use twowarm_core::wal::WalFileName;
+use twowarm_core::wal::{TextVerdict, WalFileName};
 
 use crate::command::{Command, Failure, fails};
 use crate::exit_codes::DONE;
@@ -71,8 +71,12 @@ fn check(
 ) -> Result<(), Failure> {
     let mut file = File::open(path).map_err(FileError::of("open", path))?;
     let bytes = file.metadata().map_err(FileError::of("read", path))?.len();
-    check_content(name, bytes, &mut file, hello)
-        .map_err(|e| Failure::Failed(format!("{} is not sent: {e}", path.display()).into()))
+    let verdict = check_content(name, bytes, &mut file, hello)
+        .map_err(|e| Failure::Failed(format!("{} is not sent: {e}", path.display()).into()))?;
+    if let TextVerdict::Unneeded(bad) = verdict {
+        log::warn!("{} is sent although damaged, since no server needs it: {bad}", path.display());
+    }
+    Ok(())
 }
 
 fn unusable(error: impl std::error::Error + 'static) -> Failure {

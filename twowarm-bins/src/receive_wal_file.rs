@@ -7,6 +7,7 @@ use std::io::BufReader;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
+use twowarm_core::archive::Machines;
 use twowarm_core::data_directory::control_file;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::ship::TimedInput;
@@ -56,6 +57,7 @@ fn receiver(install: &Install) -> Result<Receiver, Refusal> {
         data_directory: install.pgdata.clone(),
         label: label(install),
         node_id: install.node_id().map_err(|e| misconfigured(&e))?,
+        machines: if install.settings.archive.any_machine { Machines::Any } else { Machines::One },
         cluster: control.map(|control| Cluster {
             system_identifier: control.system_identifier,
             segment_size: control.segment_size,

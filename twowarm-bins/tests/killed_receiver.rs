@@ -88,8 +88,9 @@ fn hello() -> Hello {
         system_identifier: CLUSTER,
         segment_size: SegmentSize::new(SIZE).expect("a size"),
         major: "15".parse().expect("a major"),
-        node_id: "near-node-id".into(),
+        node_id: "near-node-id".parse().expect("an id"),
         label: "near".into(),
+        machine: None,
     }
 }
 

@@ -70,7 +70,7 @@ impl Aside {
     }
 
     /// Fsyncs it and puts it in its place if nothing is there; fails with `AlreadyExists` otherwise.
-    pub fn publish(mut self, place: &Path) -> Result<(), FileError> {
+    pub fn publish(&mut self, place: &Path) -> Result<(), FileError> {
         self.sync()?;
         rename_new(&self.path, place).map_err(FileError::of("create", place))?;
         self.published = true;
@@ -176,6 +176,31 @@ fn numbered(path: &Path, suffix: &str, turn: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(if turn == 1 { format!(".{suffix}") } else { format!(".{suffix}.{turn}") });
     PathBuf::from(name)
+}
+
+/// Opens a file and locks it, to rename or replace it: of several processes that mean to, one is first,
+/// and the others see that it was. None if the file has another name now, or none.
+pub fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> {
+    // For writing, too: NFS gives an exclusive lock on nothing else.
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            File::open(path).map_err(FileError::of("open", path))?
+        }
+        Err(e) => return Err(FileError::of("open", path)(e)),
+    };
+    let locked = Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, e)| FileError::of("lock", path)(e))?;
+    let id = |m: &fs::Metadata| (m.dev(), m.ino());
+    let ours = locked.metadata().map_err(FileError::of("read", path))?;
+    match fs::metadata(path) {
+        Ok(named) if id(&named) == id(&ours) => Ok(Some(locked)),
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::of("read", path)(e)),
+    }
 }
 
 /// Makes a directory that only its owner may enter, and those above it.

@@ -58,6 +58,9 @@ pub struct ArchiveSettings {
     /// How many segments to keep behind the one restored where the server gives no restart point
     /// (8.2); 0 keeps all.
     pub keep: u32,
+    /// Take WAL from the archive's sender on whatever machine it runs: for a cluster that fails over on
+    /// shared disks. Else the same node on another machine counts as a copy of it, and is refused.
+    pub any_machine: bool,
 }
 
 /// `[restore]`: what restoreWALFile may do.

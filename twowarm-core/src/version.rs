@@ -113,6 +113,12 @@ impl PgMajor {
         self >= PgMajor(900)
     }
 
+    /// From 9.0 on a record says where a base backup ends. Before, the server reads that from the
+    /// `.backup` file.
+    pub fn has_backup_end_in_wal(self) -> bool {
+        self >= PgMajor(900)
+    }
+
     /// The flags of a block's image in a WAL record (`bimg_info`) that tell it is compressed: 9.5 to 14
     /// have one, later ones have one per method.
     pub(crate) fn image_compression_flags(self) -> u8 {

@@ -3,6 +3,7 @@
 //! and the segment arrives when the cause is gone.
 
 mod arrival;
+mod content;
 mod pair;
 mod reach;
 mod ssh;

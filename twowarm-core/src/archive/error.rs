@@ -3,7 +3,8 @@ use std::path::PathBuf;
 
 use super::owner::BadOwner;
 use crate::file_error::FileError;
-use crate::wal::HistoryError;
+use crate::install::MachineId;
+use crate::wal::BadText;
 
 /// Why an archive could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -24,14 +25,14 @@ pub enum ArchiveError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(
-        "{} is there already with other content and is not overwritten: find out which of the two is right, and remove the one in the archive if it is wrong",
+        "{} already exists with different content and is not overwritten",
         .0.display()
     )]
     Conflict(PathBuf),
-    #[error("{} vanished while it was compared with the same file: send it again", .0.display())]
+    #[error("{} is taken, but can't be opened: does a link there lead nowhere?", .0.display())]
     Vanished(PathBuf),
     #[error("{}: {error}", path.display())]
-    BadHistory { path: PathBuf, error: HistoryError },
+    BadHistory { path: PathBuf, error: BadText },
     #[error("{}: {error}: run configStandby on this node to let a sender in", path.display())]
     BadOwner { path: PathBuf, error: BadOwner },
     #[error(
@@ -44,6 +45,17 @@ pub enum ArchiveError {
         archive.display()
     )]
     AnotherSender { archive: PathBuf, owner: String, sender: String },
+    #[error(
+        "the archive {} belongs to the sender {owner} on the machine {bound}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory looks like a clone. If it is one, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine for good, run configStandby on this node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on this node",
+        archive.display()
+    )]
+    AnotherMachine {
+        archive: PathBuf,
+        owner: String,
+        bound: MachineId,
+        sender: String,
+        found: MachineId,
+    },
 }
 
 impl ArchiveError {
@@ -59,7 +71,8 @@ impl ArchiveError {
             | ArchiveError::BadHistory { .. }
             | ArchiveError::BadOwner { .. }
             | ArchiveError::AnotherCluster { .. }
-            | ArchiveError::AnotherSender { .. } => false,
+            | ArchiveError::AnotherSender { .. }
+            | ArchiveError::AnotherMachine { .. } => false,
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Archive, ArchiveError};
 use crate::file_error::FileError;
 use crate::wal::{
     HistoryPlace, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName,
+    check_history,
 };
 
 /// That a later timeline left a segment's own before it.
@@ -23,7 +24,7 @@ impl Archive {
         &self,
         timeline: TimelineId,
     ) -> Result<Vec<TimelineHistory>, ArchiveError> {
-        listed(self.path(), timeline)
+        listed(self.path(), timeline, pass_over)
     }
 
     /// The timeline that left the segment's own before it: a later timeline to which the segment is WAL
@@ -52,7 +53,7 @@ impl Archive {
         // From 10 on, and before.
         for wal in ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal)) {
             if is_there(&wal)?
-                && let Some(forked) = past(listed(&wal, segment.timeline)?, &wal)
+                && let Some(forked) = past(listed(&wal, segment.timeline, Err)?, &wal)
             {
                 return Ok(Some(forked));
             }
@@ -71,7 +72,11 @@ fn is_there(path: &Path) -> Result<bool, FileError> {
 }
 
 /// The histories in a directory of timelines after this one: all of them.
-fn listed(directory: &Path, timeline: TimelineId) -> Result<Vec<TimelineHistory>, ArchiveError> {
+fn listed(
+    directory: &Path,
+    timeline: TimelineId,
+    on_error: impl Fn(ArchiveError) -> Result<Option<TimelineHistory>, ArchiveError>,
+) -> Result<Vec<TimelineHistory>, ArchiveError> {
     let failed = || FileError::of("list", directory);
     let mut histories = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed())? {
@@ -81,7 +86,7 @@ fn listed(directory: &Path, timeline: TimelineId) -> Result<Vec<TimelineHistory>
         if let Ok(WalFileName::History(later)) = name.parse()
             && later > timeline
         {
-            histories.extend(read(directory, later)?);
+            histories.extend(read(directory, later).or_else(&on_error)?);
         }
     }
     histories.sort_by_key(TimelineHistory::timeline);
@@ -102,7 +107,7 @@ fn probed(directory: &Path, timeline: TimelineId) -> Result<Vec<TimelineHistory>
     let mut missing = 0;
     let later = (1..).map_while(|n| timeline.number().checked_add(n));
     for later in later.map_while(|number| TimelineId::new(number).ok()) {
-        match read(directory, later)? {
+        match read(directory, later).or_else(pass_over)? {
             Some(history) => {
                 histories.push(history);
                 missing = 0;
@@ -114,10 +119,21 @@ fn probed(directory: &Path, timeline: TimelineId) -> Result<Vec<TimelineHistory>
     Ok(histories)
 }
 
+/// In an archive a file that is no history is none: the right one takes its place when it comes in.
+fn pass_over(error: ArchiveError) -> Result<Option<TimelineHistory>, ArchiveError> {
+    match error {
+        ArchiveError::BadHistory { .. } => {
+            log::error!("ignored: {error}");
+            Ok(None)
+        }
+        error => Err(error),
+    }
+}
+
 fn read(directory: &Path, timeline: TimelineId) -> Result<Option<TimelineHistory>, ArchiveError> {
     let path = directory.join(WalFileName::History(timeline).to_string());
     match fs::read(&path) {
-        Ok(text) => TimelineHistory::parse(timeline, &text)
+        Ok(text) => check_history(timeline, &text)
             .map(Some)
             .map_err(|error| ArchiveError::BadHistory { path, error }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,6 +1,6 @@
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::{Archive, ArchiveError};
@@ -23,6 +23,20 @@ pub enum Put {
     /// The same file was there before.
     AlreadyThere,
 }
+
+/// What the file is that stands under the name of one that comes in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// The same, as far as any server goes.
+    Same,
+    /// Another, which can have the name as well.
+    Other,
+    /// No file of that name at all, and why. It makes room.
+    Foreign(String),
+}
+
+/// So often a name is looked at again that was taken and is not there.
+const TURNS: u32 = 8;
 
 impl Archive {
     /// The directory where files are written before they have their names.
@@ -60,7 +74,7 @@ impl Archive {
     pub fn put(&self, name: WalFileName, content: &[u8]) -> Result<Put, ArchiveError> {
         let mut incoming = self.begin(&name.to_string())?;
         incoming.write(content)?;
-        incoming.store(self, name)
+        incoming.store(self, name, |_, _| Ok(Standing::Other))
     }
 
     /// Proves that files can be received: writes a scratch file where they are, fsyncs it, and removes
@@ -90,43 +104,87 @@ impl Incoming {
         Ok(file)
     }
 
-    /// Gives it its name, durably; when this returns, the file survives a crash. A file that stands
-    /// under the name is never overwritten: if it is the same, it is made durable, since whoever put
-    /// it there may have been killed just before.
-    pub fn store(mut self, archive: &Archive, name: WalFileName) -> Result<Put, ArchiveError> {
+    /// Gives it its name, durably; when this returns, the file survives a crash.
+    ///
+    /// A file that stands under the name is never overwritten. If it has the same content, it is made
+    /// durable, since whoever put it there may have been killed just before. Else `judge` is given both,
+    /// the new one first, and says what it is; one that is foreign is kept as `NAME.foreign`.
+    pub fn store(
+        mut self,
+        archive: &Archive,
+        name: WalFileName,
+        mut judge: impl FnMut(&mut File, &mut File) -> Result<Standing, ArchiveError>,
+    ) -> Result<Put, ArchiveError> {
         let place = archive.place(name);
-        let path = self.aside.path().to_owned();
-        // Readable still when the aside is gone.
-        let mut content = self.aside.file().try_clone().map_err(FileError::of("read", &path))?;
-        match self.aside.publish(&place) {
-            Ok(()) => return Ok(Put::New),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e.into()),
-        }
-        let mut existing = match File::open(&place) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(ArchiveError::Vanished(place));
+        for _ in 0..TURNS {
+            match self.aside.publish(&place) {
+                Ok(()) => return Ok(Put::New),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e.into()),
             }
-            Err(e) => return Err(FileError::of("open", &place)(e).into()),
-        };
-        content.seek(SeekFrom::Start(0)).map_err(FileError::of("read", &path))?;
-        if !same(&mut content, &mut existing, &path, &place)? {
-            return Err(ArchiveError::Conflict(place));
+            let mut existing = match File::open(&place) {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => return Err(FileError::of("open", &place)(e).into()),
+            };
+            match self.compare(&mut existing, &place, &mut judge)? {
+                Standing::Same => {
+                    existing.sync_all().map_err(FileError::of("fsync", &place))?;
+                    durable::sync_directory(archive.path())?;
+                    return Ok(Put::AlreadyThere);
+                }
+                Standing::Other => return Err(ArchiveError::Conflict(place)),
+                Standing::Foreign(why) => make_room(&place, &existing, &why)?,
+            }
         }
-        existing.sync_all().map_err(FileError::of("fsync", &place))?;
-        durable::sync_directory(archive.path())?;
-        Ok(Put::AlreadyThere)
+        Err(ArchiveError::Vanished(place))
+    }
+
+    fn compare(
+        &mut self,
+        existing: &mut File,
+        place: &Path,
+        judge: &mut impl FnMut(&mut File, &mut File) -> Result<Standing, ArchiveError>,
+    ) -> Result<Standing, ArchiveError> {
+        let path = self.aside.path().to_owned();
+        let incoming = self.reread()?;
+        if same(incoming, existing, &path, place)? {
+            return Ok(Standing::Same);
+        }
+        judge(incoming, existing)
+    }
+
+    /// Puts it in the place of a file that is not a WAL file.
+    pub(super) fn replace(self, place: &Path) -> Result<(), ArchiveError> {
+        Ok(self.aside.replace(place)?)
     }
 
     /// Gives it a name that is not a WAL file's; whether it was the first to do so.
-    pub(super) fn publish_first(self, place: &Path) -> Result<bool, ArchiveError> {
+    pub(super) fn publish_first(mut self, place: &Path) -> Result<bool, ArchiveError> {
         match self.aside.publish(place) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(e) => Err(e.into()),
         }
     }
+}
+
+/// Renames the file that was judged, and no other that took its place meanwhile.
+fn make_room(place: &Path, judged: &File, why: &str) -> Result<(), FileError> {
+    let Some(locked) = durable::lock_named(place)? else { return Ok(()) };
+    let id = |file: &File| file.metadata().map(|m| (m.dev(), m.ino()));
+    if id(&locked).map_err(FileError::of("read", place))?
+        != id(judged).map_err(FileError::of("read", place))?
+    {
+        return Ok(());
+    }
+    let aside = durable::set_aside(place, "foreign")?;
+    log::error!(
+        "{} was not the file of its name ({why}); it is kept as {}, and the file that came in takes its place",
+        place.display(),
+        aside.display()
+    );
+    Ok(())
 }
 
 /// Whether two files hold the same bytes.

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 pub use error::ArchiveError;
 pub use histories::ForkedBefore;
-pub use incoming::{Incoming, Put};
+pub use incoming::{Incoming, Put, Standing};
 pub use mark::{check_mark, mark};
-pub use owner::{BadOwner, Owner};
+pub use owner::{BadOwner, Machines, Owner};
 
 use crate::durable;
 use crate::file_error::FileError;

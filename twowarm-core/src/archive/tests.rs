@@ -14,7 +14,8 @@ fn name(text: &str) -> WalFileName {
 }
 
 fn owner(system_identifier: u64, node_id: &str) -> Owner {
-    Owner { system_identifier, node_id: node_id.into(), label: format!("host of {node_id}") }
+    let label = format!("host of {node_id}");
+    Owner { system_identifier, node_id: node_id.parse().unwrap(), label, machine: None }
 }
 
 #[test]
@@ -75,17 +76,68 @@ fn only_wal_files_are_listed() {
 fn an_archive_has_one_owner() {
     let (_dir, archive) = archive();
     let first = owner(7, "aaaa");
-    archive.admit(&owner(8, "bbbb")).unwrap();
-    archive.bind(&first).unwrap();
-    archive.bind(&first).unwrap();
+    archive.admit(&owner(8, "bbbb"), Machines::One).unwrap();
+    archive.bind(&first, Machines::One).unwrap();
+    archive.bind(&first, Machines::One).unwrap();
     assert_eq!(archive.owner().unwrap(), Some(first.clone()));
     let relabelled = Owner { label: "new name".into(), ..first };
-    archive.admit(&relabelled).unwrap();
-    let error = archive.bind(&owner(7, "bbbb")).unwrap_err().to_string();
+    archive.admit(&relabelled, Machines::One).unwrap();
+    let error = archive.bind(&owner(7, "bbbb"), Machines::One).unwrap_err().to_string();
     assert!(error.contains("host of aaaa") && error.contains("configStandby"), "{error}");
-    assert!(matches!(archive.bind(&owner(8, "aaaa")), Err(ArchiveError::AnotherCluster { .. })));
+    assert!(matches!(
+        archive.bind(&owner(8, "aaaa"), Machines::One),
+        Err(ArchiveError::AnotherCluster { .. })
+    ));
     archive.release().unwrap();
-    archive.bind(&owner(8, "bbbb")).unwrap();
+    archive.bind(&owner(8, "bbbb"), Machines::One).unwrap();
+}
+
+/// A primary that was copied to another machine, 2warm tree and all, had the same identity: its segment was
+/// stored and replayed.
+#[test]
+fn an_archive_has_one_machine() {
+    let (_dir, archive) = archive();
+    let on = |machine: &str| Owner { machine: machine.parse().ok(), ..owner(7, "aaaa") };
+    archive.bind(&on("one"), Machines::One).unwrap();
+    archive.bind(&on("one"), Machines::One).unwrap();
+    for refused in
+        [archive.admit(&on("two"), Machines::One), archive.bind(&on("two"), Machines::One)]
+    {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, ArchiveError::AnotherMachine { .. }) && !error.is_retryable());
+        for word in ["one", "two", "host of aaaa", "clone", "configStandby", "any_machine"] {
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+    archive.admit(&on("two"), Machines::Any).unwrap();
+    archive.bind(&on("two"), Machines::Any).unwrap();
+    // A sender that does not say, of an earlier version or without an id, is let in as before.
+    archive.bind(&on(""), Machines::One).unwrap();
+    assert_eq!(archive.owner().unwrap(), Some(on("one")));
+}
+
+#[test]
+fn an_owner_of_an_earlier_version_gets_its_machine() {
+    let (dir, archive) = archive();
+    let on = |machine: &str| Owner { machine: machine.parse().ok(), ..owner(7, "aaaa") };
+    let old = "version=1\nsystem_identifier=7\nnode_id=aaaa\nlabel=host of aaaa\n";
+    fs::write(dir.path().join(".owner"), old).unwrap();
+    archive.admit(&on("one"), Machines::One).unwrap();
+    assert_eq!(archive.owner().unwrap(), Some(on("")));
+    archive.bind(&on(""), Machines::One).unwrap();
+    assert_eq!(fs::read_to_string(dir.path().join(".owner")).unwrap(), old);
+    let bound: Vec<bool> = std::thread::scope(|scope| {
+        let bind = |n| {
+            let (archive, sender) = (&archive, on(&format!("machine-{n}")));
+            scope.spawn(move || archive.bind(&sender, Machines::One).is_ok())
+        };
+        let threads: Vec<_> = (0..8).map(bind).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(bound.iter().filter(|ok| **ok).count(), 1);
+    // And an earlier version reads no further than its own lines.
+    let text = fs::read_to_string(dir.path().join(".owner")).unwrap();
+    assert!(text.starts_with(old) && text[old.len()..].starts_with("machine=machine-"), "{text}");
 }
 
 #[test]
@@ -94,7 +146,8 @@ fn of_many_at_once_one_becomes_the_owner() {
     let bound: Vec<bool> = std::thread::scope(|scope| {
         let bind = |n| {
             let archive = &archive;
-            scope.spawn(move || archive.bind(&owner(7, &format!("node-{n}"))).is_ok())
+            scope
+                .spawn(move || archive.bind(&owner(7, &format!("node-{n}")), Machines::One).is_ok())
         };
         let threads: Vec<_> = (0..8).map(bind).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -125,6 +178,14 @@ fn an_owner_file_is_read_strictly() {
     for bad in ["", "version=2\n", "version=1\nsystem_identifier=x\nnode_id=a\nlabel=b\n"] {
         assert!(bad.parse::<Owner>().is_err(), "{bad:?}");
     }
+    for id in ["", " ", "a b", "\r\r\r\r\r\r\r\r", "a\r", &"a".repeat(65)] {
+        for machine in ["", "machine=m\n"] {
+            let text = format!("version=1\nsystem_identifier=1\nnode_id={id}\nlabel=b\n{machine}");
+            assert!(text.parse::<Owner>().is_err(), "{text:?}");
+        }
+    }
+    let bad = "version=1\nsystem_identifier=1\nnode_id=a\nlabel=b\nmachine=a b\n";
+    assert!(bad.parse::<Owner>().is_err());
     let strange = Owner { label: "a\nb".into(), ..owner(1, "aaaa") };
     assert_eq!(strange.to_string().parse::<Owner>().unwrap().label, "a b");
 }
@@ -150,6 +211,16 @@ fn a_segment_past_a_recorded_fork_is_known() {
     archive.remove(name("00000002.history")).unwrap();
     assert_eq!(forked("000000010000000000000004"), timeline(32));
     archive.remove(name("00000020.history")).unwrap();
+
+    // A file that is no history says nothing, and hides none.
+    for bad in [b"".as_slice(), b"nonsense\n"] {
+        fs::write(dir.path().join("00000002.history"), bad).unwrap();
+        assert_eq!(forked("000000010000000000000004"), None);
+        archive.put(name("00000003.history"), history).unwrap();
+        assert_eq!(forked("000000010000000000000004"), timeline(3));
+        archive.remove(name("00000003.history")).unwrap();
+        archive.remove(name("00000002.history")).unwrap();
+    }
     assert_eq!(forked("FFFFFFFF0000000000000004"), None);
 
     // The node's own promotion, which only its server has written down, in whichever directory its

@@ -5,6 +5,7 @@ mod configuration;
 mod identity;
 mod postmaster;
 mod recovery_settings;
+mod replayed;
 
 #[cfg(feature = "server")]
 pub(crate) use config_file::read_line;
@@ -18,3 +19,4 @@ pub use postmaster::{PROMOTE_FILES, Postmaster, request_promotion};
 #[cfg(feature = "server")]
 pub(crate) use recovery_settings::is_true;
 pub use recovery_settings::{RecoveryMode, RecoverySettings, recovery_settings};
+pub use replayed::Reached;

@@ -2,12 +2,14 @@
 
 mod environment;
 mod invocation;
+mod node_id;
 mod node_name;
 mod random_id;
 mod tree;
 
 pub use environment::{Environment, EnvironmentError};
 pub use invocation::{Caller, Invocation};
+pub use node_id::{MachineId, NodeId, NotAnId};
 pub use node_name::{NodeName, NotANodeName};
 pub(crate) use random_id::random_id;
 pub use tree::{Install, InstallError};

@@ -2,7 +2,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Caller, Environment, EnvironmentError, Invocation, NodeName, NotANodeName, random_id};
+use super::{
+    Caller, Environment, EnvironmentError, Invocation, NodeId, NodeName, NotANodeName, NotAnId,
+};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::settings::{Settings, SettingsError};
@@ -48,6 +50,11 @@ pub enum InstallError {
     Settings { path: PathBuf, error: SettingsError },
     #[error("{}: {error}", path.display())]
     NodeName { path: PathBuf, error: NotANodeName },
+    #[error(
+        "{}: {error}: remove the file, and a new id is made; then run configStandby on the node that receives from this one",
+        path.display()
+    )]
+    NodeId { path: PathBuf, error: NotAnId },
     #[error(
         "{named_by} names the data directory {}, but the server that called stands in {}: correct it",
         named.display(), stands_in.display()
@@ -180,14 +187,19 @@ impl Install {
     ///
     /// It stands in `local/replication/node_id`, which distrib2warm never copies: two nodes with the
     /// same one are taken for a node that sends to itself.
-    pub fn node_id(&self) -> Result<String, InstallError> {
+    pub fn node_id(&self) -> Result<NodeId, InstallError> {
         let file = self.local_replication().join("node_id");
         loop {
-            match fs::read_to_string(&file) {
-                Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
-                Ok(_) => durable::write(&file, random_id()?.as_bytes())?,
+            match fs::read(&file) {
+                Ok(bytes) if !bytes.trim_ascii().is_empty() => {
+                    return String::from_utf8_lossy(&bytes)
+                        .trim()
+                        .parse()
+                        .map_err(|error| InstallError::NodeId { path: file, error });
+                }
+                Ok(_) => durable::write(&file, NodeId::random()?.as_str().as_bytes())?,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    match durable::create(&file, random_id()?.as_bytes()) {
+                    match durable::create(&file, NodeId::random()?.as_str().as_bytes()) {
                         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
                         // Whoever was first, the file's word counts.
                         _ => {}
@@ -319,6 +331,29 @@ mod tests {
         assert!(matches!(error, InstallError::File(_)) && !error.is_retryable(), "{error}");
         fs::write(local.join("replication/nowhere"), "db3\n").unwrap();
         assert_eq!(find(dir.path()).unwrap().dr_node.unwrap().to_string(), "db3");
+    }
+
+    #[test]
+    fn a_node_id_of_nonsense_names_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let replication = dir.path().join("2warm/local/replication");
+        fs::create_dir_all(&replication).unwrap();
+        fs::create_dir_all(dir.path().join("2warm/global")).unwrap();
+        let install = find(dir.path()).unwrap();
+        let made = install.node_id().unwrap();
+        assert_eq!(install.node_id().unwrap(), made);
+        let file = replication.join("node_id");
+        for nonsense in [b"a b\n".as_slice(), b"x\r\ry", b"\xff\xfe", &[b'a'; 65]] {
+            fs::write(&file, nonsense).unwrap();
+            let error = install.node_id().unwrap_err();
+            assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+            assert!(!error.is_retryable());
+        }
+        // Zeros after a crash are nonsense, nothing at all is made anew.
+        fs::write(&file, [0; 32]).unwrap();
+        install.node_id().unwrap_err();
+        fs::write(&file, b"").unwrap();
+        assert_ne!(install.node_id().unwrap(), made);
     }
 
     #[test]

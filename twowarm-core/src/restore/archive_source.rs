@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use super::crossing::{Checked, Crossing, Earlier};
 use super::histories::Histories;
 use super::segment_copy::{copy_segment, copy_text, remove};
-use super::text_check::{MAX_TEXT, text_problem};
 use super::{Clock, Found, Source};
 use crate::archive::check_mark;
 use crate::data_directory::{control_file, redo_place};
@@ -15,9 +14,9 @@ use crate::durable;
 use crate::prune::{Floor, Needs, RestartPoint, Sweep, timelines_up_to};
 use crate::trigger::Writing;
 use crate::wal::{
-    BadPageHeader, ControlFile, Expected, HistoryPlace, Lsn, PageHeader, SegmentHeader,
-    SegmentLayout, SegmentName, TimelineHistory, TimelineId, Unsound, WalFileName,
-    check_segment_header,
+    BadPageHeader, ControlFile, Expected, HistoryPlace, Lsn, MAX_TEXT, PageHeader, SegmentHeader,
+    SegmentLayout, SegmentName, TextVerdict, TimelineHistory, TimelineId, Unsound, WalFileName,
+    check_segment_header, check_text,
 };
 
 /// A file in this node's archive, checked against the cluster that asks for it.
@@ -295,17 +294,21 @@ impl ArchiveSource {
     }
 
     /// A history or .backup file's content, checked.
-    fn read_text(&self, file: &mut File) -> Result<Vec<u8>, Found> {
+    fn read_text(&mut self, file: &mut File) -> Result<Vec<u8>, Found> {
+        let is_backup = matches!(self.name, WalFileName::Backup(..));
+        let major = if is_backup { self.control()?.and_then(|c| c.major) } else { None };
         let mut text = Vec::new();
         file.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(|e| {
             Found::Unreadable(format!("could not read {}: {e}", self.path().display()))
         })?;
-        match text_problem(self.name, &text) {
-            Some(why) => {
-                Err(Found::NotThatFile(format!("{} in the archive is damaged: {why}", self.name)))
+        match check_text(self.name, &text, major) {
+            Ok(TextVerdict::Sound) => {}
+            Ok(TextVerdict::Unneeded(bad)) => {
+                log::warn!("restored although damaged, since no server needs it: {bad}");
             }
-            None => Ok(text),
+            Err(bad) => return Err(Found::NotThatFile(format!("damaged in the archive: {bad}"))),
         }
+        Ok(text)
     }
 
     /// Checks the record that crosses into the segment, from where it begins.

@@ -16,7 +16,6 @@ mod plain_copy;
 mod segment_copy;
 mod situation;
 mod standby_restore;
-mod text_check;
 
 pub use archive_source::{ArchiveSource, Pruning};
 pub use careful::{Careful, Serving};

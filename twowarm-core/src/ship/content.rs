@@ -5,31 +5,20 @@ use std::io::{self, Read};
 
 use super::wire::Hello;
 use crate::wal::{
-    BackupHistory, BadBackupLabel, Expected, HistoryError, PageHeader, SegmentName, SegmentSize,
-    TimelineHistory, Unsound, WalFileName, check_segment_header,
+    BadText, Expected, MAX_TEXT, PageHeader, SegmentSize, TextVerdict, Unsound, WalFileName,
+    check_segment_header, check_text, check_text_size,
 };
-
-/// A history has a line for each promotion: this is room for thousands.
-const MAX_HISTORY: u64 = 256 * 1024;
-/// A backup file has a dozen lines, of which the label may be 1024 bytes long.
-const MAX_BACKUP: u64 = 64 * 1024;
 
 /// Why a file can't have its name.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum BadContent {
-    #[error("{name} has {bytes} bytes, more than the {limit} that such a file can have")]
-    TooLong { name: WalFileName, bytes: u64, limit: u64 },
     #[error("{name} has {bytes} bytes, but segments of this cluster have {}", size.bytes())]
     WrongSize { name: WalFileName, bytes: u64, size: SegmentSize },
     #[error("{name} is not that segment: {error}")]
     Segment { name: WalFileName, error: Unsound },
-    #[error("{name} is no timeline history: {error}")]
-    History { name: WalFileName, error: HistoryError },
-    #[error("{name} is no backup file: {error}")]
-    Backup { name: WalFileName, error: BadBackupLabel },
-    #[error("{name} describes a backup that began in {found}")]
-    OtherBackup { name: WalFileName, found: SegmentName },
+    #[error(transparent)]
+    Text(#[from] BadText),
     #[error("could not read {name}: {source}")]
     Io { name: WalFileName, source: io::Error },
 }
@@ -46,26 +35,23 @@ impl BadContent {
 
 /// Whether a file of this size can have this name, before any of it is read.
 pub fn check_size(name: WalFileName, bytes: u64, size: SegmentSize) -> Result<(), BadContent> {
-    let at_most = |limit| {
-        if bytes > limit { Err(BadContent::TooLong { name, bytes, limit }) } else { Ok(()) }
-    };
     match name {
         WalFileName::Segment(_) | WalFileName::Partial(_) if bytes != size.bytes() => {
             Err(BadContent::WrongSize { name, bytes, size })
         }
         WalFileName::Segment(_) | WalFileName::Partial(_) => Ok(()),
-        WalFileName::History(_) => at_most(MAX_HISTORY),
-        WalFileName::Backup(..) => at_most(MAX_BACKUP),
+        WalFileName::History(_) | WalFileName::Backup(..) => Ok(check_text_size(name, bytes)?),
     }
 }
 
-/// Whether a file, given from its start, can have this name in the sender's cluster.
+/// Whether a file, given from its start, can have this name in the sender's cluster. A `.backup` file that
+/// can't may pass all the same: see [`check_text`].
 pub fn check_content(
     name: WalFileName,
     bytes: u64,
     file: &mut dyn Read,
     cluster: &Hello,
-) -> Result<(), BadContent> {
+) -> Result<TextVerdict, BadContent> {
     check_size(name, bytes, cluster.segment_size)?;
     let failed = |source| BadContent::Io { name, source };
     match name {
@@ -80,27 +66,11 @@ pub fn check_content(
             check_segment_header(&page, segment, bytes, &expected)
                 .map_err(|error| BadContent::Segment { name, error })?;
         }
-        WalFileName::History(timeline) => {
-            let text = whole(file, MAX_HISTORY).map_err(failed)?;
-            TimelineHistory::parse(timeline, &text)
-                .map_err(|error| BadContent::History { name, error })?;
-        }
-        WalFileName::Backup(segment, _) => {
-            let text = whole(file, MAX_BACKUP).map_err(failed)?;
-            let found = BackupHistory::parse(&text)
-                .map_err(|error| BadContent::Backup { name, error })?
-                .label()
-                .start_segment();
-            if found != segment {
-                return Err(BadContent::OtherBackup { name, found });
-            }
+        WalFileName::History(_) | WalFileName::Backup(..) => {
+            let mut text = Vec::new();
+            file.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(failed)?;
+            return Ok(check_text(name, &text, Some(cluster.major))?);
         }
     }
-    Ok(())
-}
-
-fn whole(file: &mut dyn Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    file.take(limit).read_to_end(&mut text)?;
-    Ok(text)
+    Ok(TextVerdict::Sound)
 }

@@ -1,11 +1,11 @@
 //! What a node says of itself to another, and knows of its own cluster.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::wire::{Hello, Purpose};
 use crate::data_directory::{IdentityError, control_file, major_version};
-use crate::install::{Install, InstallError};
+use crate::install::{Install, InstallError, MachineId};
 
 /// What a node can't say of itself.
 #[derive(Debug, thiserror::Error)]
@@ -43,5 +43,14 @@ pub fn hello(install: &Install, purpose: Purpose) -> Result<Hello, NodeError> {
         major,
         node_id: install.node_id()?,
         label: label(install),
+        machine: machine(Path::new(MachineId::FILE)),
+    })
+}
+
+/// The machine's id. One that can't be read is no reason to ship nothing.
+fn machine(file: &Path) -> Option<MachineId> {
+    MachineId::read(file).unwrap_or_else(|e| {
+        log::warn!("{e}; a copy of this node on another machine will not be noticed");
+        None
     })
 }

@@ -9,9 +9,11 @@ mod layout;
 mod lsn;
 mod page;
 pub(crate) mod records;
+mod same_segment;
 mod segment_check;
 mod segment_name;
 mod segment_size;
+mod text_content;
 mod timeline;
 
 pub use backup_label::{BackupHistory, BackupLabel, BadBackupLabel};
@@ -22,7 +24,11 @@ pub use layout::{NoSuchSegment, SegmentLayout};
 pub use lsn::{Lsn, NotAnLsn};
 pub use page::{BadPageHeader, LongPart, PageHeader};
 pub use records::{SegmentWalk, StopReason, WalEnd};
+pub use same_segment::is_same_segment;
 pub use segment_check::{Expected, SegmentHeader, Unsound, check_segment_header};
 pub use segment_name::{NotASegmentName, SegmentName, SegmentPlace};
 pub use segment_size::{InvalidSegmentSize, SegmentSize};
+pub use text_content::{
+    BadText, MAX_TEXT, TextVerdict, check_history, check_text, check_text_size,
+};
 pub use timeline::{NotATimeline, TimelineId};

@@ -70,8 +70,9 @@ mod tests {
             system_identifier: 77,
             segment_size: SegmentSize::new(MIB as u64).unwrap(),
             major: "15".parse().unwrap(),
-            node_id: "n".into(),
+            node_id: "n".parse().unwrap(),
             label: "l".into(),
+            machine: None,
         };
         let names = ["000000010000000000000003", "000000010000000000000004"];
         let ask = || missing(archive.path(), names.map(str::to_owned).to_vec(), &cluster);

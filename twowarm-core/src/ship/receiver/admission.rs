@@ -38,7 +38,7 @@ impl Receiver {
         let open = || {
             let archive = Archive::open(&self.archive)?;
             check_mark(&self.archive, &self.local_replication)?;
-            archive.admit(&owner(hello))?;
+            archive.admit(&owner(hello), self.machines)?;
             Ok(archive)
         };
         open().map_err(|e: ArchiveError| refusal_of(&e))

@@ -1,10 +1,11 @@
 use std::path::Path;
 
+use super::collision::{advice, judge};
 use super::{owner, refusal, refusal_of, understood};
-use crate::archive::{Archive, Incoming, Put};
+use crate::archive::{Archive, ArchiveError, Incoming, Machines, Put};
 use crate::ship::content::{BadContent, check_content, check_size};
 use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
-use crate::wal::{SegmentLayout, WalFileName};
+use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is coming in, or being thrown away because it is refused.
 pub(super) struct FileInFlight {
@@ -42,6 +43,7 @@ impl FileInFlight {
         archive: &Archive,
         data_directory: Option<&Path>,
         hello: &Hello,
+        machines: Machines,
     ) -> Result<Stored, Refusal> {
         let (name, mut incoming) = self.state?;
         if self.received != self.start.size || self.crc.finalize() != crc {
@@ -49,7 +51,13 @@ impl FileInFlight {
             return Err(refusal(RefusalCode::DAMAGED, true, message));
         }
         let file = incoming.reread().map_err(|e| refusal_of(&e))?;
-        check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
+        let verdict = check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
+        if let TextVerdict::Unneeded(bad) = &verdict {
+            log::warn!(
+                "taken from {} although damaged, since no server needs it: {bad}",
+                hello.label
+            );
+        }
         if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
             let forked = archive.forked_before(segment, layout, data_directory);
@@ -62,10 +70,18 @@ impl FileInFlight {
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }
         }
-        archive.bind(&owner(hello)).map_err(|e| refusal_of(&e))?;
-        match incoming.store(archive, name) {
+        archive.bind(&owner(hello), machines).map_err(|e| refusal_of(&e))?;
+        let place = archive.place(name);
+        let stored = incoming.store(archive, name, |incoming, stored| {
+            judge(name, (incoming, &verdict), (stored, &place), hello)
+        });
+        match stored {
             Ok(Put::New) => Ok(Stored::New),
             Ok(Put::AlreadyThere) => Ok(Stored::AlreadyThere),
+            Err(e @ ArchiveError::Conflict(_)) => {
+                let advice = advice(name, &place, data_directory);
+                Err(refusal(RefusalCode::CONFLICT, false, format!("{e}: {advice}")))
+            }
             Err(e) => Err(refusal_of(&e)),
         }
     }

@@ -1,6 +1,7 @@
 //! The far end of shipping: takes files in, checks them, and acknowledges what is on disk.
 
 mod admission;
+mod collision;
 mod file;
 #[cfg(test)]
 mod tests;
@@ -14,7 +15,8 @@ use super::wire::{
     Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
     read_greeting, write_frame, write_greeting,
 };
-use crate::archive::{Archive, ArchiveError, Owner};
+use crate::archive::{Archive, ArchiveError, Machines, Owner};
+use crate::install::NodeId;
 use crate::wal::SegmentSize;
 use file::FileInFlight;
 
@@ -30,7 +32,9 @@ pub struct Receiver {
     /// What the node calls itself.
     pub label: String,
     /// The node's own id, to know itself when it is the sender.
-    pub node_id: String,
+    pub node_id: NodeId,
+    /// Whether the sender may come from another machine than before.
+    pub machines: Machines,
     /// The cluster in its data directory, where there is one.
     pub cluster: Option<Cluster>,
 }
@@ -94,7 +98,7 @@ pub fn serve(
         Err(e) => return protocol_error(&mut output, e),
     };
     let admitted = receiver.and_then(|receiver| Ok((receiver.admit(&hello)?, receiver)));
-    let (archive, Receiver { label, data_directory, .. }) = match admitted {
+    let (archive, Receiver { label, data_directory, machines, .. }) = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => {
             answer(&mut output, &Message::Refused(refusal.clone()))?;
@@ -104,12 +108,14 @@ pub fn serve(
     let path = archive.path().display().to_string();
     answer(&mut output, &Message::Welcome(Welcome { label, archive: path, codecs: 1 }))?;
     let output = Mutex::new(output);
-    Session { archive, data_directory, hello, input, output, served: Served::default() }.run()
+    Session { archive, data_directory, machines, hello, input, output, served: Served::default() }
+        .run()
 }
 
 struct Session<R, W> {
     archive: Archive,
     data_directory: Option<PathBuf>,
+    machines: Machines,
     hello: Hello,
     input: R,
     output: Mutex<W>,
@@ -136,7 +142,7 @@ impl<R: Read, W: Write + Send> Session<R, W> {
                     // another's when it does.
                     let outcome = while_working(&self.output, || {
                         self.archive.probe()?;
-                        self.archive.bind(&owner(&self.hello))
+                        self.archive.bind(&owner(&self.hello), self.machines)
                     });
                     let outcome = outcome.map(|()| Stored::New).map_err(|e| refusal_of(&e));
                     self.settle(id, outcome)?;
@@ -162,7 +168,7 @@ impl<R: Read, W: Write + Send> Session<R, W> {
                 Ok(Message::End { id, crc }) if id == file.id() => {
                     let data_directory = self.data_directory.as_deref();
                     return Ok(while_working(&self.output, || {
-                        file.finish(crc, &self.archive, data_directory, &self.hello)
+                        file.finish(crc, &self.archive, data_directory, &self.hello, self.machines)
                     }));
                 }
                 Ok(Message::Working) => {}
@@ -222,7 +228,9 @@ pub fn refusal_of(error: &ArchiveError) -> Refusal {
         _ if error.is_full() => RefusalCode::FULL,
         ArchiveError::Conflict(_) => RefusalCode::CONFLICT,
         ArchiveError::AnotherCluster { .. } => RefusalCode::ANOTHER_CLUSTER,
-        ArchiveError::AnotherSender { .. } => RefusalCode::ANOTHER_SENDER,
+        ArchiveError::AnotherSender { .. } | ArchiveError::AnotherMachine { .. } => {
+            RefusalCode::ANOTHER_SENDER
+        }
         _ => RefusalCode::ARCHIVE,
     };
     refusal(code, error.is_retryable(), error)
@@ -233,6 +241,7 @@ fn owner(hello: &Hello) -> Owner {
         system_identifier: hello.system_identifier,
         node_id: hello.node_id.clone(),
         label: hello.label.clone(),
+        machine: hello.machine.clone(),
     }
 }
 

@@ -120,6 +120,11 @@ impl<'a> Fields<'a> {
         Ok(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
     }
 
+    /// Whether nothing is left.
+    pub fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
     /// Whatever is left.
     pub fn rest(self) -> &'a [u8] {
         self.left

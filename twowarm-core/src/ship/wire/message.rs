@@ -1,4 +1,5 @@
 use super::{Fields, Frame, Payload, WireError};
+use crate::install::{MachineId, NodeId};
 use crate::version::PgMajor;
 use crate::wal::SegmentSize;
 
@@ -81,9 +82,12 @@ pub struct Hello {
     /// The cluster's major version.
     pub major: PgMajor,
     /// The sending node's [`node_id`](crate::install::Install::node_id).
-    pub node_id: String,
+    pub node_id: NodeId,
     /// What the sending node calls itself, for messages.
     pub label: String,
+    /// The machine that it runs on; none where that has no id, or the sender is of a version that did not
+    /// say.
+    pub machine: Option<MachineId>,
 }
 
 /// What a connection is for.
@@ -203,16 +207,19 @@ impl Message {
     /// Its payload.
     pub fn payload(&self) -> Vec<u8> {
         let payload = match self {
-            Message::Hello(hello) => Payload::new()
-                .u8(match hello.purpose {
-                    Purpose::ShipWal => 1,
-                    Purpose::BaseCopy => 2,
-                })
-                .u64(hello.system_identifier)
-                .u64(hello.segment_size.bytes())
-                .text(&hello.major.to_string())
-                .text(&hello.node_id)
-                .text(&hello.label),
+            Message::Hello(hello) => {
+                let payload = Payload::new()
+                    .u8(match hello.purpose {
+                        Purpose::ShipWal => 1,
+                        Purpose::BaseCopy => 2,
+                    })
+                    .u64(hello.system_identifier)
+                    .u64(hello.segment_size.bytes())
+                    .text(&hello.major.to_string())
+                    .text(hello.node_id.as_str())
+                    .text(&hello.label);
+                payload.text(hello.machine.as_ref().map_or("", MachineId::as_str))
+            }
             Message::Welcome(welcome) => {
                 Payload::new().text(&welcome.label).text(&welcome.archive).u32(welcome.codecs)
             }
@@ -316,13 +323,13 @@ fn hello(fields: &mut Fields) -> Result<Hello, WireError> {
         .map_err(|_| fields.malformed("the segment size is none"))?;
     let major =
         fields.text()?.parse().map_err(|_| fields.malformed("the PostgreSQL version is none"))?;
-    let node_id = fields.text()?;
-    let plain = |id: &str| {
-        (8..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    if !plain(&node_id) {
-        return Err(fields.malformed("the node id is none"));
-    }
+    let node_id = fields.text()?.parse().map_err(|_| fields.malformed("the node id is none"))?;
     let label = fields.text()?;
-    Ok(Hello { purpose, system_identifier, segment_size, major, node_id, label })
+    // Earlier versions of this code end here.
+    let machine = if fields.is_empty() { String::new() } else { fields.text()? };
+    let machine = match machine.as_str() {
+        "" => None,
+        id => Some(id.parse().map_err(|_| fields.malformed("the machine id is none"))?),
+    };
+    Ok(Hello { purpose, system_identifier, segment_size, major, node_id, label, machine })
 }

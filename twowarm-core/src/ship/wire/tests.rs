@@ -19,8 +19,9 @@ fn message() -> impl Strategy<Value = Message> {
                 system_identifier,
                 segment_size: SegmentSize::new(1 << power).unwrap(),
                 major: PgMajor::ALL[major],
-                node_id: "0123456789abcdef".into(),
+                node_id: "0123456789abcdef".parse().unwrap(),
                 label,
+                machine: copy.then(|| "fedcba9876543210".parse().unwrap()),
             })
         },
     );
@@ -133,6 +134,51 @@ fn fields_may_follow_a_hello_but_nothing_else() {
     let mut frame = welcome.frame();
     frame.payload.push(0);
     assert_eq!(Message::parse(&frame).unwrap(), welcome);
+}
+
+/// A hello as the versions before the machine's id wrote and read it.
+#[test]
+fn a_hello_of_an_earlier_version_is_understood() {
+    let machine = Some("fedcba9876543210".parse().unwrap());
+    let hello = Hello {
+        purpose: Purpose::ShipWal,
+        system_identifier: 7,
+        segment_size: SegmentSize::DEFAULT,
+        major: "18".parse().unwrap(),
+        node_id: "0123456789abcdef".parse().unwrap(),
+        label: "db1:/pg".into(),
+        machine,
+    };
+    let earlier = Payload::new()
+        .u8(1)
+        .u64(7)
+        .u64(SegmentSize::DEFAULT.bytes())
+        .text("18")
+        .text("0123456789abcdef")
+        .text("db1:/pg")
+        .into_bytes();
+    let frame = Message::Hello(hello.clone()).frame();
+    // It read these fields and passed over what follows.
+    assert!(frame.payload.starts_with(&earlier));
+    assert_eq!(Message::parse(&frame).unwrap(), Message::Hello(hello.clone()));
+    let frame = Frame { payload: earlier.clone(), ..frame };
+    let without = Message::Hello(Hello { machine: None, ..hello });
+    assert_eq!(Message::parse(&frame).unwrap(), without);
+    for (machine, good) in [("", true), ("a", true), ("a b", false), ("\r\r\r", false)] {
+        let payload = [earlier.clone(), Payload::new().text(machine).into_bytes()].concat();
+        assert_eq!(Message::parse(&Frame { payload, ..frame.clone() }).is_ok(), good);
+    }
+}
+
+#[test]
+fn nonsense_is_no_node_id() {
+    for (id, good) in
+        [("a", true), ("a-9", true), ("", false), ("a b", false), ("\r\r\r\r\r\r\r\r", false)]
+    {
+        let payload = Payload::new().u8(1).u64(7).u64(1 << 24).text("18").text(id).text("x");
+        let frame = Frame { kind: 1, payload: payload.into_bytes() };
+        assert_eq!(Message::parse(&frame).is_ok(), good, "{id:?}");
+    }
 }
 
 #[test]

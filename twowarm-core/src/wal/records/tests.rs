@@ -6,6 +6,7 @@ use crate::wal::{Expected, SegmentLayout, SegmentPlace, SegmentSize, check_segme
 use forge::Forge;
 
 pub(crate) mod forge;
+mod same_segment;
 
 const MIB: usize = 1024 * 1024;
 const SWITCH: u8 = 0x40;

@@ -1,0 +1,5 @@
+//! libFuzzer at [`twowarm_fuzz::copy_message`].
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| twowarm_fuzz::copy_message(data));

@@ -1,0 +1,95 @@
+use std::fs;
+
+use crate::pair::{ONE, Pair, said};
+
+/// The server does not fsync a `.backup` file: an empty one, after a crash, stopped all archiving.
+#[test]
+fn an_empty_backup_file_holds_nothing_up() {
+    let pair = Pair::new();
+    let name = format!("{ONE}.00000028.backup");
+    let path = format!("pg_wal/{name}");
+    pair.db1.run_as().write(&pair.db1.pgdata().join(&path), b"").unwrap();
+    let output = pair.archive(&path, &name);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("no server needs it"), "{}", said(&output));
+    assert_eq!(fs::read(pair.archived(&name)).unwrap(), b"");
+    pair.arrives();
+}
+
+/// An empty history was stored, and the right one refused as a conflict with it.
+#[test]
+fn an_empty_history_is_not_sent_and_makes_room() {
+    let pair = Pair::new();
+    let name = "00000002.history";
+    let path = format!("pg_wal/{name}");
+    pair.db1.run_as().write(&pair.db1.pgdata().join(&path), b"").unwrap();
+    pair.fails(&pair.archive(&path, name), 1, &["is not sent", name, "names no ancestor"]);
+    let right = b"1\t0/3000158\tno recovery target specified\n";
+    pair.db2.run_as().write(&pair.archived(name), b"").unwrap();
+    pair.db1.run_as().write(&pair.db1.pgdata().join(&path), right).unwrap();
+    let output = pair.archive(&path, name);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read(pair.archived(name)).unwrap(), right);
+    assert_eq!(fs::read(pair.archived("00000002.history.foreign")).unwrap(), b"");
+}
+
+#[test]
+fn leftovers_behind_a_switch_are_no_conflict() {
+    let pair = Pair::new();
+    pair.db1.start().unwrap();
+    pair.db1.sql("select pg_switch_wal()").unwrap();
+    pair.arrives();
+    let mut other = fs::read(pair.archived(ONE)).unwrap();
+    let end = other.len();
+    other[end - (4 << 20)..].fill(0xAA);
+    pair.db2.run_as().write(&pair.archived(ONE), &other).unwrap();
+    let output = pair.send();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("already"), "{}", said(&output));
+    assert!(fs::read(pair.archived(ONE)).unwrap() == other);
+}
+
+#[test]
+fn a_conflict_with_what_was_replayed_asks_for_a_new_base_copy() {
+    let pair = Pair::new();
+    pair.arrives();
+    let control = fs::read(pair.db1.pgdata().join("global/pg_control")).unwrap();
+    let global = pair.db2.pgdata().join("global");
+    pair.db2.run_as().make_dir(&global, 0o700).unwrap();
+    pair.db2.run_as().write(&global.join("pg_control"), control).unwrap();
+    let mut content = fs::read(pair.archived(ONE)).unwrap();
+    content[9000] ^= 1;
+    pair.db2.run_as().write(&pair.archived(ONE), &content).unwrap();
+    let output = pair.send();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    for word in ["different content", "has replayed", "new base copy"] {
+        assert!(said(&output).contains(word), "{}", said(&output));
+    }
+}
+
+/// A primary that was copied to another machine has the same node id and system identifier.
+#[test]
+fn the_same_node_on_another_machine_is_a_clone() {
+    let pair = Pair::new();
+    pair.arrives();
+    let owner = pair.archived(".owner");
+    let bound = fs::read_to_string(&owner).unwrap();
+    let elsewhere: String = bound.lines().take(4).map(|line| format!("{line}\n")).collect();
+    // Where this machine has no id, nothing tells it from another.
+    if bound == elsewhere {
+        return;
+    }
+    pair.db2.run_as().write(&owner, format!("{elsewhere}machine=another\n")).unwrap();
+    let output = pair.send();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    for word in ["db2 refused", "clone", "node_id", "any_machine"] {
+        assert!(said(&output).contains(word), "{}", said(&output));
+    }
+    pair.db2.write_local("2warm.toml", "[archive]\nany_machine = true\n").unwrap();
+    pair.arrives();
+    // What an earlier version left is brought up to date.
+    pair.db2.write_local("2warm.toml", "").unwrap();
+    pair.db2.run_as().write(&owner, &elsewhere).unwrap();
+    pair.arrives();
+    assert_eq!(fs::read_to_string(&owner).unwrap(), bound);
+}

@@ -1,0 +1,63 @@
+//! What becomes of a file that comes in under the name of another.
+
+use std::fs::File;
+use std::io::Seek;
+use std::path::Path;
+
+use crate::archive::{ArchiveError, Standing};
+use crate::data_directory::{Reached, control_file};
+use crate::file_error::FileError;
+use crate::ship::content::{BadContent, check_content};
+use crate::ship::wire::Hello;
+use crate::wal::{TextVerdict, WalFileName, is_same_segment};
+
+/// What the file that stands under a name is to the one that came in, which has been checked.
+pub(super) fn judge(
+    name: WalFileName,
+    incoming: (&mut File, &TextVerdict),
+    stored: (&mut File, &Path),
+    hello: &Hello,
+) -> Result<Standing, ArchiveError> {
+    let ((incoming, verdict), (stored, path)) = (incoming, stored);
+    let failed = || FileError::of::<std::io::Error>("read", path);
+    let bytes = stored.metadata().map_err(failed())?.len();
+    stored.rewind().map_err(failed())?;
+    let stored_verdict = match check_content(name, bytes, stored, hello) {
+        Ok(verdict) => verdict,
+        Err(BadContent::Io { source, .. }) => return Err(failed()(source).into()),
+        Err(bad) => return Ok(Standing::Foreign(bad.to_string())),
+    };
+    match (verdict, stored_verdict) {
+        (TextVerdict::Sound, TextVerdict::Unneeded(bad)) => Ok(Standing::Foreign(bad.to_string())),
+        // Nobody needs it, so it must not hold up what its server archives next.
+        (TextVerdict::Unneeded(_), _) => Ok(Standing::Same),
+        (TextVerdict::Sound, TextVerdict::Sound) => {
+            let (WalFileName::Segment(segment) | WalFileName::Partial(segment)) = name else {
+                return Ok(Standing::Other);
+            };
+            stored.rewind().and_then(|()| incoming.rewind()).map_err(failed())?;
+            let same = is_same_segment(segment, incoming, stored).map_err(failed())?;
+            Ok(if same { Standing::Same } else { Standing::Other })
+        }
+    }
+}
+
+/// What to do about two different files that can both have the name.
+pub(super) fn advice(name: WalFileName, stored: &Path, data_directory: Option<&Path>) -> String {
+    let path = stored.display();
+    let control = data_directory.and_then(|directory| control_file(directory).ok().flatten());
+    let (WalFileName::Segment(segment), Some(control)) = (name, control) else {
+        return format!("find out which of the two is right, and remove {path} if it is wrong");
+    };
+    let reached = Reached::of(&control);
+    let position = reached.position;
+    if reached.is_in_or_past(segment, &control) {
+        format!(
+            "this node has replayed the stored one already (its pg_control is at {position}), and may have diverged from the sender: if the sender's segment is the right one, this node needs a new base copy: move {path} away and run copyToStandby on the primary"
+        )
+    } else {
+        format!(
+            "this node has not replayed the stored one yet (its pg_control is at {position}): compare {path} with the sender's (pg_waldump shows their records), and if the sender's is the right one, remove {path}; the sender's next attempt is then stored"
+        )
+    }
+}

@@ -1,0 +1,204 @@
+//! A file that comes in under a name that is taken.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::wal::ControlFile;
+
+const HISTORY: &str = "00000002.history";
+const GOOD_HISTORY: &[u8] = b"1\t0/3000158\tno recovery target specified\n";
+const BACKUP: &str = "000000010000000000000002.00000028.backup";
+const GOOD_BACKUP: &[u8] = b"START WAL LOCATION: 0/200028 (file 000000010000000000000002)\n\
+    STOP WAL LOCATION: 0/200100 (file 000000010000000000000002)\n\
+    CHECKPOINT LOCATION: 0/200060\n";
+
+impl Bed {
+    fn put(&self, name: &str, content: &[u8]) {
+        fs::write(self.far.archive.join(name), content).unwrap();
+    }
+
+    fn holds(&self, name: &str) -> Vec<u8> {
+        fs::read(self.far.archive.join(name)).unwrap()
+    }
+
+    /// The far node has a data directory, with the pg_control of a sample.
+    fn give_pg_control(&self, sample: &Path) {
+        let global = self.far.data_directory.join("global");
+        fs::create_dir_all(&global).unwrap();
+        fs::copy(sample, global.join("pg_control")).unwrap();
+    }
+}
+
+fn of_major(major: &str) -> Hello {
+    Hello { major: major.parse().unwrap(), ..hello() }
+}
+
+/// An empty history was stored, restoreWALFile waited on it for ever, and the right one was refused.
+#[test]
+fn a_history_without_ancestors_is_refused() {
+    let bed = Bed::new();
+    for bad in [b"".as_slice(), b"# nothing\n", &[0; 42]] {
+        assert_eq!(refused(bed.send(hello(), HISTORY, bad)).code, RefusalCode::UNSOUND);
+    }
+    assert_eq!(bed.stored(), [""; 0]);
+    bed.send(hello(), HISTORY, GOOD_HISTORY).unwrap();
+}
+
+/// An empty one, which its server had not fsynced before a crash, stopped all archiving.
+#[test]
+fn a_bad_backup_file_passes_from_9_0_on() {
+    for (major, passes) in [("8.4", false), ("9.0", true), ("15", true)] {
+        let bed = Bed::new();
+        for bad in [b"".as_slice(), b"nonsense"] {
+            if passes {
+                bed.send(of_major(major), BACKUP, bad).unwrap();
+            } else {
+                let refusal = refused(bed.send(of_major(major), BACKUP, bad));
+                assert_eq!(refusal.code, RefusalCode::UNSOUND, "{major}");
+            }
+        }
+        assert_eq!(bed.send(of_major(major), BACKUP, GOOD_BACKUP).unwrap(), Stored::New);
+        assert_eq!(bed.holds(BACKUP), GOOD_BACKUP);
+        if passes {
+            assert_eq!(bed.holds(&format!("{BACKUP}.foreign")), b"", "the first one is kept");
+            // What came back empty after a crash is there already, for what it is worth.
+            assert_eq!(bed.send(of_major(major), BACKUP, b"").unwrap(), Stored::AlreadyThere);
+            assert_eq!(bed.holds(BACKUP), GOOD_BACKUP);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_the_file_of_its_name_makes_room() {
+    let bed = Bed::new();
+    let own = segment(2, CLUSTER);
+    let mut cases: Vec<(&str, &[u8], Vec<u8>)> = vec![
+        (HISTORY, GOOD_HISTORY, Vec::new()),
+        (HISTORY, GOOD_HISTORY, b"nonsense\n".to_vec()),
+        (BACKUP, GOOD_BACKUP, b"nonsense".to_vec()),
+    ];
+    let damaged = [&[0; 8192], &own[8192..]].concat();
+    for other in [segment(3, CLUSTER), segment(2, 42), own[..5000].to_vec(), Vec::new(), damaged] {
+        cases.push((TWO, &own, other));
+    }
+    for (name, good, foreign) in cases {
+        bed.put(name, &foreign);
+        bed.put(&format!("{name}.foreign"), b"an earlier one");
+        assert_eq!(bed.send(hello(), name, good).unwrap(), Stored::New, "{name}");
+        assert_eq!(bed.holds(name), good);
+        assert_eq!(bed.holds(&format!("{name}.foreign")), b"an earlier one");
+        assert_eq!(bed.holds(&format!("{name}.foreign.2")), foreign);
+        for leftover in [name.to_owned(), format!("{name}.foreign.2")] {
+            fs::remove_file(bed.far.archive.join(leftover)).unwrap();
+        }
+        assert_eq!(bed.leftovers(), 0);
+    }
+}
+
+/// A link that leads nowhere is neither absent nor a file to set aside.
+#[test]
+fn a_name_that_can_not_be_opened_stays() {
+    let bed = Bed::new();
+    bed.send(hello(), HISTORY, GOOD_HISTORY).unwrap();
+    let place = bed.far.archive.join(TWO);
+    std::os::unix::fs::symlink("nowhere", &place).unwrap();
+    let refusal = refused(bed.send(hello(), TWO, &segment(2, CLUSTER)));
+    assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));
+    assert!(place.is_symlink());
+}
+
+#[test]
+fn many_senders_at_once_set_aside_once() {
+    let bed = Bed::new();
+    let path = bed.file(&segment(2, CLUSTER));
+    for round in 0..10 {
+        bed.put(TWO, &segment(2, 42));
+        let outcomes: Vec<Stored> = std::thread::scope(|scope| {
+            let send = || {
+                let (far, path) = (&bed.far, &path);
+                scope.spawn(move || {
+                    let mut sender = Sender::new(Link::open(far, hello()).unwrap());
+                    let stored = sender.send(TWO.parse().unwrap(), path).unwrap();
+                    sender.close();
+                    stored
+                })
+            };
+            let threads = [send(), send(), send()];
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let new = outcomes.iter().filter(|outcome| **outcome == Stored::New).count();
+        assert_eq!(new, 1, "round {round}");
+        assert_eq!(bed.holds(TWO), segment(2, CLUSTER));
+        assert_eq!(bed.holds(&format!("{TWO}.foreign")), segment(2, 42));
+        assert!(!bed.far.archive.join(format!("{TWO}.foreign.2")).exists());
+        fs::remove_file(bed.far.archive.join(TWO)).unwrap();
+        fs::remove_file(bed.far.archive.join(format!("{TWO}.foreign"))).unwrap();
+    }
+}
+
+/// A real segment that ends with a switch, the name it has, and its cluster's pg_control.
+struct Sample {
+    name: &'static str,
+    bytes: Vec<u8>,
+    hello: Hello,
+    control: PathBuf,
+}
+
+fn sample() -> Sample {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/18-1MB");
+    let name = "00000001000000000000001A";
+    let packed = fs::read(folder.join("wal").join(format!("{name}.zst"))).unwrap();
+    let control = folder.join("pg_control");
+    let cluster = ControlFile::parse(&fs::read(&control).unwrap()).unwrap();
+    assert_eq!(cluster.segment_size.bytes(), SIZE);
+    let hello = Hello { system_identifier: cluster.system_identifier, ..of_major("18") };
+    Sample { name, bytes: zstd::decode_all(&packed[..]).unwrap(), hello, control }
+}
+
+/// After a crash leftovers of a recycled file differed behind the switch: the archive refused the segment, and
+/// the primary's pg_wal filled up.
+#[test]
+fn the_same_segment_with_another_tail_is_there_already() {
+    let (bed, sample) = (Bed::new(), sample());
+    let send = |bytes: &[u8]| bed.send(sample.hello.clone(), sample.name, bytes);
+    send(&sample.bytes).unwrap();
+    let mut other = sample.bytes.clone();
+    other[SIZE as usize / 2..].fill(0xAA);
+    assert_eq!(send(&other).unwrap(), Stored::AlreadyThere);
+    other[100] ^= 1;
+    assert_eq!(refused(send(&other)).code, RefusalCode::CONFLICT);
+    assert_eq!(bed.holds(sample.name), sample.bytes);
+    assert_eq!(bed.stored(), [sample.name]);
+}
+
+#[test]
+fn a_conflict_s_advice_fits_what_happened() {
+    let (bed, sample) = (Bed::new(), sample());
+    bed.send(sample.hello.clone(), sample.name, &sample.bytes).unwrap();
+    let mut other = sample.bytes.clone();
+    other[100] ^= 1;
+    let advice = |name: &str, content: &[u8]| {
+        let refusal = refused(bed.send(sample.hello.clone(), name, content));
+        assert_eq!((refusal.code, refusal.retryable), (RefusalCode::CONFLICT, false));
+        let place = bed.far.archive.join(name).display().to_string();
+        assert!(refusal.message.contains(&place), "{}", refusal.message);
+        refusal.message
+    };
+    let said = advice(sample.name, &other);
+    assert!(said.contains("which of the two is right"), "{said}");
+    bed.give_pg_control(&sample.control);
+    let said = advice(sample.name, &other);
+    assert!(said.contains("has replayed") && said.contains("new base copy"), "{said}");
+
+    let ahead = "0000000100000000000000FF";
+    let mut bytes = segment(0xFF, sample.hello.system_identifier);
+    bytes[..2].copy_from_slice(&0xD118_u16.to_le_bytes());
+    bed.send(sample.hello.clone(), ahead, &bytes).unwrap();
+    bytes[100] = 1;
+    let said = advice(ahead, &bytes);
+    assert!(said.contains("has not replayed") && said.contains("remove"), "{said}");
+
+    bed.send(sample.hello.clone(), HISTORY, GOOD_HISTORY).unwrap();
+    advice(HISTORY, b"1\t0/4000158\tx\n");
+}

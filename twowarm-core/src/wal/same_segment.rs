@@ -1,0 +1,84 @@
+use std::io::{self, Read};
+
+use super::{Expected, Lsn, PageHeader, SegmentName, SegmentWalk, WalEnd, check_segment_header};
+
+/// Whether two files of one name, both read from their start, are the same segment: whether a server that
+/// replays the one does exactly what it does with the other.
+///
+/// What stands behind the end of a segment's WAL can differ between copies of one segment: pages of an
+/// older segment in a recycled file, and what a crash left of them. The rule, by where the WAL ends:
+///
+/// - It goes on in the next segment: all bytes must be the same.
+/// - It ends with a switch record: all bytes up to the end of that record must be the same. What follows
+///   is no WAL, even where it looks like it (through 9.3 a segment that a promotion copied can have stale
+///   pages there, with the right address).
+/// - It stops in the middle (a `.partial`, or a segment that its server never finished): both must stop at
+///   the same position, and a page that bears its own address in either file must be the same in both. So
+///   neither holds a record, or a part of one, that the other lacks: a file that goes on where the other
+///   stops is never the same.
+///
+/// Files that do not begin as the segment of this name, or have another size, are not the same.
+pub fn is_same_segment(name: SegmentName, a: &mut dyn Read, b: &mut dyn Read) -> io::Result<bool> {
+    let (first_a, first_b) = (beginning(a)?, beginning(b)?);
+    let Some(long) = PageHeader::parse(&first_a).ok().and_then(|page| page.long) else {
+        return Ok(false);
+    };
+    let size = long.segment_size.bytes();
+    let header = check_segment_header(&first_a, name, size, &Expected::default());
+    let (Ok(header), true) = (header, first_a == first_b) else { return Ok(false) };
+    let mut walks = [SegmentWalk::new(&header, name), SegmentWalk::new(&header, name)];
+    let (mut a, mut b) = (first_a.chain(a), first_b.chain(b));
+    let mut pages = [vec![0; long.block_size as usize], vec![0; long.block_size as usize]];
+    for offset in (0..size).step_by(long.block_size as usize) {
+        let at = Lsn(header.start.0 + offset);
+        let [page_a, page_b] = &mut pages;
+        if !(fill(&mut a, page_a)? && fill(&mut b, page_b)?) {
+            return Ok(false);
+        }
+        let [walk_a, walk_b] = &mut walks;
+        walk_a.push(page_a);
+        walk_b.push(page_b);
+        if let Some(WalEnd::Switched { at: end }) = walk_a.ended() {
+            let within = (end.0 - at.0) as usize;
+            let left = size - offset - long.block_size as u64;
+            return Ok(page_a[..within] == page_b[..within]
+                && walk_a.ended() == walk_b.ended()
+                && has_left(&mut a, left)?
+                && has_left(&mut b, left)?);
+        }
+        if page_a != page_b && (is_of(page_a, at) || is_of(page_b, at)) {
+            return Ok(false);
+        }
+    }
+    let [end_a, end_b] = walks.map(|walk| match walk.finish() {
+        WalEnd::Stops { at, .. } => Some(at),
+        WalEnd::ReachesEnd | WalEnd::Switched { .. } => None,
+    });
+    Ok(end_a == end_b && has_left(&mut a, 0)? && has_left(&mut b, 0)?)
+}
+
+/// Whether a page says that it is the one at this position.
+fn is_of(page: &[u8], at: Lsn) -> bool {
+    PageHeader::parse(page).is_ok_and(|header| header.address == at)
+}
+
+/// As much as tells of a page what it is.
+fn beginning(file: &mut dyn Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether there are so many bytes left, neither more nor less.
+fn has_left(file: &mut dyn Read, bytes: u64) -> io::Result<bool> {
+    Ok(io::copy(&mut file.take(bytes + 1), &mut io::sink())? == bytes)
+}
+
+/// Reads a whole page; false where the file ends before.
+fn fill(file: &mut dyn Read, page: &mut [u8]) -> io::Result<bool> {
+    match file.read_exact(page) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(e) => Err(e),
+    }
+}
