@@ -52,9 +52,7 @@ fn all_of(mut pipe: impl Read) -> Vec<u8> {
     bytes
 }
 
-fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<Receiver<T>> {
+fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Receiver<T>> {
     let (done, is_done) = mpsc::channel();
     thread::Builder::new().spawn(move || {
         // Nobody listens to what comes too late.

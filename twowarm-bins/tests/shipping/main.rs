@@ -5,4 +5,5 @@
 mod arrival;
 mod pair;
 mod reach;
+mod shutdown;
 mod ssh;

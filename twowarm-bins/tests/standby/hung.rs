@@ -9,11 +9,11 @@ use twowarm_core::testbed::{StopMode, wait_until};
 
 use crate::pair::{LIMIT, Pair};
 
-/// triggerStandby on db2, for which listing the archive takes ten minutes.
+/// triggerStandby on db2, which is stopped where it lists the archive, in whatever process it does.
 fn trigger_with_hung_archive(pair: &Pair, arguments: &[&str]) -> Command {
     let mut command = pair.db2.program("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-P"]).arg(pair.db2.archive());
-    command.args(["-e", "inject=getdents64:delay_enter=600s"]);
+    command.args(["-e", "inject=getdents64:signal=SIGSTOP"]);
     command.arg(pair.db2.global().join("replication/triggerStandby")).args(arguments);
     command.current_dir(pair.db2.pgdata());
     command

@@ -77,10 +77,8 @@ impl Session {
         let failed = |source| ServerError::Connect { to: at.shown(), source };
         // The driver's own limit ends where the connection is made; a server that hangs is silent after.
         let client = within(login.time_limit, move || config.connect(NoTls))?;
-        let client = client.ok_or_else(|| ServerError::Silent {
-            to: at.shown(),
-            limit: login.time_limit,
-        })?;
+        let client = client
+            .ok_or_else(|| ServerError::Silent { to: at.shown(), limit: login.time_limit })?;
         let mut session = Session {
             client: Some(client.map_err(failed)?),
             major: PgMajor::from_version_num(0),

@@ -29,8 +29,7 @@ pub(super) fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStrea
 fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, SshError> {
     let failed = |source| SshError::Resolve { host: host.to_owned(), source };
     let name = host.to_owned();
-    let look_up =
-        move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    let look_up = move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
     let timed_out = || Err(io::ErrorKind::TimedOut.into());
     let found = within(limit, look_up).and_then(|found| found.unwrap_or_else(timed_out));
     let found = found.map_err(failed)?;
