@@ -1,6 +1,6 @@
 use std::fs;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use twowarm_core::testbed::{StallingListener, StopMode, wait_until};
@@ -42,13 +42,13 @@ fn timed(pair: &Pair) -> (Output, Duration) {
 fn a_call_gives_up_within_five_seconds_of_a_shutdown() {
     let (pair, _listener) = with_stalling_node();
     postmaster(&pair, Some("ready   "));
-    let (output, took) = std::thread::scope(|scope| {
-        let call = scope.spawn(|| pair.send());
-        wait_until("the call", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
-        let begun = Instant::now();
-        postmaster(&pair, Some("stopping"));
-        (call.join().unwrap(), begun.elapsed())
-    });
+    let mut call = pair.db1.command("archiveWALFile");
+    call.args([&format!("pg_wal/{ONE}"), ONE]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let call = call.spawn().unwrap();
+    wait_until("the call", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
+    let begun = Instant::now();
+    postmaster(&pair, Some("stopping"));
+    let (output, took) = (call.wait_with_output().unwrap(), begun.elapsed());
     pair.fails(&output, 1, &[ONE, "shutting down", "db2", "in time"]);
     assert!(took > Duration::from_secs(3) && took < Duration::from_millis(6500), "{took:?}");
 
