@@ -4,18 +4,21 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use twowarm_core::FileError;
-use twowarm_core::install::{Caller, Install};
+use twowarm_core::install::{Caller, Install, NodeName};
 use twowarm_core::ship::content::check_content;
 use twowarm_core::ship::node::{NodeError, hello};
 use twowarm_core::ship::ssh::{SshError, SshTransport};
 use twowarm_core::ship::wire::{Purpose, Stored};
-use twowarm_core::ship::{FarCommand, Link, LinkError, SendError, Sender};
+use twowarm_core::ship::{FarCommand, Link, LinkError, SendError, Sender, Stoppable};
 use twowarm_core::wal::{TextVerdict, WalFileName};
 
 use crate::command::{Command, Failure, fails};
 use crate::exit_codes::DONE;
+use crate::shutdown_budget::{OutOfTime, ShutdownBudget};
 
 /// archiveWALFile's main.
 pub fn main() -> ExitCode {
@@ -40,18 +43,48 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let name = name.to_string_lossy();
     let name: WalFileName = name.parse().map_err(|e| Failure::Usage(format!("{e}")))?;
     let path = Path::new(path);
-    let other = install.require_other_node().map_err(unusable)?;
     if !install.archiving_active()? {
+        let other =
+            install.other_node.as_ref().map(|node| format!(", which would have gone to {node}"));
         log::info!(
-            "ignoring {name}, which would have gone to {other}: archiving is not active (there is no {}; copyToStandby makes it)",
+            "ignoring {name}{}: archiving is not active (there is no {}; copyToStandby makes it)",
+            other.unwrap_or_default(),
             install.archiving_active_file().display()
         );
         return Ok(DONE);
     }
+    let other = install.require_other_node().map_err(unusable)?.clone();
+    let shipped = ShutdownBudget::new(install).spend({
+        let (install, other, path) = (install.clone(), other.clone(), path.to_owned());
+        move |stop| ship(&install, &other, name, &path, stop).map_err(Problem::from)
+    });
+    let why = match shipped {
+        Ok(Ok(())) => return Ok(DONE),
+        Ok(Err(problem)) => return Err(problem.into()),
+        Err(OutOfTime::Now) => format!("{other} did not acknowledge it in time"),
+        Err(OutOfTime::Before) => format!("{other} has not answered since that began"),
+        Err(OutOfTime::NoThread(e)) => {
+            return Err(Failure::Failed(format!("no thread could be started: {e}").into()));
+        }
+    };
+    let problem = format!(
+        "{name} is not shipped: the server is shutting down, and {why}. It is kept, and shipped after the next start"
+    );
+    Err(Failure::Failed(problem.into()))
+}
+
+fn ship(
+    install: &Install,
+    other: &NodeName,
+    name: WalFileName,
+    path: &Path,
+    stop: Arc<AtomicBool>,
+) -> Result<(), Failure> {
     let hello = hello(install, Purpose::ShipWal).map_err(node_failure)?;
     check(path, name, &hello)?;
     let transport =
         SshTransport::new(install, other, FarCommand::ReceiveWalFile).map_err(ssh_failure)?;
+    let transport = Stoppable::new(transport, stop);
     let mut sender = Link::open(&transport, hello).map(Sender::new).map_err(link_failure)?;
     let outcome = sender.send(name, path).map_err(send_failure)?;
     if outcome == Stored::AlreadyThere {
@@ -59,7 +92,30 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         log::info!("{name} was in {other}:{archive} already");
     }
     sender.leave();
-    Ok(DONE)
+    Ok(())
+}
+
+/// A failure on its way to another thread.
+struct Problem {
+    text: String,
+    retryable: bool,
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Problem {
+        match failure {
+            Failure::Failed(error) => Problem { text: error.to_string(), retryable: true },
+            Failure::Unusable(error) => Problem { text: error.to_string(), retryable: false },
+            Failure::Usage(text) => Problem { text, retryable: false },
+        }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Failure {
+        let error = problem.text.into();
+        if problem.retryable { Failure::Failed(error) } else { Failure::Unusable(error) }
+    }
 }
 
 /// A file that is not what its name says must not leave: a standby that replayed it would end its

@@ -34,6 +34,11 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         "The standby is ready for a base copy (copyToStandby on the primary). Shipped WAL will arrive in {}\n",
         archive.display()
     ));
+    if let Some(node) = &install.dr_node {
+        print(&format!(
+            "Nothing is removed from it while local/replication/drnode names {node}, since no relay says yet what {node} has got: watch its disk, or empty drnode\n"
+        ));
+    }
     Ok(DONE)
 }
 

@@ -14,8 +14,9 @@ use crate::exit_codes::DONE;
 const RULES: &str = "+ /local/\n+ /local/replication/\n- /local/**\n";
 
 /// Links are followed, since they lead elsewhere on another node; checksums tell what has changed; the
-/// other node's own files are left alone.
-const OPTIONS: [&str; 3] = ["-rptL", "--checksum", "--info=name1,stats1"];
+/// other node's own files are left alone. A server there may call a command at any moment: files are
+/// renamed into place, and only when all have arrived, so that they fit each other.
+const OPTIONS: [&str; 4] = ["-rptL", "--checksum", "--delay-updates", "--info=name1,stats1"];
 
 /// distrib2warm's main.
 pub fn main() -> ExitCode {

@@ -1,5 +1,6 @@
 //! The 2warm scripts as commands: one module each, called by a binary of the script's name.
 
+mod archive_question;
 pub mod archive_wal_file;
 mod command;
 pub mod config_setup;
@@ -12,4 +13,5 @@ mod patience;
 pub mod receive_base_copy;
 pub mod receive_wal_file;
 pub mod restore_wal_file;
+mod shutdown_budget;
 pub mod trigger_standby;

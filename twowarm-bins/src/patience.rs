@@ -44,16 +44,3 @@ pub(crate) fn patiently<T: Send>(waiting_for: &str, work: impl FnOnce() -> T + S
     let Ok(result) = meanwhile(waiting_for, nothing, work);
     result
 }
-
-/// Does some work and leaves it when it takes longer than this.
-pub(crate) fn within<T: Send + 'static>(
-    limit: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
-        // Nobody listens to what comes too late.
-        let _ = done.send(work());
-    });
-    is_done.recv_timeout(limit).ok()
-}

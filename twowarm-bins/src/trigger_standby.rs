@@ -2,24 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::archive::{Archive, ArchiveError, check_mark};
-use twowarm_core::data_directory::control_file;
 use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::server::{
-    DataDirectory, Login, NewerTimeline, RunningServer, ServerError, Session, newer_timeline,
-    write_for_server,
+    DataDirectory, Login, RunningServer, ServerError, Session, write_for_server,
 };
 
+use crate::archive_question::{ASK, Answer, Content, answer, ask};
 use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
-use crate::patience::{HEARTBEAT, patiently, within};
+use crate::patience::{HEARTBEAT, patiently};
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -80,22 +77,24 @@ enum Refused {
     #[error(
         "the archive can't be read, so WAL that was shipped could be lost: {0} (\"triggerStandby fast\" does without it)"
     )]
-    Archive(ArchiveError),
+    Archive(String),
     #[error(
-        "timeline {}, which left this node's timeline {}, has arrived but is not replayed: restart the standby so that it follows, then trigger it",
-        .0.timeline, .0.own
+        "timeline {newer}, which left this node's timeline {own}, has arrived but is not replayed: restart the standby so that it follows, then trigger it"
     )]
-    NewerTimeline(NewerTimeline),
+    NewerTimeline { newer: String, own: String },
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    if arguments.first().is_some_and(|argument| argument == ASK) {
+        return answer(install);
+    }
     let request = Request::parse(arguments).map_err(Failure::Usage)?;
     let pgdata = install.require_pgdata().map_err(|e| Failure::Unusable(Box::new(e)))?;
     let found = DataDirectory::look(pgdata)?;
     if found.recovery.is_none() || found.control.is_none() {
         return Err(refused(Refused::NotAStandby(pgdata.display().to_string())));
     }
-    check_archive(install, pgdata, request.mode)?;
+    let had = check_archive(install, request.mode)?;
 
     // What it ships once it is a primary would go back to where it came from.
     durable::remove(&install.archiving_active_file())?;
@@ -114,10 +113,9 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         ));
         return Ok(DONE);
     }
-    let had = set_aside(install);
     wait_until_open(install, pgdata)?;
     let seconds = triggered.elapsed().as_secs_f64();
-    for name in set_aside(install).difference(&had) {
+    for name in set_aside(ask(install, QUICK_LOOK)).difference(&had) {
         log::warn!(
             "{name} stands in the archive now: that segment was damaged, and it and what comes after it was not replayed (see the server's log)"
         );
@@ -127,42 +125,44 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// The damaged files that failovers have set aside in the archive.
-fn set_aside(install: &Install) -> BTreeSet<String> {
-    let archive = install.archive.clone().unwrap_or_default();
-    let list = move || {
-        let entries = fs::read_dir(archive).ok()?.flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        Some(names.filter(|name| name.contains(".corrupt")).collect())
-    };
-    within(FAST_LOOK, list).flatten().unwrap_or_default()
-}
-
-/// No timeline may be in the archive that goes on where this one ends. Smart promotes with all that was
-/// shipped, so it must be possible to see that; fast goes on without an archive that can't be read.
-fn check_archive(install: &Install, pgdata: &Path, mode: Mode) -> Result<(), Failure> {
-    let Some(control) = control_file(pgdata)? else { return Ok(()) };
-    let directory = install.require_archive()?.to_owned();
-    let (local, pgdata) = (install.local_replication(), pgdata.to_owned());
-    let look = move || {
-        check_mark(&directory, &local)?;
-        newer_timeline(&Archive::open(&directory)?, &pgdata, &control)
-    };
-    let looked = match mode {
-        Mode::Smart => {
-            patiently("the archive to answer (\"triggerStandby fast\" does without it)", look)
-        }
-        Mode::Fast => within(FAST_LOOK, look).unwrap_or(Ok(None)),
-    };
-    match looked {
-        Ok(Some(newer)) => Err(refused(Refused::NewerTimeline(newer))),
-        Err(error) if mode == Mode::Smart => Err(refused(Refused::Archive(error))),
-        Ok(None) | Err(_) => Ok(()),
+/// The damaged files in an archive that could be read.
+fn set_aside(answer: Answer) -> BTreeSet<String> {
+    match answer {
+        Answer::Read(content) => content.damaged,
+        Answer::Failed(_) | Answer::Hung => BTreeSet::new(),
     }
 }
 
-/// A fast failover is not held up by an archive that hangs for longer than this.
-const FAST_LOOK: Duration = Duration::from_secs(2);
+/// No timeline may be in the archive that goes on where this one ends. Smart promotes with all that was
+/// shipped, so an archive that can't be read is no time for it; but one that hangs must not hold up the
+/// failover for ever. Fast goes on without either. Returns the damaged files that are there already.
+fn check_archive(install: &Install, mode: Mode) -> Result<BTreeSet<String>, Failure> {
+    let archive = install.require_archive()?.display();
+    let limit = install.settings.time_limit;
+    let answer = match mode {
+        Mode::Smart => patiently("the archive to answer", || ask(install, limit)),
+        Mode::Fast => ask(install, QUICK_LOOK),
+    };
+    match (&answer, mode) {
+        (Answer::Read(Content { newer: Some((newer, own)), .. }), _) => {
+            let (newer, own) = (newer.clone(), own.clone());
+            return Err(refused(Refused::NewerTimeline { newer, own }));
+        }
+        (Answer::Failed(why), Mode::Smart) => {
+            return Err(refused(Refused::Archive(why.clone())));
+        }
+        (Answer::Hung, Mode::Smart) => log::warn!(
+            "the archive {archive} did not answer within {} s: whether a newer timeline has arrived there could not be checked",
+            limit.as_secs()
+        ),
+        (Answer::Read(_), _) | (_, Mode::Fast) => {}
+    }
+    Ok(set_aside(answer))
+}
+
+/// A fast failover, and the last look after any, are not held up by an archive that hangs for longer
+/// than this.
+const QUICK_LOOK: Duration = Duration::from_secs(2);
 
 fn refused(refused: Refused) -> Failure {
     Failure::Unusable(Box::new(refused))

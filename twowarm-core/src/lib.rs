@@ -21,6 +21,7 @@ pub mod settings;
 pub mod ship;
 #[cfg(feature = "testbed")]
 pub mod testbed;
+pub mod time_limit;
 pub mod trigger;
 pub mod version;
 pub mod wal;

@@ -6,4 +6,5 @@ mod arrival;
 mod content;
 mod pair;
 mod reach;
+mod shutdown;
 mod ssh;

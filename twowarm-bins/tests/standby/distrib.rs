@@ -1,6 +1,8 @@
 use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use twowarm_core::testbed::Testbed;
+use twowarm_core::testbed::{Node, Testbed};
 
 use crate::pair::{fails, names, succeeds};
 
@@ -37,6 +39,73 @@ fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
     db1.write_local("replication/othernode", "").unwrap();
     let said = fails(db1.command("distrib2warm"), 2);
     assert!(said.contains("othernode"), "{said}");
+}
+
+/// A connection that broke left some of the new commands beside some of the old ones.
+#[test]
+fn all_of_the_installation_is_replaced_or_nothing() {
+    let bed = Testbed::new().unwrap();
+    let (db1, mut db2) = bed.pair().unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
+    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    let global = |node: &Node, name: &str| node.global().join("replication").join(name);
+    for (name, node, text) in
+        [("aOne", &db1, "new"), ("zTwo", &db1, "new"), ("aOne", &db2, "old"), ("zTwo", &db2, "old")]
+    {
+        node.run_as().write(&global(node, name), text).unwrap();
+    }
+    // aOne has arrived whole by then; distrib2warm itself, which comes next, is larger than this.
+    let cut = "head -c 1000000 | sh -c \"$SSH_ORIGINAL_COMMAND\"";
+    let all = "sh -c \"$SSH_ORIGINAL_COMMAND\"";
+    let copy_key = db1.copy_key();
+    db2.sshd().authorize(copy_key, Some(cut)).unwrap();
+    fails(db1.command("distrib2warm"), 1);
+    let read = |name: &str| fs::read_to_string(global(&db2, name)).unwrap();
+    assert_eq!([read("aOne"), read("zTwo")], ["old", "old"]);
+    db2.sshd().authorize(copy_key, Some(all)).unwrap();
+    succeeds(db1.command("distrib2warm"));
+    let read = |name: &str| fs::read_to_string(global(&db2, name)).unwrap();
+    assert_eq!([read("aOne"), read("zTwo")], ["new", "new"]);
+    assert_eq!(names(&db2.global().join("replication")), ["aOne", "distrib2warm", "zTwo"]);
+}
+
+#[test]
+fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
+    let bed = Testbed::new().unwrap();
+    let (db1, db2) = bed.pair().unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
+    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    for node in [&db1, &db2] {
+        node.install_commands(built, &["configSetup"]).unwrap();
+    }
+    let command = db2.global().join("replication/configSetup");
+    let over = AtomicBool::new(false);
+    let (over, program) = (&over, &command);
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(move || {
+            let mut calls = 0;
+            while !over.load(Ordering::Relaxed) || calls == 0 {
+                let output = Command::new(program).arg("--version").output().unwrap();
+                assert!(output.status.success(), "{output:?}");
+                assert!(output.stdout.starts_with(b"configSetup"), "an empty file: {output:?}");
+                calls += 1;
+            }
+        });
+        let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for run in 0..3 {
+                // Another content, so that it is sent.
+                let text = fs::read(&command).unwrap();
+                let other = [text, format!("\n{run}").into_bytes()].concat();
+                let place = db1.global().join("replication/configSetup");
+                fs::write(&place, &other).unwrap();
+                succeeds(db1.command("distrib2warm"));
+                assert!(fs::read(&command).unwrap() == other);
+            }
+        }));
+        over.store(true, Ordering::Relaxed);
+        calls.join().unwrap();
+        said.unwrap();
+    });
 }
 
 #[test]

@@ -7,6 +7,9 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::control_file;
+use crate::wal::ClusterState;
+
 /// The server of a data directory, as its `postmaster.pid` named it when we looked first.
 ///
 /// A restore_command outlives a server that was killed, and then keeps the next one from starting:
@@ -39,13 +42,6 @@ impl Postmaster {
         self.seen.as_ref().map(|seen| seen.pid)
     }
 
-    /// What tells this server from those before and after it in this data directory, in one word.
-    pub fn identity(&self) -> Option<String> {
-        let Seen { pid, started, ticks } = self.seen.as_ref()?;
-        let number = |n: &Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
-        Some(format!("{pid}/{}/{}", number(started), number(ticks)))
-    }
-
     /// Whether there was a server and its process is running now.
     pub fn is_running(&self) -> bool {
         self.seen.as_ref().is_some_and(|seen| {
@@ -64,6 +60,32 @@ impl Postmaster {
             Err(e) => e.kind() == io::ErrorKind::NotFound,
         };
         replaced || !self.is_running()
+    }
+
+    /// Which run of a server this is: no other has the same, also where it has the same process id.
+    pub fn identity(&self) -> Option<String> {
+        let seen = self.seen.as_ref()?;
+        Some(format!("{} {}", seen.pid, seen.ticks.or(seen.started).unwrap_or(0)))
+    }
+
+    /// When this server began to shut down, if it does. From 10 on the last line of its pid file says so
+    /// from the first moment on. Before, pg_control does from the shutdown checkpoint on, and by the time
+    /// of the archiver's last pass it says that the cluster is shut down.
+    pub fn stopping_since(&self) -> Option<SystemTime> {
+        let seen = self.seen.as_ref()?;
+        let text = fs::read_to_string(&self.pid_file).ok()?;
+        if Seen::parse(&text)?.pid != seen.pid || !self.is_running() {
+            return None;
+        }
+        let changed = |file: &Path| fs::metadata(file).and_then(|found| found.modified()).ok();
+        if let Some(status) = text.lines().nth(7) {
+            return if status.trim() == "stopping" { changed(&self.pid_file) } else { None };
+        }
+        use ClusterState::{ShutDown, ShutDownInRecovery, ShuttingDown};
+        let pgdata = self.pid_file.parent()?;
+        let state = control_file(pgdata).ok()??.state;
+        let stopping = matches!(state, ShutDown | ShutDownInRecovery | ShuttingDown);
+        if stopping { changed(&pgdata.join("global/pg_control")) } else { None }
     }
 
     /// Whether the file `promote`, written at this time, is meant for this server. It survives a

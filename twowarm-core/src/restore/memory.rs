@@ -129,11 +129,10 @@ mod tests {
     #[test]
     fn notes_are_read_back_by_the_same_server_only() {
         let dir = tempfile::tempdir().unwrap();
-        let pid_file = |started: u32| {
-            let text = format!("{}\n/d\n{started}\n", std::process::id());
-            fs::write(dir.path().join("postmaster.pid"), text).unwrap();
+        let pid_file = |pid: u32| {
+            fs::write(dir.path().join("postmaster.pid"), format!("{pid}\n/d\n1\n")).unwrap();
         };
-        pid_file(1);
+        pid_file(std::process::id());
         let mut memory = RecoveryMemory::of(dir.path());
         assert!(memory.archive().is_none() && !memory.archive_unavailable());
         memory.note_archive(Path::new("/mnt/the archive"));
@@ -142,7 +141,7 @@ mod tests {
         let again = RecoveryMemory::of(dir.path());
         assert_eq!(again.archive(), Some(Path::new("/mnt/the archive")));
         assert!(again.archive_unavailable() && again.promotion_requested());
-        pid_file(2);
+        pid_file(1);
         let other = RecoveryMemory::of(dir.path());
         assert!(other.archive().is_none() && !other.promotion_requested());
     }

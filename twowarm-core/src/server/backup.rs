@@ -25,7 +25,8 @@ impl Backup {
     /// Starts it with an immediate checkpoint; returns when that is done.
     pub fn start(mut session: Session, label: &str) -> Result<Backup, ServerError> {
         let question = session.major().backup_start(label);
-        let start = session.value(&question)?.parse()?;
+        let row = session.slow_row(&question)?;
+        let start = row.into_iter().next().ok_or(ServerError::NoAnswer(question))?.parse()?;
         Ok(Backup { session, start })
     }
 
@@ -37,7 +38,7 @@ impl Backup {
     /// Ends it. The segment it ends in is finished and will be archived; this does not wait for that.
     pub fn stop(mut self, layout: SegmentLayout) -> Result<FinishedBackup, ServerError> {
         let question = self.session.major().backup_stop();
-        let row = self.session.row(question)?;
+        let row = self.session.slow_row(question)?;
         let [stop, label, tablespace_map] =
             <[String; 3]>::try_from(row).map_err(|_| ServerError::NoAnswer(question.to_owned()))?;
         let stop: Lsn = stop.parse()?;

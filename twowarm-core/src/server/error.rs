@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
@@ -16,6 +17,12 @@ pub enum ServerError {
     NotRunning(PathBuf),
     #[error("could not connect to the server at {to}: {}", told(source))]
     Connect { to: String, source: postgres::Error },
+    #[error("the server at {to} did not answer within {} s; it hangs, or its machine does", limit.as_secs())]
+    Silent { to: String, limit: Duration },
+    #[error("the server did not answer \"{sql}\" within {} s", limit.as_secs())]
+    Late { sql: String, limit: Duration },
+    #[error("no thread could be started to ask the server: {0}")]
+    Thread(#[from] std::io::Error),
     #[error("the server refused \"{sql}\": {}", told(source))]
     Query { sql: String, source: postgres::Error },
     #[error("the server gave no answer to \"{0}\"")]

@@ -9,6 +9,7 @@ use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use super::{RunningServer, ServerError};
 use crate::data_directory::control_file;
 use crate::install::Install;
+use crate::time_limit::within;
 use crate::version::PgMajor;
 
 /// As whom to log in.
@@ -20,7 +21,7 @@ pub struct Login {
     pub password: Option<String>,
     /// `PGDATABASE`, else `postgres`.
     pub database: String,
-    /// Connecting may take this long.
+    /// Connecting may take this long, and so may each statement that is not said to take its time.
     pub time_limit: Duration,
 }
 
@@ -39,9 +40,14 @@ impl Login {
 
 /// A session on the server of one data directory. It asks by simple queries, which every version
 /// understands.
+///
+/// What the server does not answer within the time limit is given up, and the session with it: a server
+/// that hangs does not close its connections.
 pub struct Session {
-    client: Client,
+    /// None once an answer was given up.
+    client: Option<Client>,
     major: PgMajor,
+    time_limit: Duration,
 }
 
 impl Session {
@@ -68,11 +74,18 @@ impl Session {
         if let Some(password) = &login.password {
             config.password(password);
         }
-        let connected = config.connect(NoTls);
-        let mut client =
-            connected.map_err(|source| ServerError::Connect { to: at.shown(), source })?;
-        let major = version_of(&mut client)?;
-        Ok(Session { client, major })
+        let failed = |source| ServerError::Connect { to: at.shown(), source };
+        // The driver's own limit ends where the connection is made; a server that hangs is silent after.
+        let client = within(login.time_limit, move || config.connect(NoTls))?;
+        let client = client
+            .ok_or_else(|| ServerError::Silent { to: at.shown(), limit: login.time_limit })?;
+        let mut session = Session {
+            client: Some(client.map_err(failed)?),
+            major: PgMajor::from_version_num(0),
+            time_limit: login.time_limit,
+        };
+        session.major = session.ask_version()?;
+        Ok(session)
     }
 
     /// Whether a server answers that stands in `pgdata` although no `postmaster.pid` there says so. Asked
@@ -112,6 +125,13 @@ impl Session {
         Ok(())
     }
 
+    fn ask_version(&mut self) -> Result<PgMajor, ServerError> {
+        let question = "show server_version_num";
+        let number = self.value(question)?.parse();
+        let number = number.map_err(|_| ServerError::NoAnswer(question.into()))?;
+        Ok(PgMajor::from_version_num(number))
+    }
+
     /// The server's version.
     pub fn major(&self) -> PgMajor {
         self.major
@@ -124,7 +144,25 @@ impl Session {
 
     /// All rows.
     pub fn rows(&mut self, sql: &str) -> Result<Vec<Vec<String>>, ServerError> {
-        rows(&mut self.client, sql)
+        let late = || ServerError::Late { sql: sql.into(), limit: self.time_limit };
+        let mut client = self.client.take().ok_or_else(late)?;
+        let cancel = client.cancel_token();
+        let text = sql.to_owned();
+        let asked = within(self.time_limit, move || (rows(&mut client, &text), client))?;
+        let Some((answer, client)) = asked else {
+            // A server that still listens lets go of the statement; nobody waits for that.
+            let _ = within(Duration::ZERO, move || cancel.cancel_query(NoTls));
+            return Err(late());
+        };
+        self.client = Some(client);
+        answer
+    }
+
+    /// The first row of a statement that takes its time, such as one that waits for a checkpoint.
+    pub(super) fn slow_row(&mut self, sql: &str) -> Result<Vec<String>, ServerError> {
+        let late = || ServerError::Late { sql: sql.into(), limit: self.time_limit };
+        let rows = rows(self.client.as_mut().ok_or_else(late)?, sql)?;
+        rows.into_iter().next().ok_or_else(|| ServerError::NoAnswer(sql.into()))
     }
 
     /// The first column of the first row.
@@ -150,13 +188,6 @@ impl Session {
         }
         self.rows(self.major.committed_write()).map(drop)
     }
-}
-
-fn version_of(client: &mut Client) -> Result<PgMajor, ServerError> {
-    let question = "show server_version_num";
-    let answer = rows(client, question)?.into_iter().flatten().next().unwrap_or_default();
-    let number = answer.parse().map_err(|_| ServerError::NoAnswer(question.into()))?;
-    Ok(PgMajor::from_version_num(number))
 }
 
 fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<String>>, ServerError> {
@@ -223,7 +254,45 @@ impl ServerError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+    use std::time::Instant;
+
     use super::*;
+
+    /// What comes of asking a server that says this to whoever connects, and nothing more.
+    fn asking_one_that_says(greeting: &'static [u8]) -> ServerError {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join(".s.PGSQL.5432")).unwrap();
+        thread::spawn(move || {
+            let mut client = listener.accept().unwrap().0;
+            let _ = client.read(&mut [0; 1024]);
+            client.write_all(greeting).unwrap();
+            // Reads what else comes, until the client leaves.
+            let _ = client.read_to_end(&mut Vec::new());
+        });
+        let at = Address { host: Host::Socket(dir.path().into()), port: 5432 };
+        let login = Login {
+            user: Some("pg".into()),
+            password: None,
+            database: "postgres".into(),
+            time_limit: Duration::from_millis(300),
+        };
+        let start = Instant::now();
+        let error = Session::connect(&at, &login).err().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(10), "{error}");
+        error
+    }
+
+    #[test]
+    fn a_server_that_hangs_is_given_up() {
+        let error = asking_one_that_says(b"");
+        assert!(matches!(error, ServerError::Silent { .. }), "{error}");
+        // AuthenticationOk and ReadyForQuery.
+        let error = asking_one_that_says(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
+        assert!(matches!(error, ServerError::Late { .. }), "{error}");
+    }
 
     #[test]
     fn the_socket_is_preferred_and_a_wildcard_is_this_machine() {

@@ -1,9 +1,9 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
+
+use crate::time_limit::within;
 
 /// SSH2_AGENTC_REQUEST_IDENTITIES, SSH2_AGENT_IDENTITIES_ANSWER.
 const REQUEST_IDENTITIES: u8 = 11;
@@ -17,13 +17,9 @@ const MAX_MESSAGE: u32 = 256 * 1024;
 ///
 /// Fails with [`TimedOut`](io::ErrorKind::TimedOut) if the answer is not there in time.
 pub(super) fn answers(socket: &Path, limit: Duration) -> io::Result<()> {
-    let (answer, answered) = mpsc::channel();
     let socket = socket.to_owned();
     // Beside us, since to connect has no time limit of its own; and with limits, so that this ends too.
-    thread::spawn(move || {
-        let _ = answer.send(ask(&socket, limit));
-    });
-    let answer = answered.recv_timeout(limit).map_err(|_| io::ErrorKind::TimedOut)?;
+    let answer = within(limit, move || ask(&socket, limit))?.ok_or(io::ErrorKind::TimedOut)?;
     // That a limit struck is told so by a socket.
     answer.map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
@@ -51,6 +47,7 @@ fn ask(socket: &Path, limit: Duration) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use std::thread;
     use std::time::Instant;
 
     use super::*;

@@ -1,10 +1,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use ssh2::{HashType, MethodType, Session};
 
 use super::{SshError, SshTransport};
+use crate::time_limit::output_within;
 
 /// A host's line in a file of known hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +22,17 @@ pub(super) struct KnownKey {
 /// Every key that the files of known hosts have for the target.
 pub(super) fn known_keys(target: &SshTransport) -> Result<Vec<KnownKey>, SshError> {
     let bare = &target.known_as;
+    let look_up = |name: &str| look_up(name, &target.known_hosts, target.time_limit);
     if target.any_port || target.port == 22 {
-        return look_up(bare, &target.known_hosts);
+        return look_up(bare);
     }
-    let found = look_up(&format!("[{bare}]:{}", target.port), &target.known_hosts)?;
+    let found = look_up(&format!("[{bare}]:{}", target.port))?;
     // As ssh does: a host that is known by its name alone is known on every port.
-    if found.is_empty() { look_up(bare, &target.known_hosts) } else { Ok(found) }
+    if found.is_empty() { look_up(bare) } else { Ok(found) }
 }
 
-fn look_up(name: &str, files: &[PathBuf]) -> Result<Vec<KnownKey>, SshError> {
+/// Each file may take as long as `limit`: it may lie on a file system that hangs.
+fn look_up(name: &str, files: &[PathBuf], limit: Duration) -> Result<Vec<KnownKey>, SshError> {
     let mut found = Vec::new();
     for file in files {
         match std::fs::File::open(file) {
@@ -37,15 +41,12 @@ fn look_up(name: &str, files: &[PathBuf]) -> Result<Vec<KnownKey>, SshError> {
             Err(source) => return Err(SshError::KnownHosts { file: file.clone(), source }),
         }
         // Names may be hashed, patterns or negated; ssh-keygen knows them all.
-        let output = Command::new("ssh-keygen")
-            .args(["-F", name, "-f"])
-            .arg(file)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|source| SshError::Program {
-                program: "ssh-keygen (of the ssh client, which is needed to read known_hosts)",
-                source,
-            })?;
+        let mut ssh_keygen = Command::new("ssh-keygen");
+        ssh_keygen.args(["-F", name, "-f"]).arg(file).stdin(Stdio::null());
+        let output = output_within(&mut ssh_keygen, limit).map_err(|source| SshError::Program {
+            program: "ssh-keygen (of the ssh client, which is needed to read known_hosts)",
+            source,
+        })?;
         found.extend(entries(&String::from_utf8_lossy(&output.stdout), file));
     }
     Ok(found)

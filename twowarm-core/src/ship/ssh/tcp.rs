@@ -1,9 +1,9 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::SshError;
+use crate::time_limit::within;
 
 /// Connects to the first address of a host that answers, all within one time limit.
 pub(super) fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, SshError> {
@@ -28,15 +28,10 @@ pub(super) fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStrea
 /// The system's resolver has no time limit of its own that we could set, so it works beside us.
 fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, SshError> {
     let failed = |source| SshError::Resolve { host: host.to_owned(), source };
-    let (answer, answered) = mpsc::channel();
     let name = host.to_owned();
-    std::thread::spawn(move || {
-        let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        let _ = answer.send(found);
-    });
-    let found = answered
-        .recv_timeout(limit)
-        .map_err(|_| failed(io::Error::from(io::ErrorKind::TimedOut)))?
-        .map_err(failed)?;
+    let look_up = move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    let timed_out = || Err(io::ErrorKind::TimedOut.into());
+    let found = within(limit, look_up).and_then(|found| found.unwrap_or_else(timed_out));
+    let found = found.map_err(failed)?;
     if found.is_empty() { Err(failed(io::ErrorKind::NotFound.into())) } else { Ok(found) }
 }

@@ -1,13 +1,12 @@
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use nix::unistd::{Uid, User};
 
 use super::SshError;
+use crate::time_limit::output_within;
 
 /// The user that this process runs as.
 pub(super) struct LocalUser {
@@ -130,36 +129,6 @@ impl UserConfig {
     }
 }
 
-/// Runs a command to its end, or kills it when the time is over.
-fn output_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
-    let deadline = Instant::now() + limit;
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let stdout = child.stdout.take().map(read_beside);
-    let stderr = child.stderr.take().map(read_beside);
-    let mut all_of = |pipe: Option<Receiver<Vec<u8>>>| {
-        let Some(pipe) = pipe else { return Ok(Vec::new()) };
-        let left = deadline.saturating_duration_since(Instant::now());
-        pipe.recv_timeout(left).map_err(|_| {
-            let _ = child.kill();
-            let _ = child.wait();
-            let message = format!("it did not end within {} s", limit.as_secs());
-            io::Error::new(io::ErrorKind::TimedOut, message)
-        })
-    };
-    let (stdout, stderr) = (all_of(stdout)?, all_of(stderr)?);
-    Ok(Output { status: child.wait()?, stdout, stderr })
-}
-
-fn read_beside(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        let _ = sender.send(bytes);
-    });
-    receiver
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,21 +154,6 @@ mod tests {
                 proxy: Some("ProxyJump"),
             }
         );
-    }
-
-    #[test]
-    fn a_command_that_does_not_end_is_killed() {
-        let start = Instant::now();
-        let late = output_within(Command::new("sleep").arg("60"), Duration::from_millis(100));
-        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(start.elapsed() < Duration::from_secs(10));
-        let said = output_within(
-            Command::new("sh").args(["-c", "echo a; echo b >&2; exit 3"]),
-            Duration::from_secs(10),
-        );
-        let said = said.unwrap();
-        assert_eq!((said.stdout, said.stderr), (b"a\n".to_vec(), b"b\n".to_vec()));
-        assert_eq!(said.status.code(), Some(3));
     }
 
     #[test]

@@ -1,0 +1,86 @@
+//! `scripts/install`, which `make install` calls: beside a server that runs the commands meanwhile.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use twowarm_core::testbed::COMMANDS;
+
+fn install(from: &Path, pgroot: &Path) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install");
+    Command::new(script).args([from, pgroot]).output().unwrap()
+}
+
+/// A directory as cargo's with all the commands in it; one of them is real, which is enough to run.
+fn built(dir: &Path) -> PathBuf {
+    let from = dir.join("built");
+    fs::create_dir(&from).unwrap();
+    let cargo_built = Path::new(env!("CARGO_BIN_EXE_configSetup")).parent().unwrap();
+    for name in COMMANDS.into_iter().chain(["pg_standby"]) {
+        fs::write(from.join(name), "#!/bin/sh\n").unwrap();
+    }
+    fs::copy(cargo_built.join("configSetup"), from.join("configSetup")).unwrap();
+    from
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, pgroot) = (built(dir.path()), dir.path().join("pgroot"));
+    fs::create_dir(&pgroot).unwrap();
+    let output = install(&from, &pgroot);
+    assert!(output.status.success(), "{output:?}");
+    let local = pgroot.join("2warm/local");
+    fs::write(local.join("environment.sh"), "PGDATA=/mine\n").unwrap();
+    let target = pgroot.join("2warm/global/replication");
+    let command = target.join("configSetup");
+    let before = fs::metadata(&command).unwrap().ino();
+
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let calls = scope.spawn(|| {
+            let mut calls = 0;
+            while !over.load(Ordering::Relaxed) || calls == 0 {
+                let output = Command::new(&command).arg("--version").output().unwrap();
+                assert!(output.status.success(), "{output:?}");
+                assert!(output.stdout.starts_with(b"configSetup"), "an empty file: {output:?}");
+                calls += 1;
+            }
+        });
+        let outputs: Vec<_> = (0..3).map(|_| install(&from, &pgroot)).collect();
+        over.store(true, Ordering::Relaxed);
+        calls.join().unwrap();
+        outputs.iter().for_each(|output| assert!(output.status.success(), "{output:?}"));
+    });
+
+    let after = fs::metadata(&command).unwrap();
+    assert!(after.ino() != before && after.permissions().mode() & 0o777 == 0o755);
+    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    assert_eq!(fs::read_to_string(local.join("environment.sh")).unwrap(), "PGDATA=/mine\n");
+    assert!(local.join("replication").is_dir());
+}
+
+#[test]
+fn all_commands_are_installed_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, pgroot) = (built(dir.path()), dir.path().join("pgroot"));
+    fs::create_dir(&pgroot).unwrap();
+    assert!(install(&from, &pgroot).status.success());
+    let target = pgroot.join("2warm/global/replication");
+    fs::write(from.join("archiveWALFile"), "a newer one").unwrap();
+    fs::write(from.join("triggerStandby"), "").unwrap();
+    let output = install(&from, &pgroot);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("triggerStandby"), "{output:?}");
+    assert!(fs::read(target.join("archiveWALFile")).unwrap() != b"a newer one");
+    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    assert!(!install(&from, &dir.path().join("nowhere")).status.success());
+}

@@ -1,0 +1,131 @@
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use twowarm_core::testbed::{StallingListener, StopMode, wait_until};
+
+use crate::pair::{LIMIT, ONE, Pair};
+
+/// Much more than a shutdown may be held up by.
+const TIME_LIMIT: &str = "time_limit = 60";
+
+/// db1 takes db2 for a node that accepts connections and says nothing.
+fn with_stalling_node() -> (Pair, StallingListener) {
+    let mut pair = Pair::new();
+    let listener = StallingListener::start().unwrap();
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let port = pair.db2.sshd().port().to_string();
+    let stalling = settings.replace(&port, &listener.port().to_string());
+    pair.db1.write_local("2warm.toml", stalling.replace("time_limit = 3", TIME_LIMIT)).unwrap();
+    (pair, listener)
+}
+
+/// Writes the pid file of a server of which this process is the postmaster.
+fn postmaster(pair: &Pair, status: Option<&str>) {
+    let pgdata = pair.db1.pgdata();
+    let (pid, status) = (std::process::id(), status.map(|s| format!("{s}\n")).unwrap_or_default());
+    let text = format!("{pid}\n{}\n1700000000\n5501\n/s\n\n  1 2\n{status}", pgdata.display());
+    pair.db1.run_as().write(&pgdata.join("postmaster.pid"), text).unwrap();
+}
+
+fn memory(pair: &Pair) -> PathBuf {
+    pair.db1.local().join("replication/unanswered_shutdown")
+}
+
+fn timed(pair: &Pair) -> (Output, Duration) {
+    let start = Instant::now();
+    (pair.send(), start.elapsed())
+}
+
+#[test]
+fn a_call_gives_up_within_five_seconds_of_a_shutdown() {
+    let (pair, _listener) = with_stalling_node();
+    postmaster(&pair, Some("ready   "));
+    let mut call = pair.db1.command("archiveWALFile");
+    call.args([&format!("pg_wal/{ONE}"), ONE]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let call = call.spawn().unwrap();
+    wait_until("the call", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
+    let begun = Instant::now();
+    postmaster(&pair, Some("stopping"));
+    let (output, took) = (call.wait_with_output().unwrap(), begun.elapsed());
+    pair.fails(&output, 1, &[ONE, "shutting down", "db2", "in time"]);
+    assert!(took > Duration::from_secs(3) && took < Duration::from_millis(6500), "{took:?}");
+
+    // The server's next tries.
+    let (output, took) = timed(&pair);
+    pair.fails(&output, 1, &["shutting down", "has not answered"]);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+
+    // Another server's shutdown has a budget of its own.
+    fs::write(memory(&pair), "1 1").unwrap();
+    let (output, took) = timed(&pair);
+    pair.fails(&output, 1, &["shutting down", "in time"]);
+    assert!(took > Duration::from_secs(4) && took < Duration::from_millis(6500), "{took:?}");
+
+    // Started again, it waits as ever, and nothing is left behind.
+    postmaster(&pair, Some("ready   "));
+    let fast = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    pair.db1.write_local("2warm.toml", fast.replace(TIME_LIMIT, "time_limit = 7")).unwrap();
+    let (output, took) = timed(&pair);
+    pair.fails(&output, 1, &["no progress in 7 s"]);
+    assert!(took > Duration::from_secs(6), "{took:?}");
+    assert!(!memory(&pair).exists());
+}
+
+/// Through 9.6 the pid file says nothing; pg_control of a new cluster says that it is shut down.
+#[test]
+fn before_10_pg_control_tells_of_the_shutdown() {
+    let (pair, _listener) = with_stalling_node();
+    postmaster(&pair, None);
+    let (output, took) = timed(&pair);
+    pair.fails(&output, 1, &["shutting down", "in time"]);
+    assert!(took < Duration::from_millis(6500), "{took:?}");
+}
+
+#[test]
+fn a_node_that_answers_gets_everything_during_a_shutdown() {
+    let pair = Pair::new();
+    for status in [Some("stopping"), None] {
+        postmaster(&pair, status);
+        pair.arrives();
+        assert!(!memory(&pair).exists());
+        fs::remove_file(pair.archived(ONE)).unwrap();
+    }
+}
+
+fn start_archiving(pair: &Pair) {
+    let archiving = "archive_mode = on\nfsync = off\n\
+                     archive_command = '../2warm/global/replication/archiveWALFile %p %f'";
+    pair.db1.append_conf(archiving).unwrap();
+    pair.db1.start().unwrap();
+    pair.db1.sql("create table t (n int); select pg_switch_wal()").unwrap();
+}
+
+/// It took 184 s.
+#[test]
+fn a_server_stops_although_the_far_node_says_nothing() {
+    let (pair, _listener) = with_stalling_node();
+    start_archiving(&pair);
+    wait_until("the archiver", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
+    let start = Instant::now();
+    pair.db1.stop(StopMode::Fast).unwrap();
+    assert!(start.elapsed() < Duration::from_secs(13), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_server_that_stops_ships_all_it_has_to_a_node_that_answers() {
+    let mut pair = Pair::new();
+    pair.db2.sshd().stop();
+    start_archiving(&pair);
+    for n in 0..3 {
+        pair.db1.sql(&format!("insert into t values ({n}); select pg_switch_wal()")).unwrap();
+    }
+    pair.db2.sshd().restart().unwrap();
+    pair.db1.stop(StopMode::Fast).unwrap();
+    let waiting = fs::read_dir(pair.db1.pgdata().join("pg_wal/archive_status")).unwrap();
+    let waiting = waiting.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let waiting: Vec<_> = waiting.filter(|name| name.ends_with(".ready")).collect();
+    assert!(waiting.is_empty(), "{waiting:?}\n{}", pair.db1.log());
+    assert!(pair.archived("000000010000000000000004").exists());
+}
