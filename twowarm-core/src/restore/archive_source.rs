@@ -33,6 +33,9 @@ pub struct ArchiveSource {
     control: Option<ControlFile>,
     /// A file that was found wanting is not read again at each look, only when it has changed.
     known: Option<(Version, Found)>,
+    /// A segment whose crossing record could not be checked, and what its first record links to: it is
+    /// copied again only when that can be checked.
+    unchecked: Option<(Version, Option<Lsn>)>,
 }
 
 /// What may be removed after a restore.
@@ -82,6 +85,7 @@ impl ArchiveSource {
             pruning,
             control: None,
             known: None,
+            unchecked: None,
         }
     }
 
@@ -318,6 +322,13 @@ impl ArchiveSource {
         let done = match self.name {
             WalFileName::Segment(name) | WalFileName::Partial(name) => {
                 let header = self.check_header(&mut file, name, before.len())?;
+                let version = version(&before);
+                if let Some((unchecked, links_to)) = self.unchecked
+                    && unchecked == version
+                    && !even_if_it_ends_early
+                {
+                    self.check_crossing(Checked { file: &mut file, name, header }, links_to)?;
+                }
                 let rewound = file.rewind();
                 rewound.map_err(|e| Found::Unreadable(e.to_string()))?;
                 let copied =
@@ -326,8 +337,9 @@ impl ArchiveSource {
                     if even_if_it_ends_early {
                         return Ok(());
                     }
-                    let segment = Checked { file: &mut file, name, header };
-                    self.check_crossing(segment, links_to).inspect_err(|_| remove(&self.target))
+                    self.unchecked = Some((version, links_to));
+                    self.check_crossing(Checked { file: &mut file, name, header }, links_to)
+                        .inspect_err(|_| remove(&self.target))
                 })
             }
             WalFileName::History(_) | WalFileName::Backup(..) => {
