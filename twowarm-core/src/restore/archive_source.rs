@@ -34,6 +34,9 @@ pub struct ArchiveSource {
     known: Option<(Version, Found)>,
     /// It was found damaged, unfinished or too large.
     damaged: bool,
+    /// A segment whose crossing record could not be checked, and what its first record links to: it is
+    /// copied again only when that can be checked.
+    unchecked: Option<(Version, Option<Lsn>)>,
 }
 
 /// What may be removed after a restore.
@@ -84,6 +87,7 @@ impl ArchiveSource {
             control: None,
             known: None,
             damaged: false,
+            unchecked: None,
         }
     }
 
@@ -338,6 +342,13 @@ impl ArchiveSource {
         let done = match self.name {
             WalFileName::Segment(name) | WalFileName::Partial(name) => {
                 let header = self.check_header(&mut file, name, before.len(), as_it_is)?;
+                let version = version(&before);
+                if let Some((unchecked, links_to)) = self.unchecked
+                    && unchecked == version
+                    && !as_it_is
+                {
+                    self.check_crossing(Checked { file: &mut file, name, header }, links_to)?;
+                }
                 let rewound = file.rewind();
                 rewound.map_err(|e| Found::Unreadable(e.to_string()))?;
                 let copied = copy_segment(&mut file, &self.target, name, &header, as_it_is);
@@ -345,8 +356,9 @@ impl ArchiveSource {
                     if as_it_is {
                         return Ok(());
                     }
-                    let segment = Checked { file: &mut file, name, header };
-                    self.check_crossing(segment, links_to).inspect_err(|_| remove(&self.target))
+                    self.unchecked = Some((version, links_to));
+                    self.check_crossing(Checked { file: &mut file, name, header }, links_to)
+                        .inspect_err(|_| remove(&self.target))
                 })
             }
             WalFileName::History(_) | WalFileName::Backup(..) => {
@@ -356,10 +368,6 @@ impl ArchiveSource {
         };
         if let Err(found @ (Found::Damaged(_) | Found::NotThatFile(_))) = &done {
             self.know(&before, found);
-        }
-        self.damaged |= matches!(done, Err(Found::Damaged(_)));
-        if as_it_is && self.damaged && done.is_ok() {
-            self.keep_copy();
         }
         done
     }
@@ -407,7 +415,12 @@ impl Source for ArchiveSource {
     }
 
     fn restore(&mut self, as_it_is: bool) -> Result<(), Found> {
-        self.try_restore(as_it_is)
+        let done = self.try_restore(as_it_is);
+        self.damaged |= matches!(done, Err(Found::Damaged(_)));
+        if as_it_is && self.damaged && done.is_ok() {
+            self.keep_copy();
+        }
+        done
     }
 
     fn set_aside(&mut self, why: &str) {

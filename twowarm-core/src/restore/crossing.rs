@@ -231,8 +231,8 @@ impl Copy {
             opened => opened.map_err(|e| Some(e.to_string()))?,
         };
         let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-        let read = Read::by_ref(&mut file).take(PageHeader::MAX_BYTES as u64);
-        let bytes = { read }
+        let bytes = Read::by_ref(&mut file)
+            .take(PageHeader::MAX_BYTES as u64)
             .read_to_end(&mut first_page)
             .and_then(|_| file.metadata())
             .map_err(|e| Some(e.to_string()))?
