@@ -14,7 +14,7 @@ use twowarm_core::ship::wire::{Purpose, Stored};
 use twowarm_core::ship::{FarCommand, Link, LinkError, SendError, Sender};
 use twowarm_core::wal::WalFileName;
 
-use crate::command::{Command, Failure};
+use crate::command::{Command, Failure, fails};
 use crate::exit_codes::DONE;
 
 /// archiveWALFile's main.
@@ -26,6 +26,7 @@ pub fn main() -> ExitCode {
                 the other node and exits 0 once it is on disk there. While local/replication/archiving_active \
                 is absent it ignores the file and exits 0.",
         caller: Caller::Server,
+        misconfigured: fails,
         run,
     }
     .main()

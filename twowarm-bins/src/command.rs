@@ -24,8 +24,45 @@ pub(crate) struct Command {
     pub about: &'static str,
     /// Who calls it.
     pub caller: Caller,
+    /// What to do where the 2warm tree can't be read, other than failing.
+    pub misconfigured: fn(&[OsString], &mut Problem) -> Misconfigured,
     /// Its own work.
     pub run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
+}
+
+/// What becomes of a command whose 2warm tree can't be read.
+pub(crate) enum Misconfigured {
+    /// It fails.
+    Fails,
+    /// It has waited until the tree could be read.
+    Corrected,
+    /// It has done its work without the tree, and ends with this code.
+    Ended(u8),
+}
+
+/// A 2warm tree that can't be read.
+pub(crate) struct Problem<'a> {
+    /// Why, in words.
+    pub why: String,
+    look_again: &'a mut dyn FnMut() -> Result<(), String>,
+}
+
+impl Problem<'_> {
+    /// Reads the tree once more; whether it is corrected.
+    pub fn is_corrected(&mut self) -> bool {
+        match (self.look_again)() {
+            Ok(()) => true,
+            Err(why) => {
+                self.why = why;
+                false
+            }
+        }
+    }
+}
+
+/// What most commands do without a 2warm tree: fail.
+pub(crate) fn fails(_arguments: &[OsString], _problem: &mut Problem) -> Misconfigured {
+    Misconfigured::Fails
 }
 
 /// Why a command could not do its work.
@@ -81,13 +118,29 @@ impl Command {
             }
             _ => {}
         }
-        let found = Invocation::current()
-            .map_err(|e| format!("the working directory can't be read: {e}"))
-            .and_then(|call| self.find(&call).map_err(|e| e.to_string()));
-        let install = found.map_err(|message| {
-            log::error!("{message}");
-            UNUSABLE
-        })?;
+        let find = || {
+            Invocation::current()
+                .map_err(|e| format!("the working directory can't be read: {e}"))
+                .and_then(|call| self.find(&call).map_err(|e| e.to_string()))
+        };
+        let install = match find() {
+            Ok(install) => install,
+            Err(why) => {
+                let mut found = None;
+                let look_again = &mut || find().map(|install| found = Some(install));
+                let mut problem = Problem { why, look_again };
+                let next = (self.misconfigured)(&arguments, &mut problem);
+                let why = problem.why;
+                match (next, found) {
+                    (Misconfigured::Corrected, Some(install)) => install,
+                    (Misconfigured::Ended(code), _) => return Ok(code),
+                    _ => {
+                        log::error!("{why}");
+                        return Err(UNUSABLE);
+                    }
+                }
+            }
+        };
         if arguments.first().is_some_and(|a| a == "debug") {
             print(&install.describe());
             return Ok(DONE);
@@ -166,7 +219,14 @@ mod tests {
 
     fn command(name: &'static str) -> Command {
         let run = |_: &Install, _: &[OsString]| Ok(DONE);
-        Command { name, arguments: "", about: "", caller: Caller::Server, run }
+        Command {
+            name,
+            arguments: "",
+            about: "",
+            caller: Caller::Server,
+            misconfigured: fails,
+            run,
+        }
     }
 
     #[test]

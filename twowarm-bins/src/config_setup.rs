@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use twowarm_core::install::Caller;
 
-use crate::command::{Command, print};
+use crate::command::{Command, fails, print};
 use crate::exit_codes::DONE;
 
 /// configSetup's main.
@@ -14,6 +14,7 @@ pub fn main() -> ExitCode {
         arguments: "[debug]",
         about: "Prints PGROOT, PGDATA, GLOBAL, LOCAL, ARCHIVE, OTHERNODE and DRNODE as every command here sees them.",
         caller: Caller::Person,
+        misconfigured: fails,
         run: |install, _| {
             print(&install.describe());
             Ok(DONE)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::server::{SetupError, prepare_standby};
 
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
 
 /// configStandby's main.
@@ -18,6 +18,7 @@ pub fn main() -> ExitCode {
                 the archive, empties pg_wal, removes a trigger and writes the recovery configuration. Refuses \
                 a directory that holds a running server or what looks like a primary.",
         caller: Caller::Person,
+        misconfigured: fails,
         run,
     }
     .main()

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use twowarm_core::install::{Caller, Install, NodeName};
 use twowarm_core::rsync::{Event, Outcome, Remote, Transfer};
 
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
 
 /// What stands in `local` is the node's own (and may be a key); the directories must be there.
@@ -25,6 +25,7 @@ pub fn main() -> ExitCode {
         about: "Copies PGROOT/2warm to the other node, and to the disaster-recovery node if there is one. Of \
                 2warm/local, which is each node's own, nothing is copied but the directories.",
         caller: Caller::Person,
+        misconfigured: fails,
         run,
     }
     .main()

@@ -7,6 +7,7 @@ pub mod config_standby;
 pub mod copy_to_standby;
 pub mod distrib_2warm;
 pub mod exit_codes;
+mod misconfigured_standby;
 mod patience;
 pub mod receive_base_copy;
 pub mod receive_wal_file;

@@ -10,7 +10,7 @@ use twowarm_core::base_copy::serve;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::ship::TimedInput;
 
-use crate::command::{Command, Failure};
+use crate::command::{Command, Failure, fails};
 use crate::exit_codes::DONE;
 
 /// The near end says something every few seconds, however long its copying takes; a silence of this
@@ -25,6 +25,7 @@ pub fn main() -> ExitCode {
         about: "The far end of copyToStandby: checks this node's data directory, keeps it from being started while \
                 it is overwritten, and finishes it. Started by sshd.",
         caller: Caller::Person,
+        misconfigured: fails,
         run,
     }
     .main()

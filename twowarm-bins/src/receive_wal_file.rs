@@ -14,7 +14,7 @@ use twowarm_core::ship::node::label;
 use twowarm_core::ship::receiver::{Cluster, Receiver, serve};
 use twowarm_core::ship::wire::{Refusal, RefusalCode, SESSION};
 
-use crate::command::{Command, Failure};
+use crate::command::{Command, Failure, fails};
 use crate::exit_codes::DONE;
 
 /// receiveWALFile's main.
@@ -25,6 +25,7 @@ pub fn main() -> ExitCode {
         about: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
                 node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
         caller: Caller::Person,
+        misconfigured: fails,
         run,
     }
     .main()

@@ -4,99 +4,98 @@
 //! primary, so 1 is given only where that is wanted, and everything unforeseen ends above 125.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::time::Duration;
 
-use twowarm_core::data_directory::{consistency_place, control_file};
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::prune::{Floor, RestartPoint};
-use twowarm_core::restore::{
-    ArchiveSource, Careful, GiveUp, NodeOrders, Noted, Outcome, Pruning, RealClock, restore,
-    unless_hung,
-};
-use twowarm_core::trigger::{Trigger, TriggerLook, Writing};
-use twowarm_core::wal::{SegmentName, WalFileName};
-use twowarm_core::watch::{Events, Watcher};
+use twowarm_core::restore::{GiveUp, Outcome, Pruning, StandbyRestore};
+use twowarm_core::wal::WalFileName;
 
-use crate::command::{Command, Failure};
+use crate::command::{Command, Failure, Misconfigured, Problem};
 use crate::exit_codes::{ABSENT, DONE, STOP_SERVER};
+use crate::misconfigured_standby::{MisconfiguredStandby, Next};
 
 /// restoreWALFile's main.
 pub fn main() -> ExitCode {
     Command {
         name: "restoreWALFile",
         arguments: "NAME PATH [RESTART]",
-        about: "restore_command of a warm standby: waits for the WAL file NAME (%f) in the archive, copies it to PATH (%p),\n\
-                and removes what lies before the restart point RESTART (%r).\n\n\
-                Exit codes: 0 restored; 1 there is no such file and recovery may end; 200 the server is to stop.",
+        about: "restore_command of a standby: waits for the WAL file NAME (%f) in the archive, copies it to PATH (%p),\n\
+                and removes what is older than the restart point RESTART (%r).\n\n\
+                Exit codes: 0 restored; 1 there is no such file and recovery may end (in standby mode: not yet);\n\
+                200 the server is to stop.",
         caller: Caller::Server,
+        misconfigured,
         run,
     }
     .main()
 }
 
+/// The first argument of the process that asks the archive for its parent; the parent's process id
+/// follows.
+const ASK: &str = "--ask-archive-for";
+
+fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    let request = Request::read(arguments)?;
+    let restore = StandbyRestore {
+        archive: install.require_archive()?.to_owned(),
+        local_replication: Some(install.local_replication()),
+        trigger: install.trigger_file()?,
+        pruning: Pruning {
+            restart_point: request.restart_point,
+            keep: install.settings.archive.keep,
+            floors: floors(install),
+        },
+        restart_for_timeline: install.settings.restore.restart_for_timeline,
+        time_limit: install.settings.time_limit,
+        wait_limit: install.settings.restore.wait_limit,
+        ..request.in_directory(install.require_pgdata()?)
+    };
+    request.answer(&restore)
+}
+
+/// A running standby waits for its configuration to be corrected, and still obeys a trigger, with the
+/// archive that it was served from before.
+fn misconfigured(arguments: &[OsString], problem: &mut Problem) -> Misconfigured {
+    let Ok(request) = Request::read(arguments) else { return Misconfigured::Fails };
+    let Some(standby) = MisconfiguredStandby::of_working_directory() else {
+        return Misconfigured::Fails;
+    };
+    // The parent process has waited already.
+    let next = if request.parent.is_some() { Next::Restore } else { standby.wait(problem) };
+    match next {
+        Next::Fail => Misconfigured::Fails,
+        Next::Corrected => Misconfigured::Corrected,
+        Next::NotYet => Misconfigured::Ended(ABSENT),
+        Next::Restore => {
+            let archive = standby.archive().to_owned();
+            let directory = standby.data_directory();
+            let restore = StandbyRestore { archive, ..request.in_directory(directory) };
+            Misconfigured::Ended(request.answer(&restore).unwrap_or(STOP_SERVER))
+        }
+    }
+}
+
 /// What the server asks for.
 struct Request {
+    /// The process that this one asks for, if it is not the server's own.
+    parent: Option<i32>,
+    arguments: Vec<OsString>,
     name: WalFileName,
     target: PathBuf,
     restart_point: RestartPoint,
 }
 
-fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    let request = Request::read(arguments)?;
-    let data_directory = install.require_pgdata()?;
-    let trigger = install.trigger_file()?;
-    let segment = request.name.segment();
-    let control = control_file(data_directory).map_err(|e| Failure::Unusable(Box::new(e)))?;
-    let needed_up_to = control.and_then(|control| consistency_place(data_directory, &control));
-    let place = segment.map(|s| s.place);
-    let orders = || NodeOrders::new(data_directory, &trigger, place, needed_up_to);
-    let pruning = Pruning {
-        restart_point: request.restart_point,
-        keep: install.settings.archive.keep,
-        floors: floors(install),
-    };
-    let archive = install.require_archive()?;
-    let source =
-        ArchiveSource::new(archive, request.name, &request.target, data_directory, pruning)
-            .marked_by(&install.local_replication());
-    let arrival = source.path();
-    let promote = data_directory.join("promote");
-    let watched = [arrival.as_path(), trigger.as_path(), promote.as_path()];
-    let mut clock = RealClock::new(Watcher::new(watched, Events::Wanted));
-    let mut policy = match segment {
-        Some(name) if matches!(request.name, WalFileName::Segment(_)) => {
-            Careful::segment(name, install.settings.restore.restart_for_timeline)
-        }
-        _ => Careful::optional(request.name),
-    };
-    let mut waiting_orders = orders();
-    let wait = move |asking| {
-        let mut source = Noted::new(source, asking);
-        restore(&mut source, &mut waiting_orders, &mut clock, &mut policy)
-    };
-    let mut orders = orders();
-    let copied = || request.target.metadata().map_or(0, |found| found.len());
-    match unless_hung(wait, &copied, &mut orders, install.settings.time_limit) {
-        Outcome::Restored => Ok(DONE),
-        Outcome::GaveUp(why) => {
-            tell(request.name, why);
-            if let (GiveUp::EndNow, Some(name)) = (why, segment) {
-                remember_refused(&mut orders, name);
-            }
-            Ok(ABSENT)
-        }
-        Outcome::Stopped(why) => {
-            log::error!("the server is to stop: {why}");
-            Ok(STOP_SERVER)
-        }
-        Outcome::Exit(code) => Ok(code),
-    }
-}
-
 impl Request {
     fn read(arguments: &[OsString]) -> Result<Request, Failure> {
         let text = |argument: &OsString| argument.to_string_lossy().into_owned();
+        let (parent, arguments) = match arguments {
+            [ask, parent, rest @ ..] if ask == ASK => (text(parent).parse().ok(), rest),
+            _ => (None, arguments),
+        };
         let (name, target, restart) = match arguments {
             [name, target] => (text(name), target, None),
             [name, target, restart] => (text(name), target, Some(text(restart))),
@@ -104,25 +103,78 @@ impl Request {
         };
         let name: WalFileName = name.parse().map_err(|e| Failure::Usage(format!("{e}")))?;
         if matches!(name, WalFileName::Partial(_)) {
-            return Err(Failure::Usage(format!("no server asks for {name}")));
+            return Err(Failure::Usage(format!("PostgreSQL never requests {name}")));
         }
         let target = PathBuf::from(target);
         let directory = match target.parent() {
             Some(directory) if directory.as_os_str().is_empty() => Path::new("."),
             Some(directory) => directory,
-            None => return Err(Failure::Usage(format!("{} is no file path", target.display()))),
+            None => return Err(Failure::Usage(format!("{} is not a file path", target.display()))),
         };
         if !directory.is_dir() {
-            return Err(Failure::Usage(format!("{} is no directory", directory.display())));
+            return Err(Failure::Usage(format!("{} is not a directory", directory.display())));
         }
         let restart_point = RestartPoint::parse(restart.as_deref());
-        if restart_point == RestartPoint::Unreadable {
+        if restart_point == RestartPoint::Unreadable && parent.is_none() {
             log::warn!(
-                "the restart point \"{}\" is no segment, so nothing is pruned",
+                "the restart point \"{}\" is not a segment name, so nothing is removed from the archive",
                 restart.unwrap_or_default()
             );
         }
-        Ok(Request { name, target, restart_point })
+        let arguments = arguments.to_vec();
+        Ok(Request { parent, arguments, name, target, restart_point })
+    }
+
+    /// The restore that it asks for, by the defaults: an archive in the data directory, of which nothing is
+    /// removed.
+    fn in_directory(&self, data_directory: &Path) -> StandbyRestore {
+        StandbyRestore {
+            name: self.name,
+            target: self.target.clone(),
+            data_directory: data_directory.to_owned(),
+            archive: data_directory.join("archive"),
+            local_replication: None,
+            trigger: data_directory.join("trigger"),
+            pruning: Pruning {
+                restart_point: RestartPoint::Unreadable,
+                keep: 0,
+                floors: vec![Floor::Unknown],
+            },
+            restart_for_timeline: false,
+            time_limit: Duration::from_secs(30),
+            wait_limit: Duration::from_secs(60),
+        }
+    }
+
+    fn answer(&self, restore: &StandbyRestore) -> Result<u8, Failure> {
+        if let Some(parent) = self.parent {
+            restore.in_child(parent).map_err(|e| Failure::Unusable(Box::new(e)))?;
+            return Ok(DONE);
+        }
+        let outcome = restore.run(&mut || self.child());
+        match outcome.map_err(|e| Failure::Unusable(Box::new(e)))? {
+            Outcome::Restored => Ok(DONE),
+            Outcome::GaveUp(why) => {
+                tell(self.name, why);
+                Ok(ABSENT)
+            }
+            Outcome::Stopped(why) => {
+                log::error!("the server is to stop: {why}");
+                Ok(STOP_SERVER)
+            }
+            Outcome::Exit(code) => Ok(code),
+        }
+    }
+
+    /// This program again, to ask the archive. By the kernel's name for it, since an installation may
+    /// have put a newer one in its place; called as this one was, since that tells where the 2warm tree is.
+    fn child(&self) -> process::Command {
+        let mut command = process::Command::new("/proc/self/exe");
+        if let Some(called) = std::env::args_os().next() {
+            command.arg0(called);
+        }
+        command.arg(ASK).arg(process::id().to_string()).args(&self.arguments);
+        command
     }
 }
 
@@ -134,19 +186,12 @@ fn floors(install: &Install) -> Vec<Floor> {
 fn tell(name: WalFileName, why: GiveUp) {
     match why {
         GiveUp::NotThere => log::debug!("there is no {name}"),
+        GiveUp::NotYet => log::debug!("{name} has not arrived yet"),
         GiveUp::EndNow => log::warn!("recovery ends before {name}, as the fast trigger says"),
         GiveUp::EndWhenAbsent => log::info!("{name} has not arrived, and recovery is to end"),
+        GiveUp::ArchiveUnavailable => {
+            log::warn!("{name} counts as absent, and recovery is to end");
+        }
         GiveUp::TimeIsUp | GiveUp::CopyFailed => log::warn!("gave up {name}"),
-    }
-}
-
-/// The server asks again: for this segment, which stays refused, and for the last one before it, which
-/// it must get (8.2 to 9.1 would panic). The trigger file itself remembers which is which.
-fn remember_refused(orders: &mut NodeOrders, name: SegmentName) {
-    let trigger = orders.trigger();
-    if let TriggerLook::Complete(Trigger::Fast) = trigger.look(Writing::Closed)
-        && let Err(e) = trigger.remember(name)
-    {
-        log::error!("{e}; the last segment may be refused when the server asks for it again");
     }
 }

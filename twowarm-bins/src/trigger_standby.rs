@@ -17,7 +17,7 @@ use twowarm_core::server::{
     write_for_server,
 };
 
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
 use crate::patience::{HEARTBEAT, patiently, within};
 
@@ -32,6 +32,7 @@ pub fn main() -> ExitCode {
                 does not. Waits until the server is open and a write has been committed, then removes the \
                 trigger; with --no-wait it returns at once and leaves that to you.",
         caller: Caller::Person,
+        misconfigured: fails,
         run,
     }
     .main()

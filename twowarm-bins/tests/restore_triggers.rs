@@ -221,8 +221,8 @@ fn smart_sets_aside_what_is_not_the_segment() {
     scratch.put_old(name, scratch.bytes(2));
     scratch.write("trigger", "smart");
     let said = scratch.assert_absent(name);
-    assert!(said.contains("recovery ends before") && said.contains(".corrupt"), "{said}");
-    let aside = format!("{name}.corrupt");
+    assert!(said.contains("recovery ends before") && said.contains(".foreign"), "{said}");
+    let aside = format!("{name}.foreign");
     assert!(fs::read(scratch.archived(&aside)).unwrap() == scratch.bytes(2));
     assert!(!scratch.archived(name).exists());
     scratch.assert_absent(name);
@@ -233,18 +233,25 @@ fn smart_sets_aside_what_is_not_the_segment() {
     assert!(fs::read(scratch.archived(&format!("{aside}.2"))).unwrap() == scratch.bytes(1));
 }
 
+/// It was set aside whole, and all that was committed in front of the damage was lost.
 #[test]
-fn smart_sets_a_segment_with_a_damaged_record_aside() {
+fn smart_hands_over_a_damaged_segment_as_it_is_and_keeps_a_copy() {
     let scratch = Scratch::full();
     let mut damaged = scratch.bytes(4).to_vec();
     let used = damaged.iter().rposition(|&b| b != 0).unwrap();
     damaged[used / 2] ^= 1;
     scratch.put(scratch.name(4), &damaged);
     scratch.write("trigger", "smart");
-    let said = scratch.assert_absent(scratch.name(4));
-    assert!(said.contains("damaged") && said.contains(".corrupt"), "{said}");
-    let aside = format!("{}.corrupt", scratch.name(4));
-    assert!(fs::read(scratch.archived(&aside)).unwrap() == damaged);
+    let corrupt = format!("{}.corrupt", scratch.name(4));
+    // The server asks for its last segment again.
+    for _ in 0..2 {
+        let ended = scratch.run(scratch.name(4));
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        assert!(ended.said.contains("damaged") && ended.said.contains(&corrupt), "{}", ended.said);
+        assert!(scratch.restored().unwrap() == damaged);
+    }
+    assert!(fs::read(scratch.archived(&corrupt)).unwrap() == damaged);
+    assert!(!scratch.archived(&format!("{corrupt}.2")).exists());
 }
 
 /// Its server got no further: all that was committed in it is wanted.
@@ -258,17 +265,36 @@ fn smart_replays_a_segment_that_was_never_finished_to_its_end_and_says_so() {
     scratch.write("trigger", "smart");
     let ended = scratch.run(scratch.name(4));
     assert_eq!(ended.code, Some(0), "{}", ended.said);
-    assert!(ended.said.contains("recovery ends within"), "{}", ended.said);
+    assert!(ended.said.contains("recovery ends there"), "{}", ended.said);
     assert!(scratch.restored().unwrap() == unfinished);
 }
 
+/// A server stops on a file of another size, and what has arrived is wanted.
 #[test]
-fn smart_takes_an_unreadable_archive_and_a_half_segment_for_absent_aloud() {
+fn smart_hands_over_what_there_is_of_a_segment_in_a_segments_size() {
     let scratch = Scratch::full();
     scratch.write("trigger", "smart");
-    scratch.put(scratch.name(1), &scratch.bytes(1)[..100_000]);
+    let whole = scratch.bytes(1);
+    let mut part = whole[..100_000].to_vec();
+    scratch.put(scratch.name(1), &part);
+    let ended = scratch.run(scratch.name(1));
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(ended.said.contains("incomplete"), "{}", ended.said);
+    part.resize(whole.len(), 0);
+    assert!(scratch.restored().unwrap() == part);
+    scratch.put(scratch.name(2), [scratch.bytes(2), b"more"].concat());
+    let ended = scratch.run(scratch.name(2));
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(scratch.restored().unwrap() == scratch.bytes(2));
+}
+
+#[test]
+fn smart_takes_an_unreadable_archive_and_a_bare_beginning_for_absent_aloud() {
+    let scratch = Scratch::full();
+    scratch.write("trigger", "smart");
+    scratch.put(scratch.name(1), &scratch.bytes(1)[..20]);
     let said = scratch.assert_absent(scratch.name(1));
-    assert!(said.contains("counts as absent") && said.contains("not whole"), "{said}");
+    assert!(said.contains("counts as absent") && said.contains("not complete"), "{said}");
     fs::rename(scratch.data().join("archive"), scratch.data().join("away")).unwrap();
     for name in [scratch.name(2), "00000002.history"] {
         let said = scratch.assert_absent(name);

@@ -40,7 +40,7 @@ fn an_absent_segment() {
 fn a_truncated_segment() {
     let whole = &cluster().segments[1].1;
     for bytes in [0, 1, 39, 8192, whole.len() / 2, whole.len() - 1] {
-        waits_out(&whole[..bytes], "is not whole yet");
+        waits_out(&whole[..bytes], "is not complete yet");
     }
 }
 
@@ -63,7 +63,7 @@ fn a_damaged_record() {
     damaged[middle] ^= 0x10;
     scratch.put_old(scratch.name(number), damaged);
     let mut call = scratch.start(scratch.name(number));
-    call.waits_for("is damaged at");
+    call.waits_for("incomplete or damaged");
     assert!(call.said().contains("checksum") || call.said().contains("length"), "{}", call.said());
     scratch.ship(number);
     assert_eq!(call.end().code, Some(0));
@@ -103,7 +103,7 @@ fn a_zeroed_tail() {
     let mut cut = cluster().segments[1].1.clone();
     let from = cut.iter().rposition(|&b| b != 0).unwrap();
     cut[from - 200..].fill(0);
-    waits_out(&cut, "its WAL stops in the middle");
+    waits_out(&cut, "incomplete or damaged");
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn no_room_for_the_target() {
     let mut call = scratch.start_command(command);
     call.waits_for("could not write pg_wal/RECOVERYXLOG");
     let lift = Command::new("prlimit")
-        .args(["--pid", &call.pid().to_string(), "--fsize=unlimited:unlimited"])
+        .args(["--pid", &call.asker().to_string(), "--fsize=unlimited:unlimited"])
         .status();
     assert!(lift.unwrap().success());
     let ended = call.end();
@@ -254,7 +254,7 @@ fn a_segment_that_is_written_in_place() {
             file.write_all(part).unwrap();
             assert!(!call.has_ended(), "{}", call.said());
         }
-        call.waits_for(if begin_with == 0 { "not whole yet" } else { "stops in the middle" });
+        call.waits_for(if begin_with == 0 { "not complete yet" } else { "incomplete or damaged" });
         file.write_all_at(&whole[used / 2..], used as u64 / 2).unwrap();
         drop(file);
         let ended = call.end();
@@ -297,7 +297,7 @@ fn a_superseded_timeline() {
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("it has not arrived");
     scratch.put("00000002.history", scratch.left(1, here));
-    call.waits_for("timeline 2 left this one");
+    call.waits_for("timeline 2 forked from this timeline");
     drop(call);
     scratch.write_local("2warm.toml", "[restore]\nrestart_for_timeline = true\n");
     let ended = scratch.run(scratch.name(1));

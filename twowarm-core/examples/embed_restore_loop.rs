@@ -18,11 +18,10 @@ impl Source for File {
     fn look(&mut self, _: &dyn Clock) -> Found {
         if self.0.exists() { Found::Ready } else { Found::Absent }
     }
-    fn restore(&mut self, _even_if_it_ends_early: bool) -> Result<(), Found> {
+    fn restore(&mut self, _as_it_is: bool) -> Result<(), Found> {
         copy_file(&self.0, &self.1).map_err(|e| Found::NotCopied(e.to_string()))
     }
     fn set_aside(&mut self, _why: &str) {}
-    fn prune(&mut self) {}
 }
 
 struct Enough(&'static Path);
@@ -36,7 +35,7 @@ struct WaitForever;
 impl Policy for WaitForever {
     fn decide(&mut self, situation: &Situation) -> Decision {
         match (&situation.found, &situation.order) {
-            (Found::Ready, _) => Decision::Restore { even_if_it_ends_early: true },
+            (Found::Ready, _) => Decision::Restore { as_it_is: true },
             (Found::NotCopied(why), _) => Decision::Stop(why.clone()),
             (_, Order::EndWhenAbsent) => Decision::GiveUp(GiveUp::EndWhenAbsent),
             _ => Decision::Wait,

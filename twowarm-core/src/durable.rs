@@ -130,20 +130,52 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Renames a file to the first free name among `NAME.corrupt`, `NAME.corrupt.2` and so on, and returns
+/// Renames a file to the first free name among `NAME.suffix`, `NAME.suffix.2` and so on, and returns
 /// that name. Nothing is ever overwritten.
-pub fn set_aside(path: &Path) -> Result<PathBuf, FileError> {
+pub fn set_aside(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
     let mut turn = 1;
     loop {
-        let mut name = path.as_os_str().to_owned();
-        name.push(if turn == 1 { ".corrupt".to_owned() } else { format!(".corrupt.{turn}") });
-        let aside = PathBuf::from(name);
+        let aside = numbered(path, suffix, turn);
         match rename_new(path, &aside) {
             Ok(()) => return sync_parent(&aside).map(|()| aside),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => turn += 1,
             Err(e) => return Err(FileError::of("set aside", path)(e)),
         }
     }
+}
+
+/// Keeps what is in a file now under the first free name among `NAME.suffix`, `NAME.suffix.2` and so on,
+/// and returns that name; one of them with the same content is enough. A hard link where the file system
+/// has them: a full disk leaves room for nothing else.
+pub fn keep_copy(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
+    let mut turn = 1;
+    loop {
+        let copy = numbered(path, suffix, turn);
+        match fs::hard_link(path, &copy) {
+            Ok(()) => return sync_parent(&copy).map(|()| copy),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(FileError::of("copy", path)(e));
+            }
+            Err(_) if copy.exists() => {}
+            Err(_) => {
+                let content = fs::read(path).map_err(FileError::of("read", path))?;
+                return create(&copy, &content).map(|()| copy);
+            }
+        }
+        let same = || io::Result::Ok(fs::read(path)? == fs::read(&copy)?);
+        if same().map_err(FileError::of("compare", path))? {
+            return Ok(copy);
+        }
+        turn += 1;
+    }
+}
+
+/// `NAME.suffix`, `NAME.suffix.2` and so on.
+fn numbered(path: &Path, suffix: &str, turn: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(if turn == 1 { format!(".{suffix}") } else { format!(".{suffix}.{turn}") });
+    PathBuf::from(name)
 }
 
 /// Makes a directory that only its owner may enter, and those above it.
@@ -228,6 +260,19 @@ mod tests {
         write(&place, b"one").unwrap();
         write(&place, b"two").unwrap();
         assert_eq!(fs::read(&place).unwrap(), b"two");
+    }
+
+    #[test]
+    fn a_kept_copy_is_made_once_and_nothing_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("f"), b"one").unwrap();
+        assert_eq!(keep_copy(&at("f"), "corrupt").unwrap(), at("f.corrupt"));
+        assert_eq!(keep_copy(&at("f"), "corrupt").unwrap(), at("f.corrupt"));
+        assert_eq!(set_aside(&at("f"), "foreign").unwrap(), at("f.foreign"));
+        fs::write(at("f"), b"two").unwrap();
+        assert_eq!(keep_copy(&at("f"), "corrupt").unwrap(), at("f.corrupt.2"));
+        assert_eq!(fs::read(at("f.corrupt")).unwrap(), b"one");
     }
 
     #[test]

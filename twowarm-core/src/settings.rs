@@ -61,12 +61,22 @@ pub struct ArchiveSettings {
 }
 
 /// `[restore]`: what restoreWALFile may do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestoreSettings {
+    /// `wait_limit`, in seconds: in standby mode restoreWALFile answers "not yet" after so long, so that the
+    /// server reads its configuration and asks again. 60.
+    #[serde(deserialize_with = "seconds")]
+    pub wait_limit: Duration,
     /// Stop the server (exit 200) when a newer timeline that it could follow has arrived, because a
     /// supervisor starts it again and only a start makes it look for timelines.
     pub restart_for_timeline: bool,
+}
+
+impl Default for RestoreSettings {
+    fn default() -> RestoreSettings {
+        RestoreSettings { wait_limit: Duration::from_secs(60), restart_for_timeline: false }
+    }
 }
 
 /// `[node.NAME]`: how to reach another node. What is not set comes from the user's ssh configuration.
@@ -116,7 +126,7 @@ impl Settings {
 
 fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     match u64::deserialize(from)? {
-        0 => Err(serde::de::Error::custom("time_limit must be at least 1 second")),
+        0 => Err(serde::de::Error::custom("a time must be at least 1 second")),
         n => Ok(Duration::from_secs(n)),
     }
 }

@@ -248,36 +248,9 @@ const PAGE: usize = 8192;
 /// Where a long page header has the segment size, from 11 on.
 const SEGMENT_SIZE_AT: usize = 32;
 
-impl Source for Archived<'_> {
-    fn look(&mut self, clock: &dyn Clock) -> Found {
-        if self.kind == Kind::History {
-            return self.history();
-        }
-        match fs::metadata(&self.path) {
-            Ok(_) if self.kind == Kind::Backup => Found::Ready,
-            Ok(metadata) => self.segment(&metadata, clock),
-            Err(_) => Found::Absent,
-        }
-    }
-
-    fn restore(&mut self, _even_if_it_ends_early: bool) -> Result<(), Found> {
-        let done =
-            if self.arguments.link { self.link() } else { copy_file(&self.path, &self.target()) };
-        let (from, to) = (self.path.display(), self.arguments.target.display());
-        if done.is_ok() && self.arguments.debug {
-            say(&format!("restored {from} to {to}"));
-        }
-        done.map_err(|e| {
-            let problem = format!("could not copy {from} to {to}: {e}");
-            say(&problem);
-            Found::NotCopied(problem)
-        })
-    }
-
-    /// The original never moves anything.
-    fn set_aside(&mut self, _why: &str) {}
-
-    fn prune(&mut self) {
+impl Archived<'_> {
+    /// Removes what the server no longer needs, after a segment was restored.
+    pub fn prune(&self) {
         if self.kind != Kind::Segment {
             return;
         }
@@ -298,4 +271,34 @@ impl Source for Archived<'_> {
             _ => {}
         }
     }
+}
+
+impl Source for Archived<'_> {
+    fn look(&mut self, clock: &dyn Clock) -> Found {
+        if self.kind == Kind::History {
+            return self.history();
+        }
+        match fs::metadata(&self.path) {
+            Ok(_) if self.kind == Kind::Backup => Found::Ready,
+            Ok(metadata) => self.segment(&metadata, clock),
+            Err(_) => Found::Absent,
+        }
+    }
+
+    fn restore(&mut self, _as_it_is: bool) -> Result<(), Found> {
+        let done =
+            if self.arguments.link { self.link() } else { copy_file(&self.path, &self.target()) };
+        let (from, to) = (self.path.display(), self.arguments.target.display());
+        if done.is_ok() && self.arguments.debug {
+            say(&format!("restored {from} to {to}"));
+        }
+        done.map_err(|e| {
+            let problem = format!("could not copy {from} to {to}: {e}");
+            say(&problem);
+            Found::NotCopied(problem)
+        })
+    }
+
+    /// The original never moves anything.
+    fn set_aside(&mut self, _why: &str) {}
 }

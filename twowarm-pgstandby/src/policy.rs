@@ -81,7 +81,7 @@ impl Policy for Contrib<'_> {
                 Decision::Exit(TOO_LARGE)
             }
             Found::Ready if situation.waited < self.next_try => Decision::Wait,
-            Found::Ready => Decision::Restore { even_if_it_ends_early: true },
+            Found::Ready => Decision::Restore { as_it_is: true },
             _ if self.kind == Kind::History => {
                 say("there is no such history file");
                 Decision::GiveUp(GiveUp::NotThere)

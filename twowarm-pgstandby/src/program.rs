@@ -104,7 +104,10 @@ fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
         restore(&mut archived, &mut orders, &mut clock, &mut policy)
     };
     match outcome {
-        Outcome::Restored => RESTORED,
+        Outcome::Restored => {
+            archived.prune();
+            RESTORED
+        }
         Outcome::GaveUp(_) => NOT_RESTORED,
         Outcome::Exit(code) => code,
         Outcome::Stopped(why) => {

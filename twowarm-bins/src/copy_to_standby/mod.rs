@@ -30,7 +30,7 @@ use self::bulk::Bulk;
 use self::error::{CopyError, failure};
 use self::far::{FarEnd, prove_archive};
 use self::source::Source;
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
 use crate::patience::patiently;
 
@@ -48,6 +48,7 @@ pub fn main() -> ExitCode {
         about: "Run on the primary, after configStandby on the other node: proves that WAL can be shipped there, \
                 turns shipping on, and copies the running cluster over what stands in the data directory there.",
         caller: Caller::Person,
+        misconfigured: fails,
         run,
     }
     .main()

@@ -67,15 +67,23 @@ impl Call {
 
     /// Whether it has begun to watch, which it does before each wait.
     fn watches(&self) -> bool {
-        let files = fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        let files = fs::read_dir(format!("/proc/{}/fd", self.asker()));
         files.into_iter().flatten().flatten().any(|file| {
             fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:inotify")
         })
     }
 
     fn sleeps(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.asker())).unwrap_or_default();
         stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+    }
+
+    /// The process that asks the archive: a child of the call's own, while there is one.
+    pub fn asker(&self) -> i32 {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let child = children.ok().and_then(|all| all.split(' ').next()?.parse().ok());
+        child.unwrap_or(pid)
     }
 
     /// Sends it a signal.

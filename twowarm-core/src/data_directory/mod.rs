@@ -12,7 +12,7 @@ pub use config_file::{ConfigFileError, read_settings, setting_line};
 #[cfg(feature = "server")]
 pub(crate) use configuration::each_setting;
 pub use identity::{IdentityError, consistency_place, control_bytes, control_file, major_version};
-pub use postmaster::Postmaster;
+pub use postmaster::{PROMOTE_FILES, Postmaster, request_promotion};
 #[cfg(feature = "server")]
 pub(crate) use recovery_settings::is_true;
 pub use recovery_settings::{RecoveryMode, RecoverySettings, recovery_settings};

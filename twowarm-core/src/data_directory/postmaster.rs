@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// The server of a data directory, as its `postmaster.pid` named it when we looked first.
@@ -39,6 +39,13 @@ impl Postmaster {
         self.seen.as_ref().map(|seen| seen.pid)
     }
 
+    /// What tells this server from those before and after it in this data directory, in one word.
+    pub fn identity(&self) -> Option<String> {
+        let Seen { pid, started, ticks } = self.seen.as_ref()?;
+        let number = |n: &Option<u64>| n.map_or("-".to_owned(), |n| n.to_string());
+        Some(format!("{pid}/{}/{}", number(started), number(ticks)))
+    }
+
     /// Whether there was a server and its process is running now.
     pub fn is_running(&self) -> bool {
         self.seen.as_ref().is_some_and(|seen| {
@@ -67,6 +74,24 @@ impl Postmaster {
         let written = written.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         written.as_secs() >= started
     }
+}
+
+/// The files by which a server is told to promote, in its data directory: `promote` from 9.1 on,
+/// `fallback_promote` besides in 9.3 to 12.
+pub const PROMOTE_FILES: [&str; 2] = ["promote", "fallback_promote"];
+
+/// Asks the server of a data directory, which must be in standby mode, to promote: what `pg_ctl promote`
+/// does from 9.1 on. The server replays what restore_command still gives it, opens, and deletes the file.
+///
+/// # Errors
+/// When the file can't be made, no server runs there, or it may not be signalled.
+pub fn request_promotion(data_directory: &Path) -> io::Result<()> {
+    let postmaster = Postmaster::of(data_directory);
+    let running = postmaster.pid().filter(|_| postmaster.is_running());
+    let pid = running.ok_or_else(|| io::Error::other("no server is running"))?;
+    let file = data_directory.join(PROMOTE_FILES[0]);
+    fs::OpenOptions::new().create(true).append(true).open(file)?;
+    Ok(kill(Pid::from_raw(pid), Signal::SIGUSR1)?)
 }
 
 impl Seen {

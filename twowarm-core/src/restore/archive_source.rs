@@ -149,7 +149,7 @@ impl ArchiveSource {
         }
         let found = match self.name {
             WalFileName::Segment(name) | WalFileName::Partial(name) => {
-                match self.check_header(&mut file, name, metadata.len()) {
+                match self.check_header(&mut file, name, metadata.len(), false) {
                     Ok(_) => self.check_timeline(name)?,
                     Err(found) => found,
                 }
@@ -159,10 +159,12 @@ impl ArchiveSource {
             }
         };
         // Somebody who writes it in place may have got no further yet.
-        if matches!(found, Found::Corrupt(_)) && self.is_being_written(&metadata, clock) {
+        if matches!(found, Found::NotThatFile(_)) && self.is_being_written(&metadata, clock) {
             return Ok(Found::Arriving);
         }
-        if !matches!(found, Found::Ready | Found::Arriving | Found::Unreadable(_)) {
+        let lasting =
+            matches!(found, Found::NotThatFile(_) | Found::Foreign(_) | Found::TooLarge { .. });
+        if lasting {
             self.know(&metadata, &found);
         }
         Ok(found)
@@ -189,6 +191,7 @@ impl ArchiveSource {
         file: &mut File,
         name: SegmentName,
         bytes: u64,
+        any_size: bool,
     ) -> Result<SegmentHeader, Found> {
         let expected = self.control()?.map(Expected::of).unwrap_or_default();
         let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
@@ -200,8 +203,16 @@ impl ArchiveSource {
         if first_page.len() < PageHeader::MAX_BYTES {
             return Err(Found::Arriving);
         }
-        check_segment_header(&first_page, name, bytes, &expected).map_err(|why| match why {
-            Unsound::TooSmall { .. } => Found::Arriving,
+        let checked = match check_segment_header(&first_page, name, bytes, &expected) {
+            Err(
+                Unsound::TooSmall { segment_size, .. } | Unsound::TooLarge { segment_size, .. },
+            ) if any_size => {
+                check_segment_header(&first_page, name, segment_size.bytes(), &expected)
+            }
+            checked => checked,
+        };
+        checked.map_err(|why| match why {
+            Unsound::TooSmall { .. } => Found::Unfinished,
             Unsound::TooLarge { bytes, .. } => Found::TooLarge { bytes },
             // Made larger first and filled then.
             Unsound::NotWal(BadPageHeader::UnknownMagic(0))
@@ -210,7 +221,7 @@ impl ArchiveSource {
                 Found::Arriving
             }
             why => {
-                Found::Corrupt(format!("{} in the archive is not that segment: {why}", self.name))
+                Found::NotThatFile(format!("the file in the archive is not {}: {why}", self.name))
             }
         })
     }
@@ -287,7 +298,7 @@ impl ArchiveSource {
         })?;
         match text_problem(self.name, &text) {
             Some(why) => {
-                Err(Found::Corrupt(format!("{} in the archive is damaged: {why}", self.name)))
+                Err(Found::NotThatFile(format!("{} in the archive is damaged: {why}", self.name)))
             }
             None => Ok(text),
         }
@@ -308,12 +319,9 @@ impl ArchiveSource {
             match crossing_stops(path, before, &mut segment, links_to) {
                 Ok(Some((at, why))) => {
                     let path = path.display();
-                    return Err(Found::EndsEarly(
-                        at,
-                        format!(
-                            "{why}, as it crosses from {path}; when that is mended, start the server again"
-                        ),
-                    ));
+                    return Err(Found::Damaged(format!(
+                        "its WAL ends at {at}: {why}, as it crosses from {path}; when that is mended, start the server again"
+                    )));
                 }
                 Ok(None) => {}
                 Err(e) => log::debug!("{}: {e}", path.display()),
@@ -322,17 +330,16 @@ impl ArchiveSource {
         Ok(())
     }
 
-    fn try_restore(&mut self, even_if_it_ends_early: bool) -> Result<(), Found> {
+    fn try_restore(&mut self, as_it_is: bool) -> Result<(), Found> {
         let (mut file, before) = self.open()?;
         let done = match self.name {
             WalFileName::Segment(name) | WalFileName::Partial(name) => {
-                let header = self.check_header(&mut file, name, before.len())?;
+                let header = self.check_header(&mut file, name, before.len(), as_it_is)?;
                 let rewound = file.rewind();
                 rewound.map_err(|e| Found::Unreadable(e.to_string()))?;
-                let copied =
-                    copy_segment(&mut file, &self.target, name, &header, even_if_it_ends_early);
+                let copied = copy_segment(&mut file, &self.target, name, &header, as_it_is);
                 copied.and_then(|links_to| match links_to {
-                    Some(links_to) if !even_if_it_ends_early => {
+                    Some(links_to) if !as_it_is => {
                         let segment = Checked { file: &mut file, name, header };
                         self.check_crossing(segment, links_to).inspect_err(|_| remove(&self.target))
                     }
@@ -344,35 +351,29 @@ impl ArchiveSource {
                 copy_text(&text, &self.target)
             }
         };
-        if let Err(found @ (Found::EndsEarly(..) | Found::Corrupt(_))) = &done {
+        if let Err(found @ (Found::Damaged(_) | Found::NotThatFile(_))) = &done {
             self.know(&before, found);
+        }
+        if as_it_is && done.is_ok() {
+            self.keep_copy();
         }
         done
     }
 }
 
-impl Source for ArchiveSource {
-    fn look(&mut self, clock: &dyn Clock) -> Found {
-        self.examine(clock).unwrap_or_else(|found| found)
-    }
-
-    fn restore(&mut self, even_if_it_ends_early: bool) -> Result<(), Found> {
-        self.try_restore(even_if_it_ends_early)
-    }
-
-    fn set_aside(&mut self, why: &str) {
-        let path = self.path();
-        match durable::set_aside(&path) {
-            Ok(aside) => log::error!(
-                "recovery ends before {}: {why}; the file is kept as {}",
-                self.name,
-                aside.display()
-            ),
-            Err(e) => log::error!("recovery ends before {}: {why} ({e})", self.name),
+impl ArchiveSource {
+    /// Keeps what a failover was given damaged: the file itself may be pruned or sent again.
+    fn keep_copy(&self) {
+        match durable::keep_copy(&self.path(), "corrupt") {
+            Ok(copy) => {
+                log::error!("a copy of the damaged {} is kept as {}", self.name, copy.display())
+            }
+            Err(e) => log::error!("no copy of the damaged {} could be kept: {e}", self.name),
         }
     }
 
-    fn prune(&mut self) {
+    /// Removes what nobody needs any more, after this segment was restored.
+    pub fn prune(&self) {
         let WalFileName::Segment(restored) = self.name else { return };
         let layout = self.control.as_ref().map(ControlFile::layout);
         let needs = Needs {
@@ -392,6 +393,28 @@ impl Source for ArchiveSource {
         match sweep.run(&mut |path| log::debug!("removing {}", path.display())) {
             Ok(_) => {}
             Err(e) => log::warn!("could not prune the archive: {e}"),
+        }
+    }
+}
+
+impl Source for ArchiveSource {
+    fn look(&mut self, clock: &dyn Clock) -> Found {
+        self.examine(clock).unwrap_or_else(|found| found)
+    }
+
+    fn restore(&mut self, as_it_is: bool) -> Result<(), Found> {
+        self.try_restore(as_it_is)
+    }
+
+    fn set_aside(&mut self, why: &str) {
+        let path = self.path();
+        match durable::set_aside(&path, "foreign") {
+            Ok(aside) => log::error!(
+                "recovery ends before {}: {why}; the file was renamed to {}",
+                self.name,
+                aside.display()
+            ),
+            Err(e) => log::error!("recovery ends before {}: {why} ({e})", self.name),
         }
     }
 }

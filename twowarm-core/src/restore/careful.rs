@@ -1,19 +1,37 @@
 use std::time::Duration;
 
-use super::{Decision, Found, GiveUp, Order, Policy, Situation};
-use crate::wal::{SegmentName, WalFileName};
+use super::{Decision, Following, Found, GiveUp, Order, Policy, Situation, Superseded};
+use crate::wal::WalFileName;
 
-/// restoreWALFile's policy. Untriggered it never gives up a segment, since a server in warm mode takes
-/// every "not there" for the end of the WAL and comes up as a primary.
+/// restoreWALFile's policy. Untriggered it never gives up a segment in warm mode, where the server takes
+/// every "not there" for the end of the WAL and comes up as a primary; in standby mode it answers "not
+/// yet" after a while, so that the server can look after other things and ask again.
 #[derive(Debug)]
 pub struct Careful {
     name: WalFileName,
     kind: Kind,
-    restart_for_timeline: bool,
-    poll: Duration,
-    patience: Duration,
+    serving: Serving,
+    read_patience: Duration,
     ending_since: Option<Duration>,
     said: Option<Said>,
+}
+
+/// How the server takes the answer that a segment is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// As the end of the WAL: a server in archive recovery.
+    Warm {
+        /// Whether to stop the server when a newer timeline has arrived that it would follow after a
+        /// restart, because a supervisor starts it again.
+        restart_for_timeline: bool,
+    },
+    /// As "not yet": a server in standby mode.
+    Standby {
+        /// How long to wait before that answer.
+        wait_limit: Duration,
+        /// Whether the server follows a newer timeline by itself.
+        follows_latest: bool,
+    },
 }
 
 /// What is asked for.
@@ -44,74 +62,138 @@ const FIRST_REMINDER: Duration = Duration::from_secs(60);
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 
 impl Careful {
-    /// For a segment. With `restart_for_timeline` the server is stopped when a newer timeline that it
-    /// could follow has arrived, since only a start makes it look for one.
-    pub fn segment(name: SegmentName, restart_for_timeline: bool) -> Careful {
-        Careful::new(WalFileName::Segment(name), Kind::Segment, restart_for_timeline)
+    /// For the server that asks for this file.
+    pub fn new(name: WalFileName, serving: Serving) -> Careful {
+        let kind = match name {
+            WalFileName::Segment(_) => Kind::Segment,
+            _ => Kind::Optional,
+        };
+        let read_patience = READ_PATIENCE;
+        Careful { name, kind, serving, read_patience, ending_since: None, said: None }
     }
 
-    /// For a history or .backup file.
-    pub fn optional(name: WalFileName) -> Careful {
-        Careful::new(name, Kind::Optional, false)
+    /// The archive was found unavailable earlier in this failover: its time was given to it already.
+    pub fn without_read_patience(self) -> Careful {
+        Careful { read_patience: Duration::ZERO, ..self }
     }
 
-    fn new(name: WalFileName, kind: Kind, restart_for_timeline: bool) -> Careful {
-        let (poll, patience) = (POLL, PATIENCE);
-        Careful { name, kind, restart_for_timeline, poll, patience, ending_since: None, said: None }
-    }
-
-    /// What is found, when nobody has ordered recovery to end.
-    fn untriggered(&self, found: &Found) -> Decision {
-        match found {
-            Found::Ready => Decision::Restore { even_if_it_ends_early: false },
-            Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
-            Found::Absent if self.kind == Kind::Optional => Decision::GiveUp(GiveUp::NotThere),
-            Found::Superseded(timeline) if self.restart_for_timeline => Decision::Stop(format!(
-                "timeline {timeline} has arrived, which a start makes it follow"
-            )),
-            _ => Decision::Wait,
+    /// The decision about what is found when recovery has not been ordered to end.
+    fn untriggered(&self, situation: &Situation) -> Decision {
+        match &situation.found {
+            Found::Ready => return Decision::Restore { as_it_is: false },
+            Found::NeverExists => return Decision::GiveUp(GiveUp::NotThere),
+            Found::Absent if self.kind == Kind::Optional => {
+                return Decision::GiveUp(GiveUp::NotThere);
+            }
+            _ => {}
+        }
+        match (self.serving, &situation.found) {
+            (Serving::Warm { restart_for_timeline: true }, Found::Superseded(newer))
+                if newer.following != Following::BaseCopy =>
+            {
+                let timeline = newer.timeline;
+                Decision::Stop(format!(
+                    "timeline {timeline} has arrived; after a restart the server follows it"
+                ))
+            }
+            (Serving::Warm { .. }, _) => Decision::Wait,
+            // It looks for timelines when it has its answer.
+            (Serving::Standby { follows_latest: true, .. }, Found::Superseded(newer))
+                if newer.following == Following::Possible =>
+            {
+                Decision::GiveUp(GiveUp::NotYet)
+            }
+            (Serving::Standby { wait_limit, .. }, _) if situation.waited >= wait_limit => {
+                Decision::GiveUp(GiveUp::NotYet)
+            }
+            (Serving::Standby { .. }, _) => Decision::Wait,
         }
     }
 
-    /// What is found, when recovery is to end. Everything sound is still handed over; nothing else
-    /// holds the failover up.
+    /// The decision about what is found when recovery is to end. Everything that begins as it should is
+    /// handed over; nothing else holds the failover up.
     fn triggered(&mut self, situation: &Situation) -> Decision {
         let since = *self.ending_since.get_or_insert(situation.waited);
+        let ending_for = situation.waited.saturating_sub(since);
+        let name = self.name;
         match &situation.found {
-            // What comes back if it does end early is worth a line in the log.
-            Found::Ready => Decision::Restore { even_if_it_ends_early: false },
-            Found::EndsEarly(at, why) => {
+            // If it turns out to be damaged, that is worth a line in the log.
+            Found::Ready => Decision::Restore { as_it_is: false },
+            Found::Damaged(why) => {
+                log::error!("{name}: {why}; it is handed over as it is, and recovery ends there");
+                Decision::Restore { as_it_is: true }
+            }
+            Found::Unfinished => {
                 log::error!(
-                    "recovery ends within {}, at {at}: its WAL stops there ({why})",
-                    self.name
+                    "{name} is incomplete; what is there is handed over, and recovery ends there"
                 );
-                Decision::Restore { even_if_it_ends_early: true }
+                Decision::Restore { as_it_is: true }
+            }
+            Found::TooLarge { bytes } => {
+                log::error!(
+                    "{name} has {bytes} bytes, more than a segment; its first part is handed over"
+                );
+                Decision::Restore { as_it_is: true }
             }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
             Found::Absent | Found::Superseded(_) => Decision::GiveUp(GiveUp::EndWhenAbsent),
             Found::Arriving | Found::Settling => {
-                log::error!("{} counts as absent: {NOT_WHOLE}", self.name);
+                log::error!("{name} counts as absent: {INCOMPLETE}");
                 Decision::GiveUp(GiveUp::EndWhenAbsent)
             }
-            // A network file system stumbles now and then, and all that comes after would be lost.
-            Found::Unreadable(_) if situation.waited.saturating_sub(since) < READ_PATIENCE => {
-                Decision::Wait
+            // A network file system may fail once and work again, and all that follows would be lost.
+            Found::Unreadable(_) if ending_for < self.read_patience => Decision::Wait,
+            Found::Unreadable(why) => {
+                log::error!("{name} counts as absent, because recovery is to end: {why}");
+                Decision::GiveUp(GiveUp::ArchiveUnavailable)
             }
-            Found::Foreign(why) | Found::Unreadable(why) => {
-                log::error!("{} counts as absent, since recovery is to end: {why}", self.name);
+            Found::Foreign(why) => {
+                log::error!("{name} counts as absent, because recovery is to end: {why}");
                 Decision::GiveUp(GiveUp::EndWhenAbsent)
             }
-            Found::Corrupt(why) => Decision::SetAside(why.clone()),
-            Found::TooLarge { bytes } => Decision::SetAside(too_large(*bytes)),
-            // It has arrived, so answering that it has not would lose what was committed.
-            Found::NotCopied(_) if situation.waited.saturating_sub(since) < self.patience => {
-                Decision::Wait
-            }
+            Found::NotThatFile(why) => Decision::SetAside(why.clone()),
+            // It has arrived, so to answer that it has not would lose what was committed.
+            Found::NotCopied(_) if ending_for < PATIENCE => Decision::Wait,
             Found::NotCopied(why) => Decision::Stop(format!(
-                "{} has arrived and can't be copied to the server: {why}; make room and start the server again, its trigger stays in force (a fast trigger leaves {} out)",
-                self.name, self.name
+                "{name} has arrived and can't be copied to the server: {why}; make room and start the server again, its trigger stays in force (a fast trigger leaves {name} out)"
             )),
         }
+    }
+
+    /// What is wrong, where more than patience is needed.
+    fn trouble(&self, found: &Found) -> Option<String> {
+        match found {
+            Found::Absent | Found::NeverExists | Found::Ready => None,
+            // Files take a while to arrive; only one that stays so is worth a word.
+            Found::Arriving | Found::Unfinished | Found::Settling => None,
+            Found::Superseded(newer) => Some(self.superseded(newer)),
+            Found::TooLarge { bytes } => {
+                Some(format!("the file has {bytes} bytes, more than a segment"))
+            }
+            Found::Damaged(why)
+            | Found::NotThatFile(why)
+            | Found::Foreign(why)
+            | Found::Unreadable(why)
+            | Found::NotCopied(why) => Some(why.clone()),
+        }
+    }
+
+    fn superseded(&self, newer: &Superseded) -> String {
+        let timeline = newer.timeline;
+        let what_to_do = match newer.following {
+            Following::BaseCopy => {
+                "this standby has replayed WAL from after the fork: it needs a new base copy (copyToStandby on the new primary)".to_owned()
+            }
+            Following::Possible if matches!(self.serving, Serving::Standby { .. }) => format!(
+                "set recovery_target_timeline = 'latest' and restart the server, so that it follows timeline {timeline}"
+            ),
+            Following::Possible => {
+                format!("restart the server, so that it follows timeline {timeline}")
+            }
+        };
+        format!(
+            "timeline {timeline} forked from this timeline at or before this segment; {what_to_do}"
+        )
     }
 }
 
@@ -119,7 +201,14 @@ impl Policy for Careful {
     fn decide(&mut self, situation: &Situation) -> Decision {
         match &situation.order {
             Order::NobodyWaits(why) => Decision::Stop(why.clone()),
-            Order::Wait | Order::Unsettled => self.untriggered(&situation.found),
+            Order::Wait | Order::Unsettled => {
+                let decision = self.untriggered(situation);
+                if decision == Decision::GiveUp(GiveUp::NotYet) && self.said.is_none() {
+                    // Where there is no wait there is no other moment to say it.
+                    self.waiting(situation);
+                }
+                decision
+            }
             Order::EndWhenAbsent | Order::EndNow { serve_again: true } => self.triggered(situation),
             // Histories are answered as ever: the new timeline's number depends on them.
             Order::EndNow { serve_again: false } if self.kind == Kind::Optional => {
@@ -136,24 +225,17 @@ impl Policy for Careful {
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
         let trouble = match &situation.found {
-            Found::Absent | Found::NeverExists | Found::Ready => None,
-            // Files take a while to arrive; only one that stays so is worth a word.
-            Found::Arriving | Found::Settling => None,
-            Found::Superseded(timeline) => Some(format!(
-                "timeline {timeline} left this one here or before; start the server again, so that it follows"
-            )),
-            Found::EndsEarly(at, why) => Some(format!(
-                "its WAL stops in the middle, at {at} ({why}); recovery would end there"
-            )),
-            Found::TooLarge { bytes } => Some(too_large(*bytes)),
-            Found::Corrupt(why)
-            | Found::Foreign(why)
-            | Found::Unreadable(why)
-            | Found::NotCopied(why) => Some(why.clone()),
+            // The server is about to follow by itself.
+            Found::Superseded(Superseded { following: Following::Possible, .. })
+                if matches!(self.serving, Serving::Standby { follows_latest: true, .. }) =>
+            {
+                None
+            }
+            found => self.trouble(found),
         };
         let now = situation.waited;
         let what = trouble.clone().unwrap_or_else(|| match situation.found {
-            Found::Arriving => NOT_WHOLE.to_owned(),
+            Found::Arriving | Found::Unfinished => INCOMPLETE.to_owned(),
             _ => "it has not arrived".to_owned(),
         });
         let first = FIRST_REMINDER;
@@ -169,34 +251,45 @@ impl Policy for Careful {
         if due {
             match trouble {
                 Some(why) => log::warn!("still waiting for {}: {why}", self.name),
-                None => log::info!("waiting for {} since {} s: {what}", self.name, now.as_secs()),
+                None => log::info!("waiting for {} for {} s: {what}", self.name, now.as_secs()),
             }
             if let Some(said) = &mut self.said {
                 said.gap = (said.gap * 2).min(LONGEST_SILENCE);
                 said.next = now + said.gap;
             }
         }
-        self.poll
+        match self.serving {
+            Serving::Standby { wait_limit, .. } => POLL.min(wait_limit.saturating_sub(now)),
+            Serving::Warm { .. } => POLL,
+        }
     }
 }
 
-const NOT_WHOLE: &str = "what stands in the archive is not whole yet";
-
-fn too_large(bytes: u64) -> String {
-    format!("what stands in the archive has {bytes} bytes, more than a segment")
-}
+const INCOMPLETE: &str = "the file in the archive is not complete yet";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wal::{Lsn, TimelineId};
+    use crate::wal::TimelineId;
+
+    const WARM: Serving = Serving::Warm { restart_for_timeline: false };
+    const STANDBY: Serving =
+        Serving::Standby { wait_limit: Duration::from_secs(60), follows_latest: true };
 
     fn segment() -> Careful {
-        Careful::segment("000000010000000C00000099".parse().unwrap(), false)
+        Careful::new("000000010000000C00000099".parse().unwrap(), WARM)
+    }
+
+    fn standby() -> Careful {
+        Careful::new("000000010000000C00000099".parse().unwrap(), STANDBY)
     }
 
     fn history() -> Careful {
-        Careful::optional("00000002.history".parse().unwrap())
+        Careful::new("00000002.history".parse().unwrap(), WARM)
+    }
+
+    fn superseded(following: Following) -> Found {
+        Found::Superseded(Superseded { timeline: TimelineId::FIRST, following })
     }
 
     fn every_find() -> Vec<Found> {
@@ -204,13 +297,15 @@ mod tests {
         vec![
             Found::Absent,
             Found::NeverExists,
-            Found::Superseded(TimelineId::FIRST),
+            superseded(Following::Possible),
+            superseded(Following::BaseCopy),
             Found::Arriving,
+            Found::Unfinished,
             Found::Settling,
             Found::Ready,
-            Found::EndsEarly(Lsn(1), why()),
+            Found::Damaged(why()),
             Found::TooLarge { bytes: 1 },
-            Found::Corrupt(why()),
+            Found::NotThatFile(why()),
             Found::Foreign(why()),
             Found::Unreadable(why()),
             Found::NotCopied(why()),
@@ -229,7 +324,7 @@ mod tests {
             for order in [Order::Wait, Order::Unsettled] {
                 let decision = decide(&mut segment(), &order, &found, 1_000_000);
                 let expected = match found {
-                    Found::Ready => Decision::Restore { even_if_it_ends_early: false },
+                    Found::Ready => Decision::Restore { as_it_is: false },
                     Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
                     _ => Decision::Wait,
                 };
@@ -255,7 +350,7 @@ mod tests {
             let later = decide(&mut policy, &Order::EndWhenAbsent, &found, 36);
             if let Found::Unreadable(_) = found {
                 assert_eq!(first, Decision::Wait);
-                assert_eq!(later, Decision::GiveUp(GiveUp::EndWhenAbsent));
+                assert_eq!(later, Decision::GiveUp(GiveUp::ArchiveUnavailable));
             } else if let Found::NotCopied(_) = found {
                 assert_eq!(first, Decision::Wait);
                 assert!(matches!(later, Decision::Stop(_)), "what has arrived is never given up");
@@ -266,12 +361,52 @@ mod tests {
     }
 
     #[test]
-    fn triggered_a_segment_that_ends_early_is_noticed_before_it_is_handed_over() {
-        let restore = |even_if_it_ends_early| Decision::Restore { even_if_it_ends_early };
-        let smart = Order::EndWhenAbsent;
-        assert_eq!(decide(&mut segment(), &smart, &Found::Ready, 0), restore(false));
-        let early = Found::EndsEarly(Lsn(1), "why".into());
-        assert_eq!(decide(&mut segment(), &smart, &early, 0), restore(true));
+    fn triggered_what_begins_as_the_segment_is_handed_over_and_only_another_file_is_set_aside() {
+        let restore = |as_it_is| Decision::Restore { as_it_is };
+        for found in every_find() {
+            let decision = decide(&mut segment(), &Order::EndWhenAbsent, &found, 0);
+            match found {
+                Found::Ready => assert_eq!(decision, restore(false)),
+                Found::Damaged(_) | Found::Unfinished | Found::TooLarge { .. } => {
+                    assert_eq!(decision, restore(true));
+                }
+                _ => assert!(!matches!(decision, Decision::Restore { .. }), "{found:?}"),
+            }
+            let aside = matches!(decision, Decision::SetAside(_));
+            assert_eq!(aside, matches!(found, Found::NotThatFile(_)), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn in_standby_mode_the_answer_is_not_yet_after_the_limit() {
+        for found in every_find() {
+            let early = decide(&mut standby(), &Order::Wait, &found, 59);
+            let late = decide(&mut standby(), &Order::Wait, &found, 60);
+            match found {
+                Found::Ready | Found::NeverExists => assert_eq!(early, late),
+                Found::Superseded(Superseded { following: Following::Possible, .. }) => {
+                    assert_eq!(early, Decision::GiveUp(GiveUp::NotYet), "so that it follows");
+                }
+                _ => {
+                    assert_eq!(early, Decision::Wait, "{found:?}");
+                    assert_eq!(late, Decision::GiveUp(GiveUp::NotYet), "{found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_restart_is_asked_for_only_where_it_helps() {
+        let restarting = Serving::Warm { restart_for_timeline: true };
+        for following in [Following::Possible, Following::BaseCopy] {
+            let mut policy = Careful::new("000000010000000C00000099".parse().unwrap(), restarting);
+            let decision = decide(&mut policy, &Order::Wait, &superseded(following), 0);
+            let stops = matches!(decision, Decision::Stop(_));
+            assert_eq!(stops, following != Following::BaseCopy);
+            let advice = segment().trouble(&superseded(following)).unwrap();
+            assert_eq!(advice.contains("restart the server"), stops, "{advice}");
+            assert_eq!(advice.contains("new base copy"), !stops, "{advice}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::Found;
+use super::{Following, Found, Superseded};
 use crate::wal::{ForkPoint, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName};
 
 /// The timeline histories that a node has: those in its archive, and those that its server has fetched.
@@ -24,27 +24,32 @@ impl Histories<'_> {
             .filter(move |found| found.as_ref().map_or(true, |h| h.is_ancestor(timeline)))
     }
 
-    /// The newest timeline that left this one at or before a segment.
+    /// The newest timeline that forked from a segment's own at or before it, and whether the server that
+    /// asks for the segment can follow; one that it can follow comes first.
     pub(super) fn superseded(
         &self,
         name: SegmentName,
         layout: SegmentLayout,
-    ) -> Result<Option<TimelineId>, Found> {
-        let mut newest = None;
+    ) -> Result<Option<Superseded>, Found> {
+        let mut best: Option<Superseded> = None;
         for history in self.descendants(name.timeline) {
             let history = history?;
-            let left_before = match history.fork_from(name.timeline) {
-                Some(ForkPoint::Segment(fork)) => fork.place <= name.place,
-                Some(ForkPoint::Position(fork)) => {
-                    layout.containing(name.timeline, *fork).place <= name.place
-                }
-                None => false,
+            let (fork, may_be_at_end) = match history.fork_from(name.timeline) {
+                Some(ForkPoint::Segment(fork)) => (*fork, true),
+                Some(ForkPoint::Position(fork)) => (layout.containing(name.timeline, *fork), false),
+                None => continue,
             };
-            if left_before {
-                newest = Some(history.timeline());
+            if fork.place > name.place {
+                continue;
+            }
+            let fork = SegmentName { timeline: name.timeline, ..fork };
+            let past = fork != name && !(may_be_at_end && layout.next(fork) == Some(name));
+            let following = if past { Following::BaseCopy } else { Following::Possible };
+            if best.is_none_or(|best| following <= best.following) {
+                best = Some(Superseded { timeline: history.timeline(), following });
             }
         }
-        Ok(newest)
+        Ok(best)
     }
 
     /// A timeline's history, from the archive or from what the server has fetched before.

@@ -10,15 +10,12 @@ pub trait Source {
     /// Looks whether the file is there.
     fn look(&mut self, clock: &dyn Clock) -> Found;
 
-    /// Copies it to where the server wants it. What comes back instead is why it is not there now;
-    /// nothing torn is left behind.
-    fn restore(&mut self, even_if_it_ends_early: bool) -> Result<(), Found>;
+    /// Copies it to where the server wants it, also damaged or unfinished if `as_it_is`. What comes back
+    /// instead is why it is not there now; no partial file is left behind.
+    fn restore(&mut self, as_it_is: bool) -> Result<(), Found>;
 
     /// Moves it out of the way, under a name that nobody asks for.
     fn set_aside(&mut self, why: &str);
-
-    /// Removes what nobody needs any more, after a restore.
-    fn prune(&mut self);
 }
 
 /// Standing orders: the trigger file and whatever else ends a wait.
@@ -71,7 +68,7 @@ pub enum Outcome {
 /// The longest wait while a trigger file or the file itself may be in the making.
 const SETTLING: Duration = Duration::from_millis(10);
 
-/// Waits for the file, decides, restores it and prunes.
+/// Waits for the file, decides and restores it. Pruning comes after the answer, and is the caller's.
 pub fn restore(
     source: &mut dyn Source,
     standing: &mut dyn Standing,
@@ -85,16 +82,14 @@ pub fn restore(
         if let Some(why) = policy.answers_at_once(&order) {
             return Outcome::GaveUp(why);
         }
+        let copy_failed = failure.is_some();
         let found = failure.take().unwrap_or_else(|| source.look(clock));
         let situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
         match policy.decide(&situation) {
-            Decision::Restore { even_if_it_ends_early } => {
+            Decision::Restore { as_it_is } => {
                 clock.disarm();
-                match source.restore(even_if_it_ends_early) {
-                    Ok(()) => {
-                        source.prune();
-                        return Outcome::Restored;
-                    }
+                match source.restore(as_it_is) {
+                    Ok(()) => return Outcome::Restored,
                     Err(found) => {
                         failed_copies += u32::from(matches!(found, Found::NotCopied(_)));
                         failure = Some(found);
@@ -105,8 +100,9 @@ pub fn restore(
                 let wait = policy.waiting(&situation);
                 let unsettled =
                     situation.order == Order::Unsettled || situation.found == Found::Settling;
-                // Between the look and the arming something may have arrived: look once more.
-                if !clock.arm() {
+                // Between the look and the arming something may have arrived: look once more. To copy again
+                // at once would help nobody.
+                if !clock.arm() || copy_failed {
                     clock.wait(if unsettled { wait.min(SETTLING) } else { wait });
                 }
             }

@@ -6,20 +6,23 @@
 
 mod archive_source;
 mod careful;
+mod child;
 mod crossing;
 mod histories;
-mod hung_archive;
 mod loop_over;
+mod memory;
 mod node_orders;
 mod plain_copy;
 mod segment_copy;
 mod situation;
+mod standby_restore;
 mod text_check;
 
 pub use archive_source::{ArchiveSource, Pruning};
-pub use careful::Careful;
-pub use hung_archive::{Asking, Noted, unless_hung};
+pub use careful::{Careful, Serving};
 pub use loop_over::{Clock, Outcome, Policy, RealClock, Source, Standing, restore};
+pub use memory::RecoveryMemory;
 pub use node_orders::NodeOrders;
 pub use plain_copy::{copy_file, has_holes};
-pub use situation::{Decision, Found, GiveUp, Order, Situation};
+pub use situation::{Decision, Following, Found, GiveUp, Order, Situation, Superseded};
+pub use standby_restore::{ChildError, StandbyRestore};

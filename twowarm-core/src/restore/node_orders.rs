@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Clock, Order, Standing};
-use crate::data_directory::Postmaster;
+use crate::data_directory::{PROMOTE_FILES, Postmaster};
 use crate::trigger::{Trigger, TriggerFile, TriggerLook};
 use crate::wal::SegmentPlace;
 
@@ -12,11 +12,12 @@ use crate::wal::SegmentPlace;
 #[derive(Debug)]
 pub struct NodeOrders {
     trigger: TriggerFile,
-    promote: PathBuf,
+    promote: [PathBuf; 2],
     postmaster: Postmaster,
     place: Option<SegmentPlace>,
     needed_up_to: Option<SegmentPlace>,
     complained: Option<String>,
+    triggered: bool,
 }
 
 impl NodeOrders {
@@ -31,12 +32,18 @@ impl NodeOrders {
     ) -> NodeOrders {
         NodeOrders {
             trigger: TriggerFile::new(trigger),
-            promote: data_directory.join("promote"),
+            promote: PROMOTE_FILES.map(|name| data_directory.join(name)),
             postmaster: Postmaster::of(data_directory),
             place,
             needed_up_to,
             complained: None,
+            triggered: false,
         }
+    }
+
+    /// Whether the trigger file ordered recovery to end, at the last look.
+    pub fn is_triggered(&self) -> bool {
+        self.triggered
     }
 
     /// The trigger file, to make it remember what was refused.
@@ -57,11 +64,11 @@ impl NodeOrders {
     }
 
     fn promote_order(&self) -> Order {
-        let written = fs::metadata(&self.promote).and_then(|found| found.modified());
-        match written {
-            Ok(at) if self.postmaster.may_be_promoted_since(at) => Order::EndWhenAbsent,
-            _ => Order::Wait,
-        }
+        let ordered = self.promote.iter().any(|file| {
+            let written = fs::metadata(file).and_then(|found| found.modified());
+            written.is_ok_and(|at| self.postmaster.may_be_promoted_since(at))
+        });
+        if ordered { Order::EndWhenAbsent } else { Order::Wait }
     }
 
     fn complain_once(&mut self, about: String) {
@@ -96,6 +103,7 @@ impl Standing for NodeOrders {
                 Order::Wait
             }
         };
+        self.triggered = matches!(order, Order::EndWhenAbsent | Order::EndNow { .. });
         if order == Order::Wait { self.promote_order() } else { order }
     }
 }

@@ -1,0 +1,419 @@
+//! The archive is asked by a child process: a call into a network file system whose server is away never
+//! comes back, and a process with such a call in it can't even end. A wanted failover leaves the child
+//! behind and goes on.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
+
+use super::{Clock, Found, GiveUp, Order, Outcome, Source, Standing};
+use crate::trigger::Writing;
+
+/// The child's end of the line to its parent: its standard output.
+#[derive(Debug)]
+pub(super) struct ToParent {
+    pipe: Option<File>,
+}
+
+const ASKING: &str = "asking";
+const ANSWERED: &str = "answered";
+
+impl ToParent {
+    /// In the child. It ends when its parent is gone, until it has answered.
+    pub(super) fn of_child(parent: i32) -> io::Result<ToParent> {
+        set_pdeathsig(Signal::SIGKILL)?;
+        if getppid().as_raw() != parent {
+            return Err(io::Error::other("the parent process is gone"));
+        }
+        let pipe = Some(File::from(io::stdout().as_fd().try_clone_to_owned()?));
+        Ok(ToParent { pipe })
+    }
+
+    /// Where the work is done without a child.
+    pub(super) fn nobody() -> ToParent {
+        ToParent { pipe: None }
+    }
+
+    fn tell(&mut self, line: &str) {
+        if let Some(pipe) = &mut self.pipe {
+            // A parent that has left does not listen any more.
+            let _ = pipe.write_all(format!("{line}\n").as_bytes());
+        }
+    }
+
+    /// Gives the answer. What the child does afterwards nobody waits for.
+    pub(super) fn answer(&mut self, outcome: &Outcome) {
+        let _ = set_pdeathsig(None);
+        self.tell(&text_of(outcome));
+    }
+}
+
+/// A source that tells the parent process when it begins and ends to ask.
+#[derive(Debug)]
+pub(super) struct Told<'a, S> {
+    pub(super) source: &'a mut S,
+    pub(super) parent: &'a mut ToParent,
+}
+
+impl<S> Told<'_, S> {
+    fn while_asking<T>(&mut self, ask: impl FnOnce(&mut S) -> T) -> T {
+        self.parent.tell(ASKING);
+        let answer = ask(self.source);
+        self.parent.tell(ANSWERED);
+        answer
+    }
+}
+
+impl<S: Source> Source for Told<'_, S> {
+    fn look(&mut self, clock: &dyn Clock) -> Found {
+        self.while_asking(|source| source.look(clock))
+    }
+
+    fn restore(&mut self, as_it_is: bool) -> Result<(), Found> {
+        self.while_asking(|source| source.restore(as_it_is))
+    }
+
+    fn set_aside(&mut self, why: &str) {
+        self.while_asking(|source| source.set_aside(why));
+    }
+}
+
+/// How long a child may take before its archive counts as hung.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// For one question, while recovery is to end when nothing more is there.
+    pub(super) question: Duration,
+    /// In standby mode for all, while nothing is ordered: then the answer is "not yet".
+    pub(super) not_yet: Option<Duration>,
+    /// How often to look.
+    pub(super) tick: Duration,
+}
+
+/// An order to end now is not held up by more than this.
+const END_NOW: Duration = Duration::from_secs(3);
+/// Pruning of a healthy archive takes less; the answer waits no longer for it.
+const PRUNING: Duration = Duration::from_millis(100);
+
+/// How a child ended.
+pub(super) enum Ended {
+    /// It answered.
+    Answered(Outcome),
+    /// Its archive hangs; it was left behind.
+    Hung(Outcome),
+    /// It ended without an answer.
+    Died(ExitStatus),
+}
+
+/// A child that asks the archive, as its parent sees it.
+pub(super) struct Asker {
+    child: Child,
+    answers: ChildStdout,
+    messages: ChildStderr,
+    heard: Vec<u8>,
+    asking_since: Option<Instant>,
+    started: Instant,
+}
+
+impl Asker {
+    /// Starts it. It inherits nothing of ours: left behind, it must not keep the server's log open.
+    pub(super) fn start(command: &mut Command) -> io::Result<Asker> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let pipes = child.stdout.take().zip(child.stderr.take());
+        let (answers, messages) = pipes.expect("both are piped");
+        let (heard, asking_since, started) = (Vec::new(), None, Instant::now());
+        Ok(Asker { child, answers, messages, heard, asking_since, started })
+    }
+
+    /// Waits for its answer, but not longer than orders and limits allow while its archive hangs.
+    /// `progress` is any number that changes while a copy gets on: a slow copy is not a hung one, and
+    /// giving it up would lose what has arrived.
+    pub(super) fn wait(
+        mut self,
+        progress: &dyn Fn() -> u64,
+        standing: &mut dyn Standing,
+        limits: Limits,
+    ) -> io::Result<Ended> {
+        let mut last = (progress(), Instant::now());
+        loop {
+            let (answers, messages) = self.readable(limits.tick)?;
+            if messages {
+                self.relay();
+            }
+            if answers {
+                match self.hear()? {
+                    Heard::Nothing => {}
+                    Heard::Outcome(outcome) => {
+                        self.stay_for_pruning(&outcome);
+                        return Ok(Ended::Answered(outcome));
+                    }
+                    Heard::Closed => {
+                        let status = self.child.wait()?;
+                        while self.readable(Duration::ZERO)?.1 && self.relay() {}
+                        return Ok(Ended::Died(status));
+                    }
+                }
+            }
+            let now = progress();
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            let Some(asked) = self.asking_since else { continue };
+            let hung = asked.max(last.1).elapsed();
+            if let Some(outcome) = self.left_behind(hung, standing, limits) {
+                // When the file system is back it ends.
+                let _ = self.child.kill();
+                return Ok(Ended::Hung(outcome));
+            }
+        }
+    }
+
+    /// What to answer without it, when its archive has hung for so long.
+    fn left_behind(
+        &self,
+        hung: Duration,
+        standing: &mut dyn Standing,
+        limits: Limits,
+    ) -> Option<Outcome> {
+        if hung < END_NOW.min(limits.question) {
+            return None;
+        }
+        let late = |limit: Duration| self.started.elapsed() >= limit + END_NOW;
+        let why = match standing.look(&Blind) {
+            Order::NobodyWaits(why) => return Some(Outcome::Stopped(why)),
+            Order::EndNow { .. } => GiveUp::ArchiveUnavailable,
+            Order::EndWhenAbsent if hung >= limits.question => GiveUp::ArchiveUnavailable,
+            Order::Wait if limits.not_yet.is_some_and(late) => GiveUp::NotYet,
+            _ => return None,
+        };
+        Some(Outcome::GaveUp(why))
+    }
+
+    /// Pruning follows the answer. A healthy archive takes a moment for it, and waiting for that keeps
+    /// calls from overtaking each other; nobody waits longer.
+    fn stay_for_pruning(&mut self, outcome: &Outcome) {
+        let until = Instant::now() + PRUNING;
+        loop {
+            let left = match outcome {
+                Outcome::Restored => until.saturating_duration_since(Instant::now()),
+                _ => Duration::ZERO,
+            };
+            match self.readable(left) {
+                Ok((_, true)) if self.relay() => {}
+                // Its answers end when it does.
+                Ok((true, _)) if matches!(self.hear(), Ok(Heard::Closed) | Err(_)) => return,
+                Ok((true, _)) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Whether its answers and its messages can be read, waiting so long for either.
+    fn readable(&self, at_most: Duration) -> io::Result<(bool, bool)> {
+        let both = [self.answers.as_fd(), self.messages.as_fd()];
+        let mut fds = both.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let millis = at_most.as_nanos().div_ceil(1_000_000);
+        match poll(&mut fds, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let any = |fd: &PollFd| fd.any() == Some(true);
+        Ok((any(&fds[0]), any(&fds[1])))
+    }
+
+    /// Passes on what it says to the server's log; false at its end.
+    fn relay(&mut self) -> bool {
+        let mut text = [0; 4096];
+        match self.messages.read(&mut text) {
+            Ok(n) if n > 0 => {
+                let _ = io::stderr().write_all(&text[..n]);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn hear(&mut self) -> io::Result<Heard> {
+        let mut text = [0; 4096];
+        let n = self.answers.read(&mut text)?;
+        if n == 0 {
+            return Ok(Heard::Closed);
+        }
+        self.heard.extend(&text[..n]);
+        while let Some(end) = self.heard.iter().position(|&b| b == b'\n') {
+            let line: Vec<u8> = self.heard.drain(..=end).collect();
+            match String::from_utf8_lossy(&line[..end]).as_ref() {
+                ASKING => self.asking_since = Some(Instant::now()),
+                ANSWERED => self.asking_since = None,
+                answer => {
+                    let outcome = outcome_of(answer)
+                        .ok_or_else(|| io::Error::other(format!("unknown answer: {answer}")))?;
+                    return Ok(Heard::Outcome(outcome));
+                }
+            }
+        }
+        Ok(Heard::Nothing)
+    }
+}
+
+enum Heard {
+    Nothing,
+    Outcome(Outcome),
+    Closed,
+}
+
+const GIVE_UPS: [(&str, GiveUp); 7] = [
+    ("not-there", GiveUp::NotThere),
+    ("not-yet", GiveUp::NotYet),
+    ("end-when-absent", GiveUp::EndWhenAbsent),
+    ("archive-unavailable", GiveUp::ArchiveUnavailable),
+    ("end-now", GiveUp::EndNow),
+    ("time-is-up", GiveUp::TimeIsUp),
+    ("copy-failed", GiveUp::CopyFailed),
+];
+
+fn text_of(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Restored => "restored".to_owned(),
+        Outcome::GaveUp(why) => {
+            let word = GIVE_UPS.iter().find(|(_, known)| known == why).map_or("", |(word, _)| word);
+            format!("gave-up {word}")
+        }
+        Outcome::Stopped(why) => format!("stopped {}", why.replace('\n', " ")),
+        Outcome::Exit(code) => format!("exit {code}"),
+    }
+}
+
+fn outcome_of(text: &str) -> Option<Outcome> {
+    match text.split_once(' ') {
+        None if text == "restored" => Some(Outcome::Restored),
+        Some(("gave-up", word)) => {
+            GIVE_UPS.iter().find(|(known, _)| *known == word).map(|(_, why)| Outcome::GaveUp(*why))
+        }
+        Some(("stopped", why)) => Some(Outcome::Stopped(why.to_owned())),
+        Some(("exit", code)) => code.parse().ok().map(Outcome::Exit),
+        _ => None,
+    }
+}
+
+/// A clock that has seen nothing.
+pub(super) struct Blind;
+
+impl Clock for Blind {
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn arm(&mut self) -> bool {
+        false
+    }
+
+    fn wait(&mut self, _at_most: Duration) {}
+
+    fn writing(&self, _path: &Path) -> Writing {
+        Writing::Unseen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    struct Ordered(Order);
+
+    impl Standing for Ordered {
+        fn look(&mut self, _clock: &dyn Clock) -> Order {
+            self.0.clone()
+        }
+    }
+
+    fn limits(question: u64, not_yet: Option<u64>) -> Limits {
+        let [question, tick] = [question, 10].map(Duration::from_millis);
+        Limits { question, not_yet: not_yet.map(Duration::from_millis), tick }
+    }
+
+    fn ended(script: &str, order: Order, limits: Limits, progress: &dyn Fn() -> u64) -> Ended {
+        let asker = Asker::start(Command::new("/bin/sh").args(["-c", script])).unwrap();
+        asker.wait(progress, &mut Ordered(order), limits).unwrap()
+    }
+
+    fn hung(order: Order, limits: Limits) -> Outcome {
+        match ended("echo asking; exec sleep 600", order, limits, &|| 0) {
+            Ended::Hung(outcome) => outcome,
+            _ => panic!("it hangs"),
+        }
+    }
+
+    fn answered(script: &str, order: Order, limits: Limits, progress: &dyn Fn() -> u64) -> Outcome {
+        match ended(script, order, limits, progress) {
+            Ended::Answered(outcome) => outcome,
+            _ => panic!("it answers"),
+        }
+    }
+
+    #[test]
+    fn a_wanted_failover_leaves_a_hung_archive_behind() {
+        let unavailable = Outcome::GaveUp(GiveUp::ArchiveUnavailable);
+        assert_eq!(hung(Order::EndWhenAbsent, limits(50, None)), unavailable);
+        assert_eq!(hung(Order::EndNow { serve_again: true }, limits(50, None)), unavailable);
+        let gone = Order::NobodyWaits("gone".into());
+        assert_eq!(hung(gone, limits(50, None)), Outcome::Stopped("gone".into()));
+    }
+
+    #[test]
+    fn untriggered_a_hung_archive_is_waited_for_and_in_standby_mode_not_yet_there() {
+        let script = "echo asking; sleep 0.3; echo answered; echo restored";
+        let restored = answered(script, Order::Wait, limits(50, None), &|| 0);
+        assert_eq!(restored, Outcome::Restored);
+        let not_yet = hung(Order::Wait, limits(50, Some(100)));
+        assert_eq!(not_yet, Outcome::GaveUp(GiveUp::NotYet));
+    }
+
+    #[test]
+    fn a_slow_copy_is_not_given_up_while_it_gets_on() {
+        let copied = Cell::new(0);
+        let grows = || copied.replace(copied.get() + 1);
+        let script = "echo asking; sleep 0.5; echo answered; echo restored";
+        let outcome = answered(script, Order::EndWhenAbsent, limits(200, None), &grows);
+        assert_eq!(outcome, Outcome::Restored);
+    }
+
+    #[test]
+    fn the_answer_does_not_wait_for_pruning() {
+        let started = Instant::now();
+        let script = "echo restored; exec sleep 600 >&- 2>&-";
+        assert_eq!(answered(script, Order::Wait, limits(50, None), &|| 0), Outcome::Restored);
+        let script = "echo restored; exec sleep 600";
+        assert_eq!(answered(script, Order::Wait, limits(50, None), &|| 0), Outcome::Restored);
+        assert!(started.elapsed() < Duration::from_secs(300));
+    }
+
+    #[test]
+    fn one_that_dies_gives_no_answer() {
+        let died = ended("echo asking; exit 7", Order::Wait, limits(50, None), &|| 0);
+        assert!(matches!(died, Ended::Died(status) if status.code() == Some(7)));
+    }
+
+    #[test]
+    fn outcomes_are_read_back() {
+        for (_, why) in GIVE_UPS {
+            assert_eq!(outcome_of(&text_of(&Outcome::GaveUp(why))), Some(Outcome::GaveUp(why)));
+        }
+        for outcome in
+            [Outcome::Restored, Outcome::Exit(7), Outcome::Stopped("a server is gone".into())]
+        {
+            assert_eq!(outcome_of(&text_of(&outcome)), Some(outcome));
+        }
+        assert_eq!(outcome_of("nonsense"), None);
+    }
+}

@@ -1,0 +1,156 @@
+//! What the calls of one server's recovery have to know of each other.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::data_directory::Postmaster;
+use crate::durable;
+
+/// The file in the data directory. Its name begins as all our files there do, which a base copy leaves out.
+const FILE: &str = ".twowarm_recovery";
+
+/// Facts that hold for the running server and end with it: the server asks many times during one
+/// recovery, each time by a new process.
+///
+/// It is bound to the postmaster: what an earlier server left is not read, so nothing has to be removed.
+/// Without a postmaster (a call by hand) there is no memory. Losing it costs time, never a segment.
+#[derive(Debug)]
+pub struct RecoveryMemory {
+    file: PathBuf,
+    postmaster: Option<String>,
+    notes: Notes,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Notes {
+    archive: Option<PathBuf>,
+    archive_unavailable: bool,
+    promotion_requested: bool,
+}
+
+impl RecoveryMemory {
+    /// What was noted for the server that runs in this data directory.
+    pub fn of(data_directory: &Path) -> RecoveryMemory {
+        let file = data_directory.join(FILE);
+        let postmaster = Postmaster::of(data_directory).identity();
+        let text = postmaster.as_ref().and_then(|_| fs::read(&file).ok());
+        let notes = text.zip(postmaster.as_ref()).map(|(text, server)| Notes::parse(&text, server));
+        RecoveryMemory { file, postmaster, notes: notes.unwrap_or_default() }
+    }
+
+    /// The archive that the server was served from last; none if nothing was served since it started.
+    pub fn archive(&self) -> Option<&Path> {
+        self.notes.archive.as_deref()
+    }
+
+    /// Notes that the server was served from this archive: its configuration was right.
+    pub fn note_archive(&mut self, archive: &Path) {
+        self.note(Notes { archive: Some(archive.to_owned()), ..self.notes.clone() });
+    }
+
+    /// Whether the archive could not be asked within its time limit while recovery was to end: it
+    /// counts as absent for the rest of the failover, and its time limit is not paid again.
+    pub fn archive_unavailable(&self) -> bool {
+        self.notes.archive_unavailable
+    }
+
+    /// Notes that the archive counts as absent.
+    pub fn note_archive_unavailable(&mut self) {
+        self.note(Notes { archive_unavailable: true, ..self.notes.clone() });
+    }
+
+    /// Whether the server was asked to promote. It deletes the file `promote` when it obeys, and must not
+    /// find another one when it is a primary.
+    pub fn promotion_requested(&self) -> bool {
+        self.notes.promotion_requested
+    }
+
+    /// Notes that the server was asked to promote.
+    pub fn note_promotion_requested(&mut self) {
+        self.note(Notes { promotion_requested: true, ..self.notes.clone() });
+    }
+
+    fn note(&mut self, notes: Notes) {
+        let Some(postmaster) = self.postmaster.as_ref().filter(|_| notes != self.notes) else {
+            return;
+        };
+        self.notes = notes;
+        if let Err(e) = durable::write(&self.file, &self.notes.text(postmaster)) {
+            log::debug!("{e}");
+        }
+    }
+}
+
+impl Notes {
+    /// A line for the server, and one for each note.
+    fn text(&self, postmaster: &str) -> Vec<u8> {
+        let mut text = format!("postmaster {postmaster}\n").into_bytes();
+        if let Some(archive) = &self.archive {
+            text.extend(b"archive ");
+            text.extend(archive.as_os_str().as_bytes());
+            text.push(b'\n');
+        }
+        if self.archive_unavailable {
+            text.extend(b"archive_unavailable\n");
+        }
+        if self.promotion_requested {
+            text.extend(b"promotion_requested\n");
+        }
+        text
+    }
+
+    fn parse(text: &[u8], postmaster: &str) -> Notes {
+        let mut notes = Notes::default();
+        let mut lines = text.split(|&b| b == b'\n');
+        if lines.next() != Some(format!("postmaster {postmaster}").as_bytes()) {
+            return notes;
+        }
+        for line in lines {
+            match line {
+                b"archive_unavailable" => notes.archive_unavailable = true,
+                b"promotion_requested" => notes.promotion_requested = true,
+                _ => {
+                    if let Some(path) = line.strip_prefix(b"archive ") {
+                        notes.archive = Some(OsString::from_vec(path.to_vec()).into());
+                    }
+                }
+            }
+        }
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_read_back_by_the_same_server_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid_file = |started: u32| {
+            let text = format!("{}\n/d\n{started}\n", std::process::id());
+            fs::write(dir.path().join("postmaster.pid"), text).unwrap();
+        };
+        pid_file(1);
+        let mut memory = RecoveryMemory::of(dir.path());
+        assert!(memory.archive().is_none() && !memory.archive_unavailable());
+        memory.note_archive(Path::new("/mnt/the archive"));
+        memory.note_archive_unavailable();
+        memory.note_promotion_requested();
+        let again = RecoveryMemory::of(dir.path());
+        assert_eq!(again.archive(), Some(Path::new("/mnt/the archive")));
+        assert!(again.archive_unavailable() && again.promotion_requested());
+        pid_file(2);
+        let other = RecoveryMemory::of(dir.path());
+        assert!(other.archive().is_none() && !other.promotion_requested());
+    }
+
+    #[test]
+    fn without_a_server_nothing_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        RecoveryMemory::of(dir.path()).note_archive_unavailable();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,254 @@
+//! All of restoreWALFile: what a standby's restore_command does for one file.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use super::child::{Asker, Blind, Ended, Limits, ToParent, Told};
+use super::{
+    ArchiveSource, Careful, GiveUp, NodeOrders, Order, Outcome, Pruning, RealClock, RecoveryMemory,
+    Serving, Standing, restore,
+};
+use crate::data_directory::{
+    IdentityError, RecoveryMode, consistency_place, control_file, recovery_settings,
+    request_promotion,
+};
+use crate::trigger::{Trigger, TriggerLook, Writing};
+use crate::wal::{SegmentName, TimelineId, WalFileName};
+use crate::watch::{Events, Watcher};
+
+/// One request of a standby's server for a WAL file, and what the answer depends on.
+#[derive(Debug, Clone)]
+pub struct StandbyRestore {
+    /// The file (`%f`).
+    pub name: WalFileName,
+    /// Where the server wants it (`%p`).
+    pub target: PathBuf,
+    /// The server's data directory.
+    pub data_directory: PathBuf,
+    /// The archive directory.
+    pub archive: PathBuf,
+    /// The node's `local/replication`, which knows the archive's [mark](crate::archive::mark); none
+    /// takes the archive as it is.
+    pub local_replication: Option<PathBuf>,
+    /// The trigger file.
+    pub trigger: PathBuf,
+    /// What may be removed after a restore.
+    pub pruning: Pruning,
+    /// In warm mode: whether a supervisor restarts a server that was stopped because a newer timeline
+    /// has arrived.
+    pub restart_for_timeline: bool,
+    /// How long one question to the archive may take once recovery is to end.
+    pub time_limit: Duration,
+    /// In standby mode: how long to wait before the answer "not yet".
+    pub wait_limit: Duration,
+}
+
+/// Once the archive counted as absent it is asked with this limit, for the rest of the failover.
+const ONCE_UNAVAILABLE: Duration = Duration::from_millis(200);
+/// How often to see whether the archive hangs.
+const TICK: Duration = Duration::from_secs(1);
+/// Before a child that died, or could not be started, is started again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The postmaster hands a request to promote on to the process that waits for our answer; a moment, so
+/// that it finds the request when it has the answer.
+const HANDED_ON: Duration = Duration::from_millis(50);
+
+impl StandbyRestore {
+    /// Restores the file, or finds out that it is not there. The archive is asked by a child process,
+    /// `child` with [`in_child`](StandbyRestore::in_child) in it; where none can be started this process
+    /// asks, which a hung archive then holds up.
+    ///
+    /// # Errors
+    /// When the data directory does not tell which cluster it holds.
+    pub fn run(&self, child: &mut dyn FnMut() -> Command) -> Result<Outcome, IdentityError> {
+        let mut memory = RecoveryMemory::of(&self.data_directory);
+        let mut orders = self.orders()?;
+        let serving = self.serving();
+        self.promote_if_triggered(serving, &mut orders, &mut memory);
+        let outcome = self.ask(child, serving, &mut orders, &mut memory)?;
+        match outcome {
+            Outcome::Restored => memory.note_archive(&self.archive),
+            Outcome::GaveUp(GiveUp::ArchiveUnavailable) => memory.note_archive_unavailable(),
+            _ => {}
+        }
+        if matches!(outcome, Outcome::Restored | Outcome::GaveUp(_)) {
+            self.promote_if_triggered(serving, &mut orders, &mut memory);
+        }
+        if let (Outcome::GaveUp(GiveUp::EndNow), Some(name)) = (&outcome, self.name.segment()) {
+            remember_refused(&mut orders, name);
+        }
+        Ok(outcome)
+    }
+
+    fn ask(
+        &self,
+        child: &mut dyn FnMut() -> Command,
+        serving: Serving,
+        orders: &mut NodeOrders,
+        memory: &mut RecoveryMemory,
+    ) -> Result<Outcome, IdentityError> {
+        let question = match memory.archive_unavailable() {
+            true => self.time_limit.min(ONCE_UNAVAILABLE),
+            false => self.time_limit,
+        };
+        let not_yet = match serving {
+            Serving::Standby { wait_limit, .. } => Some(wait_limit),
+            Serving::Warm { .. } => None,
+        };
+        let limits = Limits { question, not_yet, tick: TICK.min(question) };
+        let copied = || self.target.metadata().map_or(0, |found| found.len());
+        loop {
+            let asked = Asker::start(&mut child());
+            let ended = asked.and_then(|asker| asker.wait(&copied, orders, limits));
+            match ended {
+                Ok(Ended::Answered(outcome)) => return Ok(outcome),
+                Ok(Ended::Hung(outcome)) => {
+                    if matches!(outcome, Outcome::GaveUp(_)) {
+                        log::error!(
+                            "the archive {} does not answer; it counts as absent",
+                            self.archive.display()
+                        );
+                    }
+                    return Ok(outcome);
+                }
+                Ok(Ended::Died(status)) if status.code().is_some() => {
+                    let why = format!("the process that asks the archive ended with {status}");
+                    return Ok(Outcome::Stopped(why));
+                }
+                Ok(Ended::Died(status)) => {
+                    log::warn!(
+                        "the process that asks the archive ended with {status}; trying again"
+                    );
+                    thread::sleep(AGAIN);
+                }
+                Err(e) => {
+                    log::warn!(
+                        "could not start a process to ask the archive ({e}); asking without one"
+                    );
+                    return self.answer(&mut ToParent::nobody());
+                }
+            }
+        }
+    }
+
+    /// The child's part: asks the archive, tells the parent process the answer, and prunes.
+    ///
+    /// # Errors
+    /// When the data directory does not tell which cluster it holds.
+    pub fn in_child(&self, parent: i32) -> Result<(), ChildError> {
+        let mut parent = ToParent::of_child(parent)?;
+        self.answer(&mut parent)?;
+        Ok(())
+    }
+
+    fn answer(&self, parent: &mut ToParent) -> Result<Outcome, IdentityError> {
+        let mut orders = self.orders()?;
+        let serving = self.serving();
+        let memory = RecoveryMemory::of(&self.data_directory);
+        let mut source = ArchiveSource::new(
+            &self.archive,
+            self.name,
+            &self.target,
+            &self.data_directory,
+            self.pruning.clone(),
+        );
+        if let Some(local) = &self.local_replication {
+            source = source.marked_by(local);
+        }
+        let arrival = source.path();
+        let histories = self.history_to_watch();
+        let promote = self.data_directory.join("promote");
+        let watched = [arrival.as_path(), &self.trigger, &promote, &histories];
+        let mut clock = RealClock::new(Watcher::new(watched, Events::Wanted));
+        let mut policy = Careful::new(self.name, serving);
+        if memory.archive_unavailable() {
+            policy = policy.without_read_patience();
+        }
+        let mut told = Told { source: &mut source, parent };
+        let outcome = restore(&mut told, &mut orders, &mut clock, &mut policy);
+        parent.answer(&outcome);
+        // Nobody prunes while recovery is to end: the answer may be the last thing the node needs.
+        if outcome == Outcome::Restored && orders.look(&Blind) == Order::Wait {
+            source.prune();
+        }
+        Ok(outcome)
+    }
+
+    /// The history of the timeline that a promotion elsewhere would make: its arrival ends a wait.
+    fn history_to_watch(&self) -> PathBuf {
+        let own = self.name.timeline();
+        let next = TimelineId::new(own.number().saturating_add(1)).unwrap_or(own);
+        self.archive.join(WalFileName::History(next).to_string())
+    }
+
+    fn orders(&self) -> Result<NodeOrders, IdentityError> {
+        let data_directory = &self.data_directory;
+        let control = control_file(data_directory)?;
+        let needed_up_to = control.and_then(|control| consistency_place(data_directory, &control));
+        let place = self.name.segment().map(|segment| segment.place);
+        Ok(NodeOrders::new(data_directory, &self.trigger, place, needed_up_to))
+    }
+
+    /// What the server makes of "not there", by its own data directory: a setting of ours may be out of
+    /// date. A data directory that can't be read is taken for warm mode's, which is the safer one.
+    fn serving(&self) -> Serving {
+        match recovery_settings(&self.data_directory) {
+            // Streaming is faster than the archive, and begins when the archive has nothing.
+            Ok(settings) if settings.mode == RecoveryMode::Standby => Serving::Standby {
+                wait_limit: if settings.streams { Duration::ZERO } else { self.wait_limit },
+                follows_latest: settings.follows_latest,
+            },
+            _ => Serving::Warm { restart_for_timeline: self.restart_for_timeline },
+        }
+    }
+
+    /// In standby mode a trigger file alone does not end recovery: the server has to be asked.
+    fn promote_if_triggered(
+        &self,
+        serving: Serving,
+        orders: &mut NodeOrders,
+        memory: &mut RecoveryMemory,
+    ) {
+        if !matches!(serving, Serving::Standby { .. }) {
+            return;
+        }
+        orders.look(&Blind);
+        let requested =
+            memory.promotion_requested() && !self.data_directory.join("promote").exists();
+        if !orders.is_triggered() || requested {
+            return;
+        }
+        match request_promotion(&self.data_directory) {
+            Ok(()) => {
+                memory.note_promotion_requested();
+                thread::sleep(HANDED_ON);
+            }
+            Err(e) => log::error!("the server could not be asked to promote: {e}"),
+        }
+    }
+}
+
+/// The server asks again: for this segment, which stays refused, and for the last one before it, which
+/// it must get (8.2 to 9.1 would panic). The trigger file itself remembers which is which.
+fn remember_refused(orders: &mut NodeOrders, name: SegmentName) {
+    let trigger = orders.trigger();
+    if let TriggerLook::Complete(Trigger::Fast) = trigger.look(Writing::Closed)
+        && let Err(e) = trigger.remember(name)
+    {
+        log::error!("{e}; the last segment may be refused when the server asks for it again");
+    }
+}
+
+/// Why a child could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// Its parent process is gone, or its line to it is.
+    #[error("{0}")]
+    Parent(#[from] io::Error),
+    /// The data directory does not tell which cluster it holds.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
