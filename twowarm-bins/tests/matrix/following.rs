@@ -4,7 +4,7 @@ use std::path::Path;
 use twowarm_core::testbed::{Node, StopMode, finish, wait_until};
 
 use crate::mode::{Mode, wait_until_writable};
-use crate::pair::{LIMIT, Pair, log_of, make_empty, names, succeeds, wait_for_rows};
+use crate::pair::{LIMIT, Pair, log_of, make_empty, names, set_mode, succeeds, wait_for_rows};
 
 /// A third node, copied from db1 and fed from db2's archive until db2 is promoted and ships to it.
 fn third_node(pair: &Pair, mode: Mode) -> Node {
@@ -13,7 +13,7 @@ fn third_node(pair: &Pair, mode: Mode) -> Node {
     let built = Path::new(env!("CARGO_BIN_EXE_copyToStandby")).parent().unwrap();
     db3.install_commands(built, &twowarm_core::testbed::COMMANDS).unwrap();
     make_empty(&db3);
-    mode.choose(&db3);
+    set_mode(&db3, mode.name());
     pair.db1.reach(&db3).unwrap();
     succeeds(db3.command("configStandby"));
     succeeds(pair.db1.command("copyToStandby"));
@@ -41,7 +41,7 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         let pair = Pair::new();
         pair.fill("first", 1000);
         let db3 = third_node(&pair, mode);
-        mode.choose(&pair.db2);
+        set_mode(&pair.db2, mode.name());
         // db2 ships to db3 once it is promoted; until then it keeps what db3 may lack.
         pair.db2.reach(&db3).unwrap();
         pair.db2.write_local("replication/drnode", "db3\n").unwrap();
@@ -66,7 +66,7 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         pair.db2.sql("select pg_switch_wal()").unwrap();
 
         if !mode.follows_without_restart() {
-            let told = || db3.log().contains("start the server again, so that it follows");
+            let told = || db3.log().contains("so that it follows");
             wait_until("db3 to ask for a restart", LIMIT, told)
                 .unwrap_or_else(|e| panic!("{e}\n{}\n{}", log_of(&db3), log_of(&pair.db2)));
             db3.stop(StopMode::Fast).unwrap();

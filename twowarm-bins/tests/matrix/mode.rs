@@ -1,5 +1,3 @@
-use std::fmt;
-
 use twowarm_core::testbed::{Node, wait_until};
 
 use crate::pair::{LIMIT, Pair, log_of};
@@ -7,38 +5,31 @@ use crate::pair::{LIMIT, Pair, log_of};
 /// How a standby is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
+    /// The server asks again and again, and follows timelines.
+    Standby,
     /// Recovery from an archive, with a restore_command that waits.
     Warm,
 }
 
 impl Mode {
-    pub const ALL: [Mode; 1] = [Mode::Warm];
+    pub const ALL: [Mode; 2] = [Mode::Standby, Mode::Warm];
 
-    /// Sets it in the node's 2warm.toml.
-    pub fn choose(self, _node: &Node) {}
+    /// What 2warm.toml calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Standby => "standby",
+            Mode::Warm => "warm",
+        }
+    }
 
     /// A primary and a standby made in this mode, which replays.
     pub fn pair(self) -> Pair {
-        let pair = Pair::new();
-        self.choose(&pair.db2);
-        pair.fill("first", 1000);
-        pair.make_standby();
-        pair
+        Pair::with_standby_in(self.name())
     }
 
     /// Whether a standby follows another one's promotion while it runs.
     pub fn follows_without_restart(self) -> bool {
-        match self {
-            Mode::Warm => false,
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Mode::Warm => "warm",
-        })
+        self == Mode::Standby
     }
 }
 

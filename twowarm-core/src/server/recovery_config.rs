@@ -94,14 +94,14 @@ impl RecoveryConfig {
     /// Adds what the file does not say.
     fn complete(&mut self) {
         let is_standby = self.mode == RecoveryMode::Standby;
+        let in_file = !self.major.has_recovery_signal();
+        // A recovery.conf has to ask for it: without it no standby follows another's promotion, in warm mode
+        // not even when it is started again. From 12 on it is the default.
+        let follows = if is_standby { self.major.has_standby_mode_promotion() } else { in_file };
         let wanted = [
             (true, "restore_command", Self::RESTORE_COMMAND),
-            (is_standby && !self.major.has_recovery_signal(), "standby_mode", "on"),
-            (
-                is_standby && self.major.has_standby_mode_promotion(),
-                "recovery_target_timeline",
-                "latest",
-            ),
+            (is_standby && in_file, "standby_mode", "on"),
+            (follows, "recovery_target_timeline", "latest"),
         ];
         for (_, name, value) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
             if self.said(name).is_none() {

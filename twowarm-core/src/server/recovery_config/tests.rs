@@ -111,7 +111,8 @@ fn each_version_gets_what_it_needs() {
     let warm_12 = "recovery.signal; postgresql.auto.conf recovery_target_timeline=latest \
                    restore_command";
     let warm_15 = format!("{warm_12} recovery_prefetch=off");
-    let warm = [("8.2", "recovery.conf restore_command"), ("12", warm_12), ("15", &warm_15)];
+    let warm_8 = "recovery.conf restore_command recovery_target_timeline=latest";
+    let warm = [("8.2", warm_8), ("12", warm_12), ("15", &warm_15)];
     changes(WARM, "", "8.2", &warm);
 
     let conf = "recovery.conf restore_command standby_mode=on recovery_target_timeline=latest";
@@ -223,14 +224,15 @@ fn a_directory_changes_its_mode_and_back() {
     let apply = |mode, text: &str, major: &str| {
         parse_as(mode, text, major).unwrap().apply(dir.path(), major.parse().unwrap()).unwrap();
     };
+    let followed = format!("{ORIGINAL}recovery_target_timeline = 'latest'\n");
     apply(WARM, ORIGINAL, "11");
-    assert_eq!(read("recovery.conf"), ORIGINAL);
+    assert_eq!(read("recovery.conf"), followed);
     assert!(!has("postgresql.auto.conf"));
     apply(STANDBY, ORIGINAL, "11");
     assert!(read("recovery.conf").contains("standby_mode = 'on'"));
     assert_eq!(read("postgresql.auto.conf"), "wal_retrieve_retry_interval = '200ms'\n");
     apply(WARM, ORIGINAL, "11");
-    assert_eq!(read("recovery.conf"), ORIGINAL);
+    assert_eq!(read("recovery.conf"), followed);
     assert_eq!(read("postgresql.auto.conf"), "");
 
     let mut first = None;
