@@ -80,8 +80,13 @@ fn look(install: &Install) -> Result<Content, Box<dyn std::error::Error>> {
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
     Ok(Content {
         newer: newer.map(|found| (found.timeline.to_string(), found.own.to_string())),
-        damaged: names.filter(|n| n.contains(".corrupt") && !n.contains('\n')).collect(),
+        damaged: names.filter(|name| is_damaged(name)).collect(),
     })
+}
+
+/// A copy of a damaged segment that was handed over, or a file that was not the one of its name.
+fn is_damaged(name: &str) -> bool {
+    [".corrupt", ".foreign"].iter().any(|mark| name.contains(mark)) && !name.contains('\n')
 }
 
 fn read(output: &Output) -> Answer {

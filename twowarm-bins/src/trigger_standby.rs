@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use twowarm_core::data_directory::{recovery_settings, request_promotion};
 use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::server::{
@@ -79,7 +80,7 @@ enum Refused {
     )]
     Archive(String),
     #[error(
-        "timeline {newer}, which left this node's timeline {own}, has arrived but is not replayed: restart the standby so that it follows, then trigger it"
+        "timeline {newer}, which forked from this node's timeline {own}, has arrived but is not replayed: in standby mode the server follows it by itself, in warm mode after a restart; trigger it when it has followed"
     )]
     NewerTimeline { newer: String, own: String },
 }
@@ -105,6 +106,11 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     };
     let triggered = Instant::now();
     write_for_server(pgdata, &trigger, content.as_bytes())?;
+    let streams = recovery_settings(pgdata)?.streams;
+    // Its restore_command, which sees the trigger, is not called while it streams.
+    if streams && let Err(e) = request_promotion(pgdata) {
+        log::warn!("the server could not be asked to promote: {e}");
+    }
     print(&format!("The server in {} is triggered: {announced}\n", pgdata.display()));
     if !request.wait {
         print(&format!(
@@ -117,10 +123,14 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let seconds = triggered.elapsed().as_secs_f64();
     for name in set_aside(ask(install, QUICK_LOOK)).difference(&had) {
         log::warn!(
-            "{name} stands in the archive now: that segment was damaged, and it and what comes after it was not replayed (see the server's log)"
+            "{name} is in the archive now: recovery ended at a damaged segment, and what comes after the damage was not replayed (see the server's log)"
         );
     }
     durable::remove(&trigger)?;
+    if streams {
+        // The server deletes it when it obeys, unless its restore_command has asked it once more.
+        durable::remove(&pgdata.join("promote"))?;
+    }
     print(&format!("The server is open: {seconds:.2} s from trigger to a committed write\n"));
     Ok(DONE)
 }

@@ -8,12 +8,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use restore_support::{LIMIT, Scratch, cluster};
-use twowarm_core::testbed::wait_until;
+use restore_support::{Call, LIMIT, Scratch, cluster};
+use twowarm_core::testbed::{Testbed, wait_until};
 use twowarm_core::version::PgMajor;
 
 fn has_signal() -> bool {
-    cluster().version.parse::<PgMajor>().unwrap().has_recovery_signal()
+    cluster().version.parse::<PgMajor>().expect("a real server's").has_recovery_signal()
 }
 
 /// As configStandby leaves it.
@@ -33,13 +33,13 @@ struct Postmaster(Child);
 
 impl Postmaster {
     fn of(scratch: &Scratch) -> Postmaster {
-        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let child = Command::new("sleep").arg("600").spawn().expect("there is a sleep");
         scratch.write("postmaster.pid", format!("{}\n/d\n1\n", child.id()));
         Postmaster(child)
     }
 
     fn was_asked_to_promote(&mut self) -> bool {
-        let ended = self.0.try_wait().unwrap();
+        let ended = self.0.try_wait().expect("a child of ours");
         ended
             .is_some_and(|status| status.signal() == Some(nix::sys::signal::Signal::SIGUSR1 as i32))
     }
@@ -219,4 +219,24 @@ fn the_time_limit_is_paid_once_per_failover() {
     assert!(begun.elapsed() - first < first, "{:?} after {first:?}", begun.elapsed() - first);
     // An archive that answers again is served from.
     scratch.assert_restores(1);
+}
+
+/// A call that can't start another process does its work itself; it must not end a recovery.
+#[test]
+fn without_room_for_a_process_it_asks_by_itself() {
+    let bed = Testbed::new().unwrap();
+    let node = bed.node("db2").unwrap();
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_restoreWALFile"));
+    node.install_commands(binary.parent().unwrap(), &["restoreWALFile"]).unwrap();
+    node.run_as().make_dir(&node.pgdata(), 0o700).unwrap();
+    node.run_as().make_dir(&node.archive(), 0o700).unwrap();
+    let (name, content) = &cluster().segments[1];
+    node.run_as().write(&node.archive().join(name), content).unwrap();
+    let command = node.global().join("replication/restoreWALFile");
+    let mut limited = node.program("prlimit");
+    limited.arg("--nproc=0").arg(command).args([name, "restored"]).current_dir(node.pgdata());
+    let ended = Call::start(limited, tempfile::NamedTempFile::new().unwrap()).end();
+    assert!(ended.said.contains("asking without one"), "{}", ended.said);
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(&fs::read(node.pgdata().join("restored")).unwrap() == content);
 }

@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime};
 use super::crossing::{Checked, Crossing, Earlier};
 use super::histories::Histories;
 use super::segment_copy::{copy_segment, copy_text, remove};
-use super::{Clock, Found, Source};
+use super::{Clock, Found, Pruning, Source};
 use crate::archive::check_mark;
 use crate::data_directory::{control_file, redo_place};
 use crate::durable;
-use crate::prune::{Floor, Needs, RestartPoint, Sweep, timelines_up_to};
+use crate::prune::Floor;
 use crate::trigger::Writing;
 use crate::wal::{
     BadPageHeader, ControlFile, Expected, HistoryPlace, Lsn, MAX_TEXT, PageHeader, SegmentHeader,
-    SegmentLayout, SegmentName, TextVerdict, TimelineHistory, TimelineId, Unsound, WalFileName,
+    SegmentName, TextVerdict, TimelineHistory, TimelineId, Unsound, WalFileName,
     check_segment_header, check_text,
 };
 
@@ -37,17 +37,6 @@ pub struct ArchiveSource {
     /// A segment whose crossing record could not be checked, and what its first record links to: it is
     /// copied again only when that can be checked.
     unchecked: Option<(Version, Option<Lsn>)>,
-}
-
-/// What may be removed after a restore.
-#[derive(Debug, Clone)]
-pub struct Pruning {
-    /// What the server gave as `%r`.
-    pub restart_point: RestartPoint,
-    /// How many segments to keep where the server gives none; 0 keeps all.
-    pub keep: u32,
-    /// What others have not got yet.
-    pub floors: Vec<Floor>,
 }
 
 /// Enough of a file's state to see that it changed.
@@ -386,25 +375,9 @@ impl ArchiveSource {
 
     /// Removes what nobody needs any more, after this segment was restored.
     pub fn prune(&self) {
-        let WalFileName::Segment(restored) = self.name else { return };
-        let layout = self.control.as_ref().map(ControlFile::layout);
-        let needs = Needs {
-            restored,
-            restart_point: self.pruning.restart_point,
-            keep: layout.filter(|_| self.pruning.keep > 0).map(|l| (l, self.pruning.keep)),
-            floors: &self.pruning.floors,
-        };
-        let Some(oldest) = needs.oldest_needed() else { return };
-        let sweep = Sweep {
-            archive: &self.archive,
-            oldest: &oldest.to_string(),
-            timelines: &timelines_up_to(restored.timeline.number()),
-            segments_per_log_id: layout.map_or(256, SegmentLayout::segments_per_log_id),
-            turn: u64::from(restored.place.log_id) * 256 + u64::from(restored.place.segment),
-        };
-        match sweep.run(&mut |path| log::debug!("removing {}", path.display())) {
-            Ok(_) => {}
-            Err(e) => log::warn!("could not prune the archive: {e}"),
+        if let WalFileName::Segment(restored) = self.name {
+            let layout = self.control.as_ref().map(ControlFile::layout);
+            self.pruning.run(&self.archive, restored, layout);
         }
     }
 }

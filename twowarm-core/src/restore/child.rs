@@ -183,10 +183,11 @@ impl Asker {
         standing: &mut dyn Standing,
         limits: Limits,
     ) -> Option<Outcome> {
-        if hung < END_NOW.min(limits.question) {
+        let least = END_NOW.min(limits.question);
+        if hung < least {
             return None;
         }
-        let late = |limit: Duration| self.started.elapsed() >= limit + END_NOW;
+        let late = |limit: Duration| self.started.elapsed() >= limit + least;
         let why = match standing.look(&Blind) {
             Order::NobodyWaits(why) => return Some(Outcome::Stopped(why)),
             Order::EndNow { .. } => GiveUp::ArchiveUnavailable,

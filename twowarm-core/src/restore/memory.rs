@@ -46,8 +46,11 @@ impl RecoveryMemory {
     }
 
     /// Notes that the server was served from this archive: its configuration was right.
-    pub fn note_archive(&mut self, archive: &Path) {
-        self.note(Notes { archive: Some(archive.to_owned()), ..self.notes.clone() });
+    /// `still_unavailable` says whether the archive goes on to count as absent, as it does while recovery
+    /// is to end.
+    pub fn note_archive(&mut self, archive: &Path, still_unavailable: bool) {
+        let archive = Some(archive.to_owned());
+        self.note(Notes { archive, archive_unavailable: still_unavailable, ..self.notes.clone() });
     }
 
     /// Whether the archive could not be asked within its time limit while recovery was to end: it
@@ -135,7 +138,7 @@ mod tests {
         pid_file(std::process::id());
         let mut memory = RecoveryMemory::of(dir.path());
         assert!(memory.archive().is_none() && !memory.archive_unavailable());
-        memory.note_archive(Path::new("/mnt/the archive"));
+        memory.note_archive(Path::new("/mnt/the archive"), false);
         memory.note_archive_unavailable();
         memory.note_promotion_requested();
         let again = RecoveryMemory::of(dir.path());

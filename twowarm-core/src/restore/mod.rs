@@ -13,15 +13,17 @@ mod loop_over;
 mod memory;
 mod node_orders;
 mod plain_copy;
+mod pruning;
 mod segment_copy;
 mod situation;
 mod standby_restore;
 
-pub use archive_source::{ArchiveSource, Pruning};
+pub use archive_source::ArchiveSource;
 pub use careful::{Careful, Serving};
 pub use loop_over::{Clock, Outcome, Policy, RealClock, Source, Standing, restore};
 pub use memory::RecoveryMemory;
 pub use node_orders::NodeOrders;
 pub use plain_copy::{copy_file, has_holes};
+pub use pruning::Pruning;
 pub use situation::{Decision, Following, Found, GiveUp, Order, Situation, Superseded};
 pub use standby_restore::{ChildError, StandbyRestore};

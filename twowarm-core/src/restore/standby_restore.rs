@@ -68,11 +68,14 @@ impl StandbyRestore {
     pub fn run(&self, child: &mut dyn FnMut() -> Command) -> Result<Outcome, IdentityError> {
         let mut memory = RecoveryMemory::of(&self.data_directory);
         let mut orders = self.orders()?;
-        let serving = self.serving();
+        let serving = self.serving(&memory);
         self.promote_if_triggered(serving, &mut orders, &mut memory);
         let outcome = self.ask(child, serving, &mut orders, &mut memory)?;
         match outcome {
-            Outcome::Restored => memory.note_archive(&self.archive),
+            Outcome::Restored => {
+                let ending = memory.archive_unavailable() && orders.look(&Blind) != Order::Wait;
+                memory.note_archive(&self.archive, ending);
+            }
             Outcome::GaveUp(GiveUp::ArchiveUnavailable) => memory.note_archive_unavailable(),
             _ => {}
         }
@@ -154,8 +157,8 @@ impl StandbyRestore {
 
     fn answer(&self, parent: &mut ToParent) -> Result<Outcome, IdentityError> {
         let mut orders = self.orders()?;
-        let serving = self.serving();
         let memory = RecoveryMemory::of(&self.data_directory);
+        let serving = self.serving(&memory);
         let mut source = ArchiveSource::new(
             &self.archive,
             self.name,
@@ -202,11 +205,16 @@ impl StandbyRestore {
 
     /// What the server makes of "not there", by its own data directory: a setting of ours may be out of
     /// date. A data directory that can't be read is taken for warm mode's, which is the safer one.
-    fn serving(&self) -> Serving {
+    fn serving(&self, memory: &RecoveryMemory) -> Serving {
         match recovery_settings(&self.data_directory) {
-            // Streaming is faster than the archive, and begins when the archive has nothing.
             Ok(settings) if settings.mode == RecoveryMode::Standby => Serving::Standby {
-                wait_limit: if settings.streams { Duration::ZERO } else { self.wait_limit },
+                wait_limit: match settings.streams {
+                    // Streaming is faster than the archive, and begins when the archive has nothing.
+                    true => Duration::ZERO,
+                    // A server that obeys `promote` has deleted that file and goes on to ask.
+                    false if memory.archive_unavailable() => self.wait_limit.min(ONCE_UNAVAILABLE),
+                    false => self.wait_limit,
+                },
                 follows_latest: settings.follows_latest,
             },
             _ => Serving::Warm { restart_for_timeline: self.restart_for_timeline },
