@@ -32,6 +32,27 @@ fn history_and_backup_files_are_restored_or_absent_at_once() {
     assert_eq!(scratch.read("pg_wal/RECOVERYHISTORY"), history);
 }
 
+/// Sender and receiver let a damaged one pass, since no server from 9.0 on needs it: whoever asks all the same
+/// must not wait for ever. A history is judged as they judge it, too.
+#[test]
+fn a_damaged_backup_file_is_restored_and_a_damaged_history_waited_for() {
+    let scratch = Scratch::full();
+    let backup = format!("{}.00000028.backup", scratch.name(0));
+    scratch.put(&backup, "");
+    let ended = scratch.run_with(&[&backup, "pg_wal/RECOVERYXLOG"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(ended.said.contains("no server needs it"), "{}", ended.said);
+    assert_eq!(scratch.read("pg_wal/RECOVERYXLOG"), "");
+    scratch.put("00000002.history", "");
+    let mut call = scratch.start("00000002.history");
+    call.waits_for("names no ancestor");
+    // As the receiver makes room for the right one.
+    let place = scratch.archived("00000002.history");
+    fs::rename(&place, place.with_extension("history.foreign")).unwrap();
+    scratch.put("00000002.history", scratch.left(1, 0x1C));
+    assert_eq!(call.end().code, Some(0));
+}
+
 #[test]
 fn a_segment_from_before_its_timeline_began_is_absent_at_once() {
     let scratch = Scratch::full();
