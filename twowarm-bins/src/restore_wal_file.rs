@@ -130,7 +130,7 @@ impl Request {
 /// pruned for its sake is said at one segment in 256, which takes no memory.
 fn floors(install: &Install, segment: Option<SegmentName>) -> Vec<Floor> {
     if let (Some(node), Some(name)) = (&install.dr_node, segment)
-        && name.segment_number() % 256 == 0
+        && name.place.segment % 256 == 0
     {
         log::info!(
             "nothing is removed from the archive while local/replication/drnode names {node}: what {node} has got is not known"
