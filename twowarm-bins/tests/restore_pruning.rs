@@ -66,6 +66,18 @@ fn what_the_dr_node_may_lack_stays() {
 }
 
 #[test]
+fn that_nothing_goes_for_the_dr_node_is_said_now_and_then() {
+    let scratch = Scratch::full();
+    scratch.write_local("replication/drnode", "db3\n");
+    let said = |number| restore(&scratch, number, &[]).0.said.contains("drnode names db3");
+    assert!(!(0..6).any(said), "only at one segment in 256");
+    // It is not there, but recovery is to end.
+    scratch.write("trigger", "smart");
+    let ended = scratch.run("000000010000000100000000");
+    assert!(ended.said.contains("drnode names db3"), "{}", ended.said);
+}
+
+#[test]
 fn only_whole_segments_go() {
     let scratch = Scratch::full();
     let (first, restart) = (scratch.name(0), scratch.name(4));

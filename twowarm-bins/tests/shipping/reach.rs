@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,34 @@ fn a_far_side_that_says_something_else() {
     pair.fails(&pair.send(), 1, &["db2", "nonsense"]);
     pair.db2.write_local("2warm.toml", "").unwrap();
     pair.arrives();
+}
+
+#[test]
+fn an_ssh_keygen_that_hangs_ends_the_wait() {
+    let pair = Pair::new();
+    let bin = pair.db1.home().join("bin");
+    pair.db1.run_as().make_dir(&bin, 0o755).unwrap();
+    let program = bin.join("ssh-keygen");
+    pair.db1.run_as().write(&program, "#!/bin/sh\nexec sleep 60\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = pair.db1.command("archiveWALFile");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    command.args([&format!("pg_wal/{ONE}"), ONE]).env("PATH", path);
+    let start = Instant::now();
+    pair.fails(&command.output().unwrap(), 1, &["ssh-keygen", "did not end within 3 s"]);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+/// It failed for ever: there was nobody to ship to.
+#[test]
+fn a_node_that_ships_nothing_needs_no_other_node() {
+    let pair = Pair::new();
+    pair.db1.write_local("replication/othernode", "").unwrap();
+    fs::remove_file(pair.db1.local().join("replication/archiving_active")).unwrap();
+    let output = pair.send();
+    assert!(output.status.success(), "{output:?}");
+    pair.db1.write_local("replication/archiving_active", "").unwrap();
+    pair.fails(&pair.send(), 2, &["othernode"]);
 }
 
 /// A disk that is slow, but gets there, was taken for one that hangs.

@@ -26,6 +26,7 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
     let said = succeeds(node.command("configStandby"));
     assert!(said.contains("trigger") && said.contains("pg_wal (1 files)"), "{said}");
     assert!(said.contains(&format!("{}\n", node.archive().display())), "{said}");
+    assert!(!said.contains("drnode"), "{said}");
     let put_back = "recovery_target = ''\nrecovery_target_time = ''\nrecovery_target_xid = ''\n\
                     recovery_target_name = ''\nrecovery_target_lsn = ''\n";
     let others = "recovery_target_action = 'pause'\n\
@@ -56,6 +57,15 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
         let settings = fs::read_to_string(node.pgdata().join("postgresql.auto.conf")).unwrap();
         assert_eq!(&settings, expected, "{mode}");
     }
+}
+
+#[test]
+fn that_a_dr_node_ends_pruning_is_said() {
+    let (_bed, node) = lone_node();
+    make_empty(&node);
+    node.write_local("replication/drnode", "db3\n").unwrap();
+    let said = succeeds(node.command("configStandby"));
+    assert!(said.contains("Nothing is removed") && said.contains("drnode names db3"), "{said}");
 }
 
 #[test]

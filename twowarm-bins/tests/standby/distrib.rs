@@ -41,7 +41,7 @@ fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
     assert!(said.contains("othernode"), "{said}");
 }
 
-/// A connection that broke left some of the new commands beside some of the old ones.
+/// A full disk left some of the new commands beside some of the old ones.
 #[test]
 fn all_of_the_installation_is_replaced_or_nothing() {
     let bed = Testbed::new().unwrap();
@@ -54,8 +54,8 @@ fn all_of_the_installation_is_replaced_or_nothing() {
     {
         node.run_as().write(&global(node, name), text).unwrap();
     }
-    // aOne has arrived whole by then; distrib2warm itself, which comes next, is larger than this.
-    let cut = "head -c 1000000 | sh -c \"$SSH_ORIGINAL_COMMAND\"";
+    // As on a full disk: aOne has arrived whole when distrib2warm itself, which comes next, can't be written.
+    let cut = "ulimit -f 500; sh -c \"$SSH_ORIGINAL_COMMAND\"";
     let all = "sh -c \"$SSH_ORIGINAL_COMMAND\"";
     let copy_key = db1.copy_key();
     db2.sshd().authorize(copy_key, Some(cut)).unwrap();
