@@ -27,10 +27,10 @@ fn from_arrival_to_replayed_and_from_trigger_to_writable() {
         let pristine = pair.db2.home().join("pristine");
         copy(&pair, &pair.db2.pgdata(), &pristine);
         let promotions: Vec<Duration> = (0..rounds).map(|_| promotion(&pair, &pristine)).collect();
-        let major = pair.db1.install().major().unwrap();
+        let major = pair.db1.install().major().unwrap().to_string();
         let (arrival, promotion) = (median(arrivals), median(promotions));
         println!(
-            "TIMES PostgreSQL {major:<4}{:<9}{rounds:>3} rounds  arrival to replayed {arrival:>5} ms  \
+            "TIMES PostgreSQL {major:<4} {:<8} {rounds:>2} rounds  arrival to replayed {arrival:>5} ms  \
              trigger to writable {promotion:>5} ms",
             mode.name()
         );
