@@ -47,14 +47,18 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         pruning: Pruning {
             restart_point: request.restart_point,
             keep: install.settings.archive.keep,
-            floors: floors(install, request.name.segment()),
+            floors: floors(install),
         },
         restart_for_timeline: install.settings.restore.restart_for_timeline,
         time_limit: install.settings.time_limit,
         wait_limit: install.settings.restore.wait_limit,
         ..request.in_directory(install.require_pgdata()?)
     };
-    request.answer(&restore)
+    let code = request.answer(&restore)?;
+    if code == DONE && request.parent.is_none() {
+        tell_of_dr_node(install, request.name.segment());
+    }
+    Ok(code)
 }
 
 /// A running standby waits for its configuration to be corrected, and still obeys a trigger, with the
@@ -178,9 +182,14 @@ impl Request {
     }
 }
 
-/// What others still need of this archive. What the DR node has got is not known here. That nothing is
-/// pruned for its sake is said at one segment in 256, which takes no memory.
-fn floors(install: &Install, segment: Option<SegmentName>) -> Vec<Floor> {
+/// What others still need of this archive. What the DR node has got is not known here.
+fn floors(install: &Install) -> Vec<Floor> {
+    install.dr_node.iter().map(|_| Floor::Unknown).collect()
+}
+
+/// Says that nothing is pruned for the DR node's sake, at one restored segment in 256, which takes no
+/// memory.
+fn tell_of_dr_node(install: &Install, segment: Option<SegmentName>) {
     if let (Some(node), Some(name)) = (&install.dr_node, segment)
         && name.place.segment.is_multiple_of(256)
     {
@@ -188,7 +197,6 @@ fn floors(install: &Install, segment: Option<SegmentName>) -> Vec<Floor> {
             "nothing is removed from the archive while local/replication/drnode names {node}: what {node} has got is not known"
         );
     }
-    install.dr_node.iter().map(|_| Floor::Unknown).collect()
 }
 
 fn tell(name: WalFileName, why: GiveUp) {

@@ -1,5 +1,6 @@
 //! An archive whose file system hangs in the kernel, where not even SIGKILL ends a call: a frozen loop
 //! mount. It takes root and a loop device; elsewhere these tests say so and check nothing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod restore_support;
 

@@ -3,7 +3,9 @@ use std::io;
 use std::path::Path;
 
 use super::{Following, Found, Superseded};
-use crate::wal::{ForkPoint, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName};
+use crate::wal::{
+    ForkPoint, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName, check_history,
+};
 
 /// The timeline histories that a node has: those in its archive, and those that its server has fetched.
 pub(super) struct Histories<'a> {
@@ -58,9 +60,10 @@ impl Histories<'_> {
         let fetched = ["pg_wal", "pg_xlog"].map(|wal| self.data_directory.join(wal).join(&name));
         for path in [self.archive.join(&name)].iter().chain(&fetched) {
             match fs::read(path) {
-                Ok(text) => match TimelineHistory::parse(timeline, &text) {
+                Ok(text) => match check_history(timeline, &text) {
                     Ok(history) => return Ok(Some(history)),
-                    Err(e) => return Err(Found::Unreadable(format!("{}: {e}", path.display()))),
+                    // It tells nothing; the server's own request for it is what waits for a good one.
+                    Err(e) => log::debug!("{}: {e}", path.display()),
                 },
                 Err(e)
                     if matches!(
