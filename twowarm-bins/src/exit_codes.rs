@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | 0 | all | done; for archiveWALFile: the file is durable on the other node, or archiving is off |
 //! | 1 | all but restoreWALFile | failed; the message says what to do, and calling again is safe |
-//! | 1 | restoreWALFile | there is no such file, and that answer is wanted: recovery may end |
+//! | 1 | restoreWALFile | there is no such file, and that answer is wanted: recovery may end; in standby mode: not yet |
 //! | 2 | all but restoreWALFile | bad arguments or a configuration that can't work |
 //! | 3 | all but restoreWALFile | a bug of ours (a panic) |
 //! | 200 | restoreWALFile | everything else: the server stops instead of ending recovery |
