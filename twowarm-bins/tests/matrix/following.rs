@@ -72,6 +72,9 @@ fn a_third_node_follows_the_promotion_of_the_second() {
             db3.stop(StopMode::Fast).unwrap();
             db3.start_warm().unwrap();
         }
+        let arrived = || names(&db3.archive()).iter().any(|name| name.starts_with("00000002000"));
+        wait_until("db2 to ship", LIMIT, arrived)
+            .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
         wait_for_rows(&db3, "third", 3000);
         assert!(db3.is_in_recovery().unwrap());
         assert_eq!(db3.pid() == server, mode.follows_without_restart());
