@@ -17,8 +17,11 @@ fn third_node(pair: &Pair, mode: Mode) -> Node {
     pair.db1.reach(&db3).unwrap();
     succeeds(db3.command("configStandby"));
     succeeds(pair.db1.command("copyToStandby"));
-    // db1 ships to db2 alone from now on; db3's archive takes a new sender.
+    // db1 ships to db2 alone from now on, and once it does, db3's archive takes a new sender.
+    set_mode(&pair.db2, mode.name());
+    succeeds(pair.db2.command("configStandby"));
     pair.db1.write_local("replication/othernode", "db2\n").unwrap();
+    wait_until("db1 to end what it ships", LIMIT, || !pair.db1.runs("archiveWALFile")).unwrap();
     succeeds(db3.command("configStandby"));
     db3
 }
@@ -41,7 +44,6 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         let pair = Pair::new();
         pair.fill("first", 1000);
         let db3 = third_node(&pair, mode);
-        set_mode(&pair.db2, mode.name());
         // db2 ships to db3 once it is promoted; until then it keeps what db3 may lack.
         pair.db2.reach(&db3).unwrap();
         pair.db2.write_local("replication/drnode", "db3\n").unwrap();
