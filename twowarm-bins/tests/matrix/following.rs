@@ -17,8 +17,11 @@ fn third_node(pair: &Pair, mode: Mode) -> Node {
     pair.db1.reach(&db3).unwrap();
     succeeds(db3.command("configStandby"));
     succeeds(pair.db1.command("copyToStandby"));
-    // db1 ships to db2 alone from now on; db3's archive takes a new sender.
+    // db1 ships to db2 alone from now on, and once it does, db3's archive takes a new sender.
+    set_mode(&pair.db2, mode.name());
+    succeeds(pair.db2.command("configStandby"));
     pair.db1.write_local("replication/othernode", "db2\n").unwrap();
+    wait_until("db1 to end what it ships", LIMIT, || !pair.db1.runs("archiveWALFile")).unwrap();
     succeeds(db3.command("configStandby"));
     db3
 }
@@ -41,7 +44,6 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         let pair = Pair::new();
         pair.fill("first", 1000);
         let db3 = third_node(&pair, mode);
-        set_mode(&pair.db2, mode.name());
         // db2 ships to db3 once it is promoted; until then it keeps what db3 may lack.
         pair.db2.reach(&db3).unwrap();
         pair.db2.write_local("replication/drnode", "db3\n").unwrap();
@@ -72,6 +74,9 @@ fn a_third_node_follows_the_promotion_of_the_second() {
             db3.stop(StopMode::Fast).unwrap();
             db3.start_warm().unwrap();
         }
+        let arrived = || names(&db3.archive()).iter().any(|name| name.starts_with("00000002000"));
+        wait_until("db2 to ship", LIMIT, arrived)
+            .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
         wait_for_rows(&db3, "third", 3000);
         assert!(db3.is_in_recovery().unwrap());
         assert_eq!(db3.pid() == server, mode.follows_without_restart());
