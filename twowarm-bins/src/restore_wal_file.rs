@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::prune::{Floor, RestartPoint};
-use twowarm_core::restore::{GiveUp, Outcome, Pruning, StandbyRestore};
+use twowarm_core::restore::{GiveUp, Outcome, Pruning, RecoveryMemory, StandbyRestore};
 use twowarm_core::wal::{SegmentName, WalFileName};
 
 use crate::command::{Command, Failure, Misconfigured, Problem};
@@ -54,9 +54,10 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         wait_limit: install.settings.restore.wait_limit,
         ..request.in_directory(install.require_pgdata()?)
     };
+    let is_first = RecoveryMemory::of(&restore.data_directory).archive().is_none();
     let code = request.answer(&restore)?;
     if code == DONE && request.parent.is_none() {
-        tell_of_dr_node(install, request.name.segment());
+        tell_of_dr_node(install, request.name.segment(), is_first);
     }
     Ok(code)
 }
@@ -187,11 +188,11 @@ fn floors(install: &Install) -> Vec<Floor> {
     install.dr_node.iter().map(|_| Floor::Unknown).collect()
 }
 
-/// Says that nothing is pruned for the DR node's sake, at one restored segment in 256, which takes no
-/// memory.
-fn tell_of_dr_node(install: &Install, segment: Option<SegmentName>) {
+/// Says that nothing is pruned for the DR node's sake: at the first segment that a server is given after its
+/// start, and at one in 256.
+fn tell_of_dr_node(install: &Install, segment: Option<SegmentName>, is_first: bool) {
     if let (Some(node), Some(name)) = (&install.dr_node, segment)
-        && name.place.segment.is_multiple_of(256)
+        && (is_first || name.place.segment.is_multiple_of(256))
     {
         log::info!(
             "nothing is removed from the archive while local/replication/drnode names {node}: what {node} has got is not known"

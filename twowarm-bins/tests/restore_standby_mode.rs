@@ -240,3 +240,18 @@ fn without_room_for_a_process_it_asks_by_itself() {
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert!(&fs::read(node.pgdata().join("restored")).unwrap() == content);
 }
+
+/// Before 9.3 the postmaster deletes the file within a moment, and the call waited on.
+#[test]
+fn a_promote_file_that_is_gone_again_was_seen() {
+    for scratch in [standby(), Scratch::new()] {
+        let _postmaster = Postmaster::of(&scratch);
+        let mut call = scratch.start(scratch.name(1));
+        call.waits_for("it has not arrived");
+        let promote = scratch.data().join("promote");
+        fs::write(&promote, "").unwrap();
+        fs::remove_file(promote).unwrap();
+        let ended = call.end();
+        assert_eq!(ended.code, Some(1), "{}", ended.said);
+    }
+}

@@ -64,6 +64,12 @@ impl PgMajor {
         self >= PgMajor(1200)
     }
 
+    /// From 9.3 on the file `promote` stays until the process that replays has seen it; before, the
+    /// postmaster deletes it when it gets the signal.
+    pub fn keeps_promote_file(self) -> bool {
+        self >= PgMajor(903)
+    }
+
     /// From 15 on the server asks restore_command twice for a segment that is missing.
     pub fn asks_twice(self) -> bool {
         self >= PgMajor(1500)

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use twowarm_core::data_directory::Postmaster;
 use twowarm_core::restore::{Clock, Order, Standing};
-use twowarm_core::trigger::{Trigger, TriggerFile, TriggerLook};
+use twowarm_core::trigger::{Trigger, TriggerFile, TriggerLook, Writing};
 use twowarm_core::wal::SegmentName;
 
 use crate::arguments::Arguments;
@@ -125,9 +125,11 @@ impl<'a> Orders<'a> {
         }
     }
 
-    fn promoted(&mut self) -> bool {
+    /// Before 9.3 the postmaster deletes the file as soon as it has its signal: only the event tells.
+    fn promoted(&mut self, clock: &dyn Clock) -> bool {
         let written = fs::metadata(PROMOTE).and_then(|found| found.modified());
-        let meant = written.is_ok_and(|at| self.postmaster.may_be_promoted_since(at));
+        let stands = written.is_ok_and(|at| self.postmaster.may_be_promoted_since(at));
+        let meant = stands || clock.writing(Path::new(PROMOTE)) != Writing::Unseen;
         if meant {
             self.say_once("the server is to be promoted: smart failover".to_owned());
         }
@@ -150,7 +152,7 @@ impl Standing for Orders<'_> {
             Dialect::V8_3 => self.consume(),
             _ => self.read(clock),
         };
-        if order == Order::Wait && self.arguments.dialect.obeys_promote() && self.promoted() {
+        if order == Order::Wait && self.arguments.dialect.obeys_promote() && self.promoted(clock) {
             order = Order::EndWhenAbsent;
         }
         if self.interrupts.order_fast() {

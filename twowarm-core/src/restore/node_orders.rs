@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Clock, Order, Standing};
 use crate::data_directory::{PROMOTE_FILES, Postmaster};
-use crate::trigger::{Trigger, TriggerFile, TriggerLook};
+use crate::trigger::{Trigger, TriggerFile, TriggerLook, Writing};
 use crate::wal::SegmentPlace;
 
 /// The orders that stand on a warm standby: its trigger file, the file `promote` that `pg_ctl promote`
@@ -63,10 +63,12 @@ impl NodeOrders {
         }
     }
 
-    fn promote_order(&self) -> Order {
+    /// Before 9.3 the postmaster deletes the file as soon as it has its signal: only the event tells.
+    fn promote_order(&self, clock: &dyn Clock) -> Order {
         let ordered = self.promote.iter().any(|file| {
             let written = fs::metadata(file).and_then(|found| found.modified());
-            written.is_ok_and(|at| self.postmaster.may_be_promoted_since(at))
+            let stands = written.is_ok_and(|at| self.postmaster.may_be_promoted_since(at));
+            stands || clock.writing(file) != Writing::Unseen
         });
         if ordered { Order::EndWhenAbsent } else { Order::Wait }
     }
@@ -104,6 +106,6 @@ impl Standing for NodeOrders {
             }
         };
         self.triggered = matches!(order, Order::EndWhenAbsent | Order::EndNow { .. });
-        if order == Order::Wait { self.promote_order() } else { order }
+        if order == Order::Wait { self.promote_order(clock) } else { order }
     }
 }

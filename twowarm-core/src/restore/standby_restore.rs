@@ -12,7 +12,7 @@ use super::{
     Serving, Standing, restore,
 };
 use crate::data_directory::{
-    IdentityError, RecoveryMode, consistency_place, control_file, recovery_settings,
+    IdentityError, RecoveryMode, consistency_place, control_file, major_version, recovery_settings,
     request_promotion,
 };
 use crate::trigger::{Trigger, TriggerLook, Writing};
@@ -48,6 +48,9 @@ pub struct StandbyRestore {
 
 /// Once the archive counted as absent it is asked with this limit, for the rest of the failover.
 const ONCE_UNAVAILABLE: Duration = Duration::from_millis(200);
+/// How long a wait may be where a promotion can be missed. The servers that are concerned sleep for what is
+/// left of 5 s between two questions, and would find nothing in the archive meanwhile.
+const MISSED_PROMOTION: Duration = Duration::from_secs(6);
 /// How often to see whether the archive hangs.
 const TICK: Duration = Duration::from_secs(1);
 /// Before a child that died, or could not be started, is started again.
@@ -213,12 +216,21 @@ impl StandbyRestore {
                     true => Duration::ZERO,
                     // A server that obeys `promote` has deleted that file and goes on to ask.
                     false if memory.archive_unavailable() => self.wait_limit.min(ONCE_UNAVAILABLE),
+                    false if self.promotion_may_be_missed() => {
+                        self.wait_limit.min(MISSED_PROMOTION)
+                    }
                     false => self.wait_limit,
                 },
                 follows_latest: settings.follows_latest,
             },
             _ => Serving::Warm { restart_for_timeline: self.restart_for_timeline },
         }
+    }
+
+    /// Before 9.3 the file `promote` is there for a moment only, and between two calls nobody sees it.
+    fn promotion_may_be_missed(&self) -> bool {
+        let major = major_version(&self.data_directory).ok().flatten();
+        major.is_some_and(|major| !major.keeps_promote_file())
     }
 
     /// In standby mode a trigger file alone does not end recovery: the server has to be asked.
