@@ -103,6 +103,23 @@ fn a_call_that_hangs_in_the_kernel_is_left_behind() {
     disk.thaw();
 }
 
+/// What had been copied for the server counted as absent, because the copy to keep could not be made.
+#[test]
+fn a_damaged_segment_is_handed_over_from_an_archive_that_takes_no_writes() {
+    let scratch = Scratch::new();
+    let Some(disk) = Disk::mount(&scratch) else { return };
+    scratch.write_local("2warm.toml", "time_limit = 2\n");
+    scratch.put_old(scratch.name(1), &scratch.bytes(1)[..300_000]);
+    disk.freeze();
+    scratch.write("trigger", "smart");
+    let (code, said) = ends(&scratch, &[scratch.name(1), "pg_wal/RECOVERYXLOG"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(scratch.restored().unwrap().starts_with(&scratch.bytes(1)[..300_000]));
+    disk.thaw();
+    let kept = scratch.archived(&format!("{}.corrupt", scratch.name(1)));
+    wait_until("the copy to be kept", restore_support::LIMIT, || kept.exists()).unwrap();
+}
+
 /// Untriggered it is waited for, and the trigger that comes then is obeyed.
 #[test]
 fn a_trigger_is_seen_while_a_call_hangs_in_the_kernel() {

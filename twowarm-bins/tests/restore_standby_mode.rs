@@ -38,6 +38,24 @@ impl Postmaster {
         Postmaster(child)
     }
 
+    /// One that writes each request to promote into the file `asked`.
+    fn that_writes_down_requests(scratch: &Scratch) -> Postmaster {
+        let script = "trap 'echo asked >> asked' USR1; while :; do sleep 0.05; done";
+        let mut shell = Command::new("/bin/sh");
+        let child = shell.args(["-c", script]).current_dir(scratch.data()).spawn();
+        let child = child.expect("there is a shell");
+        let status = format!("/proc/{}/status", child.id());
+        wait_until("the trap", LIMIT, || {
+            let status = fs::read_to_string(&status).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            caught.is_some_and(|mask| mask & (1 << 9) != 0)
+        })
+        .expect("a shell sets its trap");
+        scratch.write("postmaster.pid", format!("{}\n/d\n1\n", child.id()));
+        Postmaster(child)
+    }
+
     fn was_asked_to_promote(&mut self) -> bool {
         let ended = self.0.try_wait().expect("a child of ours");
         ended
@@ -138,16 +156,7 @@ fn a_trigger_file_makes_the_server_promote_once() {
 #[test]
 fn a_server_that_has_obeyed_is_not_asked_again() {
     let scratch = standby();
-    let asks = "trap 'echo asked >> asked' USR1; while :; do sleep 0.05; done";
-    let mut server =
-        Command::new("/bin/sh").args(["-c", asks]).current_dir(scratch.data()).spawn().unwrap();
-    scratch.write("postmaster.pid", format!("{}\n/d\n1\n", server.id()));
-    wait_until("the trap", LIMIT, || {
-        let status = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
-        u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 9) != 0
-    })
-    .unwrap();
+    let _server = Postmaster::that_writes_down_requests(&scratch);
     scratch.ship(0);
     scratch.write("trigger", "smart");
     scratch.assert_absent(scratch.name(1));
@@ -158,8 +167,6 @@ fn a_server_that_has_obeyed_is_not_asked_again() {
     scratch.assert_absent(scratch.name(1));
     scratch.assert_absent("00000002.history");
     assert!(!promote.exists());
-    server.kill().unwrap();
-    server.wait().unwrap();
 }
 
 /// A typing error stopped a healthy standby at its next segment.
@@ -221,7 +228,7 @@ fn the_time_limit_is_paid_once_per_failover() {
     scratch.assert_restores(1);
 }
 
-/// A call that can't start another process does its work itself; it must not end a recovery.
+/// A call that can't start another process tries again, and where recovery is to end does the work itself.
 #[test]
 fn without_room_for_a_process_it_asks_by_itself() {
     let bed = Testbed::new().unwrap();
@@ -232,11 +239,12 @@ fn without_room_for_a_process_it_asks_by_itself() {
     node.run_as().make_dir(&node.archive(), 0o700).unwrap();
     let (name, content) = &cluster().segments[1];
     node.run_as().write(&node.archive().join(name), content).unwrap();
+    node.run_as().write(&node.pgdata().join("trigger"), "smart").unwrap();
     let command = node.global().join("replication/restoreWALFile");
     let mut limited = node.program("prlimit");
     limited.arg("--nproc=0").arg(command).args([name, "restored"]).current_dir(node.pgdata());
     let ended = Call::start(limited, tempfile::NamedTempFile::new().unwrap()).end();
-    assert!(ended.said.contains("asking without one"), "{}", ended.said);
+    assert!(ended.said.contains("without a process of its own"), "{}", ended.said);
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert!(&fs::read(node.pgdata().join("restored")).unwrap() == content);
 }
@@ -253,5 +261,42 @@ fn a_promote_file_that_is_gone_again_was_seen() {
         fs::remove_file(promote).unwrap();
         let ended = call.end();
         assert_eq!(ended.code, Some(1), "{}", ended.said);
+    }
+}
+
+/// The server read its files when it started: to answer it "not yet" would open it.
+#[test]
+fn a_warm_server_stays_one_whatever_is_written_beside_it() {
+    let scratch = Scratch::new();
+    let _postmaster = Postmaster::of(&scratch);
+    scratch.write_local("2warm.toml", "[restore]\nwait_limit = 1\n");
+    scratch.ship(0);
+    scratch.assert_restores(0);
+    if has_signal() {
+        scratch.write("standby.signal", "");
+    } else {
+        scratch.write("recovery.conf", "standby_mode = 'on'\n");
+    }
+    let mut call = scratch.start(scratch.name(1));
+    call.waits_for("it has not arrived");
+    // Twice the limit, in which the answer would have come.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(!call.has_ended(), "{}", call.said());
+    scratch.ship(1);
+    assert_eq!(call.end().code, Some(0));
+}
+
+/// A request that was taken back is made again for the next trigger.
+#[test]
+fn a_trigger_that_was_taken_back_can_be_given_again() {
+    let scratch = standby();
+    let _server = Postmaster::that_writes_down_requests(&scratch);
+    scratch.ship(0);
+    for _ in 0..2 {
+        scratch.write("trigger", "smart");
+        scratch.assert_absent(scratch.name(1));
+        fs::remove_file(scratch.data().join("promote")).expect("it was asked to promote");
+        fs::remove_file(scratch.data().join("trigger")).unwrap();
+        scratch.assert_restores(0);
     }
 }

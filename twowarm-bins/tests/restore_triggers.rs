@@ -250,7 +250,10 @@ fn smart_hands_over_a_damaged_segment_as_it_is_and_keeps_a_copy() {
         assert!(ended.said.contains("damaged") && ended.said.contains(&corrupt), "{}", ended.said);
         assert!(scratch.restored().unwrap() == damaged);
     }
-    assert!(fs::read(scratch.archived(&corrupt)).unwrap() == damaged);
+    // It is made after the answer.
+    let kept = scratch.archived(&corrupt);
+    wait_until("the copy to be kept", LIMIT, || kept.exists()).unwrap();
+    assert!(fs::read(kept).unwrap() == damaged);
     assert!(!scratch.archived(&format!("{corrupt}.2")).exists());
 }
 

@@ -230,7 +230,7 @@ fn a_damaged_history() {
     for content in ["", "nonsense\n", "3\t0/100\tfrom the future\n"] {
         scratch.put_old("00000002.history", content);
         let mut call = scratch.start("00000002.history");
-        call.waits_for("is damaged");
+        call.waits_for("damaged in the archive");
         scratch.put("00000002.history", scratch.left(1, 1));
         assert_eq!(call.end().code, Some(0), "{content:?}");
         fs::remove_file(scratch.archived("00000002.history")).unwrap();

@@ -21,7 +21,9 @@ impl Source for File {
     fn restore(&mut self, _as_it_is: bool) -> Result<(), Found> {
         copy_file(&self.0, &self.1).map_err(|e| Found::NotCopied(e.to_string()))
     }
-    fn set_aside(&mut self, _why: &str) {}
+    fn set_aside(&mut self, _why: &str) -> bool {
+        true
+    }
 }
 
 struct Enough(&'static Path);

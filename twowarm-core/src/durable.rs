@@ -144,6 +144,20 @@ pub fn set_aside(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
     }
 }
 
+/// The same for the file that has this device and inode, under a lock; none if by now the name is another's.
+pub fn set_aside_file(
+    path: &Path,
+    file: Option<(u64, u64)>,
+    suffix: &str,
+) -> Result<Option<PathBuf>, FileError> {
+    let Some(locked) = lock_named(path)? else { return Ok(None) };
+    let found = locked.metadata().map_err(FileError::of("read", path))?;
+    if file.is_some_and(|file| file != (found.dev(), found.ino())) {
+        return Ok(None);
+    }
+    set_aside(path, suffix).map(Some)
+}
+
 /// Keeps what is in a file now under the first free name among `NAME.suffix`, `NAME.suffix.2` and so on,
 /// and returns that name; one of them with the same content is enough. A hard link where the file system
 /// has them: a full disk leaves room for nothing else.

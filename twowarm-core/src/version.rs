@@ -64,6 +64,12 @@ impl PgMajor {
         self >= PgMajor(1200)
     }
 
+    /// From 9.1 on a server in standby mode goes over to a newer timeline while it runs, and `pg_ctl
+    /// promote` opens it. 9.0 has the mode without either.
+    pub fn has_standby_mode_promotion(self) -> bool {
+        self >= PgMajor(901)
+    }
+
     /// From 9.3 on the file `promote` stays until the process that replays has seen it; before, the
     /// postmaster deletes it when it gets the signal.
     pub fn keeps_promote_file(self) -> bool {

@@ -300,5 +300,7 @@ impl Source for Archived<'_> {
     }
 
     /// The original never moves anything.
-    fn set_aside(&mut self, _why: &str) {}
+    fn set_aside(&mut self, _why: &str) -> bool {
+        true
+    }
 }

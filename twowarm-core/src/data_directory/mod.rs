@@ -15,6 +15,7 @@ pub(crate) use configuration::each_setting;
 pub use identity::{
     IdentityError, consistency_place, control_bytes, control_file, major_version, redo_place,
 };
+pub(crate) use postmaster::process_ticks;
 pub use postmaster::{PROMOTE_FILES, Postmaster, request_promotion};
 #[cfg(feature = "server")]
 pub(crate) use recovery_settings::is_true;

@@ -65,7 +65,8 @@ impl Postmaster {
     /// Which run of a server this is: no other has the same, also where it has the same process id.
     pub fn identity(&self) -> Option<String> {
         let seen = self.seen.as_ref()?;
-        Some(format!("{} {}", seen.pid, seen.ticks.or(seen.started).unwrap_or(0)))
+        let (ticks, started) = (seen.ticks.unwrap_or(0), seen.started.unwrap_or(0));
+        Some(format!("{} {ticks} {started}", seen.pid))
     }
 
     /// When this server began to shut down, if it does. From 10 on the last line of its pid file says so
@@ -128,7 +129,7 @@ impl Seen {
 
 /// When the living process of this number started, in clock ticks; `Some(None)` where the kernel does
 /// not tell, `None` when there is no such process or it is dead and not yet reaped.
-fn process_ticks(pid: i32) -> Option<Option<u64>> {
+pub(crate) fn process_ticks(pid: i32) -> Option<Option<u64>> {
     if pid <= 0 || kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH) {
         return None;
     }

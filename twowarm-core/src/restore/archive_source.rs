@@ -34,6 +34,10 @@ pub struct ArchiveSource {
     known: Option<(Version, Found)>,
     /// It was found damaged, unfinished or too large.
     damaged: bool,
+    /// It was handed over so, and a copy is to be kept.
+    handed_over_damaged: bool,
+    /// The file that was looked at last, by its device and inode.
+    looked_at: Option<(u64, u64)>,
     /// A segment whose crossing record could not be checked, and what its first record links to: it is
     /// copied again only when that can be checked.
     unchecked: Option<(Version, Option<Lsn>)>,
@@ -76,6 +80,8 @@ impl ArchiveSource {
             control: None,
             known: None,
             damaged: false,
+            handed_over_damaged: false,
+            looked_at: None,
             unchecked: None,
         }
     }
@@ -136,6 +142,7 @@ impl ArchiveSource {
             Err(Found::Absent) => return self.absent(),
             opened => opened?,
         };
+        self.looked_at = Some((metadata.dev(), metadata.ino()));
         let version = version(&metadata);
         if let Some((known, found)) = &self.known
             && *known == version
@@ -363,8 +370,12 @@ impl ArchiveSource {
 }
 
 impl ArchiveSource {
-    /// Keeps what a failover was given damaged: the file itself may be pruned or sent again.
-    fn keep_copy(&self) {
+    /// Keeps a copy of what a failover was given damaged: the file itself may be pruned or sent again.
+    /// It comes after the answer, which an archive that takes no writes must not hold up.
+    pub fn keep_copy(&self) {
+        if !self.handed_over_damaged {
+            return;
+        }
         match durable::keep_copy(&self.path(), "corrupt") {
             Ok(copy) => {
                 log::error!("a copy of the damaged {} is kept as {}", self.name, copy.display())
@@ -390,21 +401,22 @@ impl Source for ArchiveSource {
     fn restore(&mut self, as_it_is: bool) -> Result<(), Found> {
         let done = self.try_restore(as_it_is);
         self.damaged |= matches!(done, Err(Found::Damaged(_)));
-        if as_it_is && self.damaged && done.is_ok() {
-            self.keep_copy();
-        }
+        self.handed_over_damaged = as_it_is && self.damaged && done.is_ok();
         done
     }
 
-    fn set_aside(&mut self, why: &str) {
+    fn set_aside(&mut self, why: &str) -> bool {
         let path = self.path();
-        match durable::set_aside(&path, "foreign") {
-            Ok(aside) => log::error!(
+        match durable::set_aside_file(&path, self.looked_at, "foreign") {
+            Ok(Some(aside)) => log::error!(
                 "recovery ends before {}: {why}; the file was renamed to {}",
                 self.name,
                 aside.display()
             ),
+            // The right one may have arrived in its place.
+            Ok(None) => return false,
             Err(e) => log::error!("recovery ends before {}: {why} ({e})", self.name),
         }
+        true
     }
 }

@@ -120,12 +120,14 @@ impl Careful {
             // If it turns out to be damaged, that is worth a line in the log.
             Found::Ready => Decision::Restore { as_it_is: false },
             Found::Damaged(why) => {
-                log::error!("{name}: {why}; it is handed over as it is, and recovery ends there");
+                log::error!(
+                    "{name}: {why}; it is handed over as it is, recovery ends there, and a copy is kept as {name}.corrupt"
+                );
                 Decision::Restore { as_it_is: true }
             }
             Found::Unfinished => {
                 log::error!(
-                    "{name} is incomplete; what is there is handed over, and recovery ends there"
+                    "{name} is incomplete; what is there is handed over, recovery ends there, and a copy is kept as {name}.corrupt"
                 );
                 Decision::Restore { as_it_is: true }
             }

@@ -2,6 +2,7 @@
 //! comes back, and a process with such a call in it can't even end. A wanted failover leaves the child
 //! behind and goes on.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -14,7 +15,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
-use super::{Clock, Found, GiveUp, Order, Outcome, Source, Standing};
+use super::{Clock, Found, GiveUp, Order, Outcome, RealClock, Source, Standing};
 use crate::trigger::Writing;
 
 /// The child's end of the line to its parent: its standard output.
@@ -60,14 +61,45 @@ impl ToParent {
 #[derive(Debug)]
 pub(super) struct Told<'a, S> {
     pub(super) source: &'a mut S,
-    pub(super) parent: &'a mut ToParent,
+    pub(super) parent: &'a RefCell<&'a mut ToParent>,
+}
+
+/// A clock that does the same where it looks into the archive.
+pub(super) struct ToldClock<'a> {
+    pub(super) clock: RealClock,
+    pub(super) parent: &'a RefCell<&'a mut ToParent>,
+}
+
+impl Clock for ToldClock<'_> {
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn arm(&mut self) -> bool {
+        self.parent.borrow_mut().tell(ASKING);
+        let armed = self.clock.arm();
+        self.parent.borrow_mut().tell(ANSWERED);
+        armed
+    }
+
+    fn wait(&mut self, at_most: Duration) {
+        self.clock.wait(at_most);
+    }
+
+    fn disarm(&mut self) {
+        self.clock.disarm();
+    }
+
+    fn writing(&self, path: &Path) -> Writing {
+        self.clock.writing(path)
+    }
 }
 
 impl<S> Told<'_, S> {
     fn while_asking<T>(&mut self, ask: impl FnOnce(&mut S) -> T) -> T {
-        self.parent.tell(ASKING);
+        self.parent.borrow_mut().tell(ASKING);
         let answer = ask(self.source);
-        self.parent.tell(ANSWERED);
+        self.parent.borrow_mut().tell(ANSWERED);
         answer
     }
 }
@@ -81,8 +113,8 @@ impl<S: Source> Source for Told<'_, S> {
         self.while_asking(|source| source.restore(as_it_is))
     }
 
-    fn set_aside(&mut self, why: &str) {
-        self.while_asking(|source| source.set_aside(why));
+    fn set_aside(&mut self, why: &str) -> bool {
+        self.while_asking(|source| source.set_aside(why))
     }
 }
 
@@ -107,7 +139,7 @@ pub(super) enum Ended {
     /// It answered.
     Answered(Outcome),
     /// Its archive hangs; it was left behind.
-    Hung(Outcome),
+    Hung(Outcome, i32),
     /// It ended without an answer.
     Died(ExitStatus),
 }
@@ -129,8 +161,9 @@ impl Asker {
         let mut child = command.spawn()?;
         let pipes = child.stdout.take().zip(child.stderr.take());
         let (answers, messages) = pipes.expect("both are piped");
-        let (heard, asking_since, started) = (Vec::new(), None, Instant::now());
-        Ok(Asker { child, answers, messages, heard, asking_since, started })
+        let (heard, started) = (Vec::new(), Instant::now());
+        // What it needs to begin with may hang as well.
+        Ok(Asker { child, answers, messages, heard, asking_since: Some(started), started })
     }
 
     /// Waits for its answer, but not longer than orders and limits allow while its archive hangs.
@@ -138,6 +171,16 @@ impl Asker {
     /// giving it up would lose what has arrived.
     pub(super) fn wait(
         mut self,
+        progress: &dyn Fn() -> u64,
+        standing: &mut dyn Standing,
+        limits: Limits,
+    ) -> io::Result<Ended> {
+        // A child whose answer nobody hears must not go on.
+        self.hear_out(progress, standing, limits).inspect_err(|_| self.abandon())
+    }
+
+    fn hear_out(
+        &mut self,
         progress: &dyn Fn() -> u64,
         standing: &mut dyn Standing,
         limits: Limits,
@@ -170,10 +213,14 @@ impl Asker {
             let hung = asked.max(last.1).elapsed();
             if let Some(outcome) = self.left_behind(hung, standing, limits) {
                 // When the file system is back it ends.
-                let _ = self.child.kill();
-                return Ok(Ended::Hung(outcome));
+                self.abandon();
+                return Ok(Ended::Hung(outcome, self.child.id() as i32));
             }
         }
+    }
+
+    fn abandon(&mut self) {
+        let _ = self.child.kill();
     }
 
     /// What to answer without it, when its archive has hung for so long.
@@ -190,8 +237,12 @@ impl Asker {
         let late = |limit: Duration| self.started.elapsed() >= limit + least;
         let why = match standing.look(&Blind) {
             Order::NobodyWaits(why) => return Some(Outcome::Stopped(why)),
-            Order::EndNow { .. } => GiveUp::ArchiveUnavailable,
-            Order::EndWhenAbsent if hung >= limits.question => GiveUp::ArchiveUnavailable,
+            Order::EndNow { serve_again: false } => GiveUp::ArchiveUnavailable,
+            Order::EndNow { serve_again: true } | Order::EndWhenAbsent
+                if hung >= limits.question =>
+            {
+                GiveUp::ArchiveUnavailable
+            }
             Order::Wait if limits.not_yet.is_some_and(late) => GiveUp::NotYet,
             _ => return None,
         };
@@ -350,7 +401,7 @@ mod tests {
 
     fn hung(order: Order, limits: Limits) -> Outcome {
         match ended("echo asking; exec sleep 600", order, limits, &|| 0) {
-            Ended::Hung(outcome) => outcome,
+            Ended::Hung(outcome, _) => outcome,
             _ => panic!("it hangs"),
         }
     }

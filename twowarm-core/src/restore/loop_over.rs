@@ -14,8 +14,9 @@ pub trait Source {
     /// instead is why it is not there now; no partial file is left behind.
     fn restore(&mut self, as_it_is: bool) -> Result<(), Found>;
 
-    /// Moves it out of the way, under a name that nobody asks for.
-    fn set_aside(&mut self, why: &str);
+    /// Moves it out of the way, under a name that nobody asks for. False if by now there is another file
+    /// under the name, which is to be looked at.
+    fn set_aside(&mut self, why: &str) -> bool;
 }
 
 /// Standing orders: the trigger file and whatever else ends a wait.
@@ -108,8 +109,9 @@ pub fn restore(
             }
             Decision::GiveUp(why) => return Outcome::GaveUp(why),
             Decision::SetAside(why) => {
-                source.set_aside(&why);
-                return Outcome::GaveUp(GiveUp::EndWhenAbsent);
+                if source.set_aside(&why) {
+                    return Outcome::GaveUp(GiveUp::EndWhenAbsent);
+                }
             }
             Decision::Stop(why) => return Outcome::Stopped(why),
             Decision::Exit(code) => return Outcome::Exit(code),

@@ -5,11 +5,14 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::data_directory::Postmaster;
+use crate::data_directory::{Postmaster, RecoveryMode, process_ticks};
 use crate::durable;
 
 /// The file in the data directory. Its name begins as all our files there do, which a base copy leaves out.
 const FILE: &str = ".twowarm_recovery";
+
+const STANDBY: &[u8] = b"standby_mode";
+const WARM: &[u8] = b"warm_mode";
 
 /// Facts that hold for the running server and end with it: the server asks many times during one
 /// recovery, each time by a new process.
@@ -28,6 +31,9 @@ struct Notes {
     archive: Option<PathBuf>,
     archive_unavailable: bool,
     promotion_requested: bool,
+    mode: Option<RecoveryMode>,
+    /// A process that was left behind in a call that hangs, and when it started.
+    left_behind: Option<(i32, u64)>,
 }
 
 impl RecoveryMemory {
@@ -70,9 +76,33 @@ impl RecoveryMemory {
         self.notes.promotion_requested
     }
 
-    /// Notes that the server was asked to promote.
-    pub fn note_promotion_requested(&mut self) {
-        self.note(Notes { promotion_requested: true, ..self.notes.clone() });
+    /// Notes that the server was asked to promote, or that nothing asks it any more.
+    pub fn note_promotion_requested(&mut self, promotion_requested: bool) {
+        self.note(Notes { promotion_requested, ..self.notes.clone() });
+    }
+
+    /// The mode that the server's files said at its first question. It read them when it started, and
+    /// takes no notice of what is changed since.
+    pub fn mode(&self) -> Option<RecoveryMode> {
+        self.notes.mode
+    }
+
+    /// Notes the mode, once.
+    pub fn note_mode(&mut self, mode: RecoveryMode) {
+        self.note(Notes { mode: Some(self.notes.mode.unwrap_or(mode)), ..self.notes.clone() });
+    }
+
+    /// Whether a process that was left behind still hangs in the archive. Another one would too, and in
+    /// time there would be no room for more.
+    pub fn hangs_still(&self) -> bool {
+        let hangs = |(pid, ticks)| process_ticks(pid) == Some(Some(ticks));
+        self.notes.left_behind.is_some_and(hangs)
+    }
+
+    /// Notes that this process was left behind.
+    pub fn note_left_behind(&mut self, pid: i32) {
+        let left_behind = process_ticks(pid).flatten().map(|ticks| (pid, ticks));
+        self.note(Notes { left_behind, ..self.notes.clone() });
     }
 
     fn note(&mut self, notes: Notes) {
@@ -101,6 +131,13 @@ impl Notes {
         if self.promotion_requested {
             text.extend(b"promotion_requested\n");
         }
+        if let Some(mode) = self.mode {
+            text.extend(if mode == RecoveryMode::Standby { STANDBY } else { WARM });
+            text.push(b'\n');
+        }
+        if let Some((pid, ticks)) = self.left_behind {
+            text.extend(format!("left_behind {pid} {ticks}\n").bytes());
+        }
         text
     }
 
@@ -114,9 +151,16 @@ impl Notes {
             match line {
                 b"archive_unavailable" => notes.archive_unavailable = true,
                 b"promotion_requested" => notes.promotion_requested = true,
+                STANDBY => notes.mode = Some(RecoveryMode::Standby),
+                WARM => notes.mode = Some(RecoveryMode::Warm),
                 _ => {
                     if let Some(path) = line.strip_prefix(b"archive ") {
                         notes.archive = Some(OsString::from_vec(path.to_vec()).into());
+                    } else if let Some(process) = line.strip_prefix(b"left_behind ") {
+                        let text =
+                            std::str::from_utf8(process).ok().and_then(|t| t.split_once(' '));
+                        notes.left_behind =
+                            text.and_then(|(pid, ticks)| pid.parse().ok().zip(ticks.parse().ok()));
                     }
                 }
             }
@@ -140,10 +184,15 @@ mod tests {
         assert!(memory.archive().is_none() && !memory.archive_unavailable());
         memory.note_archive(Path::new("/mnt/the archive"), false);
         memory.note_archive_unavailable();
-        memory.note_promotion_requested();
+        memory.note_promotion_requested(true);
+        memory.note_mode(RecoveryMode::Warm);
+        memory.note_mode(RecoveryMode::Standby);
+        memory.note_left_behind(std::process::id() as i32);
         let again = RecoveryMemory::of(dir.path());
         assert_eq!(again.archive(), Some(Path::new("/mnt/the archive")));
         assert!(again.archive_unavailable() && again.promotion_requested());
+        assert_eq!(again.mode(), Some(RecoveryMode::Warm), "it was noted first");
+        assert!(again.hangs_still());
         pid_file(1);
         let other = RecoveryMemory::of(dir.path());
         assert!(other.archive().is_none() && !other.promotion_requested());

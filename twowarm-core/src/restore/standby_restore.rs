@@ -1,19 +1,20 @@
 //! All of restoreWALFile: what a standby's restore_command does for one file.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::child::{Asker, Blind, Ended, Limits, ToParent, Told};
+use super::child::{Asker, Blind, Ended, Limits, ToParent, Told, ToldClock};
 use super::{
     ArchiveSource, Careful, GiveUp, NodeOrders, Order, Outcome, Pruning, RealClock, RecoveryMemory,
     Serving, Standing, restore,
 };
 use crate::data_directory::{
-    IdentityError, RecoveryMode, consistency_place, control_file, major_version, recovery_settings,
-    request_promotion,
+    IdentityError, PROMOTE_FILES, RecoveryMode, consistency_place, control_file, major_version,
+    recovery_settings, request_promotion,
 };
 use crate::trigger::{Trigger, TriggerLook, Writing};
 use crate::wal::{SegmentName, TimelineId, WalFileName};
@@ -55,6 +56,8 @@ const MISSED_PROMOTION: Duration = Duration::from_secs(6);
 const TICK: Duration = Duration::from_secs(1);
 /// Before a child that died, or could not be started, is started again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// So many tries to start a process that asks the archive, a second apart, precede the last resort.
+const STARTS: u32 = 3;
 /// Between two looks at a trigger file that may be in the making.
 const SETTLING: Duration = Duration::from_millis(10);
 /// The postmaster hands a request to promote on to the process that waits for our answer; a moment, so
@@ -71,30 +74,46 @@ impl StandbyRestore {
     pub fn run(&self, child: &mut dyn FnMut() -> Command) -> Result<Outcome, IdentityError> {
         let mut memory = RecoveryMemory::of(&self.data_directory);
         let mut orders = self.orders()?;
-        let serving = self.serving(&memory);
-        self.promote_if_triggered(serving, &mut orders, &mut memory);
+        let serving = self.serving(&mut memory);
+        orders.look(&Blind);
+        if orders.is_triggered() {
+            self.promote(serving, &mut memory);
+        } else if memory.promotion_requested() {
+            memory.note_promotion_requested(false);
+        }
         let outcome = self.ask(child, serving, &mut orders, &mut memory)?;
+        self.remember(&outcome, &mut orders, &mut memory);
+        // An empty trigger file that the child saw being closed may look unfinished to us.
+        while outcome == Outcome::GaveUp(GiveUp::EndWhenAbsent)
+            && orders.look(&Blind) == Order::Unsettled
+        {
+            thread::sleep(SETTLING);
+        }
+        orders.look(&Blind);
+        if orders.is_triggered() && matches!(outcome, Outcome::Restored | Outcome::GaveUp(_)) {
+            if matches!(outcome, Outcome::GaveUp(_)) && self.promote_file().exists() {
+                // It has not obeyed yet.
+                memory.note_promotion_requested(false);
+            }
+            self.promote(serving, &mut memory);
+        }
+        Ok(outcome)
+    }
+
+    fn remember(&self, outcome: &Outcome, orders: &mut NodeOrders, memory: &mut RecoveryMemory) {
         match outcome {
             Outcome::Restored => {
                 let ending = memory.archive_unavailable() && orders.look(&Blind) != Order::Wait;
                 memory.note_archive(&self.archive, ending);
             }
             Outcome::GaveUp(GiveUp::ArchiveUnavailable) => memory.note_archive_unavailable(),
+            Outcome::GaveUp(GiveUp::EndNow) => {
+                if let Some(name) = self.name.segment() {
+                    remember_refused(orders, name);
+                }
+            }
             _ => {}
         }
-        if matches!(outcome, Outcome::Restored | Outcome::GaveUp(_)) {
-            // An empty trigger file that the child saw being closed may look unfinished to us.
-            while outcome == Outcome::GaveUp(GiveUp::EndWhenAbsent)
-                && orders.look(&Blind) == Order::Unsettled
-            {
-                thread::sleep(SETTLING);
-            }
-            self.promote_if_triggered(serving, &mut orders, &mut memory);
-        }
-        if let (Outcome::GaveUp(GiveUp::EndNow), Some(name)) = (&outcome, self.name.segment()) {
-            remember_refused(&mut orders, name);
-        }
-        Ok(outcome)
     }
 
     fn ask(
@@ -104,29 +123,34 @@ impl StandbyRestore {
         orders: &mut NodeOrders,
         memory: &mut RecoveryMemory,
     ) -> Result<Outcome, IdentityError> {
-        let question = match memory.archive_unavailable() {
-            true => self.time_limit.min(ONCE_UNAVAILABLE),
-            false => self.time_limit,
-        };
-        let not_yet = match serving {
-            Serving::Standby { wait_limit, .. } => Some(wait_limit),
-            Serving::Warm { .. } => None,
-        };
-        let limits = Limits { question, not_yet, tick: TICK.min(question) };
+        let started = Instant::now();
+        let limits = self.limits(serving, memory);
         let copied = || self.target.metadata().map_or(0, |found| found.len());
+        let mut failed = 0;
         loop {
-            let asked = Asker::start(&mut child());
-            let ended = asked.and_then(|asker| asker.wait(&copied, orders, limits));
-            match ended {
-                Ok(Ended::Answered(outcome)) => return Ok(outcome),
-                Ok(Ended::Hung(outcome)) => {
-                    if matches!(outcome, Outcome::GaveUp(_)) {
-                        log::error!(
-                            "the archive {} does not answer; it counts as absent",
-                            self.archive.display()
-                        );
+            let hangs = memory.hangs_still();
+            if hangs || failed > 0 {
+                match self.without_child(orders.look(&Blind), started, limits, hangs) {
+                    Some(outcome) => return Ok(outcome),
+                    None if hangs => {}
+                    // Recovery is to end, and what is there is wanted, at the risk of an archive that hangs.
+                    None if failed > STARTS && orders.look(&Blind) != Order::Wait => {
+                        log::warn!("asking the archive without a process of its own");
+                        return self.answer(&mut ToParent::nobody());
                     }
-                    return Ok(outcome);
+                    None => {}
+                }
+                thread::sleep(AGAIN);
+                if hangs {
+                    continue;
+                }
+            }
+            let asked = Asker::start(&mut child());
+            match asked.and_then(|asker| asker.wait(&copied, orders, limits)) {
+                Ok(Ended::Answered(outcome)) => return Ok(outcome),
+                Ok(Ended::Hung(outcome, process)) => {
+                    memory.note_left_behind(process);
+                    return Ok(self.hung(outcome, orders, memory));
                 }
                 Ok(Ended::Died(status)) if status.code().is_some() => {
                     let why = format!("the process that asks the archive ended with {status}");
@@ -136,16 +160,74 @@ impl StandbyRestore {
                     log::warn!(
                         "the process that asks the archive ended with {status}; trying again"
                     );
-                    thread::sleep(AGAIN);
                 }
-                Err(e) => {
+                Err(e) if failed == 0 => {
                     log::warn!(
-                        "could not start a process to ask the archive ({e}); asking without one"
+                        "no process could be started to ask the archive ({e}); trying again"
                     );
-                    return self.answer(&mut ToParent::nobody());
                 }
+                Err(_) => {}
             }
+            failed += 1;
         }
+    }
+
+    fn limits(&self, serving: Serving, memory: &RecoveryMemory) -> Limits {
+        // Servers that keep no copy of what was restored stop with PANIC when it is not served again.
+        let major = major_version(&self.data_directory).ok().flatten();
+        let must_be_served = self.name.segment().is_some()
+            && major.is_some_and(|major| !major.keeps_restored_segments());
+        let question = match memory.archive_unavailable() && !must_be_served {
+            true => self.time_limit.min(ONCE_UNAVAILABLE),
+            false => self.time_limit,
+        };
+        let not_yet = match serving {
+            Serving::Standby { wait_limit, .. } => Some(wait_limit),
+            Serving::Warm { .. } => None,
+        };
+        Limits { question, not_yet, tick: TICK.min(question) }
+    }
+
+    /// What to answer while no process can ask the archive; none while that is to be tried again.
+    fn without_child(
+        &self,
+        order: Order,
+        started: Instant,
+        limits: Limits,
+        hangs: bool,
+    ) -> Option<Outcome> {
+        match order {
+            Order::NobodyWaits(why) => Some(Outcome::Stopped(why)),
+            Order::EndNow { serve_again: false } if self.name.segment().is_some() => {
+                Some(Outcome::GaveUp(GiveUp::EndNow))
+            }
+            Order::EndNow { .. } | Order::EndWhenAbsent if hangs => {
+                Some(Outcome::GaveUp(GiveUp::ArchiveUnavailable))
+            }
+            Order::Wait if limits.not_yet.is_some_and(|limit| started.elapsed() >= limit) => {
+                Some(Outcome::GaveUp(GiveUp::NotYet))
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer where the archive hangs.
+    fn hung(
+        &self,
+        outcome: Outcome,
+        orders: &mut NodeOrders,
+        memory: &mut RecoveryMemory,
+    ) -> Outcome {
+        if !matches!(outcome, Outcome::GaveUp(_)) {
+            return outcome;
+        }
+        log::error!("the archive {} does not answer; it counts as absent", self.archive.display());
+        let refused = orders.look(&Blind) == Order::EndNow { serve_again: false };
+        if refused && self.name.segment().is_some() {
+            memory.note_archive_unavailable();
+            return Outcome::GaveUp(GiveUp::EndNow);
+        }
+        outcome
     }
 
     /// The child's part: asks the archive, tells the parent process the answer, and prunes.
@@ -160,8 +242,8 @@ impl StandbyRestore {
 
     fn answer(&self, parent: &mut ToParent) -> Result<Outcome, IdentityError> {
         let mut orders = self.orders()?;
-        let memory = RecoveryMemory::of(&self.data_directory);
-        let serving = self.serving(&memory);
+        let mut memory = RecoveryMemory::of(&self.data_directory);
+        let serving = self.serving(&mut memory);
         let mut source = ArchiveSource::new(
             &self.archive,
             self.name,
@@ -176,14 +258,17 @@ impl StandbyRestore {
         let histories = self.history_to_watch();
         let promote = self.data_directory.join("promote");
         let watched = [arrival.as_path(), &self.trigger, &promote, &histories];
-        let mut clock = RealClock::new(Watcher::new(watched, Events::Wanted));
+        let clock = RealClock::new(Watcher::new(watched, Events::Wanted));
         let mut policy = Careful::new(self.name, serving);
         if memory.archive_unavailable() {
             policy = policy.without_read_patience();
         }
-        let mut told = Told { source: &mut source, parent };
-        let outcome = restore(&mut told, &mut orders, &mut clock, &mut policy);
-        parent.answer(&outcome);
+        let told = RefCell::new(parent);
+        let mut clock = ToldClock { clock, parent: &told };
+        let mut asked = Told { source: &mut source, parent: &told };
+        let outcome = restore(&mut asked, &mut orders, &mut clock, &mut policy);
+        told.borrow_mut().answer(&outcome);
+        source.keep_copy();
         // Nobody prunes while recovery is to end: the answer may be the last thing the node needs.
         if outcome == Outcome::Restored && orders.look(&Blind) == Order::Wait {
             source.prune();
@@ -208,21 +293,33 @@ impl StandbyRestore {
 
     /// What the server makes of "not there", by its own data directory: a setting of ours may be out of
     /// date. A data directory that can't be read is taken for warm mode's, which is the safer one.
-    fn serving(&self, memory: &RecoveryMemory) -> Serving {
-        match recovery_settings(&self.data_directory) {
-            Ok(settings) if settings.mode == RecoveryMode::Standby => Serving::Standby {
-                wait_limit: match settings.streams {
-                    // Streaming is faster than the archive, and begins when the archive has nothing.
-                    true => Duration::ZERO,
-                    // A server that obeys `promote` has deleted that file and goes on to ask.
-                    false if memory.archive_unavailable() => self.wait_limit.min(ONCE_UNAVAILABLE),
-                    false if self.promotion_may_be_missed() => {
-                        self.wait_limit.min(MISSED_PROMOTION)
-                    }
-                    false => self.wait_limit,
-                },
-                follows_latest: settings.follows_latest,
-            },
+    ///
+    /// The files must have said standby mode at the server's first question, too: that is when it has just
+    /// read them, and it takes no notice of a change.
+    fn serving(&self, memory: &mut RecoveryMemory) -> Serving {
+        let settings = recovery_settings(&self.data_directory);
+        if let (Ok(settings), None) = (&settings, memory.mode()) {
+            memory.note_mode(settings.mode);
+        }
+        let was_warm = memory.mode() == Some(RecoveryMode::Warm);
+        match settings {
+            Ok(settings) if settings.mode == RecoveryMode::Standby && !was_warm => {
+                Serving::Standby {
+                    wait_limit: match settings.streams {
+                        // Streaming is faster than the archive, and begins when the archive has nothing.
+                        true => Duration::ZERO,
+                        // A server that obeys `promote` has deleted that file and goes on to ask.
+                        false if memory.archive_unavailable() => {
+                            self.wait_limit.min(ONCE_UNAVAILABLE)
+                        }
+                        false if self.promotion_may_be_missed() => {
+                            self.wait_limit.min(MISSED_PROMOTION)
+                        }
+                        false => self.wait_limit,
+                    },
+                    follows_latest: settings.follows_latest,
+                }
+            }
             _ => Serving::Warm { restart_for_timeline: self.restart_for_timeline },
         }
     }
@@ -233,25 +330,25 @@ impl StandbyRestore {
         major.is_some_and(|major| !major.keeps_promote_file())
     }
 
-    /// In standby mode a trigger file alone does not end recovery: the server has to be asked.
-    fn promote_if_triggered(
-        &self,
-        serving: Serving,
-        orders: &mut NodeOrders,
-        memory: &mut RecoveryMemory,
-    ) {
-        if !matches!(serving, Serving::Standby { .. }) {
+    fn promote_file(&self) -> PathBuf {
+        self.data_directory.join(PROMOTE_FILES[0])
+    }
+
+    /// In standby mode a trigger file alone does not end recovery: the server has to be asked, once.
+    fn promote(&self, serving: Serving, memory: &mut RecoveryMemory) {
+        if memory.promotion_requested() || !matches!(serving, Serving::Standby { .. }) {
             return;
         }
-        orders.look(&Blind);
-        let requested =
-            memory.promotion_requested() && !self.data_directory.join("promote").exists();
-        if !orders.is_triggered() || requested {
+        let major = major_version(&self.data_directory).ok().flatten();
+        if major.is_some_and(|major| !major.has_standby_mode_promotion()) {
+            log::warn!(
+                "this server in standby mode is promoted by the trigger_file in its recovery.conf only"
+            );
             return;
         }
         match request_promotion(&self.data_directory) {
             Ok(()) => {
-                memory.note_promotion_requested();
+                memory.note_promotion_requested(true);
                 thread::sleep(HANDED_ON);
             }
             Err(e) => log::error!("the server could not be asked to promote: {e}"),

@@ -132,12 +132,6 @@ impl PgMajor {
         }
     }
 
-    /// From 9.1 on a server in standby mode goes over to a newer timeline while it runs, and `pg_ctl
-    /// promote` opens it. 9.0 has the mode without either.
-    pub fn has_standby_mode_promotion(self) -> bool {
-        self >= V9_1
-    }
-
     /// From 9.5 on a setting, `wal_retrieve_retry_interval`, says how long a server in standby mode waits
     /// after an answer of "not yet" before it asks again; before, it is 5 seconds.
     pub fn has_retry_interval(self) -> bool {

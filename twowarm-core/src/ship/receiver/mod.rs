@@ -15,7 +15,7 @@ use super::wire::{
     Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
     read_greeting, write_frame, write_greeting,
 };
-use crate::archive::{Archive, ArchiveError, Machines, Owner};
+use crate::archive::{Archive, ArchiveError, Machines, Owner, check_mark};
 use crate::install::NodeId;
 use crate::wal::SegmentSize;
 use file::FileInFlight;
@@ -98,22 +98,33 @@ pub fn serve(
         Err(e) => return protocol_error(&mut output, e),
     };
     let admitted = receiver.and_then(|receiver| Ok((receiver.admit(&hello)?, receiver)));
-    let (archive, Receiver { label, data_directory, machines, .. }) = match admitted {
+    let (archive, receiver) = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => {
             answer(&mut output, &Message::Refused(refusal.clone()))?;
             return Err(ServeError::Refused { sender: hello.label, refusal });
         }
     };
+    let Receiver { label, local_replication, data_directory, machines, .. } = receiver;
     let path = archive.path().display().to_string();
     answer(&mut output, &Message::Welcome(Welcome { label, archive: path, codecs: 1 }))?;
     let output = Mutex::new(output);
-    Session { archive, data_directory, machines, hello, input, output, served: Served::default() }
-        .run()
+    Session {
+        archive,
+        local_replication,
+        data_directory,
+        machines,
+        hello,
+        input,
+        output,
+        served: Served::default(),
+    }
+    .run()
 }
 
 struct Session<R, W> {
     archive: Archive,
+    local_replication: PathBuf,
     data_directory: Option<PathBuf>,
     machines: Machines,
     hello: Hello,
@@ -141,6 +152,7 @@ impl<R: Read, W: Write + Send> Session<R, W> {
                     // A sender that has been told that it may send here must not find the archive to be
                     // another's when it does.
                     let outcome = while_working(&self.output, || {
+                        check_mark(self.archive.path(), &self.local_replication)?;
                         self.archive.probe()?;
                         self.archive.bind(&owner(&self.hello), self.machines)
                     });
@@ -168,7 +180,18 @@ impl<R: Read, W: Write + Send> Session<R, W> {
                 Ok(Message::End { id, crc }) if id == file.id() => {
                     let data_directory = self.data_directory.as_deref();
                     return Ok(while_working(&self.output, || {
-                        file.finish(crc, &self.archive, data_directory, &self.hello, self.machines)
+                        let stored = file.finish(
+                            crc,
+                            &self.archive,
+                            data_directory,
+                            &self.hello,
+                            self.machines,
+                        )?;
+                        // Its disk may have gone since the session began, and what went to the bare
+                        // mount point instead is not acknowledged.
+                        check_mark(self.archive.path(), &self.local_replication)
+                            .map_err(|e| refusal_of(&e))?;
+                        Ok(stored)
                     }));
                 }
                 Ok(Message::Working) => {}
