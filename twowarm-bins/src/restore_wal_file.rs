@@ -205,6 +205,10 @@ fn tell(name: WalFileName, why: GiveUp) {
         GiveUp::NotThere => log::debug!("there is no {name}"),
         GiveUp::NotYet => log::debug!("{name} has not arrived yet"),
         GiveUp::EndNow => log::warn!("recovery ends before {name}, as the fast trigger says"),
+        // Which timelines there are is asked at every promotion, and the newest is never there.
+        GiveUp::EndWhenAbsent if !matches!(name, WalFileName::Segment(_)) => {
+            log::debug!("there is no {name}");
+        }
         GiveUp::EndWhenAbsent => log::info!("{name} has not arrived, and recovery is to end"),
         GiveUp::ArchiveUnavailable => {
             log::warn!("{name} counts as absent, and recovery is to end");

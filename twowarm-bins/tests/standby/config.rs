@@ -22,8 +22,12 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
     node.run_as().write(&wal.join("000000010000000000000001"), "old").unwrap();
     symlink(&wal, node.pgdata().join("pg_wal")).unwrap();
     node.run_as().write(&node.pgdata().join("trigger"), "").unwrap();
+    // From its days as a primary.
+    node.write_local("replication/archiving_active", "").unwrap();
 
     let said = succeeds(node.command("configStandby"));
+    assert!(said.contains("archiving_active"), "{said}");
+    assert!(!node.local().join("replication/archiving_active").exists());
     assert!(said.contains("trigger") && said.contains("pg_wal (1 files)"), "{said}");
     assert!(said.contains(&format!("{}\n", node.archive().display())), "{said}");
     assert!(!said.contains("drnode"), "{said}");

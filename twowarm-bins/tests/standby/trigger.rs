@@ -62,7 +62,7 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     let history = pair.db2.archive().join("00000002.history");
     pair.db2.run_as().write(&history, "1\tFF/0\tno recovery target specified\n").unwrap();
     let said = fails(pair.db2.command("triggerStandby"), 2);
-    assert!(said.contains("timeline 2") && said.contains("restart the standby"), "{said}");
+    assert!(said.contains("timeline 2") && said.contains("after a restart"), "{said}");
     assert!(!trigger.exists());
 
     let mut fast = pair.db2.command("triggerStandby");

@@ -77,6 +77,8 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     for name in ["trigger", "promote"] {
         remove_told(&pgdata.join(name), tell)?;
     }
+    // Left from its days as a primary, it would make a promoted standby ship to where its WAL came from.
+    remove_told(&install.archiving_active_file(), tell)?;
     let wal = pgdata.join(major.wal_directory());
     durable::create_directory(&wal)?;
     empty(&wal, tell)?;
