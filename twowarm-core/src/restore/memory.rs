@@ -6,7 +6,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::data_directory::{Postmaster, RecoveryMode, process_ticks};
-use crate::durable;
 
 /// The file in the data directory. Its name begins as all our files there do, which a base copy leaves out.
 const FILE: &str = ".twowarm_recovery";
@@ -110,8 +109,12 @@ impl RecoveryMemory {
             return;
         };
         self.notes = notes;
-        if let Err(e) = durable::write(&self.file, &self.notes.text(postmaster)) {
-            log::debug!("{e}");
+        // Renamed, so that nobody reads half of it; not fsynced, since it means nothing after a crash.
+        let aside = self.file.with_extension("new");
+        let written = fs::write(&aside, self.notes.text(postmaster))
+            .and_then(|()| fs::rename(&aside, &self.file));
+        if let Err(e) = written {
+            log::debug!("could not write {}: {e}", self.file.display());
         }
     }
 }
@@ -193,6 +196,7 @@ mod tests {
         assert!(again.archive_unavailable() && again.promotion_requested());
         assert_eq!(again.mode(), Some(RecoveryMode::Warm), "it was noted first");
         assert!(again.hangs_still());
+        assert!(!dir.path().join(".twowarm_recovery.new").exists());
         pid_file(1);
         let other = RecoveryMemory::of(dir.path());
         assert!(other.archive().is_none() && !other.promotion_requested());
