@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -131,6 +132,8 @@ pub(super) struct Limits {
 
 /// An order to end now is not held up by more than this.
 const END_NOW: Duration = Duration::from_secs(3);
+/// A process that is killed outside the kernel has ended by then.
+const DYING: Duration = Duration::from_millis(200);
 /// Pruning of a healthy archive takes less; the answer waits no longer for it.
 const PRUNING: Duration = Duration::from_millis(100);
 
@@ -139,7 +142,7 @@ pub(super) enum Ended {
     /// It answered.
     Answered(Outcome),
     /// Its archive hangs; it was left behind.
-    Hung(Outcome, i32),
+    Hung(Outcome, Option<i32>),
     /// It ended without an answer.
     Died(ExitStatus),
 }
@@ -214,13 +217,27 @@ impl Asker {
             if let Some(outcome) = self.left_behind(hung, standing, limits) {
                 // When the file system is back it ends.
                 self.abandon();
-                return Ok(Ended::Hung(outcome, self.child.id() as i32));
+                let left_behind = !self.ends_soon()?;
+                let process = left_behind.then_some(self.child.id() as i32);
+                return Ok(Ended::Hung(outcome, process));
             }
         }
     }
 
     fn abandon(&mut self) {
         let _ = self.child.kill();
+    }
+
+    /// Whether it ends within a moment of being killed: what does not hangs in the kernel.
+    fn ends_soon(&mut self) -> io::Result<bool> {
+        let until = Instant::now() + DYING;
+        while Instant::now() < until {
+            if self.child.try_wait()?.is_some() {
+                return Ok(true);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(false)
     }
 
     /// What to answer without it, when its archive has hung for so long.

@@ -149,7 +149,9 @@ impl StandbyRestore {
             match asked.and_then(|asker| asker.wait(&copied, orders, limits)) {
                 Ok(Ended::Answered(outcome)) => return Ok(outcome),
                 Ok(Ended::Hung(outcome, process)) => {
-                    memory.note_left_behind(process);
+                    if let Some(process) = process {
+                        memory.note_left_behind(process);
+                    }
                     return Ok(self.hung(outcome, orders, memory));
                 }
                 Ok(Ended::Died(status)) if status.code().is_some() => {
