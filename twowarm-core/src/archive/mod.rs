@@ -4,6 +4,7 @@
 //! on disk. It belongs to one cluster and one sending node at a time.
 
 mod error;
+mod gap;
 mod histories;
 mod incoming;
 mod mark;
@@ -16,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::ArchiveError;
+pub use gap::{Gap, gap, next_needed};
 pub use histories::ForkedBefore;
 pub use incoming::{Incoming, Put, Standing};
 pub use mark::{check_mark, mark};

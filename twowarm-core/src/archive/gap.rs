@@ -1,0 +1,309 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use super::{Archive, ArchiveError};
+use crate::data_directory::{Reached, redo_place};
+use crate::wal::{
+    ControlFile, Expected, HistoryPlace, PageHeader, SegmentLayout, SegmentName, SegmentPlace,
+    TimelineHistory, WalFileName, check_history, check_segment_header,
+};
+
+/// A segment that a standby still needs is missing although a later one is in the archive. A failover
+/// would end before the missing one, and lose what the later ones hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The first segment that is missing.
+    pub missing: SegmentName,
+    /// The first later one that is there.
+    pub found: SegmentName,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is missing but {} is here", self.missing, self.found)
+    }
+}
+
+/// The first gap in these segments from the place `next` on, which is the next one that the standby needs.
+///
+/// `histories` are those of the timeline that it replays, which comes first, and of the timelines that
+/// came from it: a segment counts under the name of each timeline that can have it. `has` tells of a
+/// segment outside the listing.
+pub fn gap(
+    listing: impl IntoIterator<Item = SegmentName>,
+    next: SegmentPlace,
+    histories: &[TimelineHistory],
+    layout: SegmentLayout,
+    has: &dyn Fn(SegmentName) -> bool,
+) -> Option<Gap> {
+    let counts = |name: SegmentName| {
+        histories.iter().any(|history| {
+            matches!(history.place_of(name, layout), HistoryPlace::OnPath | HistoryPlace::AtFork)
+        })
+    };
+    let there = listing.into_iter().filter(|name| name.place >= next && counts(*name));
+    let mut there: Vec<SegmentName> = there.collect();
+    there.sort_unstable_by_key(|name| name.place);
+    let timelines: BTreeSet<_> = histories
+        .iter()
+        .flat_map(|h| h.ancestors().iter().map(|a| a.timeline).chain([h.timeline()]))
+        .collect();
+    let has = |place| {
+        let names = timelines.iter().map(|&timeline| SegmentName { timeline, place });
+        names.into_iter().any(|name| counts(name) && has(name))
+    };
+    let mut expected = layout.number(next).ok()?;
+    for found in there {
+        let number = layout.number(found.place).ok()?;
+        while expected < number {
+            let place = layout.place(expected)?;
+            if !has(place) {
+                let timeline = histories.first()?.newest_with(place, layout)?;
+                return Some(Gap { missing: SegmentName { timeline, place }, found });
+            }
+            expected += 1;
+        }
+        // Two timelines can have the segment of the same place.
+        expected = expected.max(number + 1);
+    }
+    None
+}
+
+impl Archive {
+    /// The first gap that keeps the server of a data directory from replaying what is here. `next` is the
+    /// next segment that it needs. What stands in the server's own WAL directory is not missing.
+    pub fn gap_after(
+        &self,
+        next: SegmentName,
+        control: &ControlFile,
+        data_directory: &Path,
+    ) -> Result<Option<Gap>, ArchiveError> {
+        let listing = self.names()?.into_iter().filter_map(|name| match name {
+            WalFileName::Segment(segment) => Some(segment),
+            _ => None,
+        });
+        // From 10 on, and before.
+        let wal = ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal));
+        let history = WalFileName::History(next.timeline);
+        let fetched = || wal.iter().find_map(|wal| fs::read(wal.join(history.to_string())).ok());
+        let text = self.read(history)?.or_else(fetched);
+        let own = text.and_then(|text| check_history(next.timeline, &text).ok());
+        let mut histories =
+            vec![own.unwrap_or_else(|| TimelineHistory::without_ancestors(next.timeline))];
+        let later = self.histories_after(next.timeline)?;
+        histories.extend(later.into_iter().filter(|later| later.is_ancestor(next.timeline)));
+        let expected = Expected::of(control);
+        let has = |name| wal.iter().any(|wal| is_in(wal, name, &expected));
+        Ok(gap(listing, next.place, &histories, control.layout(), &has))
+    }
+}
+
+/// The next segment that a data directory's server needs: after `restored`, the last one that it was given
+/// since it started, or else the one in which its replay starts.
+pub fn next_needed(
+    restored: Option<SegmentName>,
+    control: &ControlFile,
+    data_directory: &Path,
+) -> SegmentName {
+    let place = redo_place(data_directory, control);
+    let timeline = Reached::of(control).timeline;
+    let after = restored.and_then(|name| control.layout().next(name));
+    match after {
+        Some(after) if after.place > place => {
+            SegmentName { timeline: after.timeline.max(timeline), ..after }
+        }
+        _ => SegmentName { timeline, place },
+    }
+}
+
+/// Whether a directory has this segment. A file under its name may also be an older one that the server
+/// has renamed to use it again.
+fn is_in(directory: &Path, name: SegmentName, expected: &Expected) -> bool {
+    let Ok(mut file) = File::open(directory.join(name.to_string())) else { return false };
+    let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
+    let read = Read::by_ref(&mut file)
+        .take(PageHeader::MAX_BYTES as u64)
+        .read_to_end(&mut first_page)
+        .and_then(|_| file.metadata());
+    read.is_ok_and(|found| check_segment_header(&first_page, name, found.len(), expected).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::version::PgMajor;
+    use crate::wal::{SegmentSize, TimelineId};
+
+    fn layout(major: &str) -> SegmentLayout {
+        SegmentLayout::new(major.parse::<PgMajor>().unwrap(), SegmentSize::DEFAULT)
+    }
+
+    fn name(text: &str) -> SegmentName {
+        text.parse().unwrap()
+    }
+
+    fn one() -> TimelineHistory {
+        TimelineHistory::without_ancestors(TimelineId::FIRST)
+    }
+
+    fn two(forked_at: &str) -> TimelineHistory {
+        let text = format!("1\t{forked_at}\tno recovery target specified\n");
+        TimelineHistory::parse(TimelineId::new(2).unwrap(), text.as_bytes()).unwrap()
+    }
+
+    /// The gap of 15 from 00000001000000000000007A on, in last digits: `1:7B` is timeline 1's.
+    fn found(listing: &[&str], histories: &[TimelineHistory]) -> Option<(String, String)> {
+        let long =
+            |text: &&str| name(&format!("0000000{}00000000000000{}", &text[..1], &text[2..]));
+        let next = long(&"1:7A").place;
+        let found = gap(listing.iter().map(long), next, histories, layout("15"), &|_| false)?;
+        let short = |name: SegmentName| {
+            let text = name.to_string();
+            format!("{}:{}", &text[7..8], &text[22..])
+        };
+        Some((short(found.missing), short(found.found)))
+    }
+
+    fn pair(missing: &str, found: &str) -> Option<(String, String)> {
+        Some((missing.into(), found.into()))
+    }
+
+    #[test]
+    fn a_later_segment_without_the_next_one_is_a_gap() {
+        assert_eq!(found(&["1:78", "1:79", "1:7B", "1:7C"], &[one()]), pair("1:7A", "1:7B"));
+        assert_eq!(found(&["1:7E", "1:7A", "1:7B"], &[one()]), pair("1:7C", "1:7E"));
+        for complete in [&[][..], &["1:79"], &["1:77", "1:79"], &["1:7A", "1:7B"]] {
+            assert_eq!(found(complete, &[one()]), None, "{complete:?}");
+        }
+        let text = gap(
+            [name("00000001000000000000007B")],
+            name("00000001000000000000007A").place,
+            &[one()],
+            layout("15"),
+            &|_| false,
+        );
+        let text = text.unwrap().to_string();
+        assert_eq!(
+            text,
+            "00000001000000000000007A is missing but 00000001000000000000007B is here"
+        );
+    }
+
+    #[test]
+    fn a_segment_counts_under_the_name_of_each_timeline_that_can_have_it() {
+        // In the middle of 7B, and at its beginning.
+        for fork in ["0/7B800000", "0/7B000000"] {
+            let both = [one(), two(fork)];
+            assert_eq!(found(&["1:7A", "2:7B", "2:7C"], &both), None, "{fork}");
+            assert_eq!(found(&["2:7B", "2:7C"], &both), pair("1:7A", "2:7B"), "{fork}");
+            assert_eq!(found(&["1:7A", "1:7B", "2:7C"], &both), None, "{fork}");
+            assert_eq!(found(&["2:7B"], &[one()]), None, "of an unknown timeline");
+            // It replays timeline 2, and has not come to the fork.
+            assert_eq!(found(&["1:7A", "2:7C"], &both[1..]), pair("2:7B", "2:7C"), "{fork}");
+            assert_eq!(found(&["2:7B"], &both[1..]), pair("1:7A", "2:7B"), "{fork}");
+        }
+        // Nobody who follows timeline 2 ever needs what timeline 1 wrote after the fork.
+        assert_eq!(found(&["1:7A", "1:7C"], &[two("0/7B000000")]), None);
+    }
+
+    #[test]
+    fn before_9_3_the_last_segment_of_a_log_id_is_not_missing() {
+        let listing = ["0000000100000000000000FE", "000000010000000100000000"].map(name);
+        let next = listing[0].place;
+        let of = |major| gap(listing, next, &[one()], layout(major), &|_| false);
+        assert_eq!(of("9.2"), None);
+        assert_eq!(of("9.3").unwrap().missing, name("0000000100000000000000FF"));
+    }
+
+    #[test]
+    fn what_the_server_has_is_not_missing_and_a_renamed_old_file_is_not_that_segment() {
+        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/15");
+        let control = fs::read(samples.join("pg_control")).unwrap();
+        let control = ControlFile::parse(&control).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (archive, wal) = (dir.path().join("archive"), dir.path().join("pg_wal"));
+        [&archive, &wal].into_iter().for_each(|made| fs::create_dir(made).unwrap());
+        let next = next_needed(None, &control, dir.path());
+        let after = control.layout().next(next).unwrap();
+        let last = control.layout().next(after).unwrap();
+        fs::write(archive.join(last.to_string()), "").unwrap();
+        fs::write(archive.join(format!("{next}.partial")), "").unwrap();
+        let gap =
+            || Archive::open(&archive).unwrap().gap_after(next, &control, dir.path()).unwrap();
+        assert_eq!(gap(), Some(Gap { missing: next, found: last }));
+        let has = |name: SegmentName, content: SegmentName| {
+            let page = first_page(content, &control);
+            let file = File::create(wal.join(name.to_string())).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, &page, 0).unwrap();
+            file.set_len(control.segment_size.bytes()).unwrap();
+        };
+        has(next, next);
+        assert_eq!(gap(), Some(Gap { missing: after, found: last }));
+        has(after, next);
+        assert_eq!(gap(), Some(Gap { missing: after, found: last }));
+        has(after, after);
+        assert_eq!(gap(), None);
+    }
+
+    /// A first page as 15 writes it.
+    fn first_page(name: SegmentName, control: &ControlFile) -> Vec<u8> {
+        let mut page = vec![0; control.wal_block_size as usize];
+        let mut put = |at: usize, bytes: &[u8]| page[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &control.major.unwrap().wal_magic().unwrap().to_le_bytes());
+        put(2, &2u16.to_le_bytes());
+        put(4, &name.timeline.number().to_le_bytes());
+        put(8, &control.layout().start(name.place).unwrap().0.to_le_bytes());
+        put(24, &control.system_identifier.to_le_bytes());
+        put(32, &(control.segment_size.bytes() as u32).to_le_bytes());
+        put(36, &control.wal_block_size.to_le_bytes());
+        page
+    }
+
+    #[test]
+    fn the_next_one_follows_what_was_restored_unless_the_server_has_come_further() {
+        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/15");
+        let control = fs::read(samples.join("pg_control")).unwrap();
+        let control = ControlFile::parse(&control).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let layout = control.layout();
+        let start = next_needed(None, &control, dir.path());
+        assert_eq!(start.place, redo_place(dir.path(), &control));
+        let later = layout.next(start).unwrap();
+        assert_eq!(next_needed(Some(start), &control, dir.path()), later);
+        let earlier = layout.previous(layout.previous(start).unwrap());
+        assert_eq!(next_needed(earlier, &control, dir.path()), start);
+        let on_two = SegmentName { timeline: TimelineId::new(2).unwrap(), ..start };
+        assert_eq!(next_needed(Some(on_two), &control, dir.path()).timeline, on_two.timeline);
+    }
+
+    proptest! {
+        #[test]
+        fn a_gap_is_the_first_hole_below_something(
+            numbers in proptest::collection::btree_set(240u64..270, 0..20),
+            own in proptest::collection::btree_set(240u64..270, 0..10),
+            next in 238u64..262,
+            major in prop_oneof![Just("9.2"), Just("9.3"), Just("18")],
+        ) {
+            let layout = layout(major);
+            let at = |number| SegmentName {
+                timeline: TimelineId::FIRST,
+                place: layout.place(number).unwrap(),
+            };
+            let number = |name: SegmentName| layout.number(name.place).unwrap();
+            let listing = numbers.iter().map(|&n| at(n));
+            let has = |name| own.contains(&number(name));
+            let is_there = |n: &u64| numbers.contains(n) || own.contains(n);
+            let last = numbers.range(next..).next_back().copied().unwrap_or(next);
+            let hole = (next..last).find(|n| !is_there(n));
+            let found = gap(listing, at(next).place, &[one()], layout, &has);
+            prop_assert_eq!(found.map(|gap| number(gap.missing)), hole);
+            let after = hole.and_then(|hole| numbers.range(hole..).next().copied());
+            prop_assert_eq!(found.map(|gap| number(gap.found)), after);
+        }
+    }
+}
