@@ -8,7 +8,7 @@ use super::crossing::{Checked, Crossing, Earlier};
 use super::histories::Histories;
 use super::segment_copy::{copy_segment, copy_text, remove};
 use super::{Clock, Found, Pruning, Source};
-use crate::archive::check_mark;
+use crate::archive::{Archive, ArchiveError, Gap, check_mark};
 use crate::data_directory::{control_file, redo_place};
 use crate::durable;
 use crate::prune::Floor;
@@ -393,6 +393,15 @@ impl ArchiveSource {
     }
 }
 
+impl ArchiveSource {
+    fn look_for_gap(&self) -> Result<Option<Gap>, ArchiveError> {
+        let (WalFileName::Segment(next), Some(control)) = (self.name, &self.control) else {
+            return Ok(None);
+        };
+        Archive::open(&self.archive)?.gap_after(next, control, &self.data_directory)
+    }
+}
+
 impl Source for ArchiveSource {
     fn look(&mut self, clock: &dyn Clock) -> Found {
         self.examine(clock).unwrap_or_else(|found| found)
@@ -403,6 +412,14 @@ impl Source for ArchiveSource {
         self.damaged |= matches!(done, Err(Found::Damaged(_)));
         self.handed_over_damaged = as_it_is && self.damaged && done.is_ok();
         done
+    }
+
+    fn gap(&mut self) -> Option<Gap> {
+        // What can't be read is found out, and said, where the file itself is looked for.
+        self.look_for_gap().unwrap_or_else(|e| {
+            log::debug!("whether later segments are there could not be seen: {e}");
+            None
+        })
     }
 
     fn set_aside(&mut self, why: &str) -> bool {

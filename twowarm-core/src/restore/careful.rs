@@ -1,6 +1,13 @@
 use std::time::Duration;
 
+mod gap_watch;
+#[cfg(test)]
+mod tests;
+
+use gap_watch::GapWatch;
+
 use super::{Decision, Following, Found, GiveUp, Order, Policy, Situation, Superseded};
+use crate::archive::Gap;
 use crate::wal::WalFileName;
 
 /// restoreWALFile's policy. Untriggered it never gives up a segment in warm mode, where the server takes
@@ -14,6 +21,7 @@ pub struct Careful {
     read_patience: Duration,
     ending_since: Option<Duration>,
     said: Option<Said>,
+    gaps: GapWatch,
 }
 
 /// How the server takes the answer that a segment is not there.
@@ -69,12 +77,19 @@ impl Careful {
             _ => Kind::Optional,
         };
         let read_patience = READ_PATIENCE;
-        Careful { name, kind, serving, read_patience, ending_since: None, said: None }
+        let gaps = GapWatch::default();
+        Careful { name, kind, serving, read_patience, ending_since: None, said: None, gaps }
     }
 
     /// The archive was found unavailable earlier in this failover: its time was given to it already.
     pub fn without_read_patience(self) -> Careful {
         Careful { read_patience: Duration::ZERO, ..self }
+    }
+
+    /// Recovery was told to end before this file already, so that a gap was said then.
+    pub fn gap_was_said(mut self) -> Careful {
+        self.gaps.was_said();
+        self
     }
 
     /// The decision about what is found when recovery has not been ordered to end.
@@ -121,13 +136,13 @@ impl Careful {
             Found::Ready => Decision::Restore { as_it_is: false },
             Found::Damaged(why) => {
                 log::error!(
-                    "{name}: {why}; it is handed over as it is, recovery ends there, and a copy is kept as {name}.corrupt"
+                    "{name}: {why}; it is handed over as it is, recovery ends there, and a copy is kept as {name}.corrupt. {SOUND_COPY}"
                 );
                 Decision::Restore { as_it_is: true }
             }
             Found::Unfinished => {
                 log::error!(
-                    "{name} is incomplete; what is there is handed over, recovery ends there, and a copy is kept as {name}.corrupt"
+                    "{name} is incomplete; what is there is handed over, recovery ends there, and a copy is kept as {name}.corrupt. {SOUND_COPY}"
                 );
                 Decision::Restore { as_it_is: true }
             }
@@ -169,20 +184,24 @@ impl Careful {
     /// What is wrong, where more than patience is needed.
     fn trouble(&self, found: &Found) -> Option<String> {
         match found {
-            Found::Absent | Found::NeverExists | Found::Ready => None,
+            Found::NeverExists | Found::Ready => None,
+            Found::Absent => self.gaps.trouble(),
             // Files take a while to arrive; only one that stays so is worth a word.
             Found::Arriving | Found::Unfinished | Found::Settling => None,
             Found::Superseded(newer) => Some(self.superseded(newer)),
             Found::TooLarge { bytes } => {
-                Some(format!("the file has {bytes} bytes, more than a segment"))
+                Some(self.with_advice(&format!("the file has {bytes} bytes, more than a segment")))
             }
-            Found::Damaged(why)
-            | Found::Unchecked(why)
-            | Found::NotThatFile(why)
+            Found::Damaged(why) | Found::NotThatFile(why) => Some(self.with_advice(why)),
+            Found::Unchecked(why)
             | Found::Foreign(why)
             | Found::Unreadable(why)
             | Found::NotCopied(why) => Some(why.clone()),
         }
+    }
+
+    fn with_advice(&self, why: &str) -> String {
+        format!("{why}. {SOUND_COPY}, or in {}.corrupt if a failover kept one", self.name)
     }
 
     fn superseded(&self, newer: &Superseded) -> String {
@@ -210,7 +229,8 @@ impl Policy for Careful {
             Order::NobodyWaits(why) => Decision::Stop(why.clone()),
             Order::Wait | Order::Unsettled => {
                 let decision = self.untriggered(situation);
-                if decision == Decision::GiveUp(GiveUp::NotYet) && self.said.is_none() {
+                let unsaid = self.said.is_none() || self.gaps.trouble().is_some();
+                if decision == Decision::GiveUp(GiveUp::NotYet) && unsaid {
                     // Where there is no wait there is no other moment to say it.
                     self.waiting(situation);
                 }
@@ -228,6 +248,28 @@ impl Policy for Careful {
     fn answers_at_once(&self, order: &Order) -> Option<GiveUp> {
         let now = *order == Order::EndNow { serve_again: false };
         (now && self.kind == Kind::Segment).then_some(GiveUp::EndNow)
+    }
+
+    fn asks_for_gap(&self, situation: &Situation) -> bool {
+        let waited = situation.waited;
+        self.kind == Kind::Segment
+            && match (&situation.order, self.serving) {
+                (Order::NobodyWaits(_) | Order::EndNow { serve_again: false }, _) => false,
+                (Order::EndWhenAbsent | Order::EndNow { serve_again: true }, _) => {
+                    self.gaps.is_unsaid()
+                }
+                (Order::Wait | Order::Unsettled, Serving::Warm { .. }) => self.gaps.is_due(waited),
+                (Order::Wait | Order::Unsettled, Serving::Standby { wait_limit, .. }) => {
+                    self.gaps.is_due(waited) || waited >= wait_limit
+                }
+            }
+    }
+
+    fn note_gap(&mut self, gap: Option<Gap>, situation: &Situation) {
+        self.gaps.note(gap, situation.waited);
+        if !matches!(situation.order, Order::Wait | Order::Unsettled) {
+            self.gaps.say_what_is_lost();
+        }
     }
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
@@ -272,168 +314,6 @@ impl Policy for Careful {
     }
 }
 
+/// Where to look for a segment that is damaged in the archive.
+const SOUND_COPY: &str = "A sound copy may still be in the primary's pg_wal (pg_xlog before 10) or in the DR node's archive";
 const INCOMPLETE: &str = "the file in the archive is not complete yet";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wal::TimelineId;
-
-    const WARM: Serving = Serving::Warm { restart_for_timeline: false };
-    const STANDBY: Serving =
-        Serving::Standby { wait_limit: Duration::from_secs(60), follows_latest: true };
-
-    fn segment() -> Careful {
-        Careful::new("000000010000000C00000099".parse().unwrap(), WARM)
-    }
-
-    fn standby() -> Careful {
-        Careful::new("000000010000000C00000099".parse().unwrap(), STANDBY)
-    }
-
-    fn history() -> Careful {
-        Careful::new("00000002.history".parse().unwrap(), WARM)
-    }
-
-    fn superseded(following: Following) -> Found {
-        Found::Superseded(Superseded { timeline: TimelineId::FIRST, following })
-    }
-
-    fn every_find() -> Vec<Found> {
-        let why = || "why".to_owned();
-        vec![
-            Found::Absent,
-            Found::NeverExists,
-            superseded(Following::Possible),
-            superseded(Following::BaseCopy),
-            Found::Arriving,
-            Found::Unfinished,
-            Found::Settling,
-            Found::Ready,
-            Found::Damaged(why()),
-            Found::Unchecked(why()),
-            Found::TooLarge { bytes: 1 },
-            Found::NotThatFile(why()),
-            Found::Foreign(why()),
-            Found::Unreadable(why()),
-            Found::NotCopied(why()),
-        ]
-    }
-
-    fn decide(policy: &mut Careful, order: &Order, found: &Found, waited: u64) -> Decision {
-        let waited = Duration::from_secs(waited);
-        let (order, found) = (order.clone(), found.clone());
-        policy.decide(&Situation { order, found, waited, failed_copies: 1 })
-    }
-
-    #[test]
-    fn untriggered_a_segment_is_restored_or_waited_for_however_long() {
-        for found in every_find() {
-            for order in [Order::Wait, Order::Unsettled] {
-                let decision = decide(&mut segment(), &order, &found, 1_000_000);
-                let expected = match found {
-                    Found::Ready => Decision::Restore { as_it_is: false },
-                    Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
-                    _ => Decision::Wait,
-                };
-                assert_eq!(decision, expected, "{found:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_history_is_answered_at_once_when_it_is_known_to_be_absent_and_only_then() {
-        for found in every_find() {
-            let decision = decide(&mut history(), &Order::Wait, &found, 0);
-            let gave_up = matches!(decision, Decision::GiveUp(_));
-            assert_eq!(gave_up, matches!(found, Found::Absent | Found::NeverExists), "{found:?}");
-        }
-    }
-
-    #[test]
-    fn triggered_nothing_waits_except_for_room_and_for_a_stumble_and_both_have_an_end() {
-        for found in every_find() {
-            let mut policy = segment();
-            let first = decide(&mut policy, &Order::EndWhenAbsent, &found, 5);
-            let later = decide(&mut policy, &Order::EndWhenAbsent, &found, 36);
-            if let Found::Unreadable(_) = found {
-                assert_eq!(first, Decision::Wait);
-                assert_eq!(later, Decision::GiveUp(GiveUp::ArchiveUnavailable));
-            } else if let Found::NotCopied(_) = found {
-                assert_eq!(first, Decision::Wait);
-                assert!(matches!(later, Decision::Stop(_)), "what has arrived is never given up");
-            } else {
-                assert_ne!(first, Decision::Wait, "{found:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn triggered_what_begins_as_the_segment_is_handed_over_and_only_another_file_is_set_aside() {
-        let restore = |as_it_is| Decision::Restore { as_it_is };
-        for found in every_find() {
-            let decision = decide(&mut segment(), &Order::EndWhenAbsent, &found, 0);
-            match found {
-                Found::Ready => assert_eq!(decision, restore(false)),
-                Found::Damaged(_)
-                | Found::Unchecked(_)
-                | Found::Unfinished
-                | Found::TooLarge { .. } => {
-                    assert_eq!(decision, restore(true));
-                }
-                _ => assert!(!matches!(decision, Decision::Restore { .. }), "{found:?}"),
-            }
-            let aside = matches!(decision, Decision::SetAside(_));
-            assert_eq!(aside, matches!(found, Found::NotThatFile(_)), "{found:?}");
-        }
-    }
-
-    #[test]
-    fn in_standby_mode_the_answer_is_not_yet_after_the_limit() {
-        for found in every_find() {
-            let early = decide(&mut standby(), &Order::Wait, &found, 59);
-            let late = decide(&mut standby(), &Order::Wait, &found, 60);
-            match found {
-                Found::Ready | Found::NeverExists => assert_eq!(early, late),
-                Found::Superseded(Superseded { following: Following::Possible, .. }) => {
-                    assert_eq!(early, Decision::GiveUp(GiveUp::NotYet), "so that it follows");
-                }
-                _ => {
-                    assert_eq!(early, Decision::Wait, "{found:?}");
-                    assert_eq!(late, Decision::GiveUp(GiveUp::NotYet), "{found:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_restart_is_asked_for_only_where_it_helps() {
-        let restarting = Serving::Warm { restart_for_timeline: true };
-        for following in [Following::Possible, Following::BaseCopy] {
-            let mut policy = Careful::new("000000010000000C00000099".parse().unwrap(), restarting);
-            let decision = decide(&mut policy, &Order::Wait, &superseded(following), 0);
-            let stops = matches!(decision, Decision::Stop(_));
-            assert_eq!(stops, following != Following::BaseCopy);
-            let advice = segment().trouble(&superseded(following)).unwrap();
-            assert_eq!(advice.contains("restart the server"), stops, "{advice}");
-            assert_eq!(advice.contains("new base copy"), !stops, "{advice}");
-        }
-    }
-
-    #[test]
-    fn fast_is_answered_before_the_archive_is_looked_at() {
-        let now = |serve_again| Order::EndNow { serve_again };
-        assert_eq!(segment().answers_at_once(&now(false)), Some(GiveUp::EndNow));
-        assert_eq!(segment().answers_at_once(&now(true)), None);
-        assert_eq!(history().answers_at_once(&now(false)), None);
-    }
-
-    #[test]
-    fn when_nobody_waits_the_server_is_stopped_never_promoted() {
-        for found in every_find() {
-            let order = Order::NobodyWaits("gone".into());
-            let decision = decide(&mut segment(), &order, &found, 0);
-            assert_eq!(decision, Decision::Stop("gone".into()));
-        }
-    }
-}

@@ -17,6 +17,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
 use super::{Clock, Found, GiveUp, Order, Outcome, RealClock, Source, Standing};
+use crate::archive::Gap;
 use crate::trigger::Writing;
 
 /// The child's end of the line to its parent: its standard output.
@@ -116,6 +117,10 @@ impl<S: Source> Source for Told<'_, S> {
 
     fn set_aside(&mut self, why: &str) -> bool {
         self.while_asking(|source| source.set_aside(why))
+    }
+
+    fn gap(&mut self) -> Option<Gap> {
+        self.while_asking(S::gap)
     }
 }
 

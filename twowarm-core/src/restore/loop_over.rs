@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Decision, Found, GiveUp, Order, Situation};
+use crate::archive::Gap;
 use crate::trigger::Writing;
 use crate::watch::Watcher;
 
@@ -17,6 +18,11 @@ pub trait Source {
     /// Moves it out of the way, under a name that nobody asks for. False if by now there is another file
     /// under the name, which is to be looked at.
     fn set_aside(&mut self, why: &str) -> bool;
+
+    /// Looks whether the archive has a later segment although this one, or one after it, is missing.
+    fn gap(&mut self) -> Option<Gap> {
+        None
+    }
 }
 
 /// Standing orders: the trigger file and whatever else ends a wait.
@@ -47,6 +53,14 @@ pub trait Policy {
 
     /// Whether an order is answered without looking into the archive, which may hang.
     fn answers_at_once(&self, order: &Order) -> Option<GiveUp>;
+
+    /// Whether it wants to know of a gap in the archive now, where the file is absent: that takes a listing.
+    fn asks_for_gap(&self, _situation: &Situation) -> bool {
+        false
+    }
+
+    /// The answer to that.
+    fn note_gap(&mut self, _gap: Option<Gap>, _situation: &Situation) {}
 
     /// Called before each wait: to say now and then what is waited for. Returns how long to wait if
     /// nothing happens.
@@ -86,6 +100,9 @@ pub fn restore(
         let copy_failed = failure.is_some();
         let found = failure.take().unwrap_or_else(|| source.look(clock));
         let situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
+        if situation.found == Found::Absent && policy.asks_for_gap(&situation) {
+            policy.note_gap(source.gap(), &situation);
+        }
         match policy.decide(&situation) {
             Decision::Restore { as_it_is } => {
                 clock.disarm();

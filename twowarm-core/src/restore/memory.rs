@@ -6,6 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::data_directory::{Postmaster, RecoveryMode, process_ticks};
+use crate::wal::{SegmentName, WalFileName};
 
 /// The file in the data directory. Its name begins as all our files there do, which a base copy leaves out.
 const FILE: &str = ".twowarm_recovery";
@@ -31,6 +32,8 @@ struct Notes {
     archive_unavailable: bool,
     promotion_requested: bool,
     mode: Option<RecoveryMode>,
+    restored: Option<SegmentName>,
+    ended_before: Option<WalFileName>,
     /// A process that was left behind in a call that hangs, and when it started.
     left_behind: Option<(i32, u64)>,
 }
@@ -52,10 +55,33 @@ impl RecoveryMemory {
 
     /// Notes that the server was served from this archive: its configuration was right.
     /// `still_unavailable` says whether the archive goes on to count as absent, as it does while recovery
-    /// is to end.
-    pub fn note_archive(&mut self, archive: &Path, still_unavailable: bool) {
-        let archive = Some(archive.to_owned());
-        self.note(Notes { archive, archive_unavailable: still_unavailable, ..self.notes.clone() });
+    /// is to end; `name` is the file that was restored.
+    pub fn note_restored(&mut self, archive: &Path, still_unavailable: bool, name: WalFileName) {
+        let restored = match name {
+            WalFileName::Segment(segment) => Some(segment),
+            _ => self.notes.restored,
+        };
+        self.note(Notes {
+            archive: Some(archive.to_owned()),
+            archive_unavailable: still_unavailable,
+            restored,
+            ..self.notes.clone()
+        });
+    }
+
+    /// The last segment that the server was given.
+    pub fn restored(&self) -> Option<SegmentName> {
+        self.notes.restored
+    }
+
+    /// The file before which recovery was told to end, because it is absent.
+    pub fn ended_before(&self) -> Option<WalFileName> {
+        self.notes.ended_before
+    }
+
+    /// Notes that recovery was told to end before this file.
+    pub fn note_ended_before(&mut self, name: WalFileName) {
+        self.note(Notes { ended_before: Some(name), ..self.notes.clone() });
     }
 
     /// Whether the archive could not be asked within its time limit while recovery was to end: it
@@ -138,6 +164,12 @@ impl Notes {
             text.extend(if mode == RecoveryMode::Standby { STANDBY } else { WARM });
             text.push(b'\n');
         }
+        if let Some(segment) = self.restored {
+            text.extend(format!("restored {segment}\n").bytes());
+        }
+        if let Some(name) = self.ended_before {
+            text.extend(format!("ended_before {name}\n").bytes());
+        }
         if let Some((pid, ticks)) = self.left_behind {
             text.extend(format!("left_behind {pid} {ticks}\n").bytes());
         }
@@ -159,11 +191,17 @@ impl Notes {
                 _ => {
                     if let Some(path) = line.strip_prefix(b"archive ") {
                         notes.archive = Some(OsString::from_vec(path.to_vec()).into());
-                    } else if let Some(process) = line.strip_prefix(b"left_behind ") {
-                        let text =
-                            std::str::from_utf8(process).ok().and_then(|t| t.split_once(' '));
-                        notes.left_behind =
-                            text.and_then(|(pid, ticks)| pid.parse().ok().zip(ticks.parse().ok()));
+                        continue;
+                    }
+                    match std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) {
+                        Some(("restored", segment)) => notes.restored = segment.parse().ok(),
+                        Some(("ended_before", name)) => notes.ended_before = name.parse().ok(),
+                        Some(("left_behind", process)) => {
+                            notes.left_behind = process
+                                .split_once(' ')
+                                .and_then(|(pid, ticks)| pid.parse().ok().zip(ticks.parse().ok()));
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -185,7 +223,11 @@ mod tests {
         pid_file(std::process::id());
         let mut memory = RecoveryMemory::of(dir.path());
         assert!(memory.archive().is_none() && !memory.archive_unavailable());
-        memory.note_archive(Path::new("/mnt/the archive"), false);
+        let name = |text: &str| text.parse::<WalFileName>().unwrap();
+        let (segment, next) = ("000000010000000C00000099", "000000010000000C0000009A");
+        memory.note_restored(Path::new("/mnt/the archive"), false, name(segment));
+        memory.note_restored(Path::new("/mnt/the archive"), false, name("00000002.history"));
+        memory.note_ended_before(name(next));
         memory.note_archive_unavailable();
         memory.note_promotion_requested(true);
         memory.note_mode(RecoveryMode::Warm);
@@ -195,6 +237,8 @@ mod tests {
         assert_eq!(again.archive(), Some(Path::new("/mnt/the archive")));
         assert!(again.archive_unavailable() && again.promotion_requested());
         assert_eq!(again.mode(), Some(RecoveryMode::Warm), "it was noted first");
+        assert_eq!(again.restored(), name(segment).segment());
+        assert_eq!(again.ended_before(), Some(name(next)));
         assert!(again.hangs_still());
         assert!(!dir.path().join(".twowarm_recovery.new").exists());
         pid_file(1);

@@ -104,9 +104,10 @@ impl StandbyRestore {
         match outcome {
             Outcome::Restored => {
                 let ending = memory.archive_unavailable() && orders.look(&Blind) != Order::Wait;
-                memory.note_archive(&self.archive, ending);
+                memory.note_restored(&self.archive, ending, self.name);
             }
             Outcome::GaveUp(GiveUp::ArchiveUnavailable) => memory.note_archive_unavailable(),
+            Outcome::GaveUp(GiveUp::EndWhenAbsent) => memory.note_ended_before(self.name),
             Outcome::GaveUp(GiveUp::EndNow) => {
                 if let Some(name) = self.name.segment() {
                     remember_refused(orders, name);
@@ -264,6 +265,9 @@ impl StandbyRestore {
         let mut policy = Careful::new(self.name, serving);
         if memory.archive_unavailable() {
             policy = policy.without_read_patience();
+        }
+        if memory.ended_before() == Some(self.name) {
+            policy = policy.gap_was_said();
         }
         let told = RefCell::new(parent);
         let mut clock = ToldClock { clock, parent: &told };

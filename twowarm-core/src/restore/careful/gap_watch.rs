@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use crate::archive::Gap;
+
+/// When a waiting restore_command looks for a gap in the archive, and what it found.
+#[derive(Debug)]
+pub(super) struct GapWatch {
+    found: Option<Gap>,
+    next_look: Duration,
+    said: bool,
+}
+
+/// An archive is listed after a wait that is longer than a busy primary takes for a segment, and now and
+/// then.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
+
+impl Default for GapWatch {
+    fn default() -> GapWatch {
+        GapWatch { found: None, next_look: FIRST_LOOK, said: false }
+    }
+}
+
+impl GapWatch {
+    /// Whether it is time to look.
+    pub(super) fn is_due(&self, waited: Duration) -> bool {
+        waited >= self.next_look
+    }
+
+    /// Whether it is still to be said what the end of recovery loses.
+    pub(super) fn is_unsaid(&self) -> bool {
+        !self.said
+    }
+
+    /// It was said.
+    pub(super) fn was_said(&mut self) {
+        self.said = true;
+    }
+
+    /// What a look has found.
+    pub(super) fn note(&mut self, gap: Option<Gap>, waited: Duration) {
+        self.found = gap;
+        self.next_look = waited + BETWEEN_LOOKS;
+    }
+
+    /// What is wrong while the missing segment is waited for.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let gap = self.found?;
+        Some(format!(
+            "{gap}. Copy {} into the archive from the primary's pg_wal (pg_xlog before 10) or from the DR node's archive",
+            gap.missing
+        ))
+    }
+
+    /// Says what is lost when recovery ends.
+    pub(super) fn say_what_is_lost(&mut self) {
+        self.said = true;
+        if let Some(gap) = self.found {
+            let Gap { missing, found } = gap;
+            log::warn!(
+                "{gap}: recovery is to end and ends before {missing}, so that {found} and what follows is not replayed. If that is needed, stop this server, bring {missing} into the archive, and start over from a base copy"
+            );
+        }
+    }
+}
