@@ -51,6 +51,10 @@ pub(super) struct CommandLine {
     pub settings: Vec<(String, String)>,
 }
 
+/// Options with a letter of their own.
+const SHORT: [(&str, &str); 3] =
+    [("-p", "port"), ("-k", "unix_socket_directories"), ("-h", "listen_addresses")];
+
 impl CommandLine {
     /// Of a server that was never started, there is none.
     pub fn of(data_directory: &Path) -> CommandLine {
@@ -72,6 +76,12 @@ impl CommandLine {
             };
             if let Some(directory) = value_of("-D") {
                 found.directory = Some(directory.into());
+            } else if let Some((name, value)) =
+                SHORT.iter().find_map(|(option, name)| Some((*name, value_of(option)?)))
+            {
+                found.settings.push((name.into(), value.into()));
+            } else if argument == "-i" {
+                found.settings.push(("listen_addresses".into(), "*".into()));
             } else if let Some((name, value)) = value_of("-c")
                 .or_else(|| value_of("--"))
                 .and_then(|setting| setting.split_once('='))
@@ -126,7 +136,15 @@ mod tests {
         let expected =
             [("config_file", "/etc/p.conf"), ("port", "1"), ("primary_conninfo", "host=a b")];
         assert_eq!(line.settings, expected.map(|(name, value)| (name.into(), value.into())));
-        for nothing in ["", " \"-D\"", " \"-p\" \"1\"", " \"-c\" \"x\"", " \"open"] {
+        let line = read(r#" "-p" "1" "-k/run" "-h" "" "-i""#);
+        let expected = [
+            ("port", "1"),
+            ("unix_socket_directories", "/run"),
+            ("listen_addresses", ""),
+            ("listen_addresses", "*"),
+        ];
+        assert_eq!(line.settings, expected.map(|(name, value)| (name.into(), value.into())));
+        for nothing in ["", " \"-D\"", " \"-B\" \"1\"", " \"-c\" \"x\"", " \"open"] {
             assert_eq!(read(nothing), CommandLine::default(), "{nothing}");
         }
     }

@@ -3,6 +3,8 @@
 mod config_file;
 mod configuration;
 mod identity;
+#[cfg(feature = "server")]
+mod listening;
 mod postmaster;
 mod recovery_settings;
 mod replayed;
@@ -15,6 +17,8 @@ pub(crate) use configuration::each_setting;
 pub use identity::{
     IdentityError, consistency_place, control_bytes, control_file, major_version, redo_place,
 };
+#[cfg(feature = "server")]
+pub(crate) use listening::Listening;
 pub(crate) use postmaster::process_ticks;
 pub use postmaster::{PROMOTE_FILES, Postmaster, request_promotion};
 #[cfg(feature = "server")]

@@ -1,5 +1,8 @@
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use postgres::error::SqlState;
 
 use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
@@ -31,12 +34,81 @@ pub enum ServerError {
         "the server that answers stands in {}, not in {}", found.display(), wanted.display()
     )]
     AnotherServer { wanted: PathBuf, found: PathBuf },
+    #[error("the server that answers runs on another machine, not in {} of this one", .0.display())]
+    AnotherMachine(PathBuf),
+    #[error("could not reach the server of {}: {}", pgdata.display(), each(tried))]
+    Nowhere {
+        pgdata: PathBuf,
+        /// What names each place, and what came of it.
+        tried: Vec<(&'static str, ServerError)>,
+    },
     #[error("the server that answers is of another cluster than {}", .0.display())]
     AnotherCluster(PathBuf),
     #[error("the backup's label: {0}")]
     Label(#[from] BadBackupLabel),
     #[error("the server answered with a position that is none: {0}")]
     Position(#[from] NotAnLsn),
+}
+
+impl ServerError {
+    /// Whether the server is there but takes no connections yet (or, stopping, no more).
+    pub fn is_starting(&self) -> bool {
+        match self {
+            ServerError::Connect { source, .. } => {
+                source.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
+            }
+            ServerError::Nowhere { tried, .. } => {
+                tried.iter().any(|(_, error)| error.is_starting())
+            }
+            _ => false,
+        }
+    }
+
+    /// What to set, so that the server can be asked; the most telling of several failures counts.
+    pub fn advice(&self) -> &'static str {
+        self.remedy().1
+    }
+
+    fn remedy(&self) -> (u32, &'static str) {
+        const WHERE: (u32, &str) =
+            (1, "set PGPORT and PGHOST in local/environment.sh to where the server listens");
+        const WHO: (u32, &str) = (
+            3,
+            "set PGUSER and PGPASSWORD in local/environment.sh, or let the user in by pg_hba.conf",
+        );
+        const DATABASE: (u32, &str) =
+            (3, "set PGDATABASE in local/environment.sh to a database of the server");
+        const LOG: (u32, &str) = (2, "the server's log may say more");
+        match self {
+            ServerError::Nowhere { tried, .. } => {
+                let all = tried.iter().map(|(_, error)| error.remedy());
+                all.max_by_key(|remedy| remedy.0).unwrap_or(WHERE)
+            }
+            ServerError::AnotherServer { .. }
+            | ServerError::AnotherMachine(_)
+            | ServerError::AnotherCluster(_) => WHERE,
+            ServerError::Connect { source, .. } => match source.code().map(SqlState::code) {
+                // invalid_authorization_specification and its kin
+                Some(code) if code.starts_with("28") => WHO,
+                Some("3D000") => DATABASE,
+                Some(_) => LOG,
+                None if is_io(source) => WHERE,
+                // It asks for a password, or for what this client does not know.
+                None => WHO,
+            },
+            _ => LOG,
+        }
+    }
+}
+
+fn is_io(error: &postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.is::<io::Error>())
+}
+
+/// What came of each, with what names its place.
+fn each(tried: &[(&'static str, ServerError)]) -> String {
+    let each = tried.iter().map(|(from, error)| format!("{error} (from {from})"));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// The server's own words, where it said some: the crate prints only "db error".

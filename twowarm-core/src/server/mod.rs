@@ -9,6 +9,7 @@ mod inherited_recovery;
 mod lock;
 mod newer_timeline;
 mod owner;
+mod places;
 mod recovery_config;
 mod running;
 mod session;

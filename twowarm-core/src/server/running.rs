@@ -48,16 +48,23 @@ impl RunningServer {
         let unreadable = || io::Error::new(io::ErrorKind::InvalidData, "it holds no process id");
         let found = RunningServer::parse(&text)
             .ok_or_else(|| FileError::of("make sense of", &file)(unreadable()))?;
-        let alive = Postmaster::of(pgdata).is_running() && stands_in(found.pid, pgdata);
+        let alive =
+            Postmaster::of(pgdata).is_running() && stands_in(found.pid, pgdata).unwrap_or(true);
         Ok(alive.then_some(found))
     }
 }
 
-/// Whether a process stands in this directory, as a postmaster does. What can't be seen counts as so.
-fn stands_in(pid: i32, pgdata: &Path) -> bool {
-    let id = |path: &Path| fs::metadata(path).ok().map(|m| (m.dev(), m.ino()));
-    let directory = id(Path::new(&format!("/proc/{pid}/cwd")));
-    directory.is_none() || directory == id(pgdata)
+/// Whether a process stands in this directory, as all processes of its server do; none where that can't be
+/// seen. One that is not there may be another machine's.
+pub(super) fn stands_in(pid: i32, pgdata: &Path) -> Option<bool> {
+    let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    match id(Path::new(&format!("/proc/{pid}/cwd"))) {
+        Ok(directory) => Some(id(pgdata).is_ok_and(|wanted| wanted == directory)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Path::new("/proc/self").exists().then_some(false)
+        }
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +97,8 @@ mod tests {
         assert_eq!(RunningServer::find(dir.path()).unwrap(), None);
         let here = std::env::current_dir().unwrap();
         let me = std::process::id() as i32;
-        assert!(stands_in(me, &here) && !stands_in(me, dir.path()));
+        assert_eq!(stands_in(me, &here), Some(true));
+        assert_eq!(stands_in(me, dir.path()), Some(false));
         fs::write(&file, "nonsense").unwrap();
         assert!(RunningServer::find(dir.path()).is_err());
     }

@@ -1,11 +1,13 @@
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
-use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
+use super::places::{Host, Place, places};
+use super::running::stands_in;
 use super::{RunningServer, ServerError};
 use crate::data_directory::control_file;
 use crate::install::Install;
@@ -15,6 +17,10 @@ use crate::version::PgMajor;
 /// As whom to log in.
 #[derive(Debug, Clone)]
 pub struct Login {
+    /// `PGHOST`: a host's name, or a socket's directory.
+    pub host: Option<String>,
+    /// `PGPORT`.
+    pub port: Option<String>,
     /// `PGUSER`, else the operating system's user.
     pub user: Option<String>,
     /// `PGPASSWORD`; the local socket seldom needs one.
@@ -30,12 +36,26 @@ impl Login {
     pub fn of(install: &Install) -> Login {
         let system_user = || User::from_uid(Uid::effective()).ok().flatten().map(|user| user.name);
         Login {
+            host: install.variable("PGHOST"),
+            port: install.variable("PGPORT"),
             user: install.variable("PGUSER").or_else(system_user),
             password: install.variable("PGPASSWORD"),
             database: install.variable("PGDATABASE").unwrap_or_else(|| "postgres".into()),
             time_limit: install.settings.time_limit,
         }
     }
+}
+
+/// A server of this machine answers sooner, so that another machine's address costs no more.
+const TCP_CONNECT: Duration = Duration::from_secs(5);
+
+/// Where a server stands, seen from a data directory.
+#[derive(Debug, PartialEq, Eq)]
+enum Stands {
+    There,
+    /// In this directory; none on another machine.
+    Elsewhere(Option<PathBuf>),
+    Unknown,
 }
 
 /// A session on the server of one data directory. It asks by simple queries, which every version
@@ -51,22 +71,36 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects to the server that runs in `pgdata`, and makes sure that it is that one.
+    /// Connects to the server that runs in `pgdata`, and makes sure that it is that one. Each place where it
+    /// may listen is tried: libpq's variables may be meant for another server.
     pub fn open(pgdata: &Path, login: &Login) -> Result<Session, ServerError> {
         let running =
             RunningServer::find(pgdata)?.ok_or_else(|| ServerError::NotRunning(pgdata.into()))?;
-        let mut session = Session::connect(&address(&running, pgdata), login)?;
-        session.check_is(pgdata)?;
-        Ok(session)
+        let mut tried = Vec::new();
+        for place in places(pgdata, Some(&running), login) {
+            let opened = Session::connect(&place, login).and_then(|mut session| {
+                session.check_is(pgdata)?;
+                Ok(session)
+            });
+            match opened {
+                Ok(session) => return Ok(session),
+                Err(error) => tried.push((place.from, error)),
+            }
+        }
+        Err(match tried.len() {
+            1 => tried.remove(0).1,
+            _ => ServerError::Nowhere { pgdata: pgdata.into(), tried },
+        })
     }
 
-    fn connect(at: &Address, login: &Login) -> Result<Session, ServerError> {
+    fn connect(at: &Place, login: &Login) -> Result<Session, ServerError> {
         let mut config = Config::new();
         match &at.host {
             Host::Socket(directory) => config.host_path(directory),
             Host::Name(name) => config.host(name),
         };
-        config.port(at.port).dbname(&login.database).connect_timeout(login.time_limit);
+        config.port(at.port).dbname(&login.database);
+        config.connect_timeout(login.time_limit.min(TCP_CONNECT));
         config.application_name("twowarm");
         if let Some(user) = &login.user {
             config.user(user);
@@ -89,29 +123,48 @@ impl Session {
     }
 
     /// Whether a server answers that stands in `pgdata` although no `postmaster.pid` there says so. Asked
-    /// are the places where clients look by themselves.
-    pub fn find_unlisted(pgdata: &Path, login: &Login, port: Option<u16>) -> bool {
+    /// are the places where it would listen.
+    pub fn find_unlisted(pgdata: &Path, login: &Login) -> bool {
         let login =
             Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
-        let places = ["/var/run/postgresql", "/tmp"].map(|d| Host::Socket(PathBuf::from(d)));
-        places.into_iter().any(|host| {
-            let at = Address { host, port: port.unwrap_or(5432) };
-            Session::connect(&at, &login)
-                .and_then(|mut session| session.value("show data_directory"))
-                .is_ok_and(|directory| same_directory(Path::new(&directory), pgdata))
+        places(pgdata, None, &login).iter().any(|place| {
+            Session::connect(place, &login)
+                .and_then(|mut session| session.place_of(pgdata))
+                .is_ok_and(|stands| stands == Stands::There)
+        })
+    }
+
+    /// Whether the server stands in this directory. On this machine: a primary and its standby often have
+    /// the same directory's name and always the same cluster's identifier.
+    fn place_of(&mut self, pgdata: &Path) -> Result<Stands, ServerError> {
+        let question = "select pg_backend_pid()";
+        let backend = self.value(question)?.parse();
+        let backend: i32 = backend.map_err(|_| ServerError::NoAnswer(question.into()))?;
+        match stands_in(backend, pgdata) {
+            Some(true) => return Ok(Stands::There),
+            Some(false) => {
+                let cwd = fs::read_link(format!("/proc/{backend}/cwd")).ok();
+                return Ok(Stands::Elsewhere(cwd));
+            }
+            None => {}
+        }
+        // Only a superuser, and pg_read_all_settings, may see it.
+        Ok(match self.value("show data_directory") {
+            Ok(directory) if same_directory(Path::new(&directory), pgdata) => Stands::There,
+            Ok(directory) => Stands::Elsewhere(Some(directory.into())),
+            Err(_) => Stands::Unknown,
         })
     }
 
     /// Another server may have the port that the file of a crashed one names.
     fn check_is(&mut self, pgdata: &Path) -> Result<(), ServerError> {
-        // Only a superuser, and pg_read_all_settings, may see it.
-        if let Ok(directory) = self.value("show data_directory")
-            && !same_directory(Path::new(&directory), pgdata)
-        {
-            return Err(ServerError::AnotherServer {
-                wanted: pgdata.into(),
-                found: directory.into(),
-            });
+        let wanted = || pgdata.to_owned();
+        match self.place_of(pgdata)? {
+            Stands::There | Stands::Unknown => {}
+            Stands::Elsewhere(Some(found)) => {
+                return Err(ServerError::AnotherServer { wanted: wanted(), found });
+            }
+            Stands::Elsewhere(None) => return Err(ServerError::AnotherMachine(wanted())),
         }
         if let Some(question) = self.major.system_identifier() {
             let theirs = self.value(question)?;
@@ -207,51 +260,6 @@ fn same_directory(a: &Path, b: &Path) -> bool {
     real(a).is_ok_and(|a| real(b).is_ok_and(|b| a == b))
 }
 
-/// Where a server listens.
-#[derive(Debug, PartialEq, Eq)]
-struct Address {
-    host: Host,
-    port: u16,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Host {
-    Socket(PathBuf),
-    Name(String),
-}
-
-impl Address {
-    fn shown(&self) -> String {
-        match &self.host {
-            Host::Socket(directory) => format!("{}/.s.PGSQL.{}", directory.display(), self.port),
-            Host::Name(name) => format!("{name}:{}", self.port),
-        }
-    }
-}
-
-/// From what the server says about itself; what it did not say (before 9.1) is as clients take it.
-fn address(running: &RunningServer, pgdata: &Path) -> Address {
-    let host = match (&running.socket_directory, running.listen_address.as_deref()) {
-        (Some(directory), _) => Host::Socket(pgdata.join(directory)),
-        (None, Some("*" | "0.0.0.0" | "::")) => Host::Name("localhost".into()),
-        (None, Some(name)) => Host::Name(name.into()),
-        (None, None) => Host::Socket("/var/run/postgresql".into()),
-    };
-    Address { host, port: running.port.unwrap_or(5432) }
-}
-
-impl ServerError {
-    /// Whether the server is there but takes no connections yet (or, stopping, no more).
-    pub fn is_starting(&self) -> bool {
-        match self {
-            ServerError::Connect { source, .. } => {
-                source.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
-            }
-            _ => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -272,8 +280,10 @@ mod tests {
             // Reads what else comes, until the client leaves.
             let _ = client.read_to_end(&mut Vec::new());
         });
-        let at = Address { host: Host::Socket(dir.path().into()), port: 5432 };
+        let at = Place { host: Host::Socket(dir.path().into()), port: 5432, from: "a test" };
         let login = Login {
+            host: None,
+            port: None,
             user: Some("pg".into()),
             password: None,
             database: "postgres".into(),
@@ -294,17 +304,43 @@ mod tests {
         assert!(matches!(error, ServerError::Late { .. }), "{error}");
     }
 
+    /// What a server refuses with: a severity, a code and a message.
+    fn refusal(code: &str) -> &'static [u8] {
+        let fields = format!("SFATAL\0C{code}\0Mwhy\0\0");
+        let length = (fields.len() as u32 + 4).to_be_bytes();
+        [b"E", &length[..], fields.as_bytes()].concat().leak()
+    }
+
     #[test]
-    fn the_socket_is_preferred_and_a_wildcard_is_this_machine() {
-        let mut running = RunningServer {
-            pid: 1,
-            port: Some(5433),
-            socket_directory: Some("sock".into()),
-            listen_address: Some("*".into()),
+    fn each_failure_says_what_to_set_and_the_most_telling_one_counts() {
+        // AuthenticationCleartextPassword, to one who has none.
+        for refused in [refusal("28P01"), refusal("28000"), b"R\0\0\0\x08\0\0\0\x03"] {
+            let error = asking_one_that_says(refused);
+            assert!(error.advice().contains("PGPASSWORD"), "{error}");
+        }
+        let error = asking_one_that_says(refusal("3D000"));
+        assert!(error.advice().contains("PGDATABASE"), "{error}");
+        let nobody = || {
+            let host = Host::Socket("/nowhere".into());
+            let login = Login {
+                host: None,
+                port: None,
+                user: None,
+                password: None,
+                database: "postgres".into(),
+                time_limit: Duration::from_secs(9),
+            };
+            Session::connect(&Place { host, port: 1, from: "a test" }, &login).err().unwrap()
         };
-        let at = address(&running, Path::new("/data"));
-        assert_eq!(at, Address { host: Host::Socket("/data/sock".into()), port: 5433 });
-        running.socket_directory = None;
-        assert_eq!(address(&running, Path::new("/data")).shown(), "localhost:5433");
+        assert!(nobody().advice().contains("PGPORT and PGHOST"), "{}", nobody());
+        let nowhere = |error| ServerError::Nowhere {
+            pgdata: "/data".into(),
+            tried: vec![("one", nobody()), ("two", error), ("three", nobody())],
+        };
+        let error = nowhere(asking_one_that_says(refusal("28P01")));
+        assert!(error.advice().contains("PGPASSWORD") && !error.is_starting());
+        let text = error.to_string();
+        assert!(["/data", "from one", "from two"].iter().all(|part| text.contains(part)), "{text}");
+        assert!(nowhere(asking_one_that_says(refusal("57P03"))).is_starting());
     }
 }

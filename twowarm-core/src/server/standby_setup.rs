@@ -8,7 +8,6 @@ use super::{
     ServerError, Session, UnknownMajor, archive_clusters, check_owner, lock_directory, which_major,
 };
 use crate::archive::{self, Archive, ArchiveError};
-use crate::data_directory::read_settings;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::{Install, InstallError};
@@ -105,15 +104,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
 /// Whether a server stands in the data directory although no `postmaster.pid` there says so: somebody
 /// removed that file.
 pub fn unlisted_server(install: &Install, pgdata: &Path) -> bool {
-    Session::find_unlisted(pgdata, &Login::of(install), configured_port(pgdata, install))
-}
-
-/// The port that a server here would use, by its configuration or the node's.
-fn configured_port(pgdata: &Path, install: &Install) -> Option<u16> {
-    let text = fs::read_to_string(pgdata.join("postgresql.conf")).unwrap_or_default();
-    let settings = read_settings(&text).unwrap_or_default();
-    let last = settings.into_iter().rev().find(|(_, name, _)| name == "port");
-    last.map(|(_, _, port)| port).or_else(|| install.variable("PGPORT"))?.parse().ok()
+    Session::find_unlisted(pgdata, &Login::of(install))
 }
 
 fn remove_told(path: &Path, tell: &mut dyn FnMut(String)) -> Result<(), FileError> {
