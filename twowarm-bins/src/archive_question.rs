@@ -7,9 +7,10 @@ use std::io;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use twowarm_core::archive::{Archive, check_mark};
+use twowarm_core::archive::{Archive, check_mark, next_needed};
 use twowarm_core::data_directory::control_file;
 use twowarm_core::install::Install;
+use twowarm_core::restore::RecoveryMemory;
 use twowarm_core::server::newer_timeline;
 use twowarm_core::time_limit::output_within;
 
@@ -37,6 +38,8 @@ pub(crate) enum Answer {
 pub(crate) struct Content {
     /// A timeline that the node could follow and does not, with the node's own.
     pub newer: Option<(String, String)>,
+    /// A segment that the node still needs and that is missing, with a later one that is there.
+    pub gap: Option<(String, String)>,
     /// The damaged files that failovers have set aside.
     pub damaged: BTreeSet<String>,
 }
@@ -60,6 +63,9 @@ pub(crate) fn answer(install: &Install) -> Result<u8, Failure> {
     if let Some((newer, own)) = content.newer {
         print(&format!("newer {newer} {own}\n"));
     }
+    if let Some((missing, found)) = content.gap {
+        print(&format!("gap {missing} {found}\n"));
+    }
     for name in content.damaged {
         print(&format!("damaged {name}\n"));
     }
@@ -72,14 +78,22 @@ fn look(install: &Install) -> Result<Content, Box<dyn std::error::Error>> {
     let directory = install.require_archive()?;
     check_mark(directory, &install.local_replication())?;
     let archive = Archive::open(directory)?;
-    let newer = match control_file(pgdata)? {
-        Some(control) => newer_timeline(&archive, pgdata, &control)?,
-        None => None,
+    let (newer, gap) = match control_file(pgdata)? {
+        Some(control) => {
+            let restored = RecoveryMemory::of(pgdata).restored();
+            let next = next_needed(restored, &control, pgdata);
+            (
+                newer_timeline(&archive, pgdata, &control)?,
+                archive.gap_after(next, &control, pgdata)?,
+            )
+        }
+        None => (None, None),
     };
     let names = fs::read_dir(directory)?.flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
     Ok(Content {
         newer: newer.map(|found| (found.timeline.to_string(), found.own.to_string())),
+        gap: gap.map(|gap| (gap.missing.to_string(), gap.found.to_string())),
         damaged: names.filter(|name| is_damaged(name)).collect(),
     })
 }
@@ -97,6 +111,9 @@ fn read(output: &Output) -> Answer {
             None if line == END => return Answer::Read(content),
             Some(("newer", timelines)) => {
                 content.newer = timelines.split_once(' ').map(|(n, o)| (n.into(), o.into()));
+            }
+            Some(("gap", names)) => {
+                content.gap = names.split_once(' ').map(|(m, f)| (m.into(), f.into()));
             }
             Some(("damaged", name)) => {
                 content.damaged.insert(name.to_owned());
@@ -126,9 +143,13 @@ mod tests {
         assert_eq!(saying("end\n", ""), Answer::Read(Content::default()));
         let content = Content {
             newer: Some(("2".into(), "1".into())),
+            gap: Some(("7A".into(), "7B".into())),
             damaged: BTreeSet::from(["A.corrupt".into()]),
         };
-        assert_eq!(saying("newer 2 1\ndamaged A.corrupt\nend\n", ""), Answer::Read(content));
+        assert_eq!(
+            saying("newer 2 1\ngap 7A 7B\ndamaged A.corrupt\nend\n", ""),
+            Answer::Read(content)
+        );
         let failed = |text: &str| Answer::Failed(text.into());
         assert_eq!(saying("", "triggerStandby: ERROR: no such disk\n"), failed("no such disk"));
         assert_eq!(saying("newer 2 1\n", ""), failed("exit status: 1"));

@@ -4,31 +4,30 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::data_directory::{recovery_settings, request_promotion};
+use twowarm_core::data_directory::{RecoveryMode, recovery_settings, request_promotion};
 use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install};
-use twowarm_core::server::{
-    DataDirectory, Login, RunningServer, ServerError, Session, write_for_server,
-};
+use twowarm_core::server::{DataDirectory, Login, RunningServer, write_for_server};
 
 use crate::archive_question::{ASK, Answer, Content, answer, ask};
 use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
-use crate::patience::{HEARTBEAT, patiently};
-
-const POLL: Duration = Duration::from_millis(100);
+use crate::interruption::before_the_end;
+use crate::patience::patiently;
+use crate::promotion::{Ending, wait_until_open};
 
 /// triggerStandby's main.
 pub fn main() -> ExitCode {
     Command {
         name: "triggerStandby",
-        arguments: "[smart|fast] [--no-wait]",
+        arguments: "[smart|fast] [--accept-gap] [--no-wait]",
         about: "Promotes this node's standby. smart (the default) replays all WAL that has arrived first, fast \
-                does not. Waits until the server is open and a write has been committed, then removes the \
-                trigger; with --no-wait it returns at once and leaves that to you.",
+                does not. smart refuses where a segment is missing in the archive and a later one is there; \
+                with --accept-gap it replays what comes before. Waits until the server is open and a write \
+                has been committed, then removes the trigger; with --no-wait, and where no server is running, \
+                it returns at once and you must remove the trigger.",
         caller: Caller::Person,
         misconfigured: fails,
         run,
@@ -45,12 +44,13 @@ enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Request {
     mode: Mode,
+    accept_gap: bool,
     wait: bool,
 }
 
 impl Request {
     fn parse(arguments: &[OsString]) -> Result<Request, String> {
-        let (mut mode, mut wait) = (None, true);
+        let (mut mode, mut accept_gap, mut wait) = (None, false, true);
         for argument in arguments {
             let wanted = match argument.to_str() {
                 Some("smart") => Mode::Smart,
@@ -59,13 +59,17 @@ impl Request {
                     wait = false;
                     continue;
                 }
+                Some("--accept-gap") => {
+                    accept_gap = true;
+                    continue;
+                }
                 _ => return Err(format!("{} is no argument", argument.to_string_lossy())),
             };
             if mode.replace(wanted).is_some() {
-                return Err("smart or fast, once".into());
+                return Err("specify either smart or fast".into());
             }
         }
-        Ok(Request { mode: mode.unwrap_or(Mode::Smart), wait })
+        Ok(Request { mode: mode.unwrap_or(Mode::Smart), accept_gap, wait })
     }
 }
 
@@ -83,6 +87,10 @@ enum Refused {
         "timeline {newer}, which forked from this node's timeline {own}, has arrived but is not replayed: in standby mode the server follows it by itself, in warm mode after a restart; trigger it when it has followed"
     )]
     NewerTimeline { newer: String, own: String },
+    #[error(
+        "{missing} is missing but {found} is here, in {archive}: a failover would end before {missing} and lose what {found} and later ones hold. Copy {missing} into the archive from the primary's pg_wal (pg_xlog before 10) or from the DR node's archive; to go without, specify --accept-gap or fast"
+    )]
+    Gap { missing: String, found: String, archive: String },
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
@@ -95,7 +103,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if found.recovery.is_none() || found.control.is_none() {
         return Err(refused(Refused::NotAStandby(pgdata.display().to_string())));
     }
-    let had = check_archive(install, request.mode)?;
+    let had = check_archive(install, request)?;
 
     // What it ships once it is a primary would go back to where it came from.
     durable::remove(&install.archiving_active_file())?;
@@ -104,23 +112,33 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         Mode::Smart => ("smart\n", "it opens when all WAL that has arrived is replayed"),
         Mode::Fast => ("fast\n", "it opens without replaying more WAL"),
     };
+    let settings = recovery_settings(pgdata)?;
+    let in_force = in_force(pgdata, &trigger, settings.mode);
+    let word = in_force.clone();
+    before_the_end(move || log::warn!("interrupted: {word}"))?;
     let triggered = Instant::now();
     write_for_server(pgdata, &trigger, content.as_bytes())?;
-    let streams = recovery_settings(pgdata)?.streams;
+    let is_running = RunningServer::find(pgdata)?.is_some();
     // Its restore_command, which sees the trigger, is not called while it streams.
+    let streams = is_running && settings.streams;
     if streams && let Err(e) = request_promotion(pgdata) {
         log::warn!("the server could not be asked to promote: {e}");
     }
     print(&format!("The server in {} is triggered: {announced}\n", pgdata.display()));
-    if !request.wait {
-        print(&format!(
-            "When it is open, delete {}: left there, it would trigger the next standby here\n",
-            trigger.display()
-        ));
+    if !is_running {
+        print(&format!("No server is running in {}: start it\n", pgdata.display()));
+    }
+    if !request.wait || !is_running {
+        print(&format!("Note: {in_force}\n"));
         return Ok(DONE);
     }
-    wait_until_open(install, pgdata)?;
+    let ending = wait_until_open(pgdata, &Login::of(install), install.settings.time_limit)?;
     let seconds = triggered.elapsed().as_secs_f64();
+    if let Ending::Unreachable(why) = ending {
+        return Err(failed(format!(
+            "recovery has not ended yet, and whether it does can't be seen: {why}. Note: {in_force}"
+        )));
+    }
     for name in set_aside(ask(install, QUICK_LOOK)).difference(&had) {
         log::warn!(
             "{name} is in the archive now: recovery ended at a damaged segment, and what comes after the damage was not replayed (see the server's log)"
@@ -131,8 +149,29 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         // The server deletes it when it obeys, unless its restore_command has asked it once more.
         durable::remove(&pgdata.join("promote"))?;
     }
+    if let Ending::Unconfirmed(why) = ending {
+        return Err(failed(format!(
+            "the server was promoted, as pg_control says (in production), and the trigger is removed, but it is not confirmed that it commits: {why}"
+        )));
+    }
     print(&format!("The server is open: {seconds:.2} s from trigger to a committed write\n"));
     Ok(DONE)
+}
+
+/// What to know of a trigger that nobody removes for the user, and how to cancel it.
+fn in_force(pgdata: &Path, trigger: &Path, mode: RecoveryMode) -> String {
+    let trigger = trigger.display();
+    let request = match mode {
+        RecoveryMode::Standby => format!(" and {}", pgdata.join("promote").display()),
+        RecoveryMode::Warm => String::new(),
+    };
+    format!(
+        "the trigger {trigger} remains in force. When the server is open, delete it: left there, it would trigger the next standby here. To cancel the failover, delete {trigger}{request} before recovery ends; after that it can't be cancelled"
+    )
+}
+
+fn failed(text: String) -> Failure {
+    Failure::Failed(text.into())
 }
 
 /// The damaged files in an archive that could be read.
@@ -144,9 +183,10 @@ fn set_aside(answer: Answer) -> BTreeSet<String> {
 }
 
 /// No timeline may be in the archive that goes on where this one ends. Smart promotes with all that was
-/// shipped, so an archive that can't be read is no time for it; but one that hangs must not hold up the
-/// failover for ever. Fast goes on without either. Returns the damaged files that are there already.
-fn check_archive(install: &Install, mode: Mode) -> Result<BTreeSet<String>, Failure> {
+/// shipped, so neither an archive that can't be read nor one with a gap is a time for it; but one that hangs
+/// must not hold up the failover for ever. Fast goes on without. Returns the damaged files that are there already.
+fn check_archive(install: &Install, request: Request) -> Result<BTreeSet<String>, Failure> {
+    let mode = request.mode;
     let archive = install.require_archive()?.display();
     let limit = install.settings.time_limit;
     let answer = match mode {
@@ -157,6 +197,15 @@ fn check_archive(install: &Install, mode: Mode) -> Result<BTreeSet<String>, Fail
         (Answer::Read(Content { newer: Some((newer, own)), .. }), _) => {
             let (newer, own) = (newer.clone(), own.clone());
             return Err(refused(Refused::NewerTimeline { newer, own }));
+        }
+        (Answer::Read(Content { gap: Some((missing, found)), .. }), _) => {
+            let (missing, found) = (missing.clone(), found.clone());
+            if mode == Mode::Smart && !request.accept_gap {
+                return Err(refused(Refused::Gap { missing, found, archive: archive.to_string() }));
+            }
+            log::warn!(
+                "{missing} is missing but {found} is here, in {archive}: recovery ends before {missing}, and what {found} and later ones hold is lost to this failover"
+            );
         }
         (Answer::Failed(why), Mode::Smart) => {
             return Err(refused(Refused::Archive(why.clone())));
@@ -178,59 +227,6 @@ fn refused(refused: Refused) -> Failure {
     Failure::Unusable(Box::new(refused))
 }
 
-/// Waits for as long as it takes, and says now and then what for.
-fn wait_until_open(install: &Install, pgdata: &Path) -> Result<(), Failure> {
-    let login = Login::of(install);
-    let mut seen = None;
-    let mut last_said = Instant::now();
-    let mut said_stopped = false;
-    loop {
-        let running = RunningServer::find(pgdata)?.map(|server| server.pid);
-        let waiting_for = match (running, seen) {
-            (None, Some(_)) => {
-                let text = "the server has stopped before it was open; its log says why. The trigger stays \
-                            in force for its next start";
-                return Err(Failure::Failed(text.into()));
-            }
-            (None, None) => {
-                if !said_stopped {
-                    said_stopped = true;
-                    last_said = Instant::now();
-                    log::warn!(
-                        "no server is running in {}: start it (the trigger stays in force until the server is open, also if you leave now)",
-                        pgdata.display()
-                    );
-                }
-                "a server to be started".to_owned()
-            }
-            (Some(pid), _) => {
-                seen = Some(pid);
-                match patiently("the server to answer", || try_write(pgdata, &login)) {
-                    Ok(true) => return Ok(()),
-                    Ok(false) => "recovery to end".to_owned(),
-                    Err(error) if error.is_starting() => "recovery to end".to_owned(),
-                    Err(error) => format!("a connection ({error})"),
-                }
-            }
-        };
-        if last_said.elapsed() >= HEARTBEAT {
-            last_said = Instant::now();
-            log::info!("waiting for {waiting_for}");
-        }
-        thread::sleep(POLL);
-    }
-}
-
-/// Whether the server is a primary that commits.
-fn try_write(pgdata: &Path, login: &Login) -> Result<bool, ServerError> {
-    let mut session = Session::open(pgdata, login)?;
-    if session.in_recovery()? {
-        return Ok(false);
-    }
-    session.commit_a_write()?;
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,13 +238,17 @@ mod tests {
 
     #[test]
     fn arguments_in_any_order() {
-        let smart = Request { mode: Mode::Smart, wait: true };
-        let fast = Request { mode: Mode::Fast, wait: false };
+        let smart = Request { mode: Mode::Smart, accept_gap: false, wait: true };
+        let fast = Request { mode: Mode::Fast, accept_gap: false, wait: false };
         assert_eq!(parse(&[]), Some(smart));
         assert_eq!(parse(&["smart"]), Some(smart));
         assert_eq!(parse(&["--no-wait", "fast"]), Some(fast));
         assert_eq!(parse(&["fast", "--no-wait"]), Some(fast));
-        assert_eq!(parse(&["fast", "smart"]), None);
+        let accepting = Request { accept_gap: true, ..smart };
+        assert_eq!(parse(&["smart", "--accept-gap"]), Some(accepting));
+        assert_eq!(parse(&["--accept-gap"]), Some(accepting));
+        let both = [OsString::from("fast"), OsString::from("smart")];
+        assert_eq!(Request::parse(&both), Err("specify either smart or fast".into()));
         assert_eq!(parse(&["Fast"]), None);
         assert_eq!(parse(&["--nowait"]), None);
     }
