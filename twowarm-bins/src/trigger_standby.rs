@@ -132,7 +132,8 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         print(&format!("Note: {in_force}\n"));
         return Ok(DONE);
     }
-    let ending = wait_until_open(pgdata, &Login::of(install), install.settings.time_limit)?;
+    let limit = install.settings.server.connect_limit;
+    let ending = wait_until_open(pgdata, &Login::of(install), limit)?;
     let seconds = triggered.elapsed().as_secs_f64();
     if let Ending::Unreachable(why) = ending {
         return Err(failed(format!(

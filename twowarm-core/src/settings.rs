@@ -42,11 +42,21 @@ impl Default for Settings {
 }
 
 /// `[server]`: this node's PostgreSQL.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSettings {
     /// Where `postgres` and `pg_ctl` are; else they are looked for on PATH.
     pub bindir: Option<PathBuf>,
+    /// `connect_limit`, in seconds: triggerStandby stops waiting when every try to connect to the server has
+    /// failed for so long. 30.
+    #[serde(deserialize_with = "seconds")]
+    pub connect_limit: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> ServerSettings {
+        ServerSettings { bindir: None, connect_limit: Duration::from_secs(30) }
+    }
 }
 
 /// `[archive]`: this node's archive.

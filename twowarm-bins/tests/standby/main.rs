@@ -4,8 +4,10 @@
 mod config;
 mod copy;
 mod distrib;
+mod gap;
 mod hung;
 mod pair;
+mod reach;
 mod refusals;
 mod tablespaces;
 mod trigger;

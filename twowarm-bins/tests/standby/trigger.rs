@@ -1,8 +1,11 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use twowarm_core::testbed::{StopMode, wait_until};
 
 use crate::pair::{LIMIT, Pair, fails, succeeds};
@@ -43,16 +46,68 @@ fn a_fast_trigger_without_wait_returns_at_once() {
     wait_until("the server to open", LIMIT, open).unwrap();
 }
 
+/// It waited without end, and `triggerStandby; pg_ctl start` never came to the second command.
 #[test]
-fn a_server_that_is_started_after_the_trigger_is_waited_for() {
+fn without_a_server_the_trigger_is_written_and_remains_in_force() {
     let pair = Pair::with_standby();
     pair.db2.stop(StopMode::Fast).unwrap();
-    let waiting = pair.db2.command("triggerStandby").stdout(std::process::Stdio::piped()).spawn();
+    let said = succeeds(pair.db2.command("triggerStandby"));
+    let trigger = pair.db2.pgdata().join("trigger");
+    assert!(said.contains("start it") && said.contains("remains in force"), "{said}");
+    assert!(said.contains(&trigger.display().to_string()), "{said}");
+    assert_eq!(fs::read_to_string(&trigger).unwrap(), "smart\n");
+    pair.db2.start_warm().unwrap();
+    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
+    wait_until("the server to open", LIMIT, open).unwrap();
+}
+
+/// triggerStandby on a server that lets nobody in, when it has written its trigger.
+fn waiting_for_a_server_that_refuses(pair: &Pair) -> Child {
+    let hba = pair.db2.pgdata().join("pg_hba.conf");
+    pair.db2.run_as().write(&hba, "local all all reject\n").unwrap();
+    kill(Pid::from_raw(pair.db2.pid().unwrap()), Signal::SIGHUP).unwrap();
+    let mut command = pair.db2.command("triggerStandby");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    let waiting = command.spawn().unwrap();
     let trigger = pair.db2.pgdata().join("trigger");
     wait_until("the trigger", LIMIT, || trigger.exists()).unwrap();
-    pair.db2.start_warm().unwrap();
-    assert!(waiting.unwrap().wait_with_output().unwrap().status.success());
-    assert!(!trigger.exists());
+    waiting
+}
+
+/// It tried for ever.
+#[test]
+fn a_server_that_refuses_every_connection_is_seen_to_be_promoted_by_its_files() {
+    let pair = Pair::with_standby();
+    let settings = fs::read_to_string(pair.db2.local().join("2warm.toml")).unwrap();
+    let settings = settings.replacen("[server]", "[server]\nconnect_limit = 2", 1);
+    pair.db2.write_local("2warm.toml", settings).unwrap();
+    let waiting = waiting_for_a_server_that_refuses(&pair);
+    let output = waiting.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["was promoted", "in production", "failed for 2 s", "pg_hba.conf", "PGPASSWORD"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let trigger = pair.db2.pgdata().join("trigger");
+    assert!(said.contains("the trigger is removed") && !trigger.exists(), "{said}");
+}
+
+#[test]
+fn an_interrupted_wait_says_that_the_trigger_remains_in_force_and_how_to_cancel_it() {
+    for (signal, number) in [(Signal::SIGINT, 2), (Signal::SIGTERM, 15)] {
+        let pair = Pair::with_standby();
+        let waiting = waiting_for_a_server_that_refuses(&pair);
+        kill(Pid::from_raw(waiting.id() as i32), signal).unwrap();
+        let output = waiting.wait_with_output().unwrap();
+        assert_eq!(output.status.signal(), Some(number), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        let trigger = pair.db2.pgdata().join("trigger");
+        assert!(trigger.exists());
+        for part in ["interrupted", "remains in force", "To cancel the failover, delete"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(said.contains(&trigger.display().to_string()), "{said}");
+    }
 }
 
 #[test]

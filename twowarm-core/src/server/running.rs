@@ -99,6 +99,7 @@ mod tests {
         let me = std::process::id() as i32;
         assert_eq!(stands_in(me, &here), Some(true));
         assert_eq!(stands_in(me, dir.path()), Some(false));
+        assert_eq!(stands_in(i32::MAX, &here), Some(false), "of another machine");
         fs::write(&file, "nonsense").unwrap();
         assert!(RunningServer::find(dir.path()).is_err());
     }

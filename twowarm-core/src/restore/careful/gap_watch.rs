@@ -58,7 +58,7 @@ impl GapWatch {
         if let Some(gap) = self.found {
             let Gap { missing, found } = gap;
             log::warn!(
-                "{gap}: recovery is to end and ends before {missing}, so that {found} and what follows is not replayed. If that is needed, stop this server, bring {missing} into the archive, and start over from a base copy"
+                "{gap}: recovery ends before {missing}, so that {found} and later segments are not replayed. If they are needed, stop this server, copy {missing} into the archive, and start again from a base copy"
             );
         }
     }

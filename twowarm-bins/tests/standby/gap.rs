@@ -1,0 +1,94 @@
+use std::fs;
+use std::path::PathBuf;
+
+use twowarm_core::testbed::{StopMode, wait_until};
+
+use crate::pair::{LIMIT, Pair, fails, log_of, names, succeeds};
+
+/// A pair whose standby waits for a segment that is missing although the next one is there. Both are
+/// returned, and where the missing one is.
+fn pair_with_gap(mode: &str) -> (Pair, [String; 2], PathBuf) {
+    let pair = Pair::with_standby_in(mode);
+    pair.db2.stop(StopMode::Fast).unwrap();
+    let before = names(&pair.db2.archive());
+    for table in ["second", "third"] {
+        pair.fill(table, 10);
+        pair.ship();
+    }
+    let arrived = names(&pair.db2.archive()).into_iter();
+    let mut arrived = arrived.filter(|name| name.len() == 24 && !before.contains(name));
+    let (missing, found) = (arrived.next().unwrap(), arrived.next().unwrap());
+    let aside = pair.db2.home().join(&missing);
+    fs::rename(pair.db2.archive().join(&missing), &aside).unwrap();
+    (pair, [missing, found], aside)
+}
+
+/// 7B had arrived, 7A not, and the failover went past it in silence.
+#[test]
+fn a_smart_failover_past_a_gap_is_refused_until_the_gap_is_accepted() {
+    let (pair, [missing, found], aside) = pair_with_gap("warm");
+    let trigger = pair.db2.pgdata().join("trigger");
+    let named = format!("{missing} is missing but {found} is here");
+    // Without a server, and with one.
+    let said = fails(pair.db2.command("triggerStandby"), 2);
+    assert!(said.contains(&named) && said.contains("--accept-gap"), "{said}");
+    pair.db2.start_warm().unwrap();
+    let said = fails(pair.db2.command("triggerStandby"), 2);
+    assert!(said.contains(&named) && said.contains("pg_wal"), "{said}");
+    assert!(!trigger.exists());
+
+    // While it waits it says so, too.
+    wait_until("the gap to be said", LIMIT, || pair.db2.log().contains(&named))
+        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
+    assert!(pair.db2.log().contains(&format!("still waiting for {missing}")));
+
+    let mut accepting = pair.db2.command("triggerStandby");
+    accepting.arg("--accept-gap");
+    let output = accepting.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("WARNING") && said.contains(&named), "{said}");
+    assert_eq!(pair.db2.sql("select to_regclass('second')").unwrap(), "");
+    let lost = pair.db2.log().lines().filter(|l| l.contains("are not replayed")).count();
+    assert_eq!(lost, 1, "{}", log_of(&pair.db2));
+    assert!(aside.exists());
+}
+
+#[test]
+fn a_fast_failover_goes_on_with_a_warning() {
+    let (pair, [missing, found], _) = pair_with_gap("warm");
+    let mut fast = pair.db2.command("triggerStandby");
+    fast.arg("fast");
+    let output = fast.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("WARNING") && said.contains(&missing) && said.contains(&found), "{said}");
+    assert_eq!(fs::read_to_string(pair.db2.pgdata().join("trigger")).unwrap(), "fast\n");
+}
+
+/// In standby mode a call waits for a while only, and says it before its answer.
+#[test]
+fn a_trigger_made_by_hand_is_obeyed_with_a_warning_in_the_servers_log() {
+    let (pair, [missing, found], _) = pair_with_gap("standby");
+    let settings = "[restore]\nwait_limit = 1";
+    pair.db2.append_settings(settings).unwrap();
+    pair.db2.start_warm().unwrap();
+    let named = format!("{missing} is missing but {found} is here");
+    wait_until("the gap to be said", LIMIT, || pair.db2.log().contains(&named))
+        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
+    pair.db2.run_as().write(&pair.db2.pgdata().join("trigger"), "").unwrap();
+    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
+    wait_until("the server to open", LIMIT, open).unwrap();
+    let lost = pair.db2.log().lines().filter(|l| l.contains("are not replayed")).count();
+    assert_eq!(lost, 1, "{}", log_of(&pair.db2));
+}
+
+/// What the server has replayed and what comes back in time are no gap.
+#[test]
+fn a_gap_that_is_filled_is_none() {
+    let (pair, [missing, _], aside) = pair_with_gap("warm");
+    pair.db2.start_warm().unwrap();
+    fails(pair.db2.command("triggerStandby"), 2);
+    fs::rename(aside, pair.db2.archive().join(missing)).unwrap();
+    succeeds(pair.db2.command("triggerStandby"));
+    assert_eq!(pair.db2.sql("select count(*) from third").unwrap(), "10");
+}
