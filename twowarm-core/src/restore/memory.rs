@@ -33,7 +33,7 @@ struct Notes {
     promotion_requested: bool,
     mode: Option<RecoveryMode>,
     restored: Option<SegmentName>,
-    ended_before: Option<WalFileName>,
+    ended_before: Option<SegmentName>,
     /// A process that was left behind in a call that hangs, and when it started.
     left_behind: Option<(i32, u64)>,
 }
@@ -74,14 +74,14 @@ impl RecoveryMemory {
         self.notes.restored
     }
 
-    /// The file before which recovery was told to end, because it is absent.
-    pub fn ended_before(&self) -> Option<WalFileName> {
+    /// The segment before which recovery was told to end, because it is absent.
+    pub fn ended_before(&self) -> Option<SegmentName> {
         self.notes.ended_before
     }
 
-    /// Notes that recovery was told to end before this file.
-    pub fn note_ended_before(&mut self, name: WalFileName) {
-        self.note(Notes { ended_before: Some(name), ..self.notes.clone() });
+    /// Notes that recovery was told to end before this segment.
+    pub fn note_ended_before(&mut self, segment: SegmentName) {
+        self.note(Notes { ended_before: Some(segment), ..self.notes.clone() });
     }
 
     /// Whether the archive could not be asked within its time limit while recovery was to end: it
@@ -167,8 +167,8 @@ impl Notes {
         if let Some(segment) = self.restored {
             text.extend(format!("restored {segment}\n").bytes());
         }
-        if let Some(name) = self.ended_before {
-            text.extend(format!("ended_before {name}\n").bytes());
+        if let Some(segment) = self.ended_before {
+            text.extend(format!("ended_before {segment}\n").bytes());
         }
         if let Some((pid, ticks)) = self.left_behind {
             text.extend(format!("left_behind {pid} {ticks}\n").bytes());
@@ -195,7 +195,9 @@ impl Notes {
                     }
                     match std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) {
                         Some(("restored", segment)) => notes.restored = segment.parse().ok(),
-                        Some(("ended_before", name)) => notes.ended_before = name.parse().ok(),
+                        Some(("ended_before", segment)) => {
+                            notes.ended_before = segment.parse().ok()
+                        }
                         Some(("left_behind", process)) => {
                             notes.left_behind = process
                                 .split_once(' ')
@@ -227,7 +229,7 @@ mod tests {
         let (segment, next) = ("000000010000000C00000099", "000000010000000C0000009A");
         memory.note_restored(Path::new("/mnt/the archive"), false, name(segment));
         memory.note_restored(Path::new("/mnt/the archive"), false, name("00000002.history"));
-        memory.note_ended_before(name(next));
+        memory.note_ended_before(next.parse().unwrap());
         memory.note_archive_unavailable();
         memory.note_promotion_requested(true);
         memory.note_mode(RecoveryMode::Warm);
@@ -238,7 +240,7 @@ mod tests {
         assert!(again.archive_unavailable() && again.promotion_requested());
         assert_eq!(again.mode(), Some(RecoveryMode::Warm), "it was noted first");
         assert_eq!(again.restored(), name(segment).segment());
-        assert_eq!(again.ended_before(), Some(name(next)));
+        assert_eq!(again.ended_before(), name(next).segment());
         assert!(again.hangs_still());
         assert!(!dir.path().join(".twowarm_recovery.new").exists());
         pid_file(1);

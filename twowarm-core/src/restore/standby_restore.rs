@@ -107,7 +107,12 @@ impl StandbyRestore {
                 memory.note_restored(&self.archive, ending, self.name);
             }
             Outcome::GaveUp(GiveUp::ArchiveUnavailable) => memory.note_archive_unavailable(),
-            Outcome::GaveUp(GiveUp::EndWhenAbsent) => memory.note_ended_before(self.name),
+            Outcome::GaveUp(GiveUp::EndWhenAbsent) => {
+                // Histories are asked for as well, and are often absent.
+                if let WalFileName::Segment(segment) = self.name {
+                    memory.note_ended_before(segment);
+                }
+            }
             Outcome::GaveUp(GiveUp::EndNow) => {
                 if let Some(name) = self.name.segment() {
                     remember_refused(orders, name);
@@ -266,7 +271,7 @@ impl StandbyRestore {
         if memory.archive_unavailable() {
             policy = policy.without_read_patience();
         }
-        if memory.ended_before() == Some(self.name) {
+        if memory.ended_before().map(WalFileName::Segment) == Some(self.name) {
             policy = policy.gap_was_said();
         }
         let told = RefCell::new(parent);

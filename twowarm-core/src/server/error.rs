@@ -107,7 +107,10 @@ fn is_io(error: &postgres::Error) -> bool {
 
 /// What came of each, with what names its place.
 fn each(tried: &[(&'static str, ServerError)]) -> String {
-    let each = tried.iter().map(|(from, error)| format!("{error} (from {from})"));
+    let each = tried.iter().map(|(from, error)| match error {
+        ServerError::Connect { to, source } => format!("at {to} (from {from}): {}", told(source)),
+        error => format!("from {from}: {error}"),
+    });
     each.collect::<Vec<_>>().join("; ")
 }
 
@@ -116,6 +119,7 @@ fn told(error: &postgres::Error) -> String {
     match error.as_db_error() {
         Some(said) => said.message().to_owned(),
         None => match std::error::Error::source(error) {
+            Some(cause) if cause.is::<io::Error>() => cause.to_string(),
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),
         },
