@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use twowarm_core::archive::{Archive, check_mark, next_needed};
+use twowarm_core::archive::{Archive, Given, check_mark};
 use twowarm_core::data_directory::control_file;
 use twowarm_core::install::Install;
 use twowarm_core::restore::RecoveryMemory;
-use twowarm_core::server::newer_timeline;
+use twowarm_core::server::{RunningServer, newer_timeline};
 use twowarm_core::time_limit::output_within;
 
 use crate::command::{Failure, print};
@@ -79,14 +80,10 @@ fn look(install: &Install) -> Result<Content, Box<dyn std::error::Error>> {
     check_mark(directory, &install.local_replication())?;
     let archive = Archive::open(directory)?;
     let (newer, gap) = match control_file(pgdata)? {
-        Some(control) => {
-            let restored = RecoveryMemory::of(pgdata).restored();
-            let next = next_needed(restored, &control, pgdata);
-            (
-                newer_timeline(&archive, pgdata, &control)?,
-                archive.gap_after(next, &control, pgdata)?,
-            )
-        }
+        Some(control) => (
+            newer_timeline(&archive, pgdata, &control)?,
+            archive.gap_of_standby(given(pgdata)?, &control, pgdata)?,
+        ),
         None => (None, None),
     };
     let names = fs::read_dir(directory)?.flatten();
@@ -95,6 +92,17 @@ fn look(install: &Install) -> Result<Content, Box<dyn std::error::Error>> {
         newer: newer.map(|found| (found.timeline.to_string(), found.own.to_string())),
         gap: gap.map(|gap| (gap.missing.to_string(), gap.found.to_string())),
         damaged: names.filter(|name| is_damaged(name)).collect(),
+    })
+}
+
+/// What the node's server was given since it started, as far as restoreWALFile has noted it.
+fn given(pgdata: &Path) -> Result<Given, Box<dyn std::error::Error>> {
+    let memory = RecoveryMemory::of(pgdata);
+    Ok(match memory.restored() {
+        Some(segment) => Given::Segment(segment),
+        // Another program is its restore_command.
+        None if memory.mode().is_none() && RunningServer::find(pgdata)?.is_some() => Given::Unknown,
+        None => Given::Nothing,
     })
 }
 

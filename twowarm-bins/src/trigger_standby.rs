@@ -114,8 +114,12 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     };
     let settings = recovery_settings(pgdata)?;
     let in_force = in_force(pgdata, &trigger, settings.mode);
-    let word = in_force.clone();
-    before_the_end(move || log::warn!("interrupted: {word}"))?;
+    let (written, word) = (trigger.clone(), in_force.clone());
+    before_the_end(move || {
+        if written.exists() {
+            log::warn!("interrupted: {word}");
+        }
+    })?;
     let triggered = Instant::now();
     write_for_server(pgdata, &trigger, content.as_bytes())?;
     let is_running = RunningServer::find(pgdata)?.is_some();

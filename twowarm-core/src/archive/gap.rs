@@ -101,16 +101,46 @@ impl Archive {
     }
 }
 
-/// The next segment that a data directory's server needs: after `restored`, the last one that it was given
-/// since it started, or else the one in which its replay starts.
-pub fn next_needed(
-    restored: Option<SegmentName>,
-    control: &ControlFile,
-    data_directory: &Path,
-) -> SegmentName {
+/// How far a standby's server has come since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// It does not run, or has asked for its first segment only.
+    Nothing,
+    /// This is the last segment that it was given.
+    Segment(SegmentName),
+    /// It has replayed something, and nobody has noted what.
+    Unknown,
+}
+
+impl Archive {
+    /// The first gap that a failover of a data directory's server would come to.
+    pub fn gap_of_standby(
+        &self,
+        given: Given,
+        control: &ControlFile,
+        data_directory: &Path,
+    ) -> Result<Option<Gap>, ArchiveError> {
+        let next = next_needed(given, control, data_directory);
+        match self.gap_after(next, control, data_directory)? {
+            // It was there when the server started, and was removed after it had been replayed.
+            Some(gap) if given == Given::Unknown && gap.missing.place == next.place => {
+                let next = SegmentName { timeline: next.timeline, ..gap.found };
+                self.gap_after(next, control, data_directory)
+            }
+            gap => Ok(gap),
+        }
+    }
+}
+
+/// The next segment that a data directory's server needs: after the last one that it was given, or else the
+/// one in which its replay starts.
+fn next_needed(given: Given, control: &ControlFile, data_directory: &Path) -> SegmentName {
     let place = redo_place(data_directory, control);
     let timeline = Reached::of(control).timeline;
-    let after = restored.and_then(|name| control.layout().next(name));
+    let after = match given {
+        Given::Segment(name) => control.layout().next(name),
+        Given::Nothing | Given::Unknown => None,
+    };
     match after {
         Some(after) if after.place > place => {
             SegmentName { timeline: after.timeline.max(timeline), ..after }
@@ -228,7 +258,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (archive, wal) = (dir.path().join("archive"), dir.path().join("pg_wal"));
         [&archive, &wal].into_iter().for_each(|made| fs::create_dir(made).unwrap());
-        let next = next_needed(None, &control, dir.path());
+        let next = next_needed(Given::Nothing, &control, dir.path());
         let after = control.layout().next(next).unwrap();
         let last = control.layout().next(after).unwrap();
         fs::write(archive.join(last.to_string()), "").unwrap();
@@ -236,6 +266,13 @@ mod tests {
         let gap =
             || Archive::open(&archive).unwrap().gap_after(next, &control, dir.path()).unwrap();
         assert_eq!(gap(), Some(Gap { missing: next, found: last }));
+        let of = |given| {
+            let archive = Archive::open(&archive).unwrap();
+            archive.gap_of_standby(given, &control, dir.path()).unwrap()
+        };
+        assert_eq!(of(Given::Nothing), gap());
+        assert_eq!(of(Given::Segment(next)), Some(Gap { missing: after, found: last }));
+        assert_eq!(of(Given::Unknown), None, "it was replayed and removed");
         let has = |name: SegmentName, content: SegmentName| {
             let page = first_page(content, &control);
             let file = File::create(wal.join(name.to_string())).unwrap();
@@ -244,6 +281,7 @@ mod tests {
         };
         has(next, next);
         assert_eq!(gap(), Some(Gap { missing: after, found: last }));
+        assert_eq!(of(Given::Unknown), gap(), "what comes later has never been there");
         has(after, next);
         assert_eq!(gap(), Some(Gap { missing: after, found: last }));
         has(after, after);
@@ -271,14 +309,16 @@ mod tests {
         let control = ControlFile::parse(&control).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let layout = control.layout();
-        let start = next_needed(None, &control, dir.path());
+        let next = |given| next_needed(given, &control, dir.path());
+        let start = next(Given::Nothing);
         assert_eq!(start.place, redo_place(dir.path(), &control));
+        assert_eq!(next(Given::Unknown), start);
         let later = layout.next(start).unwrap();
-        assert_eq!(next_needed(Some(start), &control, dir.path()), later);
-        let earlier = layout.previous(layout.previous(start).unwrap());
-        assert_eq!(next_needed(earlier, &control, dir.path()), start);
+        assert_eq!(next(Given::Segment(start)), later);
+        let earlier = layout.previous(layout.previous(start).unwrap()).unwrap();
+        assert_eq!(next(Given::Segment(earlier)), start);
         let on_two = SegmentName { timeline: TimelineId::new(2).unwrap(), ..start };
-        assert_eq!(next_needed(Some(on_two), &control, dir.path()).timeline, on_two.timeline);
+        assert_eq!(next(Given::Segment(on_two)).timeline, on_two.timeline);
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use error::ArchiveError;
-pub use gap::{Gap, gap, next_needed};
+pub use gap::{Gap, Given, gap};
 pub use histories::ForkedBefore;
 pub use incoming::{Incoming, Put, Standing};
 pub use mark::{check_mark, mark};

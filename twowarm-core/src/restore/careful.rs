@@ -254,10 +254,8 @@ impl Policy for Careful {
         let waited = situation.waited;
         self.kind == Kind::Segment
             && match (&situation.order, self.serving) {
-                (Order::NobodyWaits(_) | Order::EndNow { serve_again: false }, _) => false,
-                (Order::EndWhenAbsent | Order::EndNow { serve_again: true }, _) => {
-                    self.gaps.is_unsaid()
-                }
+                (Order::NobodyWaits(_) | Order::EndNow { .. }, _) => false,
+                (Order::EndWhenAbsent, _) => self.gaps.is_unsaid(),
                 (Order::Wait | Order::Unsettled, Serving::Warm { .. }) => self.gaps.is_due(waited),
                 (Order::Wait | Order::Unsettled, Serving::Standby { wait_limit, .. }) => {
                     self.gaps.is_due(waited) || waited >= wait_limit

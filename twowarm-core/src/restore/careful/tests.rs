@@ -203,8 +203,10 @@ fn a_gap_is_looked_for_before_each_answer_that_may_be_the_last() {
     assert!(policy.said.is_some_and(|said| said.what.contains("is missing but")));
 
     assert!(segment().asks_for_gap(&absent(Order::EndWhenAbsent, 0)));
-    assert!(segment().asks_for_gap(&absent(Order::EndNow { serve_again: true }, 0)));
-    assert!(!segment().asks_for_gap(&absent(Order::EndNow { serve_again: false }, 100)));
+    for serve_again in [true, false] {
+        let fast = absent(Order::EndNow { serve_again }, 100);
+        assert!(!segment().asks_for_gap(&fast), "it waits for no listing");
+    }
     let said = segment().gap_was_said();
     assert!(!said.asks_for_gap(&absent(Order::EndWhenAbsent, 0)), "the server asks again");
 }
