@@ -12,6 +12,9 @@ use crate::install::Install;
 use crate::time_limit::within;
 use crate::version::PgMajor;
 
+/// Where servers put their sockets and clients look for them: as Debian and as PostgreSQL has it.
+const USUAL_SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
 /// As whom to log in.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -88,12 +91,26 @@ impl Session {
         Ok(session)
     }
 
+    /// A session on the server that clients reach without being told where: at PGHOST and PGPORT of this
+    /// node's environment, else at the usual places.
+    pub(super) fn of_clients(install: &Install, login: &Login) -> Option<Session> {
+        let login =
+            Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
+        let port = install.variable("PGPORT").and_then(|port| port.parse().ok()).unwrap_or(5432);
+        let hosts = match install.variable("PGHOST") {
+            Some(host) if host.starts_with('/') => vec![Host::Socket(host.into())],
+            Some(host) => vec![Host::Name(host)],
+            None => USUAL_SOCKETS.map(|d| Host::Socket(d.into())).into(),
+        };
+        hosts.into_iter().find_map(|host| Session::connect(&Address { host, port }, &login).ok())
+    }
+
     /// Whether a server answers that stands in `pgdata` although no `postmaster.pid` there says so. Asked
     /// are the places where clients look by themselves.
     pub fn find_unlisted(pgdata: &Path, login: &Login, port: Option<u16>) -> bool {
         let login =
             Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
-        let places = ["/var/run/postgresql", "/tmp"].map(|d| Host::Socket(PathBuf::from(d)));
+        let places = USUAL_SOCKETS.map(|d| Host::Socket(PathBuf::from(d)));
         places.into_iter().any(|host| {
             let at = Address { host, port: port.unwrap_or(5432) };
             Session::connect(&at, &login)
