@@ -59,7 +59,7 @@ impl Tree {
 
     /// Runs the lines after configSetup has been sourced.
     pub fn run(&self, shell: &str, lines: &str) -> Output {
-        run(&mut self.command(&self.script(shell, "ours", lines)))
+        run(&mut self.command(self.script(shell, "ours", lines)))
     }
 
     /// Runs the lines, which must print this.
