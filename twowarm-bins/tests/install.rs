@@ -75,6 +75,27 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
     assert!(local.join("replication").is_dir());
 }
 
+/// A standby whose restoreWALFile is still 2warm's script would end its recovery.
+#[test]
+fn nothing_is_replaced_where_the_new_commands_could_not_read_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, pgroot) = (built(dir.path()), dir.path().join("pgroot"));
+    fs::create_dir(&pgroot).unwrap();
+    assert!(install(&from, &pgroot).status.success());
+    let target = pgroot.join("2warm/global/replication");
+    fs::write(from.join("archiveWALFile"), "a newer one").unwrap();
+    let environment = pgroot.join("2warm/local/environment.sh");
+    fs::write(&environment, "export PGDATA=`pwd`\n").unwrap();
+    let output = install(&from, &pgroot);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("nothing was installed"), "{output:?}");
+    assert!(said.contains("environment.sh"), "{said}");
+    assert!(fs::read(target.join("archiveWALFile")).unwrap() != b"a newer one");
+    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    fs::write(&environment, "export PGDATA=/data\n").unwrap();
+    assert!(install(&from, &pgroot).status.success());
+}
+
 #[test]
 fn all_commands_are_installed_or_none() {
     let dir = tempfile::tempdir().unwrap();
