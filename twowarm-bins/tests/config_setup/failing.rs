@@ -65,7 +65,8 @@ fn a_place_without_a_tree_is_named() {
     for (shell, found) in [("bash", true), ("dash", false)] {
         let text = format!("#!/usr/bin/env {shell}\n. {}\necho $PGROOT\n", file.display());
         write_program(&script, &text);
-        let output = run(&mut tree.command(&script));
+        // The working directory is that of no script.
+        let output = run(tree.command(&script).current_dir(tree.replication()));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if found {
             assert_eq!(said, format!("{}\n", tree.pgroot.display()));

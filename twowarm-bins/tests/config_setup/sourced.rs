@@ -189,15 +189,21 @@ fn by_itself_it_prints_the_facts() {
 fn a_shell_that_reads_commands_may_source_it() {
     let tree = Tree::new();
     let ask = |shell: &str, root: &str, file: &str| {
-        let text = format!(". {file}; echo \"$PGDATA\"\n");
+        let source = if file.contains(';') { "" } else { ". " };
+        let text = format!("{source}{file}; echo \"$PGDATA\"\n");
         let mut command = tree.command(shell);
         command.args(["-c", &text]).current_dir(tree.replication()).env("PGROOT", root);
         run(&mut command)
     };
     let expected = format!("{}\n", tree.pgdata().display());
     let full = tree.replication().join("configSetup").display().to_string();
+    let other = Tree::new();
+    let elsewhere = other.replication().display().to_string();
     for (shell, root, file) in [
-        // bash knows where the file is.
+        // bash knows where the file is, also in another tree; dash takes the working directory.
+        ("bash", "", format!("cd {elsewhere}; . {full}").as_str()),
+        ("bash", "", &format!("cd /; . {full}")),
+        ("dash", "", "cd .; . ./configSetup"),
         ("bash", "", "./configSetup"),
         ("bash", "", full.as_str()),
         ("bash", tree.pgroot.to_str().unwrap(), full.as_str()),
@@ -206,8 +212,8 @@ fn a_shell_that_reads_commands_may_source_it() {
         let output = ask(shell, root, file);
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{shell} {file}: {output:?}");
     }
-    // dash does not: it says what to set.
-    let output = ask("dash", "", &full);
+    // Where neither helps, it says what to set.
+    let output = ask("dash", "", &format!("cd /; . {full}"));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("set PGROOT"), "{output:?}");
 }
