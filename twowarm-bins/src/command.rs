@@ -12,7 +12,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use twowarm_core::install::{Caller, Install, InstallError, Invocation};
 
-use crate::exit_codes::{BUG, DONE, FAILED, STOP_SERVER, UNUSABLE};
+use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, FAILED, STOP_SERVER};
 
 /// A command, as its binary describes it.
 pub(crate) struct Command {
@@ -136,7 +136,7 @@ impl Command {
                     (Misconfigured::Ended(code), _) => return Ok(code),
                     _ => {
                         log::error!("{why}");
-                        return Err(UNUSABLE);
+                        return Err(FAILED);
                     }
                 }
             }
@@ -166,13 +166,9 @@ impl Command {
         match failure {
             Failure::Usage(problem) => {
                 log::error!("{problem}; usage: {} {}", self.name, self.arguments);
-                UNUSABLE
+                BAD_ARGUMENTS
             }
-            Failure::Unusable(error) => {
-                log::error!("{error}");
-                UNUSABLE
-            }
-            Failure::Failed(error) => {
+            Failure::Unusable(error) | Failure::Failed(error) => {
                 log::error!("{error}");
                 FAILED
             }
@@ -234,6 +230,15 @@ mod tests {
         let panics = || -> Result<u8, u8> { panic!("as a bug would") };
         assert_eq!(command("restoreWALFile").exit_code(panics), STOP_SERVER);
         assert_eq!(command("archiveWALFile").exit_code(panics), BUG);
+    }
+
+    /// As in 2warm's scripts, whose every check exits 1.
+    #[test]
+    fn whatever_is_wrong_but_the_arguments_is_1() {
+        let archive = command("archiveWALFile");
+        assert_eq!(archive.report(Failure::Unusable("bad".into())), FAILED);
+        assert_eq!(archive.report(Failure::Failed("bad".into())), FAILED);
+        assert_eq!(archive.report(Failure::Usage("bad".into())), BAD_ARGUMENTS);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod archive_question;
 pub mod archive_wal_file;
 mod command;
-pub mod config_setup;
+pub mod config_facts;
 pub mod config_standby;
 pub mod copy_to_standby;
 pub mod distrib_2warm;

@@ -18,11 +18,13 @@ fn install(from: &Path, pgroot: &Path) -> Output {
 fn built(dir: &Path) -> PathBuf {
     let from = dir.join("built");
     fs::create_dir(&from).unwrap();
-    let cargo_built = Path::new(env!("CARGO_BIN_EXE_configSetup")).parent().unwrap();
+    let cargo_built = Path::new(env!("CARGO_BIN_EXE_configFacts")).parent().unwrap();
     for name in COMMANDS.into_iter().chain(["pg_standby"]) {
         fs::write(from.join(name), "#!/bin/sh\n").unwrap();
     }
-    fs::copy(cargo_built.join("configSetup"), from.join("configSetup")).unwrap();
+    fs::copy(cargo_built.join("configFacts"), from.join("configFacts")).unwrap();
+    // An older version's: a binary.
+    fs::write(from.join("configSetup"), "not to be installed").unwrap();
     from
 }
 
@@ -42,6 +44,10 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
     fs::write(local.join("environment.sh"), "PGDATA=/mine\n").unwrap();
     let target = pgroot.join("2warm/global/replication");
     let command = target.join("configSetup");
+    // An older version's configSetup was a binary that asked nobody.
+    fs::remove_file(target.join("configFacts")).unwrap();
+    fs::remove_file(&command).unwrap();
+    fs::copy(from.join("configFacts"), &command).unwrap();
     let before = fs::metadata(&command).unwrap().ino();
 
     let over = AtomicBool::new(false);
@@ -63,9 +69,31 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
 
     let after = fs::metadata(&command).unwrap();
     assert!(after.ino() != before && after.permissions().mode() & 0o777 == 0o755);
+    assert!(fs::read(&command).unwrap().starts_with(b"#!/bin/sh\n"));
     assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
     assert_eq!(fs::read_to_string(local.join("environment.sh")).unwrap(), "PGDATA=/mine\n");
     assert!(local.join("replication").is_dir());
+}
+
+/// A standby whose restoreWALFile is still 2warm's script would end its recovery.
+#[test]
+fn nothing_is_replaced_where_the_new_commands_could_not_read_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, pgroot) = (built(dir.path()), dir.path().join("pgroot"));
+    fs::create_dir(&pgroot).unwrap();
+    assert!(install(&from, &pgroot).status.success());
+    let target = pgroot.join("2warm/global/replication");
+    fs::write(from.join("archiveWALFile"), "a newer one").unwrap();
+    let environment = pgroot.join("2warm/local/environment.sh");
+    fs::write(&environment, "export PGDATA=`pwd`\n").unwrap();
+    let output = install(&from, &pgroot);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("nothing was installed"), "{output:?}");
+    assert!(said.contains("environment.sh"), "{said}");
+    assert!(fs::read(target.join("archiveWALFile")).unwrap() != b"a newer one");
+    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    fs::write(&environment, "export PGDATA=/data\n").unwrap();
+    assert!(install(&from, &pgroot).status.success());
 }
 
 #[test]

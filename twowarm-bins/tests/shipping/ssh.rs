@@ -14,13 +14,13 @@ fn host_keys_are_checked() {
     let file = pair.db1.known_hosts().display().to_string();
 
     write("");
-    pair.fails(&pair.send(), 2, &["is not known", "SHA256:", &file, "[127.0.0.1]:"]);
+    pair.fails(&pair.send(), 1, &["is not known", "SHA256:", &file, "[127.0.0.1]:"]);
     let other = pair.db1.copy_key().public();
     let host = known.split(' ').next().unwrap();
     write(&format!("# a comment\n{host} {other}\n"));
-    pair.fails(&pair.send(), 2, &["has changed", "SHA256:", &file, "line 2"]);
+    pair.fails(&pair.send(), 1, &["has changed", "SHA256:", &file, "line 2"]);
     write(&format!("@revoked {known}{known}"));
-    pair.fails(&pair.send(), 2, &["@revoked", &file]);
+    pair.fails(&pair.send(), 1, &["@revoked", &file]);
 
     // Hashed names, patterns, and a name without its port are all known.
     write(&known);
@@ -35,7 +35,7 @@ fn host_keys_are_checked() {
     }
     fs::remove_file(pair.archived(ONE)).unwrap();
     fs::remove_file(pair.db1.known_hosts()).unwrap();
-    pair.fails(&pair.send(), 2, &["is not known"]);
+    pair.fails(&pair.send(), 1, &["is not known"]);
 }
 
 /// A server has several host keys and shows one: it must be asked for the one that is known.
@@ -106,11 +106,11 @@ fn what_the_ssh_configuration_says_is_honoured() {
     pair.arrives();
     fs::remove_file(pair.archived(ONE)).unwrap();
     config("ProxyJump bastion");
-    pair.fails(&pair.send(), 2, &["ProxyJump", "cannot be honoured"]);
+    pair.fails(&pair.send(), 1, &["ProxyJump", "cannot be honoured"]);
     config("HostKeyAlias other");
-    pair.fails(&pair.send(), 2, &["host key of other"]);
+    pair.fails(&pair.send(), 1, &["host key of other"]);
     config("NoSuchOption yes");
-    pair.fails(&pair.send(), 2, &["db2", "configuration"]);
+    pair.fails(&pair.send(), 1, &["db2", "configuration"]);
     config("Match exec \"sleep 9\"");
     pair.fails(&pair.send(), 1, &["ssh -G", "did not end within 3 s"]);
     config("");
@@ -125,7 +125,7 @@ fn an_agent_s_key_is_used() {
         settings.split_inclusive('\n').filter(|line| !line.contains("key = ")).collect();
     pair.db1.write_local("2warm.toml", no_key).unwrap();
     let user = pair.db2.run_as().user().to_owned();
-    pair.fails(&pair.send(), 2, &["refused the login", &user, "no key"]);
+    pair.fails(&pair.send(), 1, &["refused the login", &user, "no key"]);
 
     let socket = pair.db1.home().join("agent");
     let mut agent = pair.db1.program("ssh-agent");
@@ -189,7 +189,7 @@ fn a_refused_login_names_the_user_and_the_keys() {
     let (user, key) = (pair.db2.run_as().user().to_owned(), pair.db1.key().clone());
     pair.db2.sshd().refuse(&key).unwrap();
     let private = key.private().display().to_string();
-    pair.fails(&pair.send(), 2, &["refused the login", &user, &private, "127.0.0.1"]);
+    pair.fails(&pair.send(), 1, &["refused the login", &user, &private, "127.0.0.1"]);
     pair.db2.sshd().authorize(&key, None).unwrap();
     pair.arrives();
 }

@@ -11,7 +11,7 @@ fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
     let bed = Testbed::new().unwrap();
     let (db1, db2) = bed.pair().unwrap();
     let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm", "configSetup"]).unwrap();
+    db1.install_commands(built, &["distrib2warm", "configFacts", "configSetup"]).unwrap();
     db1.run_as().write(&db1.global().join("recovery.conf"), "# new\n").unwrap();
     for name in ["postgresql.conf", "replication/archiving_active", "replication/node_id", "key"] {
         db1.write_local(name, "db1's").unwrap();
@@ -37,7 +37,7 @@ fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
     assert_eq!(names(&db2.local().join("replication")), [""; 0]);
 
     db1.write_local("replication/othernode", "").unwrap();
-    let said = fails(db1.command("distrib2warm"), 2);
+    let said = fails(db1.command("distrib2warm"), 1);
     assert!(said.contains("othernode"), "{said}");
 }
 
@@ -76,9 +76,9 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
     let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
     db1.install_commands(built, &["distrib2warm"]).unwrap();
     for node in [&db1, &db2] {
-        node.install_commands(built, &["configSetup"]).unwrap();
+        node.install_commands(built, &["configFacts"]).unwrap();
     }
-    let command = db2.global().join("replication/configSetup");
+    let command = db2.global().join("replication/configFacts");
     let over = AtomicBool::new(false);
     let (over, program) = (&over, &command);
     std::thread::scope(|scope| {
@@ -96,7 +96,7 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
                 // Another content, so that it is sent.
                 let text = fs::read(&command).unwrap();
                 let other = [text, format!("\n{run}").into_bytes()].concat();
-                let place = db1.global().join("replication/configSetup");
+                let place = db1.global().join("replication/configFacts");
                 fs::write(&place, &other).unwrap();
                 succeeds(db1.command("distrib2warm"));
                 assert!(fs::read(&command).unwrap() == other);

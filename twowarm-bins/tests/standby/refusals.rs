@@ -12,17 +12,17 @@ fn archiving_is_off(pair: &Pair) -> bool {
 #[test]
 fn a_target_that_is_not_prepared_or_not_ours_is_refused() {
     let pair = Pair::new();
-    let said = fails(pair.db1.command("copyToStandby"), 2);
+    let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("run configStandby there"), "{said}");
 
     succeeds(pair.db2.command("configStandby"));
     pair.db2.run_as().write(&pair.db2.pgdata().join("thesis.tex"), "").unwrap();
-    let said = fails(pair.db1.command("copyToStandby"), 2);
+    let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("(thesis.tex)"), "{said}");
     fs::remove_file(pair.db2.pgdata().join("thesis.tex")).unwrap();
 
     fs::remove_dir_all(pair.db2.archive()).unwrap();
-    let said = fails(pair.db1.command("copyToStandby"), 2);
+    let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("archive directory") && said.contains("configStandby"), "{said}");
     assert!(archiving_is_off(&pair));
 }
@@ -30,9 +30,9 @@ fn a_target_that_is_not_prepared_or_not_ours_is_refused() {
 #[test]
 fn a_running_standby_is_refused_and_stays_up() {
     let pair = Pair::with_standby();
-    let said = fails(pair.db1.command("copyToStandby"), 2);
+    let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("a server runs in") && said.contains("db2"), "{said}");
-    let said = fails(pair.db2.command("copyToStandby"), 2);
+    let said = fails(pair.db2.command("copyToStandby"), 1);
     assert!(said.contains("run copyToStandby on the primary"), "{said}");
     pair.ship();
     pair.wait_for_rows("first", 1000);
@@ -43,7 +43,7 @@ fn the_source_itself_is_refused_under_another_name() {
     let pair = Pair::new();
     let line = format!("PGDATA={}\n", pair.db1.pgdata().display());
     pair.db2.write_local("environment.sh", line).unwrap();
-    let said = fails(pair.db1.command("copyToStandby"), 2);
+    let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("is the source itself"), "{said}");
     assert_eq!(pair.db1.sql("select 1").unwrap(), "1");
     assert!(archiving_is_off(&pair));
@@ -55,14 +55,14 @@ fn settings_that_ship_nothing_are_named() {
     succeeds(pair.db2.command("configStandby"));
     pair.db1.append_conf("archive_command = 'true'").unwrap();
     pair.db1.sql("select pg_reload_conf()").unwrap();
-    let said = fails(pair.db1.command("copyToStandby"), 2);
+    let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("archive_command is \"true\"") && said.contains("reload"), "{said}");
     pair.db1.append_conf("archive_mode = off").unwrap();
     pair.db1.stop(StopMode::Fast).unwrap();
     let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("no server is running"), "{said}");
     pair.db1.start().unwrap();
-    let said = fails(pair.db1.command("copyToStandby"), 2);
+    let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("archive_mode is \"off\"") && said.contains("restart"), "{said}");
 }
 
@@ -99,7 +99,7 @@ fn rsync_that_gets_to_another_machine_deletes_nothing_there() {
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut command = pair.db1.command("copyToStandby");
         command.env("PATH", path);
-        let said = fails(command, 2);
+        let said = fails(command, 1);
         assert!(said.contains("does not get to") && said.contains("ProxyJump"), "{said}");
         assert!(!pair.db2.pgdata().join("PG_VERSION").exists(), "nothing was copied");
         assert!(!pair.db1.pgdata().join(".twowarm-fetched").exists());
@@ -116,7 +116,7 @@ fn links_inside_the_cluster_are_named() {
     fs::rename(pair.db1.pgdata().join("pg_xact"), &moved).unwrap();
     symlink(&moved, pair.db1.pgdata().join("pg_xact")).unwrap();
     pair.db1.start().unwrap();
-    let said = fails(pair.db1.command("copyToStandby"), 2);
+    let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("data/pg_xact)"), "{said}");
     assert!(archiving_is_off(&pair));
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -8,7 +8,10 @@ use std::str::Chars;
 /// `export`, comments, quotes, backslashes, `$NAME`, `${NAME}` and `${NAME:-WORD}`; anything else is an
 /// error that names the line, since skipping it could mean another data directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment {
+    assigned: BTreeMap<String, String>,
+    exported: BTreeSet<String>,
+}
 
 /// A line that is no assignment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,20 +31,25 @@ impl Environment {
         text: &str,
         outer: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Environment, EnvironmentError> {
-        let mut reader =
-            Reader { rest: text.chars().peekable(), line: 1, found: BTreeMap::new(), outer };
+        let (found, exported) = (BTreeMap::new(), BTreeSet::new());
+        let mut reader = Reader { rest: text.chars().peekable(), line: 1, found, exported, outer };
         reader.commands()?;
-        Ok(Environment(reader.found))
+        Ok(Environment { assigned: reader.found, exported: reader.exported })
     }
 
     /// What a variable was set to, if it was and is not empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.assigned.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether `export` was said of it.
+    pub fn is_exported(&self, name: &str) -> bool {
+        self.exported.contains(name)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.assigned.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -49,6 +57,7 @@ struct Reader<'a> {
     rest: Peekable<Chars<'a>>,
     line: usize,
     found: BTreeMap<String, String>,
+    exported: BTreeSet<String>,
     outer: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -82,10 +91,15 @@ impl Reader<'_> {
                     if self.rest.next_if_eq(&'=').is_some() {
                         self.check_name(&name)?;
                         let value = self.word()?;
+                        if exporting {
+                            self.exported.insert(name.clone());
+                        }
                         self.found.insert(name, value);
                     } else if name == "export" && self.at_word_end() {
                         exporting = true;
-                    } else if !(exporting && self.at_word_end()) {
+                    } else if exporting && self.at_word_end() {
+                        self.exported.insert(name);
+                    } else {
                         return self.not_an_assignment(name);
                     }
                 }
@@ -246,6 +260,8 @@ mod tests {
         assert_eq!((get("F"), get("G")), (Some("1"), Some("2")));
         assert_eq!(get("H"), Some("a#b"));
         assert_eq!(get("I"), None);
+        let exported = ["PGDATA", "A", "B", "F", "G"].map(|name| read.is_exported(name));
+        assert_eq!(exported, [true, true, false, true, true]);
     }
 
     #[test]

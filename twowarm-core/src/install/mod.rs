@@ -5,6 +5,7 @@ mod invocation;
 mod node_id;
 mod node_name;
 mod random_id;
+mod shell;
 mod tree;
 
 pub use environment::{Environment, EnvironmentError};

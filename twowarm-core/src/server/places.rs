@@ -46,6 +46,14 @@ pub(super) fn places(pgdata: &Path, running: Option<&RunningServer>, login: &Log
     places
 }
 
+/// Where libpq finds a server that it is told nothing more about: what its variables name, else the usual
+/// places.
+pub(super) fn client_places(login: &Login) -> Vec<Place> {
+    let usual: Vec<Place> = usual(DEFAULT_PORT).collect();
+    let named = by_variables(login, &usual);
+    if named.is_empty() { usual } else { named }
+}
+
 /// Where only one of the variables is set, the other half is what is known of the server.
 fn by_variables(login: &Login, known: &[Place]) -> Vec<Place> {
     let place = |host: &Host, port| Place { host: host.clone(), port, from: VARIABLES };
@@ -82,12 +90,13 @@ fn by_configuration(pgdata: &Path) -> Vec<Place> {
     let sockets = sockets.map(|dir| Host::Socket(pgdata.join(dir)));
     let addresses = listening.addresses.into_iter().flatten().map(|address| Host::of(&address));
     let configured = sockets.chain(addresses).map(|host| Place { host, port, from: CONFIGURATION });
-    let usual = [port, DEFAULT_PORT].into_iter().flat_map(|port| {
-        let hosts = USUAL_SOCKETS.map(|dir| Host::Socket(dir.into()));
-        let hosts = hosts.into_iter().chain([Host::Name("localhost".into())]);
-        hosts.map(move |host| Place { host, port, from: USUAL })
-    });
-    configured.chain(usual).collect()
+    configured.chain(usual(port)).chain(usual(DEFAULT_PORT)).collect()
+}
+
+fn usual(port: u16) -> impl Iterator<Item = Place> {
+    let sockets = USUAL_SOCKETS.map(|dir| Host::Socket(dir.into()));
+    let hosts = sockets.into_iter().chain([Host::Name("localhost".into())]);
+    hosts.map(move |host| Place { host, port, from: USUAL })
 }
 
 impl Host {

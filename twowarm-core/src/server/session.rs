@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::unistd::{Uid, User};
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
-use super::places::{Host, Place, places};
+use super::places::{Host, Place, client_places, places};
 use super::running::stands_in;
 use super::{RunningServer, ServerError};
 use crate::data_directory::control_file;
@@ -120,6 +120,13 @@ impl Session {
         };
         session.major = session.ask_version()?;
         Ok(session)
+    }
+
+    /// A session on the server that clients of this node reach: at PGHOST and PGPORT, else at the usual places.
+    pub(super) fn of_clients(login: &Login) -> Option<Session> {
+        let login =
+            Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
+        client_places(&login).iter().find_map(|place| Session::connect(place, &login).ok())
     }
 
     /// Whether a server answers that stands in `pgdata` although no `postmaster.pid` there says so. Asked

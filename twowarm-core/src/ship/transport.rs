@@ -24,6 +24,16 @@ impl FarCommand {
         }
     }
 
+    /// What to do about a node that has none.
+    pub(super) fn if_missing(self) -> &'static str {
+        match self {
+            FarCommand::ReceiveWalFile => {
+                "run distrib2warm; if that node still has 2warm's scripts, replace the commands in this order: on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary"
+            }
+            FarCommand::ReceiveBaseCopy => "run distrib2warm",
+        }
+    }
+
     /// Its path below a PGROOT.
     pub fn path(self, pgroot: &Path) -> PathBuf {
         pgroot.join("2warm/global/replication").join(self.name())

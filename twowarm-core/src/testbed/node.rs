@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 use super::{BedError, PgInstall, RunAs, SshKey, Sshd, Testbed, tool};
 
 /// The commands that a node's `2warm/global/replication` holds.
-pub const COMMANDS: [&str; 9] = [
+pub const COMMANDS: [&str; 10] = [
     "archiveWALFile",
+    "configFacts",
     "configSetup",
     "configStandby",
     "copyToStandby",

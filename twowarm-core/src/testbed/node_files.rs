@@ -3,6 +3,9 @@ use std::path::{Path, PathBuf};
 
 use super::{BedError, Node};
 
+/// Where the clone has the commands that are text files.
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts");
+
 /// What lies on a node beside its data directory: the 2warm tree and its configuration.
 impl Node {
     pub(super) fn make_tree(&self) -> Result<(), BedError> {
@@ -24,6 +27,8 @@ impl Node {
     pub fn install_commands(&self, from: &Path, names: &[&str]) -> Result<(), BedError> {
         let to = self.global().join("replication");
         names.iter().try_for_each(|name| {
+            // A text file is not built.
+            let from = if *name == "configSetup" { Path::new(SCRIPTS) } else { from };
             self.run_as().copy_program(&from.join(name), &to.join(name)).map_err(|error| {
                 BedError(format!("{error} (cargo build makes it; see install_commands)"))
             })

@@ -4,14 +4,14 @@ use std::net::{Shutdown, TcpStream};
 use ssh2::{Channel, ErrorCode, Session};
 
 use super::{SshError, SshTransport, host_key, login, tcp};
-use crate::ship::transport::{Connection, last_line};
+use crate::ship::transport::{Connection, FarCommand, last_line};
 
 /// A far command that runs, over ssh.
 pub(super) struct SshConnection {
     channel: Channel,
     _session: Session,
     socket: TcpStream,
-    command: &'static str,
+    command: FarCommand,
 }
 
 impl SshTransport {
@@ -35,7 +35,7 @@ impl SshTransport {
         let run = |e| self.failed("starting the command", e);
         let mut channel = session.channel_session().map_err(run)?;
         channel.exec(&self.program).map_err(run)?;
-        Ok(SshConnection { channel, _session: session, socket, command: self.command.name() })
+        Ok(SshConnection { channel, _session: session, socket, command: self.command })
     }
 
     /// What libssh2 said, as an error that says whose and when.
@@ -93,9 +93,10 @@ impl Connection for SshConnection {
         match (line, status) {
             // The shell's codes for a command that isn't there, or may not be run.
             (line, 126 | 127) => Some(format!(
-                "{} is not there or can't be run, run distrib2warm ({})",
-                self.command,
-                line.unwrap_or_else(|| format!("exit code {status}"))
+                "{} is not there or can't be run ({}): {}",
+                self.command.name(),
+                line.unwrap_or_else(|| format!("exit code {status}")),
+                self.command.if_missing()
             )),
             (Some(line), _) => Some(line),
             (None, 0) => None,

@@ -1,0 +1,6 @@
+//! configFacts, which the text file configSetup asks.
+#![allow(non_snake_case)]
+
+fn main() -> std::process::ExitCode {
+    twowarm_bins::config_facts::main()
+}

@@ -1,6 +1,0 @@
-//! configSetup, as 2warm's scripts name it.
-#![allow(non_snake_case)]
-
-fn main() -> std::process::ExitCode {
-    twowarm_bins::config_setup::main()
-}

@@ -1,0 +1,80 @@
+use std::fs;
+
+use twowarm_core::testbed::{StopMode, finish, wait_until};
+
+use crate::pair::{LIMIT, Pair, copy, put_back, replace};
+
+/// Which commands of the standby are ours, and how it is triggered.
+struct Case {
+    ours: Vec<&'static str>,
+    fast: bool,
+}
+
+/// Each mixture of the commands that a failover needs.
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for trigger in [None, Some("triggerStandby")] {
+        for setup in [None, Some("configSetup")] {
+            let restores = [vec![], vec!["pg_standby"], vec!["restoreWALFile"]];
+            for (number, restore) in restores.into_iter().enumerate() {
+                // Each pair of a trigger and a restore meets both.
+                let fast = setup.is_some() != (number == 1);
+                let ours = restore.into_iter().chain(trigger).chain(setup).collect();
+                cases.push(Case { ours, fast });
+            }
+        }
+    }
+    cases
+}
+
+const ALL: [&str; 4] = ["configSetup", "pg_standby", "restoreWALFile", "triggerStandby"];
+
+#[test]
+fn a_failover_works_with_each_mixture_of_commands() {
+    let mut pair = Pair::new();
+    replace(&pair.db2, "receiveWALFile");
+    let segment = fs::metadata(pair.db1.pgdata().join("pg_wal/000000010000000000000001"));
+    let segment = segment.map_or(1 << 20, |found| found.len()).to_string();
+    for case in cases() {
+        for name in ALL {
+            if case.ours.contains(&name) {
+                replace(&pair.db2, name);
+            } else {
+                put_back(&pair.db2, name, &segment);
+            }
+        }
+        pair.flows();
+        fails_over(&mut pair, &case);
+    }
+}
+
+/// Promotes the standby and makes it the standby again that it was.
+fn fails_over(pair: &mut Pair, case: &Case) {
+    pair.db2.stop(StopMode::Fast).unwrap();
+    if !case.fast {
+        // It has yet to be replayed when the trigger is written.
+        pair.ship();
+    }
+    let (db2, data) = (&pair.db2, pair.db2.pgdata());
+    let aside = pair.db2.home().join("aside");
+    copy(db2, &data, &aside);
+    db2.start_warm().unwrap();
+    if case.fast {
+        pair.arrives();
+    }
+    let what = format!("{:?}, fast: {}", case.ours, case.fast);
+
+    let mut trigger = db2.command("triggerStandby");
+    trigger.args(case.fast.then_some("fast"));
+    finish(&mut trigger).unwrap_or_else(|error| panic!("{what}: {error}\n{}", db2.log()));
+    wait_until("db2 to be open", LIMIT, || db2.is_in_recovery().is_ok_and(|recovers| !recovers))
+        .unwrap_or_else(|error| panic!("{what}: {error}\n{}", db2.log()));
+    db2.sql("create table written (n int)").unwrap();
+    assert_eq!(pair.seen(), Some(pair.rows), "{what}");
+    assert!(!data.join("trigger").exists(), "{what}");
+
+    db2.stop(StopMode::Fast).unwrap();
+    fs::remove_dir_all(&data).unwrap();
+    fs::rename(&aside, &data).unwrap();
+    db2.start_warm().unwrap();
+}

@@ -1,0 +1,82 @@
+use twowarm_core::testbed::wait_until;
+
+use crate::pair::{LIMIT, Pair, replace};
+
+/// One command of one node.
+type Step = (u8, &'static str);
+
+/// The order that the manual gives.
+const MANUAL: [Step; 7] = [
+    (2, "receiveWALFile"),
+    (2, "pg_standby"),
+    (2, "configSetup"),
+    (2, "restoreWALFile"),
+    (2, "triggerStandby"),
+    (1, "configSetup"),
+    (1, "archiveWALFile"),
+];
+
+/// Carries the steps out on a pair of its own; at each stage WAL gets through, or is kept and the log says
+/// what to do.
+fn roll(steps: &[Step]) {
+    let mut pair = Pair::new();
+    pair.own_scripts_work();
+    let mut done = Vec::new();
+    for step in steps {
+        let node = if step.0 == 1 { &pair.db1 } else { &pair.db2 };
+        replace(node, step.1);
+        done.push(*step);
+        let ships = done.contains(&(1, "archiveWALFile"));
+        if ships && !done.contains(&(2, "receiveWALFile")) {
+            is_kept(&mut pair);
+        } else {
+            pair.flows();
+        }
+        pair.own_scripts_work();
+    }
+    pair.arrives();
+    assert!(pair.db2.is_in_recovery().unwrap());
+
+    let rows = pair.rows;
+    pair.db1.stop(twowarm_core::testbed::StopMode::Fast).unwrap();
+    let mut trigger = pair.db2.command("triggerStandby");
+    twowarm_core::testbed::finish(&mut trigger).unwrap();
+    assert!(!pair.db2.is_in_recovery().unwrap());
+    assert_eq!(pair.seen(), Some(rows));
+}
+
+/// The primary keeps what it can't ship, and says in which order to replace.
+fn is_kept(pair: &mut Pair) {
+    pair.write();
+    let order = "on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary";
+    wait_until("the primary to say what to do", LIMIT, || pair.db1.log().contains(order)).unwrap();
+    assert_ne!(pair.seen(), Some(pair.rows));
+}
+
+#[test]
+fn the_manual_s_order() {
+    roll(&MANUAL);
+}
+
+#[test]
+fn the_manual_s_order_reversed() {
+    let mut steps = MANUAL;
+    steps.reverse();
+    roll(&steps);
+}
+
+#[test]
+fn the_primary_first() {
+    let mut steps = MANUAL;
+    steps.rotate_left(5);
+    roll(&steps);
+}
+
+#[test]
+fn what_is_sourced_last() {
+    let mut steps = MANUAL;
+    // restoreWALFile and triggerStandby, the primary's two, then receiveWALFile, pg_standby and configSetup.
+    steps.rotate_left(3);
+    steps.swap(2, 3);
+    roll(&steps);
+}

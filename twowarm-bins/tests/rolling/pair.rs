@@ -1,0 +1,189 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use twowarm_core::testbed::{Node, Testbed, finish, wait_until};
+
+use crate::stand_ins::{CONFIG_SETUP, PG_STANDBY, SCRIPTS, text_of};
+
+pub const LIMIT: Duration = Duration::from_secs(60);
+const ROWS: u64 = 1000;
+
+/// A primary that ships and a standby that replays, by the scripts alone.
+pub struct Pair {
+    pub db1: Node,
+    pub db2: Node,
+    pub rows: u64,
+    _bed: Testbed,
+}
+
+impl Pair {
+    pub fn new() -> Pair {
+        let bed = Testbed::new().unwrap();
+        let (db1, db2) = bed.pair().unwrap();
+        db1.initdb_small_segments().unwrap();
+        let archiving = "archive_mode = on\nfsync = off\n\
+                         archive_command = '../2warm/global/replication/archiveWALFile %p %f'";
+        db1.append_conf(archiving).unwrap();
+        db1.start().unwrap();
+        db1.sql("create table t as select 1 as n where false").unwrap();
+        let segment = db1.sql("select pg_size_bytes(current_setting('wal_segment_size'))").unwrap();
+        db1.stop(twowarm_core::testbed::StopMode::Fast).unwrap();
+        for (node, other) in [(&db1, &db2), (&db2, &db1)] {
+            write_scripts(node, &segment);
+            write_environment(node, other);
+        }
+        make_standby(&db1, &db2);
+        db1.write_local("replication/archiving_active", "").unwrap();
+        db1.start().unwrap();
+        db2.start_warm().unwrap();
+        let mut pair = Pair { db1, db2, rows: 0, _bed: bed };
+        pair.flows();
+        pair
+    }
+
+    /// New rows are in a segment that is complete; returns its name.
+    pub fn write(&mut self) -> String {
+        self.db1.sql(&format!("insert into t select generate_series(1, {ROWS})")).unwrap();
+        self.rows += ROWS;
+        self.db1.sql("select pg_walfile_name(pg_switch_wal())").unwrap()
+    }
+
+    /// New rows are in db2's archive.
+    pub fn ship(&mut self) {
+        let place = self.db2.archive().join(self.write());
+        wait_until("the segment to arrive", LIMIT, || place.exists())
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.db1.log()));
+    }
+
+    /// What is written on the primary is soon seen on the standby.
+    pub fn flows(&mut self) {
+        self.write();
+        self.arrives();
+    }
+
+    /// All that was written is soon seen on the standby.
+    pub fn arrives(&self) {
+        wait_until(&format!("{} rows on db2", self.rows), LIMIT, || self.seen() == Some(self.rows))
+            .unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.db1.log(), self.db2.log()));
+    }
+
+    /// How many rows db2 shows.
+    pub fn seen(&self) -> Option<u64> {
+        self.db2.sql("select count(*) from t").ok()?.parse().ok()
+    }
+
+    /// Somebody's own script on each node, which sources configSetup.
+    pub fn own_scripts_work(&self) {
+        for (node, other) in [(&self.db1, "db2"), (&self.db2, "db1")] {
+            let said = finish(&mut node.command("nightly")).unwrap();
+            let (root, data) = (node.pgroot(), node.pgdata());
+            let (root, data) = (root.display(), data.display());
+            assert_eq!(said, format!("{root} {data} {data}/archive {other} it's 3 o'clock\n"));
+        }
+    }
+}
+
+/// Replaces a command by ours, as an installation does: in one rename.
+pub fn replace(node: &Node, name: &str) {
+    // It comes with the program that it asks.
+    let names: &[&str] =
+        if name == "configSetup" { &["configFacts", "configSetup"] } else { &[name] };
+    let place = node.global().join("replication");
+    let aside = node.global().join("replication/aside");
+    for name in names {
+        let from = match *name {
+            "configSetup" => Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/configSetup"),
+            "pg_standby" => pg_standby(),
+            name => built().join(name),
+        };
+        node.run_as().copy_program(&from, &aside).unwrap();
+        fs::rename(&aside, place.join(name)).unwrap();
+    }
+}
+
+/// Puts the stand-in for a command back.
+pub fn put_back(node: &Node, name: &str, segment: &str) {
+    let body = SCRIPTS.iter().find(|(script, _)| *script == name).map(|(_, body)| text_of(body));
+    let text = match name {
+        "configSetup" => CONFIG_SETUP.to_owned(),
+        "pg_standby" => PG_STANDBY.replace("SEGMENT", segment),
+        _ => body.unwrap(),
+    };
+    let aside = node.global().join("replication/aside");
+    node.run_as().write(&aside, text).unwrap();
+    fs::set_permissions(&aside, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&aside, node.global().join("replication").join(name)).unwrap();
+}
+
+fn write_scripts(node: &Node, segment: &str) {
+    let scripts = SCRIPTS.iter().map(|(name, _)| *name);
+    scripts.chain(["configSetup", "pg_standby"]).for_each(|name| put_back(node, name, segment));
+}
+
+fn write_environment(node: &Node, other: &Node) {
+    let own = fs::read_to_string(node.local().join("2warm.toml")).unwrap();
+    let port = own.lines().find_map(|line| line.strip_prefix("port = ")).unwrap();
+    let ssh = format!(
+        "ssh -F none -o BatchMode=yes -o IdentitiesOnly=yes -o HostName=127.0.0.1 -p {port} -l {} -i {} -o UserKnownHostsFile={}",
+        other.run_as().user(),
+        node.key().private().display(),
+        node.known_hosts().display()
+    );
+    let text = format!(
+        "export PGDATA={}\nexport RSYNC_RSH='{ssh}'\nFAR_ARCHIVE={} # of the other node\nNIGHTLY_SAYS=\"it's 3 o'clock\"\n",
+        node.pgdata().display(),
+        other.archive().display()
+    );
+    node.write_local("environment.sh", text).unwrap();
+}
+
+/// The primary, which is stopped, is copied; the standby is in recovery as 2warm's are, in warm mode.
+fn make_standby(db1: &Node, db2: &Node) {
+    copy(db2, &db1.pgdata(), &db2.pgdata());
+    let own = db2.own_conf().unwrap();
+    let recovery = "restore_command = '../2warm/global/replication/restoreWALFile %f %p %r'\n\
+                    recovery_end_command = 'rm trigger'\n";
+    if db2.install().major().unwrap().has_recovery_signal() {
+        db2.append_conf(&format!("{own}{recovery}")).unwrap();
+        db2.run_as().write(&db2.pgdata().join("recovery.signal"), "").unwrap();
+    } else {
+        db2.append_conf(&own).unwrap();
+        db2.run_as().write(&db2.pgdata().join("recovery.conf"), recovery).unwrap();
+    }
+    let sample = fs::read_to_string(db2.pgdata().join("postgresql.conf")).unwrap();
+    if sample.contains("recovery_prefetch") {
+        // What has arrived is to be seen at once.
+        db2.append_conf("recovery_prefetch = off").unwrap();
+    }
+    db2.append_conf("hot_standby = on").unwrap();
+    db2.run_as().make_dir(&db2.archive(), 0o700).unwrap();
+}
+
+/// Copies a data directory, with all that stands in it.
+pub fn copy(node: &Node, from: &Path, to: &Path) {
+    finish(node.program("cp").arg("-a").args([from, to])).unwrap();
+}
+
+fn built() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_configFacts")).parent().unwrap()
+}
+
+/// pg_standby is another package's, which is not built for this test.
+fn pg_standby() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "-p", "twowarm-pgstandby", "--bin", "pg_standby"]);
+        cargo.arg("--target-dir").arg(built().parent().unwrap());
+        if built().ends_with("release") {
+            cargo.arg("--release");
+        }
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+        finish(&mut cargo).unwrap();
+    });
+    built().join("pg_standby")
+}
