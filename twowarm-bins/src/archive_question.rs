@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use twowarm_core::archive::{Archive, check_mark};
-use twowarm_core::data_directory::control_file;
+use twowarm_core::data_directory::identity;
 use twowarm_core::install::Install;
 use twowarm_core::server::newer_timeline;
 use twowarm_core::time_limit::output_within;
@@ -72,7 +72,7 @@ fn look(install: &Install) -> Result<Content, Box<dyn std::error::Error>> {
     let directory = install.require_archive()?;
     check_mark(directory, &install.local_replication())?;
     let archive = Archive::open(directory)?;
-    let newer = match control_file(pgdata)? {
+    let newer = match identity(pgdata)?.and_then(|cluster| cluster.control) {
         Some(control) => newer_timeline(&archive, pgdata, &control)?,
         None => None,
     };

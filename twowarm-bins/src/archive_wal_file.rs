@@ -9,12 +9,12 @@ use std::sync::atomic::AtomicBool;
 
 use twowarm_core::FileError;
 use twowarm_core::install::{Caller, Install, NodeName};
-use twowarm_core::ship::content::check_content;
+use twowarm_core::ship::content::{Content, check_content, check_records};
 use twowarm_core::ship::node::{NodeError, hello};
 use twowarm_core::ship::ssh::{SshError, SshTransport};
 use twowarm_core::ship::wire::{Purpose, Stored};
 use twowarm_core::ship::{FarCommand, Link, LinkError, SendError, Sender, Stoppable};
-use twowarm_core::wal::{TextVerdict, WalFileName};
+use twowarm_core::wal::{Completeness, SegmentHeader, SegmentName, TextVerdict, WalFileName};
 
 use crate::command::{Command, Failure, fails};
 use crate::exit_codes::DONE;
@@ -81,7 +81,7 @@ fn ship(
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let hello = hello(install, Purpose::ShipWal).map_err(node_failure)?;
-    check(path, name, &hello)?;
+    check(path, name, &hello, install.settings.archive.ship_damaged)?;
     let transport =
         SshTransport::new(install, other, FarCommand::ReceiveWalFile).map_err(ssh_failure)?;
     let transport = Stoppable::new(transport, stop);
@@ -124,13 +124,57 @@ fn check(
     path: &Path,
     name: WalFileName,
     hello: &twowarm_core::ship::wire::Hello,
+    ship_damaged: bool,
 ) -> Result<(), Failure> {
     let mut file = File::open(path).map_err(FileError::of("open", path))?;
     let bytes = file.metadata().map_err(FileError::of("read", path))?.len();
-    let verdict = check_content(name, bytes, &mut file, hello)
+    let content = check_content(name, bytes, &mut file, hello)
         .map_err(|e| Failure::Failed(format!("{} is not sent: {e}", path.display()).into()))?;
-    if let TextVerdict::Unneeded(bad) = verdict {
-        log::warn!("{} is sent although damaged, since no server needs it: {bad}", path.display());
+    match content {
+        Content::Text(TextVerdict::Sound) => Ok(()),
+        Content::Text(TextVerdict::Unneeded(bad)) => {
+            log::warn!(
+                "{} is sent although damaged, since no server needs it: {bad}",
+                path.display()
+            );
+            Ok(())
+        }
+        Content::Segment(segment, header) => {
+            // A `.partial` is there to be unfinished, and no server replays it by that name.
+            match name {
+                WalFileName::Partial(_) => Ok(()),
+                _ => check_wal(path, segment, &header, ship_damaged),
+            }
+        }
+    }
+}
+
+/// A damaged segment stops every standby. It is kept here, where it may still be mended, until the
+/// administrator decides otherwise.
+fn check_wal(
+    path: &Path,
+    name: SegmentName,
+    header: &SegmentHeader,
+    ship_damaged: bool,
+) -> Result<(), Failure> {
+    let shown = path.display();
+    match check_records(path, name, header)? {
+        Completeness::Whole => {}
+        Completeness::Unknown(why) => log::warn!("{shown} is sent, but {why}"),
+        Completeness::Unfinished { at, why } => {
+            log::warn!("{shown} is incomplete and sent as it is: its WAL ends at {at}: {why}");
+        }
+        Completeness::Damaged { at, why } if ship_damaged => log::warn!(
+            "{shown} is damaged and sent as it is: its WAL can't be read on from {at}: {why}; a standby stops there"
+        ),
+        Completeness::Damaged { at, why } => {
+            return Err(Failure::Failed(
+                format!(
+                    "{shown} is not sent: it is damaged, its WAL can't be read on from {at}: {why}. Check this machine's disk and memory. If another node has a sound {name} (pg_wal of a streaming standby), put it here. If none has, set ship_damaged = true under [archive] in 2warm.toml: archiving goes on, the standby stops at {at} and needs a new base copy (copyToStandby)"
+                )
+                .into(),
+            ));
+        }
     }
     Ok(())
 }

@@ -24,11 +24,11 @@ fn header() -> [u8; 40] {
     bytes
 }
 
-fn check(bytes: &[u8], expected: &Expected) -> Result<PgMajor, Unsound> {
+fn check(bytes: &[u8], expected: &Expected) -> Result<Option<PgMajor>, Unsound> {
     check_segment_header(bytes, name("000000010000000000000002"), SIZE, expected).map(|h| h.major())
 }
 
-fn changed(at: usize, byte: u8) -> Result<PgMajor, Unsound> {
+fn changed(at: usize, byte: u8) -> Result<Option<PgMajor>, Unsound> {
     let mut bytes = header();
     bytes[at] = byte;
     check(&bytes, &Expected::default())
@@ -38,7 +38,8 @@ fn changed(at: usize, byte: u8) -> Result<PgMajor, Unsound> {
 fn a_good_one() {
     let name = name("000000010000000000000002");
     let segment = check_segment_header(&header(), name, SIZE, &Expected::default()).unwrap();
-    assert_eq!(segment.major().to_string(), "18");
+    assert_eq!(segment.major(), "18".parse().ok());
+    assert_eq!(segment.unknown_records(), None);
     assert_eq!(segment.system_identifier(), 0x6B03_C010_99F7_9837);
     assert_eq!(segment.block_size(), 8192);
     assert_eq!(segment.layout().size(), SegmentSize::DEFAULT);
@@ -53,7 +54,7 @@ fn a_good_one() {
 fn of_something_else() {
     let unknown = |magic| Err(Unsound::NotWal(BadPageHeader::UnknownMagic(magic)));
     assert_eq!(check(&[0; 40], &Expected::default()), unknown(0));
-    assert_eq!(changed(0, 0x20), unknown(0xD120));
+    assert_eq!(changed(0, 0x1F), unknown(0xD11F));
     assert_eq!(changed(0, 0x15), unknown(0xD115));
     assert_eq!(check(b"text", &Expected::default()), unknown(0x6574));
     for length in 0..40 {

@@ -7,7 +7,7 @@ use postgres::error::SqlState;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::{RunningServer, ServerError};
-use crate::data_directory::control_file;
+use crate::data_directory::identity;
 use crate::install::Install;
 use crate::time_limit::within;
 use crate::version::PgMajor;
@@ -117,7 +117,7 @@ impl Session {
             let theirs = self.value(question)?;
             // It is a signed number in SQL.
             let theirs = theirs.parse::<i64>().map(|n| n as u64).ok();
-            let ours = control_file(pgdata)?.map(|control| control.system_identifier);
+            let ours = identity(pgdata)?.map(|cluster| cluster.system_identifier);
             if theirs != ours {
                 return Err(ServerError::AnotherCluster(pgdata.into()));
             }

@@ -42,6 +42,11 @@ impl PgMajor {
         (self >= V9_6).then_some("select system_identifier from pg_control_system()")
     }
 
+    /// The timeline of the last checkpoint, where pg_control is newer than all that are known.
+    pub fn checkpoint_timeline(self) -> &'static str {
+        "select timeline_id from pg_control_checkpoint()"
+    }
+
     /// From 9.6 on a backup belongs to a session and puts nothing into the data directory, so that a
     /// crash in the middle does the primary no harm.
     pub fn has_session_backup(self) -> bool {

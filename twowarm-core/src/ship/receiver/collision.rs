@@ -7,38 +7,38 @@ use std::path::Path;
 use crate::archive::{ArchiveError, Standing};
 use crate::data_directory::{Reached, control_file};
 use crate::file_error::FileError;
-use crate::ship::content::{BadContent, check_content};
+use crate::ship::content::{BadContent, Content, check_content};
 use crate::ship::wire::Hello;
 use crate::wal::{TextVerdict, WalFileName, is_same_segment};
 
 /// What the file that stands under a name is to the one that came in, which has been checked.
 pub(super) fn judge(
     name: WalFileName,
-    incoming: (&mut File, &TextVerdict),
+    incoming: (&mut File, &Content),
     stored: (&mut File, &Path),
     hello: &Hello,
 ) -> Result<Standing, ArchiveError> {
-    let ((incoming, verdict), (stored, path)) = (incoming, stored);
+    let ((incoming, content), (stored, path)) = (incoming, stored);
     let failed = || FileError::of::<std::io::Error>("read", path);
     let bytes = stored.metadata().map_err(failed())?.len();
     stored.rewind().map_err(failed())?;
-    let stored_verdict = match check_content(name, bytes, stored, hello) {
-        Ok(verdict) => verdict,
+    let stored_content = match check_content(name, bytes, stored, hello) {
+        Ok(content) => content,
         Err(BadContent::Io { source, .. }) => return Err(failed()(source).into()),
         Err(bad) => return Ok(Standing::Foreign(bad.to_string())),
     };
-    match (verdict, stored_verdict) {
-        (TextVerdict::Sound, TextVerdict::Unneeded(bad)) => Ok(Standing::Foreign(bad.to_string())),
+    match (content, stored_content) {
+        (Content::Text(TextVerdict::Sound), Content::Text(TextVerdict::Unneeded(bad))) => {
+            Ok(Standing::Foreign(bad.to_string()))
+        }
         // Nobody needs it, so it must not hold up what its server archives next.
-        (TextVerdict::Unneeded(_), _) => Ok(Standing::Same),
-        (TextVerdict::Sound, TextVerdict::Sound) => {
-            let (WalFileName::Segment(segment) | WalFileName::Partial(segment)) = name else {
-                return Ok(Standing::Other);
-            };
+        (Content::Text(TextVerdict::Unneeded(_)), _) => Ok(Standing::Same),
+        (Content::Segment(segment, _), _) => {
             stored.rewind().and_then(|()| incoming.rewind()).map_err(failed())?;
-            let same = is_same_segment(segment, incoming, stored).map_err(failed())?;
+            let same = is_same_segment(*segment, incoming, stored).map_err(failed())?;
             Ok(if same { Standing::Same } else { Standing::Other })
         }
+        _ => Ok(Standing::Other),
     }
 }
 

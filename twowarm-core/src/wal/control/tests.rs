@@ -10,9 +10,9 @@ fn write(layout: &Layout, catalog_version: u32, state: u32) -> Vec<u8> {
     set(12, catalog_version);
     set(16, state);
     set(layout.timeline, 1);
-    set(layout.sizes, 8192);
-    set(layout.sizes + 8, 8192);
-    set(layout.sizes + 12, 16 << 20);
+    set(layout.block_size, 8192);
+    set(layout.wal_sizes, 8192);
+    set(layout.wal_sizes + 4, 16 << 20);
     sign(layout, &mut bytes);
     bytes
 }
@@ -34,6 +34,8 @@ fn every_major_is_told_by_its_released_versions() {
             majors.push(major);
         }
     }
+    // The betas of 19 have layouts of their own.
+    majors.dedup();
     assert_eq!(majors, PgMajor::ALL);
 }
 
@@ -69,7 +71,7 @@ fn values_that_no_cluster_has() {
         ControlFile::parse(&bytes)
     };
     assert_eq!(with(layout.timeline, 0), Err(BadControlFile::NoTimeline));
-    assert_eq!(with(layout.sizes + 12, 100), Err(BadControlFile::BadSegmentSize(100)));
+    assert_eq!(with(layout.wal_sizes + 4, 100), Err(BadControlFile::BadSegmentSize(100)));
     assert_eq!(with(8, 1900), Err(BadControlFile::UnknownVersion(1900)));
     assert!(with(8, 1900).is_err_and(|error| !error.is_retryable()));
 }

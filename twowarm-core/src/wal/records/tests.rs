@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::version::{PgMajor, RecordFormat};
+use crate::version::RecordFormat;
 use crate::wal::{Expected, SegmentLayout, SegmentPlace, SegmentSize, check_segment_header};
 use forge::Forge;
 
