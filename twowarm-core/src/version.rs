@@ -247,3 +247,6 @@ impl FromStr for PgMajor {
         major.map(PgMajor).ok_or_else(|| NotAMajor(text.trim().to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests;

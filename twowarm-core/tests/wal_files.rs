@@ -37,8 +37,16 @@ fn pg_control_says_what_pg_controldata_says() {
         compare("Latest checkpoint location", lsn(control.checkpoint), None);
         compare("Latest checkpoint's REDO location", lsn(control.redo), None);
         compare("Latest checkpoint's TimeLineID", control.timeline.to_string(), None);
-        compare("Minimum recovery ending location", lsn(control.min_recovery_point.unwrap_or_default()), None);
-        compare("Backup start location", lsn(control.backup_start.unwrap_or_default()), Some("9.0"));
+        compare(
+            "Minimum recovery ending location",
+            lsn(control.min_recovery_point.unwrap_or_default()),
+            None,
+        );
+        compare(
+            "Backup start location",
+            lsn(control.backup_start.unwrap_or_default()),
+            Some("9.0"),
+        );
         compare("Database block size", control.block_size.to_string(), None);
         compare("WAL block size", control.wal_block_size.to_string(), None);
         compare("Bytes per WAL segment", control.segment_size.bytes().to_string(), None);

@@ -8,8 +8,8 @@ use twowarm_core::base_copy::{
 use twowarm_core::data_directory::control_bytes;
 use twowarm_core::durable;
 use twowarm_core::install::Install;
-use twowarm_core::ship::node::NodeError;
 use twowarm_core::server::{DataDirectory, Login, ServerError, Session};
+use twowarm_core::ship::node::NodeError;
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{SegmentLayout, TimelineId};
 

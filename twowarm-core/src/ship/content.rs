@@ -10,8 +10,9 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use super::wire::Hello;
 use crate::file_error::FileError;
 use crate::wal::{
-    BadText, Completeness, Expected, MAX_TEXT, PageHeader, SegmentHeader, SegmentName, SegmentSize, TextVerdict,
-    Unsound, WalFileName, check_segment_header, check_text, check_text_size, completeness,
+    BadText, Completeness, Expected, MAX_TEXT, PageHeader, SegmentHeader, SegmentName, SegmentSize,
+    TextVerdict, Unsound, WalFileName, check_segment_header, check_text, check_text_size,
+    completeness,
 };
 
 /// Why a file can't have its name.

@@ -5,6 +5,7 @@ use crate::version::RecordFormat;
 use crate::wal::{Expected, SegmentLayout, SegmentPlace, SegmentSize, check_segment_header};
 use forge::Forge;
 
+mod completeness;
 pub(crate) mod forge;
 mod same_segment;
 
