@@ -81,12 +81,15 @@ fn ship(
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let hello = hello(install, Purpose::ShipWal).map_err(node_failure)?;
-    check(path, name, &hello, install.settings.archive.ship_damaged)?;
+    let remark = check(path, name, &hello, install.settings.archive.ship_damaged)?;
     let transport =
         SshTransport::new(install, other, FarCommand::ReceiveWalFile).map_err(ssh_failure)?;
     let transport = Stoppable::new(transport, stop);
     let mut sender = Link::open(&transport, hello).map(Sender::new).map_err(link_failure)?;
     let outcome = sender.send(name, path).map_err(send_failure)?;
+    if let Some(remark) = remark {
+        log::warn!("{} was sent, but {remark}", path.display());
+    }
     if outcome == Stored::AlreadyThere {
         let archive = &sender.link().welcome().archive;
         log::info!("{name} was in {other}:{archive} already");
@@ -119,30 +122,26 @@ impl From<Problem> for Failure {
 }
 
 /// A file that is not what its name says must not leave: a standby that replayed it would end its
-/// recovery.
+/// recovery. What comes back is what is to be said of one that may leave.
 fn check(
     path: &Path,
     name: WalFileName,
     hello: &twowarm_core::ship::wire::Hello,
     ship_damaged: bool,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let mut file = File::open(path).map_err(FileError::of("open", path))?;
     let bytes = file.metadata().map_err(FileError::of("read", path))?.len();
     let content = check_content(name, bytes, &mut file, hello)
         .map_err(|e| Failure::Failed(format!("{} is not sent: {e}", path.display()).into()))?;
     match content {
-        Content::Text(TextVerdict::Sound) => Ok(()),
+        Content::Text(TextVerdict::Sound) => Ok(None),
         Content::Text(TextVerdict::Unneeded(bad)) => {
-            log::warn!(
-                "{} is sent although damaged, since no server needs it: {bad}",
-                path.display()
-            );
-            Ok(())
+            Ok(Some(format!("it is damaged; no server needs it: {bad}")))
         }
         Content::Segment(segment, header) => {
             // A `.partial` is there to be unfinished, and no server replays it by that name.
             match name {
-                WalFileName::Partial(_) => Ok(()),
+                WalFileName::Partial(_) => Ok(None),
                 _ => check_wal(path, segment, &header, ship_damaged),
             }
         }
@@ -156,27 +155,26 @@ fn check_wal(
     name: SegmentName,
     header: &SegmentHeader,
     ship_damaged: bool,
-) -> Result<(), Failure> {
-    let shown = path.display();
-    match check_records(path, name, header)? {
-        Completeness::Whole => {}
-        Completeness::Unknown(why) => log::warn!("{shown} is sent, but {why}"),
+) -> Result<Option<String>, Failure> {
+    let (at, why) = match check_records(path, name, header)? {
+        Completeness::Whole => return Ok(None),
+        Completeness::Unknown(why) => return Ok(Some(why.to_string())),
         Completeness::Unfinished { at, why } => {
-            log::warn!("{shown} is incomplete and sent as it is: its WAL ends at {at}: {why}");
+            return Ok(Some(format!("it is incomplete: its WAL ends at {at}: {why}")));
         }
-        Completeness::Damaged { at, why } if ship_damaged => log::warn!(
-            "{shown} is damaged and sent as it is: its WAL can't be read on from {at}: {why}; a standby stops there"
-        ),
-        Completeness::Damaged { at, why } => {
-            return Err(Failure::Failed(
-                format!(
-                    "{shown} is not sent: it is damaged, its WAL can't be read on from {at}: {why}. Check this machine's disk and memory. If another node has a sound {name} (pg_wal of a streaming standby), put it here. If none has, set ship_damaged = true under [archive] in 2warm.toml: archiving goes on, the standby stops at {at} and needs a new base copy (copyToStandby)"
-                )
-                .into(),
-            ));
-        }
+        Completeness::Damaged { at, why } => (at, why),
+    };
+    let damage = format!("it is damaged: its WAL can't be read on from {at}: {why}");
+    if ship_damaged {
+        return Ok(Some(format!(
+            "{damage}; the standby stops there and needs a new base copy (copyToStandby)"
+        )));
     }
-    Ok(())
+    let problem = format!(
+        "{} is not sent: {damage}. Check this machine's disk and memory. If another node has a sound {name} (in pg_wal of a streaming standby), put that here; else set ship_damaged = true under [archive] in 2warm.toml, so that archiving goes on, and make a new base copy (copyToStandby) afterwards",
+        path.display()
+    );
+    Err(Failure::Failed(problem.into()))
 }
 
 fn unusable(error: impl std::error::Error + 'static) -> Failure {

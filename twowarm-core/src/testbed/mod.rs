@@ -8,6 +8,7 @@
 mod bed;
 mod error;
 mod janitor;
+mod newer;
 mod node;
 mod node_files;
 mod pg_install;
@@ -23,6 +24,7 @@ mod wait;
 
 pub use bed::Testbed;
 pub use error::{BedError, finish};
+pub use newer::{NEWER_MAJOR, newer_control, newer_segment};
 pub use node::{COMMANDS, Node};
 pub use pg_install::PgInstall;
 pub use processes::Process;

@@ -31,8 +31,8 @@ pub enum Completeness {
 ///
 /// A segment counts as damaged, and not as unfinished, if a page behind the one where its WAL stops bears
 /// the address of its place: a server fills pages in order, and what it has recycled bears older
-/// addresses. Where the stop is in the very last page there is none behind it; then it counts as damaged
-/// from 9.5 on, whose servers give unfinished segments another name.
+/// addresses. Where the stop is in the very last page there is none behind it; then, if that page bears
+/// its address, it counts as damaged from 9.5 on, whose servers give unfinished segments another name.
 ///
 /// Unseen stays damage to the record that crosses into the segment from the one before.
 pub fn completeness(
@@ -47,6 +47,7 @@ pub fn completeness(
     let mut page = vec![0; header.block_size() as usize];
     let pages = header.layout().size().bytes() / u64::from(header.block_size());
     let mut written_further = false;
+    let mut written_to_end = false;
     for number in 0..pages {
         if !fill(file, &mut page)? {
             break;
@@ -54,16 +55,16 @@ pub fn completeness(
         let address = Lsn(header.start().0 + number * u64::from(header.block_size()));
         let stopped = walk.ended().is_some_and(|end| !end.is_whole());
         written_further |= stopped && is_of(&page, address);
+        written_to_end = number + 1 == pages && is_of(&page, address);
         walk.push(&page);
         if written_further || walk.ended().is_some_and(WalEnd::is_whole) {
             break;
         }
     }
-    let in_last_page = walk.next_page() + 1 == pages;
+    let finished = written_to_end && major.names_unfinished_segments();
     Ok(match walk.finish() {
         WalEnd::ReachesEnd | WalEnd::Switched { .. } => Completeness::Whole,
         WalEnd::Stops { at, why } => {
-            let finished = in_last_page && major.names_unfinished_segments();
             if written_further || finished {
                 Completeness::Damaged { at, why }
             } else {
