@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::wal::ControlFile;
+use crate::version::RecordFormat;
+use crate::wal::{ControlFile, SegmentName};
 
 const HISTORY: &str = "00000002.history";
 const GOOD_HISTORY: &[u8] = b"1\t0/3000158\tno recovery target specified\n";
@@ -79,9 +80,11 @@ fn what_is_not_the_file_of_its_name_makes_room() {
         (BACKUP, GOOD_BACKUP, b"nonsense".to_vec()),
     ];
     let damaged = [&[0; 8192], &own[8192..]].concat();
-    for other in [segment(3, CLUSTER), segment(2, 42), own[..5000].to_vec(), Vec::new(), damaged] {
+    let (zeros, longer) = (vec![0; own.len()], [&own[..], &[0]].concat());
+    for other in [segment(3, CLUSTER), segment(2, 42), own[..5000].to_vec(), Vec::new()] {
         cases.push((TWO, &own, other));
     }
+    cases.extend([damaged, zeros, longer].map(|other| (TWO, own.as_slice(), other)));
     for (name, good, foreign) in cases {
         bed.put(name, &foreign);
         bed.put(&format!("{name}.foreign"), b"an earlier one");
@@ -94,6 +97,49 @@ fn what_is_not_the_file_of_its_name_makes_room() {
         }
         assert_eq!(bed.leftovers(), 0);
     }
+}
+
+/// 2warm's flushPrimary copied all of pg_xlog, also the files that the server had recycled: their names lie
+/// ahead, their content is an earlier segment's. The segments of those names were refused for ever.
+#[test]
+fn what_a_server_recycled_makes_room_for_the_segment_of_its_name() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut tried = 0;
+    for sample in fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()) {
+        let Ok(recycled) = fs::read_dir(sample.join("recycled")) else { continue };
+        let control = ControlFile::parse(&fs::read(sample.join("pg_control")).unwrap()).unwrap();
+        let hello = Hello {
+            system_identifier: control.system_identifier,
+            segment_size: control.segment_size,
+            major: control.major.unwrap(),
+            ..hello()
+        };
+        for file in recycled.map(|entry| entry.unwrap().path()) {
+            let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+            let page = zstd::decode_all(&fs::read(&file).unwrap()[..]).unwrap();
+            let mut old = page.clone();
+            old.resize(control.segment_size.bytes() as usize, 0);
+            let place = name.parse::<SegmentName>().unwrap().place;
+            let start = control.layout().start(place).unwrap();
+            let mut right = old.clone();
+            let (high, low) = ((start.0 >> 32) as u32, start.0 as u32);
+            let halves = hello.major.record_format() == RecordFormat::Halves;
+            let halves = if halves { [high, low] } else { [low, high] };
+            right[8..12].copy_from_slice(&halves[0].to_le_bytes());
+            right[12..16].copy_from_slice(&halves[1].to_le_bytes());
+
+            let bed = Bed::new();
+            let refusal = refused(bed.send(hello.clone(), &name, &old));
+            assert_eq!(refusal.code, RefusalCode::UNSOUND, "{}", file.display());
+            bed.put(&name, &old);
+            assert_eq!(bed.send(hello.clone(), &name, &right).unwrap(), Stored::New);
+            assert!(bed.holds(&name) == right && bed.holds(&format!("{name}.foreign")) == old);
+            assert_eq!(bed.stored(), [name.clone()]);
+            assert_eq!(bed.send(hello.clone(), &name, &right).unwrap(), Stored::AlreadyThere);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 14, "{tried}");
 }
 
 /// A link that leads nowhere is neither absent nor a file to set aside.
