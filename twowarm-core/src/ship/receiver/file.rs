@@ -72,8 +72,15 @@ impl FileInFlight {
         }
         archive.bind(&owner(hello), machines).map_err(|e| refusal_of(&e))?;
         let place = archive.place(name);
+        let forks = || {
+            let layout = SegmentLayout::new(hello.major, hello.segment_size);
+            match name.segment().and_then(|segment| layout.next(segment)) {
+                Some(next) => Ok(archive.forked_before(next, layout, data_directory)?.is_some()),
+                None => Ok(false),
+            }
+        };
         let stored = incoming.store(archive, name, |incoming, stored| {
-            judge(name, (incoming, &content), (stored, &place), hello)
+            judge(name, (incoming, &content), (stored, &place), hello, forks)
         });
         match stored {
             Ok(Put::New) => Ok(Stored::New),

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::version::RecordFormat;
+use crate::version::{PgMajor, RecordFormat};
+use crate::wal::records::tests::forge::Forge;
 use crate::wal::{ControlFile, SegmentName};
 
 const HISTORY: &str = "00000002.history";
@@ -140,6 +141,48 @@ fn what_a_server_recycled_makes_room_for_the_segment_of_its_name() {
         }
     }
     assert!(tried >= 14, "{tried}");
+}
+
+/// 2warm's flushPrimary copied the segment that the primary was writing; when the primary went on, it was
+/// refused for ever.
+#[test]
+fn the_unfinished_beginning_of_a_segment_makes_room_for_the_whole() {
+    for major in ["8.2", "9.4", "15", "19"].map(|text| text.parse::<PgMajor>().unwrap()) {
+        let fill = |forge: &mut Forge| (0..100).for_each(|_| forge.record(10, 0, 700));
+        let mut forge = Forge::new(major, 8);
+        fill(&mut forge);
+        let beginning = forge.bytes.clone();
+        fill(&mut forge);
+        forge.record(0, 0x40, 0);
+        let whole = forge.bytes.clone();
+        let mut other = Forge::new(major, 8);
+        other.record(10, 0, 50);
+        let name = forge.name.to_string();
+        let hello = Hello { system_identifier: 0x1234_5678_9ABC_DEF0, major, ..hello() };
+
+        let bed = Bed::new();
+        bed.put(&name, &beginning);
+        assert_eq!(bed.send(hello.clone(), &name, &whole).unwrap(), Stored::New, "{major}");
+        assert!(bed.holds(&name) == whole && bed.holds(&format!("{name}.foreign")) == beginning);
+        // Never the other way round, nor for a segment that begins otherwise.
+        let conflict = |stored: &[u8], content: &[u8]| {
+            bed.put(&name, stored);
+            let refusal = refused(bed.send(hello.clone(), &name, content));
+            assert_eq!(refusal.code, RefusalCode::CONFLICT, "{major}");
+            assert!(bed.holds(&name) == stored, "{major}");
+        };
+        conflict(&whole, &beginning);
+        conflict(&other.bytes, &whole);
+        // A timeline that forks in it leaves it as it is.
+        let fork = forge.base.0 + SIZE / 2;
+        let history = format!("7\t{:X}/{:X}\tx\n", fork >> 32, fork as u32);
+        let history = match major.skips_last_segment() {
+            true => format!("7\t{name}\tx\n"),
+            false => history,
+        };
+        bed.put("00000008.history", history.as_bytes());
+        conflict(&beginning, &whole);
+    }
 }
 
 /// A link that leads nowhere is neither absent nor a file to set aside.
