@@ -12,7 +12,7 @@ pub struct Expected {
     /// The cluster's.
     pub segment_size: Option<SegmentSize>,
     /// The server's. With one that is [known](PgMajor::is_known) no segment of another version passes;
-    /// else one of a version newer than all that are known may be its.
+    /// else one of the newest that is known, or of one newer than all that are known, may be its.
     pub major: Option<PgMajor>,
 }
 
@@ -105,6 +105,8 @@ pub fn check_segment_header(
     let page = PageHeader::parse(first_page)?;
     let long = page.long.ok_or(Unsound::NotAFirstPage)?;
     match (expected.major, page.major) {
+        // A newer version may not have changed anything yet.
+        (Some(ours), Some(PgMajor::NEWEST)) if !ours.is_known() => {}
         (Some(ours), Some(found)) if ours != found => {
             return Err(Unsound::OtherMajor { expected: ours, found });
         }
