@@ -135,7 +135,7 @@ fn what_a_server_recycled_makes_room_for_the_segment_of_its_name() {
             bed.put(&name, &old);
             assert_eq!(bed.send(hello.clone(), &name, &right).unwrap(), Stored::New);
             assert!(bed.holds(&name) == right && bed.holds(&format!("{name}.foreign")) == old);
-            assert_eq!(bed.stored(), [name.clone()]);
+            assert_eq!(bed.stored(), [name.as_str()]);
             assert_eq!(bed.send(hello.clone(), &name, &right).unwrap(), Stored::AlreadyThere);
             tried += 1;
         }
