@@ -2,7 +2,7 @@
 //! is stored.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -90,6 +90,9 @@ pub fn check_content(
     }
 }
 
+/// How much of a segment is read at a time, in bytes.
+const BUFFER: usize = 256 * 1024;
+
 /// What a segment's records tell of it before it is sent. One whose WAL ends in the middle is read a second
 /// time, then from the disk: what is wrong in memory alone has no place in an archive.
 pub fn check_records(
@@ -99,8 +102,8 @@ pub fn check_records(
 ) -> Result<Completeness, FileError> {
     let failed = || FileError::of::<io::Error>("read", path);
     let read = || {
-        let mut file = File::open(path)?;
-        completeness(name, header, &mut file).map(|found| (found, file))
+        let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
+        completeness(name, header, &mut file).map(|found| (found, file.into_inner()))
     };
     let (found, file) = read().map_err(failed())?;
     match found {
