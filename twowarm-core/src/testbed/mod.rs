@@ -3,7 +3,7 @@
 //!
 //! Nothing here is a stand-in: a server is the `postgres` found on the machine, a far node is reached
 //! through a real sshd on the loopback address. What can't be started is an error that names it and
-//! what to install; nothing is skipped.
+//! what to install; nothing is skipped. Only files of a server that does not exist yet are forged.
 
 mod bed;
 mod error;
