@@ -1,7 +1,9 @@
 use std::io::{self, Read};
 
-use super::same_segment::{fill, is_of};
-use super::{Lsn, SegmentHeader, SegmentName, SegmentWalk, StopReason, UnknownRecords, WalEnd};
+use super::same_segment::fill;
+use super::{
+    Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, StopReason, UnknownRecords, WalEnd,
+};
 
 /// What a segment's records tell of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +32,10 @@ pub enum Completeness {
 /// first page has been [checked](super::check_segment_header).
 ///
 /// A segment counts as damaged, and not as unfinished, if a page behind the one where its WAL stops bears
-/// the address of its place: a server fills pages in order, and what it has recycled bears older
-/// addresses. Where the stop is in the very last page there is none behind it; then, if that page bears
-/// its address, it counts as damaged from 9.5 on, whose servers give unfinished segments another name.
+/// the address of its place and the timeline of its name: a server fills pages in order, and what it has
+/// recycled bears older addresses. A page of an ancestor says nothing: through 9.3 a promotion copied all
+/// of a segment, also what lay past the fork. Where the stop is in the very last page there is none behind it; then, if that page bears
+/// both, it counts as damaged from 9.5 on, whose servers give unfinished segments another name.
 ///
 /// Unseen stays damage to the record that crosses into the segment from the one before.
 pub fn completeness(
@@ -54,8 +57,10 @@ pub fn completeness(
         }
         let address = Lsn(header.start().0 + number * u64::from(header.block_size()));
         let stopped = walk.ended().is_some_and(|end| !end.is_whole());
-        written_further |= stopped && is_of(&page, address);
-        written_to_end = number + 1 == pages && is_of(&page, address);
+        let own = PageHeader::parse(&page)
+            .is_ok_and(|own| own.address == address && own.timeline == name.timeline);
+        written_further |= stopped && own;
+        written_to_end = number + 1 == pages && own;
         walk.push(&page);
         if written_further || walk.ended().is_some_and(WalEnd::is_whole) {
             break;

@@ -58,7 +58,7 @@ pub fn is_same_segment(name: SegmentName, a: &mut dyn Read, b: &mut dyn Read) ->
 }
 
 /// Whether a page says that it is the one at this position.
-pub(super) fn is_of(page: &[u8], at: Lsn) -> bool {
+fn is_of(page: &[u8], at: Lsn) -> bool {
     PageHeader::parse(page).is_ok_and(|header| header.address == at)
 }
 

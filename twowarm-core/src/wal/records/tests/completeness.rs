@@ -3,7 +3,12 @@
 use super::*;
 use crate::wal::{Completeness, completeness};
 
+/// Of a segment of the timeline that its pages are of.
 fn of(bytes: &[u8], name: SegmentName) -> Completeness {
+    of_name(bytes, SegmentName { timeline: TimelineId::new(5).unwrap(), ..name })
+}
+
+fn of_name(bytes: &[u8], name: SegmentName) -> Completeness {
     let header =
         check_segment_header(&bytes[..40], name, MIB as u64, &Expected::default()).unwrap();
     completeness(name, &header, &mut &bytes[..]).unwrap()
@@ -65,6 +70,22 @@ fn where_nothing_was_written_further_the_segment_is_unfinished() {
                 assert!(is_unfinished(&found), "{major} from {end:#X}: {found:?}");
             }
         }
+    });
+}
+
+/// Through 9.3 the copy that a promotion makes has them behind its end, at the right addresses. One that was
+/// promoted again in the same segment was never finished.
+#[test]
+fn pages_of_an_ancestor_behind_the_end_are_no_sign_of_damage() {
+    each(|major| {
+        let mut bytes = full(major, 0, &[700]).bytes;
+        let name = full(major, 0, &[700]).name;
+        bytes[5 * PAGE + 100..6 * PAGE].fill(0);
+        assert!(is_unfinished(&of_name(&bytes, name)), "{major}");
+        assert!(is_damaged(&of(&bytes, name)), "{major}");
+        // But if the timeline has gone on behind it, they are.
+        bytes[100 * PAGE + 4] = 7;
+        assert!(is_damaged(&of_name(&bytes, name)), "{major}");
     });
 }
 
