@@ -1,8 +1,8 @@
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
-    BackupHistory, BackupLabel, ControlFile, Expected, HistoryPlace, Lsn, PageHeader,
-    SegmentLayout, SegmentName, SegmentPlace, SegmentSize, SegmentWalk, TimelineHistory,
-    TimelineId, WalEnd, WalFileName, check_segment_header,
+    BackupHistory, BackupLabel, BadControlFile, Completeness, ControlFile, Expected, HistoryPlace,
+    Lsn, PageHeader, SegmentLayout, SegmentName, SegmentPlace, SegmentSize, SegmentWalk,
+    TimelineHistory, TimelineId, WalEnd, WalFileName, check_segment_header, completeness,
 };
 
 fn text(data: &[u8]) -> &str {
@@ -94,7 +94,11 @@ pub fn backup_history(data: &[u8]) {
 /// A pg_control; damage is to be told from other errors.
 pub fn control_file(data: &[u8]) {
     match ControlFile::parse(data) {
-        Err(error) => assert!(!error.to_string().is_empty()),
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            let newer = matches!(error, BadControlFile::Newer { .. });
+            assert_eq!(ControlFile::identifier_in(data).is_ok(), newer);
+        }
         Ok(control) => {
             assert_eq!(control.layout().size(), control.segment_size);
             assert_eq!(ControlFile::parse(&data[..ControlFile::BYTES]), Ok(control));
@@ -106,14 +110,16 @@ pub fn control_file(data: &[u8]) {
 pub fn segment_header(data: &[u8]) {
     let Ok(page) = PageHeader::parse(data) else { return };
     let Some(long) = page.long else { return };
-    let layout = SegmentLayout::new(page.major, long.segment_size);
+    let layout = SegmentLayout::new(page.major.unwrap_or(PgMajor::NEWEST), long.segment_size);
     let name = layout.containing(page.timeline, page.address);
     let size = long.segment_size.bytes();
     let Ok(segment) = check_segment_header(data, name, size, &Expected::default()) else {
-        assert_ne!(layout.start(name.place), Ok(page.address));
+        let nobodys = page.major.is_none() && long.system_identifier == 0;
+        assert!(nobodys || layout.start(name.place) != Ok(page.address));
         return;
     };
     assert_eq!(check_segment_header(data, name, size, &segment.expected()), Ok(segment));
+    assert_eq!(segment.unknown_records().is_some(), page.major.is_none());
     assert!(check_segment_header(data, name, size - 1, &Expected::default()).is_err());
 }
 
@@ -139,13 +145,16 @@ pub fn segment_walk(data: &[u8]) {
     let name = "000000010000000000000000".parse().expect("a name");
     let header =
         check_segment_header(&bytes, name, 1 << 20, &Expected::default()).expect("made so");
+    let found = completeness(name, &header, &mut &bytes[..]).expect("bytes at hand");
     let mut walk = SegmentWalk::new(&header, name);
     for page in bytes.chunks(PAGE) {
         let before = walk.ended().cloned();
         walk.push(page);
         assert!(before.is_none() || walk.ended() == before.as_ref());
     }
-    match walk.finish() {
+    let end = walk.finish();
+    assert_eq!(found == Completeness::Whole, end.is_whole());
+    match end {
         WalEnd::ReachesEnd => assert_eq!(bytes.len(), 1 << 20),
         WalEnd::Switched { at } | WalEnd::Stops { at, .. } => {
             assert!(at.0 <= bytes.len() as u64);

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use twowarm_core::archive::{Archive, Given, check_mark};
-use twowarm_core::data_directory::control_file;
+use twowarm_core::data_directory::identity;
 use twowarm_core::install::Install;
 use twowarm_core::restore::RecoveryMemory;
 use twowarm_core::server::{RunningServer, newer_timeline};
@@ -79,7 +79,7 @@ fn look(install: &Install) -> Result<Content, Box<dyn std::error::Error>> {
     let directory = install.require_archive()?;
     check_mark(directory, &install.local_replication())?;
     let archive = Archive::open(directory)?;
-    let (newer, gap) = match control_file(pgdata)? {
+    let (newer, gap) = match identity(pgdata)?.and_then(|cluster| cluster.control) {
         Some(control) => (
             newer_timeline(&archive, pgdata, &control)?,
             archive.gap_of_standby(given(pgdata)?, &control, pgdata)?,

@@ -9,12 +9,12 @@ use std::sync::atomic::AtomicBool;
 
 use twowarm_core::FileError;
 use twowarm_core::install::{Caller, Install, NodeName};
-use twowarm_core::ship::content::check_content;
+use twowarm_core::ship::content::{Content, check_content, check_records};
 use twowarm_core::ship::node::{NodeError, hello};
 use twowarm_core::ship::ssh::{SshError, SshTransport};
 use twowarm_core::ship::wire::{Purpose, Stored};
 use twowarm_core::ship::{FarCommand, Link, LinkError, SendError, Sender, Stoppable};
-use twowarm_core::wal::{TextVerdict, WalFileName};
+use twowarm_core::wal::{Completeness, SegmentHeader, SegmentName, TextVerdict, WalFileName};
 
 use crate::command::{Command, Failure, fails};
 use crate::exit_codes::DONE;
@@ -81,12 +81,15 @@ fn ship(
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
     let hello = hello(install, Purpose::ShipWal).map_err(node_failure)?;
-    check(path, name, &hello)?;
+    let remark = check(path, name, &hello, install.settings.archive.ship_damaged)?;
     let transport =
         SshTransport::new(install, other, FarCommand::ReceiveWalFile).map_err(ssh_failure)?;
     let transport = Stoppable::new(transport, stop);
     let mut sender = Link::open(&transport, hello).map(Sender::new).map_err(link_failure)?;
     let outcome = sender.send(name, path).map_err(send_failure)?;
+    if let Some(remark) = remark {
+        log::warn!("{} was sent, but {remark}", path.display());
+    }
     if outcome == Stored::AlreadyThere {
         let archive = &sender.link().welcome().archive;
         log::info!("{name} was in {other}:{archive} already");
@@ -119,20 +122,59 @@ impl From<Problem> for Failure {
 }
 
 /// A file that is not what its name says must not leave: a standby that replayed it would end its
-/// recovery.
+/// recovery. What comes back is what is to be said of one that may leave.
 fn check(
     path: &Path,
     name: WalFileName,
     hello: &twowarm_core::ship::wire::Hello,
-) -> Result<(), Failure> {
+    ship_damaged: bool,
+) -> Result<Option<String>, Failure> {
     let mut file = File::open(path).map_err(FileError::of("open", path))?;
     let bytes = file.metadata().map_err(FileError::of("read", path))?.len();
-    let verdict = check_content(name, bytes, &mut file, hello)
+    let content = check_content(name, bytes, &mut file, hello)
         .map_err(|e| Failure::Failed(format!("{} is not sent: {e}", path.display()).into()))?;
-    if let TextVerdict::Unneeded(bad) = verdict {
-        log::warn!("{} is sent although damaged, since no server needs it: {bad}", path.display());
+    match content {
+        Content::Text(TextVerdict::Sound) => Ok(None),
+        Content::Text(TextVerdict::Unneeded(bad)) => {
+            Ok(Some(format!("it is damaged; no server needs it: {bad}")))
+        }
+        Content::Segment(segment, header) => {
+            // A `.partial` is there to be unfinished, and no server replays it by that name.
+            match name {
+                WalFileName::Partial(_) => Ok(None),
+                _ => check_wal(path, segment, &header, ship_damaged),
+            }
+        }
     }
-    Ok(())
+}
+
+/// A damaged segment stops every standby. It is kept here, where it may still be mended, until the
+/// administrator decides otherwise.
+fn check_wal(
+    path: &Path,
+    name: SegmentName,
+    header: &SegmentHeader,
+    ship_damaged: bool,
+) -> Result<Option<String>, Failure> {
+    let (at, why) = match check_records(path, name, header)? {
+        Completeness::Whole => return Ok(None),
+        Completeness::Unknown(why) => return Ok(Some(why.to_string())),
+        Completeness::Unfinished { at, why } => {
+            return Ok(Some(format!("it is incomplete: its WAL ends at {at}: {why}")));
+        }
+        Completeness::Damaged { at, why } => (at, why),
+    };
+    let damage = format!("it is damaged: its WAL can't be read on from {at}: {why}");
+    if ship_damaged {
+        return Ok(Some(format!(
+            "{damage}; the standby stops there and needs a new base copy (copyToStandby)"
+        )));
+    }
+    let problem = format!(
+        "{} is not sent: {damage}. Check this machine's disk and memory. If another node has a sound {name} (in pg_wal of a streaming standby), put that here; else set ship_damaged = true under [archive] in 2warm.toml, so that archiving goes on, and make a new base copy (copyToStandby) afterwards",
+        path.display()
+    );
+    Err(Failure::Failed(problem.into()))
 }
 
 fn unusable(error: impl std::error::Error + 'static) -> Failure {

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use twowarm_core::archive::Machines;
-use twowarm_core::data_directory::control_file;
+use twowarm_core::data_directory::identity;
 use twowarm_core::install::{Caller, Install};
 use twowarm_core::ship::TimedInput;
 use twowarm_core::ship::node::label;
@@ -47,8 +47,8 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 /// What can't work here becomes a refusal, so that it is told where somebody waits.
 fn receiver(install: &Install) -> Result<Receiver, Refusal> {
     let archive = install.require_archive().map_err(|e| misconfigured(&e))?;
-    let control = match &install.pgdata {
-        Some(pgdata) => control_file(pgdata).map_err(|e| misconfigured(&e))?,
+    let cluster = match &install.pgdata {
+        Some(pgdata) => identity(pgdata).map_err(|e| misconfigured(&e))?,
         None => None,
     };
     Ok(Receiver {
@@ -58,9 +58,9 @@ fn receiver(install: &Install) -> Result<Receiver, Refusal> {
         label: label(install),
         node_id: install.node_id().map_err(|e| misconfigured(&e))?,
         machines: if install.settings.archive.any_machine { Machines::Any } else { Machines::One },
-        cluster: control.map(|control| Cluster {
-            system_identifier: control.system_identifier,
-            segment_size: control.segment_size,
+        cluster: cluster.map(|cluster| Cluster {
+            system_identifier: cluster.system_identifier,
+            segment_size: cluster.segment_size,
         }),
     })
 }

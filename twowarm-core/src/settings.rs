@@ -71,6 +71,8 @@ pub struct ArchiveSettings {
     /// Take WAL from the archive's sender on whatever machine it runs: for a cluster that fails over on
     /// shared disks. Else the same node on another machine counts as a copy of it, and is refused.
     pub any_machine: bool,
+    /// Ship a damaged segment too, instead of holding up archiving until it is mended.
+    pub ship_damaged: bool,
 }
 
 /// `[restore]`: what restoreWALFile may do.

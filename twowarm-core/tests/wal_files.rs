@@ -1,4 +1,4 @@
-//! The small files around WAL, as real servers of 8.2 to 18 wrote them.
+//! The small files around WAL, as real servers of 8.2 to 19 wrote them.
 
 #![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
@@ -24,16 +24,29 @@ fn pg_control_says_what_pg_controldata_says() {
                 }
             }
         };
-        let lsn = |lsn: Option<Lsn>| lsn.unwrap_or_default().to_string();
+        // From 19 on positions are padded with zeros.
+        let padded = sample.name.starts_with("19");
+        let lsn = |lsn: Lsn| match padded {
+            true => format!("{:X}/{:08X}", lsn.0 >> 32, lsn.0 & 0xFFFF_FFFF),
+            false => lsn.to_string(),
+        };
         compare("pg_control version number", control.control_version.to_string(), None);
         compare("Catalog version number", control.catalog_version.to_string(), None);
         compare("Database system identifier", control.system_identifier.to_string(), None);
         compare("Database cluster state", control.state.to_string(), None);
-        compare("Latest checkpoint location", control.checkpoint.to_string(), None);
-        compare("Latest checkpoint's REDO location", control.redo.to_string(), None);
+        compare("Latest checkpoint location", lsn(control.checkpoint), None);
+        compare("Latest checkpoint's REDO location", lsn(control.redo), None);
         compare("Latest checkpoint's TimeLineID", control.timeline.to_string(), None);
-        compare("Minimum recovery ending location", lsn(control.min_recovery_point), None);
-        compare("Backup start location", lsn(control.backup_start), Some("9.0"));
+        compare(
+            "Minimum recovery ending location",
+            lsn(control.min_recovery_point.unwrap_or_default()),
+            None,
+        );
+        compare(
+            "Backup start location",
+            lsn(control.backup_start.unwrap_or_default()),
+            Some("9.0"),
+        );
         compare("Database block size", control.block_size.to_string(), None);
         compare("WAL block size", control.wal_block_size.to_string(), None);
         compare("Bytes per WAL segment", control.segment_size.bytes().to_string(), None);
@@ -104,7 +117,7 @@ fn labels_and_backup_histories() {
         same(|l| l.method().map(|text| text.into_owned()));
         same(|l| l.from().map(|text| text.into_owned()));
         assert_eq!(label.label().as_deref(), Some("base_backup"));
-        assert!(label.start_time().unwrap().starts_with("2026-11-23 "));
+        assert!(label.start_time().unwrap().starts_with("2026-11-2"));
         assert!(backup.stop_time().unwrap().ends_with(" UTC"));
         assert_eq!(label.method().is_some(), major >= "9.1".parse().unwrap());
         assert_eq!(label.from().is_some(), major >= "9.2".parse().unwrap());

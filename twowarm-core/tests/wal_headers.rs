@@ -24,11 +24,11 @@ fn header() -> [u8; 40] {
     bytes
 }
 
-fn check(bytes: &[u8], expected: &Expected) -> Result<PgMajor, Unsound> {
+fn check(bytes: &[u8], expected: &Expected) -> Result<Option<PgMajor>, Unsound> {
     check_segment_header(bytes, name("000000010000000000000002"), SIZE, expected).map(|h| h.major())
 }
 
-fn changed(at: usize, byte: u8) -> Result<PgMajor, Unsound> {
+fn changed(at: usize, byte: u8) -> Result<Option<PgMajor>, Unsound> {
     let mut bytes = header();
     bytes[at] = byte;
     check(&bytes, &Expected::default())
@@ -38,7 +38,8 @@ fn changed(at: usize, byte: u8) -> Result<PgMajor, Unsound> {
 fn a_good_one() {
     let name = name("000000010000000000000002");
     let segment = check_segment_header(&header(), name, SIZE, &Expected::default()).unwrap();
-    assert_eq!(segment.major().to_string(), "18");
+    assert_eq!(segment.major(), "18".parse().ok());
+    assert_eq!(segment.unknown_records(), None);
     assert_eq!(segment.system_identifier(), 0x6B03_C010_99F7_9837);
     assert_eq!(segment.block_size(), 8192);
     assert_eq!(segment.layout().size(), SegmentSize::DEFAULT);
@@ -53,7 +54,7 @@ fn a_good_one() {
 fn of_something_else() {
     let unknown = |magic| Err(Unsound::NotWal(BadPageHeader::UnknownMagic(magic)));
     assert_eq!(check(&[0; 40], &Expected::default()), unknown(0));
-    assert_eq!(changed(0, 0x20), unknown(0xD120));
+    assert_eq!(changed(0, 0x1F), unknown(0xD11F));
     assert_eq!(changed(0, 0x15), unknown(0xD115));
     assert_eq!(check(b"text", &Expected::default()), unknown(0x6574));
     for length in 0..40 {
@@ -64,6 +65,52 @@ fn of_something_else() {
     foreign[..2].reverse();
     let big_endian = BadPageHeader::BigEndian("18".parse().unwrap());
     assert_eq!(PageHeader::parse(&foreign), Err(big_endian));
+}
+
+/// A server that was upgraded past what this program knows goes on archiving.
+#[test]
+fn of_a_version_newer_than_all_that_are_known() {
+    let newer = |magic: u16| {
+        let mut bytes = header();
+        bytes[..2].copy_from_slice(&magic.to_le_bytes());
+        bytes
+    };
+    let of = |major: &str| Expected { major: major.parse().ok(), ..Expected::default() };
+    let unknown = |magic| Err(Unsound::NotWal(BadPageHeader::UnknownMagic(magic)));
+    let own = name("000000010000000000000002");
+    for magic in [0xD123, 0xD140, 0xD201] {
+        let segment = check_segment_header(&newer(magic), own, SIZE, &Expected::default()).unwrap();
+        let why = segment.unknown_records().unwrap().to_string();
+        assert!(why.contains(&format!("{magic:04X}")) && why.contains("newer than 19"), "{why}");
+        assert_eq!(check(&newer(magic), &segment.expected()), Ok(None));
+        assert_eq!(check(&newer(magic), &of("20")), Ok(None));
+        // Nothing but a newer server writes such WAL.
+        for known in ["15", "18", "19"] {
+            assert_eq!(check(&newer(magic), &of(known)), unknown(magic));
+        }
+        let cluster = Expected { system_identifier: Some(7), ..of("20") };
+        let error = check(&newer(magic), &cluster);
+        assert!(matches!(error, Err(Unsound::OtherCluster { expected: 7, .. })), "{error:?}");
+        let other = name("000000010000000000000003");
+        let error = check_segment_header(&newer(magic), other, SIZE, &of("20"));
+        assert!(matches!(error, Err(Unsound::OtherPosition { .. })), "{error:?}");
+        for (at, byte) in [(33, 1), (36, 1), (4, 0), (2, 0)] {
+            let mut bytes = newer(magic);
+            bytes[at] = byte;
+            check(&bytes, &of("20")).unwrap_err();
+        }
+        let mut nobodys = newer(magic);
+        nobodys[24..32].fill(0);
+        assert_eq!(check(&nobodys, &of("20")), unknown(magic));
+    }
+    for magic in [0xD11F, 0xD300, 0xFFFF, 0xD0] {
+        assert_eq!(check(&newer(magic), &of("20")), unknown(magic));
+    }
+    // One that writes WAL as 19 does: its development begins so.
+    assert_eq!(check(&newer(0xD122), &of("20")), Ok("19".parse().ok()));
+    let found = "18".parse().unwrap();
+    let error = Unsound::OtherMajor { expected: "20".parse().unwrap(), found };
+    assert_eq!(check(&header(), &of("20")), Err(error));
 }
 
 #[test]

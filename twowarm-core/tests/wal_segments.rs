@@ -1,10 +1,10 @@
-//! Segments that real servers of 8.2 to 18 wrote, walked over whole and damaged.
+//! Segments that real servers of 8.2 to 19 wrote, walked over whole and damaged.
 
 #![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
 use twowarm_core::wal::{
-    ControlFile, Expected, ForkPoint, SegmentName, SegmentWalk, StopReason, TimelineHistory,
-    TimelineId, WalEnd, WalFileName, check_segment_header,
+    Completeness, ControlFile, Expected, ForkPoint, SegmentName, SegmentWalk, StopReason,
+    TimelineHistory, TimelineId, WalEnd, WalFileName, check_segment_header, completeness,
 };
 
 mod samples;
@@ -66,6 +66,31 @@ fn the_wal_of_an_abandoned_segment_stops_at_the_fork() {
             }
         }
     }
+}
+
+fn complete(bytes: &[u8], name: SegmentName) -> Completeness {
+    let length = bytes.len() as u64;
+    let header = check_segment_header(bytes, name, length, &Expected::default()).unwrap();
+    completeness(name, &header, &mut &bytes[..]).unwrap()
+}
+
+/// What a server archives is never taken for damaged, also where its WAL ends in the middle: 9.0 to 9.4
+/// archive what a promotion left unfinished.
+#[test]
+fn no_segment_of_a_real_server_counts_as_damaged() {
+    let mut unfinished = 0;
+    for sample in samples::all() {
+        for file in sample.segments("wal") {
+            let bytes = sample.segment("wal", &file);
+            let stops = stops(&walk(&bytes, name(&file))).is_some();
+            match complete(&bytes, name(&file)) {
+                Completeness::Whole => assert!(!stops, "{} {file}", sample.name),
+                Completeness::Unfinished { .. } => unfinished += 1,
+                other => panic!("{} {file}: {other:?}", sample.name),
+            }
+        }
+    }
+    assert_eq!(unfinished, 10);
 }
 
 /// Full segments of each record format.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use twowarm_core::data_directory::control_file;
+use twowarm_core::data_directory::identity;
 use twowarm_core::restore::Found;
 use twowarm_core::wal::{Expected, SegmentName, SegmentWalk, WalEnd, check_segment_header};
 
@@ -22,8 +22,8 @@ impl Verifier {
     /// For a segment that the server of the working directory asks for. A cluster that can't be
     /// identified is an error, since then nothing could be verified.
     pub fn new(name: SegmentName, data_directory: &Path) -> Result<Verifier, String> {
-        let control = control_file(data_directory).map_err(|e| format!("--verify: {e}"))?;
-        let expected = control.as_ref().map(Expected::of).unwrap_or_default();
+        let cluster = identity(data_directory).map_err(|e| format!("--verify: {e}"))?;
+        let expected = cluster.map(|cluster| cluster.expected()).unwrap_or_default();
         Ok(Verifier { name, expected, refused: None })
     }
 
@@ -52,6 +52,9 @@ impl Verifier {
         file.read_exact(&mut page).map_err(failed)?;
         let header = check_segment_header(&page, self.name, bytes, &self.expected)
             .map_err(|e| e.to_string())?;
+        if let Some(why) = header.unknown_records() {
+            say(&format!("--verify of {}: {why}", self.name));
+        }
         let mut walk = SegmentWalk::new(&header, self.name);
         let block = header.block_size() as usize;
         let mut rest = page.as_slice().chain(file);

@@ -153,9 +153,9 @@ impl Copy<'_> {
     fn run(&self, far: &mut FarEnd, session: Session) -> Result<FinishedBackup, CopyError> {
         let (from, to) = (&self.source.pgdata, &self.target.pgdata);
         same_place::begin(far, self.remote, self.node, from, to)?;
-        let layout = self.source.control.layout();
+        let layout = self.source.layout;
         let backup = far.meanwhile("the checkpoint", move || Backup::start(session, LABEL))??;
-        let first = layout.containing(self.source.control.timeline, backup.start_lsn());
+        let first = layout.containing(self.source.timeline, backup.start_lsn());
         print(&format!("The online backup begins at WAL file {first}\n"));
         self.copy_files(far)?;
         // Read before the backup ends, so that its end lies behind whatever this says.
@@ -192,7 +192,7 @@ impl Copy<'_> {
 
     /// Without all WAL from the backup's start to its end, the copy is no copy.
     fn await_wal(&self, far: &mut FarEnd, backup: &FinishedBackup) -> Result<(), CopyError> {
-        let names = arrival::needed(backup, self.source.control.layout())?;
+        let names = arrival::needed(backup, self.source.layout)?;
         let count = names.len();
         let patience = (self.install.settings.time_limit * PATIENCE).max(Duration::from_secs(60));
         arrival::wait_for(far, &self.node.to_string(), names, patience)?;

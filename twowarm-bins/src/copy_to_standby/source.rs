@@ -9,8 +9,9 @@ use twowarm_core::data_directory::control_bytes;
 use twowarm_core::durable;
 use twowarm_core::install::Install;
 use twowarm_core::server::{DataDirectory, Login, ServerError, Session};
+use twowarm_core::ship::node::NodeError;
 use twowarm_core::version::PgMajor;
-use twowarm_core::wal::ControlFile;
+use twowarm_core::wal::{SegmentLayout, TimelineId};
 
 use super::error::CopyError;
 
@@ -22,7 +23,10 @@ pub(super) struct Source {
     /// Its data directory, without links in the path.
     pub pgdata: PathBuf,
     pub major: PgMajor,
-    pub control: ControlFile,
+    /// How it lays out its WAL.
+    pub layout: SegmentLayout,
+    /// The timeline it is on.
+    pub timeline: TimelineId,
     /// The size of its databases, in bytes, as far as it tells.
     pub bytes: Option<u64>,
     /// Paths relative to the data directory that are this node's own.
@@ -48,7 +52,16 @@ impl Source {
             return Err(CopyError::NoSessionBackup(major));
         }
         check_archiving(&mut session)?;
-        let control = found.control.ok_or_else(|| CopyError::NoControl(pgdata.clone()))?;
+        let cluster = found.control.ok_or_else(|| CopyError::NoControl(pgdata.clone()))?;
+        let layout = cluster.layout().ok_or_else(|| NodeError::NoSegmentSize(pgdata.clone()))?;
+        let timeline = match &cluster.control {
+            Some(control) => control.timeline,
+            None => {
+                let question = major.checkpoint_timeline();
+                let number = session.value(question)?.parse();
+                number.map_err(|_| ServerError::NoAnswer(question.into()))?
+            }
+        };
         let configuration = PathBuf::from(session.setting("config_file")?);
         let logs = pgdata.join(session.setting("log_directory")?);
         let inside = |path: &Path| {
@@ -65,7 +78,7 @@ impl Source {
             .value("select sum(pg_database_size(oid))::bigint from pg_database")
             .ok()
             .and_then(|size| size.parse().ok());
-        let source = Source { pgdata, major, control, bytes, own_paths, configuration };
+        let source = Source { pgdata, major, layout, timeline, bytes, own_paths, configuration };
         Ok((source, session))
     }
 
@@ -135,7 +148,7 @@ impl Source {
     /// pg_control as it is now, whole.
     pub fn control_bytes(&self) -> Result<Vec<u8>, CopyError> {
         let found = control_bytes(&self.pgdata).map_err(ServerError::from)?;
-        found.map(|(_, bytes)| bytes).ok_or_else(|| CopyError::NoControl(self.pgdata.clone()))
+        found.ok_or_else(|| CopyError::NoControl(self.pgdata.clone()))
     }
 }
 

@@ -1,5 +1,7 @@
 use std::fs;
 
+use twowarm_core::testbed::StopMode;
+
 use crate::pair::{ONE, Pair, said};
 
 /// The server does not fsync a `.backup` file: an empty one, after a crash, stopped all archiving.
@@ -92,4 +94,55 @@ fn the_same_node_on_another_machine_is_a_clone() {
     pair.db2.run_as().write(&owner, &elsewhere).unwrap();
     pair.arrives();
     assert_eq!(fs::read_to_string(&owner).unwrap(), bound);
+}
+
+/// The first segment, full: of a server that wrote more than that.
+fn filled(pair: &Pair) -> Vec<u8> {
+    pair.db1.start().unwrap();
+    pair.db1
+        .sql("create table filler as select n, repeat('x', 500) from generate_series(1, 50000) n")
+        .unwrap();
+    // The checkpoint at the end would recycle it.
+    let full = fs::read(pair.db1.pgdata().join("pg_wal").join(ONE)).unwrap();
+    pair.db1.stop(StopMode::Fast).unwrap();
+    full
+}
+
+/// archiveWALFile answered that it was stored, and the standby stopped there, when the primary had recycled it.
+#[test]
+fn a_segment_with_a_flipped_bit_is_held_back_until_somebody_says_otherwise() {
+    let pair = Pair::new();
+    let sound = filled(&pair);
+    let mut damaged = sound.clone();
+    let at = damaged.len() / 2 + 4000;
+    damaged[at] ^= 1;
+    let send = |content: &[u8]| {
+        pair.db1.run_as().write(&pair.db1.pgdata().join("copy"), content).unwrap();
+        pair.archive("copy", ONE)
+    };
+    pair.fails(
+        &send(&damaged),
+        1,
+        &["copy is not sent", "damaged", "0/18", "ship_damaged", "base copy"],
+    );
+    // Mended, it goes on.
+    let output = send(&sound);
+    assert!(output.status.success() && said(&output).is_empty(), "{}", said(&output));
+    fs::remove_file(pair.archived(ONE)).unwrap();
+    pair.db1.append_settings("[archive]\nship_damaged = true").unwrap();
+    let output = send(&damaged);
+    let text = said(&output);
+    assert!(output.status.success() && text.lines().count() == 1, "{text}");
+    assert!(text.contains("WARNING") && text.contains("damaged"), "{text}");
+    assert!(fs::read(pair.archived(ONE)).unwrap() == damaged);
+}
+
+/// What a promotion before 9.5 left, and a cluster that never went on.
+#[test]
+fn an_unfinished_segment_is_sent_as_it_is() {
+    let pair = Pair::new();
+    let output = pair.send();
+    let text = said(&output);
+    assert!(output.status.success() && text.lines().count() == 1, "{text}");
+    assert!(text.contains("was sent, but it is incomplete"), "{text}");
 }

@@ -5,6 +5,7 @@
 
 mod arrival;
 mod content;
+mod newer;
 mod pair;
 mod reach;
 mod shutdown;

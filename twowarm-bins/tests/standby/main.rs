@@ -6,6 +6,7 @@ mod copy;
 mod distrib;
 mod gap;
 mod hung;
+mod newer;
 mod pair;
 mod reach;
 mod refusals;

@@ -1,12 +1,19 @@
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::Postmaster;
 use crate::file_error::FileError;
 use crate::version::{NotAMajor, PgMajor};
-use crate::wal::{BackupLabel, BadControlFile, ControlFile, SegmentPlace};
+use crate::wal::{
+    BackupLabel, BadControlFile, ControlFile, Expected, PageHeader, SegmentLayout, SegmentName,
+    SegmentPlace, SegmentSize,
+};
+
+#[cfg(test)]
+mod tests;
 
 /// Why a data directory does not say which cluster it holds.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +39,87 @@ pub enum IdentityError {
     },
 }
 
+/// Which cluster a data directory holds: what can be told also of one whose version is newer than all that
+/// are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's identifier.
+    pub system_identifier: u64,
+    /// Its segment size; none where only pg_control of a newer version says it, and no segment of the
+    /// cluster is in its WAL directory.
+    pub segment_size: Option<SegmentSize>,
+    /// Its major version; none where neither pg_control nor `PG_VERSION` tells.
+    pub major: Option<PgMajor>,
+    /// All of pg_control; none where it is newer than all that are known.
+    pub control: Option<ControlFile>,
+}
+
+impl Identity {
+    /// What segments of this cluster must agree with.
+    pub fn expected(&self) -> Expected {
+        Expected {
+            system_identifier: Some(self.system_identifier),
+            segment_size: self.segment_size,
+            major: self.major,
+        }
+    }
+
+    /// How it lays out its WAL.
+    pub fn layout(&self) -> Option<SegmentLayout> {
+        Some(SegmentLayout::new(self.major.unwrap_or(PgMajor::NEWEST), self.segment_size?))
+    }
+}
+
+/// Which cluster a data directory holds; none in one that has no pg_control (yet).
+///
+/// # Errors
+/// As [`control_file`], but for a pg_control newer than all that are known in a directory whose
+/// `PG_VERSION` does not contradict it.
+pub fn identity(data_directory: &Path) -> Result<Option<Identity>, IdentityError> {
+    let newer = match control_file(data_directory) {
+        Ok(None) => return Ok(None),
+        Ok(Some(control)) => {
+            let major = match control.major {
+                Some(major) => Some(major),
+                None => major_version(data_directory)?,
+            };
+            return Ok(Some(Identity {
+                system_identifier: control.system_identifier,
+                segment_size: Some(control.segment_size),
+                major,
+                control: Some(control),
+            }));
+        }
+        Err(newer) => newer,
+    };
+    let IdentityError::Control { error: BadControlFile::Newer { system_identifier, .. }, .. } =
+        newer
+    else {
+        return Err(newer);
+    };
+    let major = major_version(data_directory)?;
+    if major.is_some_and(|major| major < PgMajor::NEWEST) {
+        return Err(newer);
+    }
+    let segment_size = segment_size_by_wal(data_directory, system_identifier);
+    Ok(Some(Identity { system_identifier, segment_size, major, control: None }))
+}
+
+/// The segment size of a cluster by the first pages of the segments in its WAL directory.
+fn segment_size_by_wal(data_directory: &Path, cluster: u64) -> Option<SegmentSize> {
+    let wal = data_directory.join(PgMajor::NEWEST.wal_directory());
+    let segments = fs::read_dir(wal).ok()?.filter_map(|entry| {
+        let entry = entry.ok()?;
+        entry.file_name().to_str()?.parse::<SegmentName>().ok()?;
+        let mut page = Vec::new();
+        let file = File::open(entry.path()).ok()?;
+        file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut page).ok()?;
+        PageHeader::parse(&page).ok()?.long
+    });
+    let mut own = segments.filter(|long| long.system_identifier == cluster);
+    own.next().map(|long| long.segment_size)
+}
+
 /// How often pg_control is read before a bad checksum is believed. The server does not write it
 /// atomically everywhere, so that a reader beside it may see half of a change.
 const READS: u32 = 20;
@@ -39,13 +127,19 @@ const BETWEEN_READS: Duration = Duration::from_millis(20);
 
 /// `global/pg_control`; none in a directory that has none (yet).
 pub fn control_file(data_directory: &Path) -> Result<Option<ControlFile>, IdentityError> {
-    Ok(control_bytes(data_directory)?.map(|(control, _)| control))
+    read_control(data_directory, ControlFile::parse).map(|found| found.map(|(control, _)| control))
 }
 
-/// `global/pg_control` and all of the file's bytes, whose checksum has been found right.
-pub fn control_bytes(
+/// All bytes of `global/pg_control`, whose checksum has been found right; of newer versions too.
+pub fn control_bytes(data_directory: &Path) -> Result<Option<Vec<u8>>, IdentityError> {
+    read_control(data_directory, ControlFile::identifier_in)
+        .map(|found| found.map(|(_, bytes)| bytes))
+}
+
+fn read_control<T>(
     data_directory: &Path,
-) -> Result<Option<(ControlFile, Vec<u8>)>, IdentityError> {
+    parse: impl Fn(&[u8]) -> Result<T, BadControlFile>,
+) -> Result<Option<(T, Vec<u8>)>, IdentityError> {
     let path = data_directory.join("global/pg_control");
     let mut reads = 1;
     loop {
@@ -54,8 +148,8 @@ pub fn control_bytes(
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(FileError::of("read", &path)(e).into()),
         };
-        match ControlFile::parse(&bytes) {
-            Ok(control) => return Ok(Some((control, bytes))),
+        match parse(&bytes) {
+            Ok(parsed) => return Ok(Some((parsed, bytes))),
             Err(e) if e.is_retryable() && reads < READS => thread::sleep(BETWEEN_READS),
             Err(error) => return Err(IdentityError::Control { path, error }),
         }
@@ -85,12 +179,24 @@ pub fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace 
     control.layout().containing(control.timeline, redo).place
 }
 
+/// The last segment that a standby's server can't do without, as its files tell. Where pg_control can't be
+/// read, that is every segment until the server has opened for queries, which it does when it is consistent.
+pub fn last_place_needed(data_directory: &Path, cluster: &Identity) -> Option<SegmentPlace> {
+    match &cluster.control {
+        Some(control) => consistency_place(data_directory, control),
+        None if Postmaster::of(data_directory).takes_connections() => None,
+        None => Some(EVERY_PLACE),
+    }
+}
+
+const EVERY_PLACE: SegmentPlace = SegmentPlace { log_id: u32::MAX, segment: u32::MAX };
+
 /// The last segment that a standby's server can't do without, as far as its files tell: it would not
 /// start without its checkpoint, or refuse to open before it is consistent again.
 ///
 /// A base backup is consistent at its end, and where that is only the WAL says. Until the server has
 /// seen it (from 9.0 on pg_control tells) every segment is one of those.
-pub fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option<SegmentPlace> {
+fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option<SegmentPlace> {
     let layout = control.layout();
     let holding = |lsn| layout.containing(control.timeline, lsn).place;
     let replayed = control
@@ -101,30 +207,8 @@ pub fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option
     let label = label.and_then(|text| BackupLabel::parse(&text).ok());
     let knows_backups = !matches!(control.major, Some(major) if !major.has_shutdown_in_recovery());
     if control.backup_start.is_some() || (knows_backups && label.is_some()) {
-        return Some(SegmentPlace { log_id: u32::MAX, segment: u32::MAX });
+        return Some(EVERY_PLACE);
     }
     let backup = label.map(|label| holding(label.checkpoint()));
     [Some(holding(control.checkpoint)), replayed, backup].into_iter().flatten().max()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn replay_starts_where_the_label_says_or_else_pg_control() {
-        let dir = tempfile::tempdir().unwrap();
-        let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-        for version in ["8.2", "9.2", "9.4", "18-1MB"] {
-            let bytes = fs::read(samples.join(version).join("pg_control")).unwrap();
-            let control = ControlFile::parse(&bytes).unwrap();
-            let own = control.layout().containing(control.timeline, control.redo).place;
-            assert_eq!(redo_place(dir.path(), &control), own, "{version}");
-            let text = fs::read(samples.join(version).join("backup_label")).unwrap();
-            fs::write(dir.path().join("backup_label"), &text).unwrap();
-            let start = BackupLabel::parse(&text).unwrap().start_segment().place;
-            assert_eq!(redo_place(dir.path(), &control), start, "{version}");
-            fs::remove_file(dir.path().join("backup_label")).unwrap();
-        }
-    }
 }

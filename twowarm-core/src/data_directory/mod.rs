@@ -15,7 +15,8 @@ pub use config_file::{ConfigFileError, read_settings, setting_line};
 #[cfg(feature = "server")]
 pub(crate) use configuration::each_setting;
 pub use identity::{
-    IdentityError, consistency_place, control_bytes, control_file, major_version, redo_place,
+    Identity, IdentityError, control_bytes, control_file, identity, last_place_needed,
+    major_version, redo_place,
 };
 #[cfg(feature = "server")]
 pub(crate) use listening::Listening;

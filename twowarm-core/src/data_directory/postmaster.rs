@@ -52,6 +52,13 @@ impl Postmaster {
         })
     }
 
+    /// Whether the server takes connections, which a standby does once it is consistent. From 10 on the
+    /// last line of its pid file says so; before, nothing does.
+    pub fn takes_connections(&self) -> bool {
+        let text = fs::read_to_string(&self.pid_file).unwrap_or_default();
+        text.lines().nth(7).is_some_and(|status| status.trim() == "ready") && self.is_running()
+    }
+
     /// Whether there was a server and there is no more, or another one took its place.
     pub fn is_gone(&self) -> bool {
         let Some(seen) = &self.seen else { return false };

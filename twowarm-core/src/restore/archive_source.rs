@@ -9,12 +9,12 @@ use super::histories::Histories;
 use super::segment_copy::{copy_segment, copy_text, remove};
 use super::{Clock, Found, Pruning, Source};
 use crate::archive::{Archive, ArchiveError, Gap, check_mark};
-use crate::data_directory::{control_file, redo_place};
+use crate::data_directory::{Identity, identity, redo_place};
 use crate::durable;
 use crate::prune::Floor;
 use crate::trigger::Writing;
 use crate::wal::{
-    BadPageHeader, ControlFile, Expected, HistoryPlace, Lsn, MAX_TEXT, PageHeader, SegmentHeader,
+    BadPageHeader, ControlFile, HistoryPlace, Lsn, MAX_TEXT, PageHeader, SegmentHeader,
     SegmentName, TextVerdict, TimelineHistory, TimelineId, Unsound, WalFileName,
     check_segment_header, check_text,
 };
@@ -29,7 +29,7 @@ pub struct ArchiveSource {
     target: PathBuf,
     data_directory: PathBuf,
     pruning: Pruning,
-    control: Option<ControlFile>,
+    cluster: Option<Identity>,
     /// A file that was found wanting is not read again at each look, only when it has changed.
     known: Option<(Version, Found)>,
     /// It was found damaged, unfinished or too large.
@@ -77,7 +77,7 @@ impl ArchiveSource {
             target: target.to_owned(),
             data_directory: data_directory.to_owned(),
             pruning,
-            control: None,
+            cluster: None,
             known: None,
             damaged: false,
             handed_over_damaged: false,
@@ -127,14 +127,19 @@ impl ArchiveSource {
         }
     }
 
-    /// The cluster's own pg_control, read once. A directory without one (a call by hand) leaves the
-    /// cluster unchecked.
-    fn control(&mut self) -> Result<Option<&ControlFile>, Found> {
-        if self.control.is_none() {
-            self.control = control_file(&self.data_directory)
+    /// The cluster that asks, by its pg_control, read once. A directory without one (a call by hand)
+    /// leaves the cluster unchecked.
+    fn cluster(&mut self) -> Result<Option<&Identity>, Found> {
+        if self.cluster.is_none() {
+            self.cluster = identity(&self.data_directory)
                 .map_err(|e| Found::Unreadable(format!("which cluster asks can't be told: {e}")))?;
         }
-        Ok(self.control.as_ref())
+        Ok(self.cluster.as_ref())
+    }
+
+    /// All of its pg_control, where that can be read.
+    fn control(&mut self) -> Result<Option<&ControlFile>, Found> {
+        Ok(self.cluster()?.and_then(|cluster| cluster.control.as_ref()))
     }
 
     fn examine(&mut self, clock: &dyn Clock) -> Result<Found, Found> {
@@ -196,7 +201,7 @@ impl ArchiveSource {
         bytes: u64,
         any_size: bool,
     ) -> Result<SegmentHeader, Found> {
-        let expected = self.control()?.map(Expected::of).unwrap_or_default();
+        let expected = self.cluster()?.map(Identity::expected).unwrap_or_default();
         let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
         file.rewind()
             .and_then(|()| file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page))
@@ -256,7 +261,7 @@ impl ArchiveSource {
     /// What the absence of the file means.
     fn absent(&mut self) -> Result<Found, Found> {
         let WalFileName::Segment(name) = self.name else { return Ok(Found::Absent) };
-        let Some(layout) = self.control()?.map(ControlFile::layout) else {
+        let Some(layout) = self.cluster()?.and_then(Identity::layout) else {
             return Ok(Found::Absent);
         };
         if name.timeline != TimelineId::FIRST {
@@ -296,7 +301,7 @@ impl ArchiveSource {
     /// A history or .backup file's content, checked.
     fn read_text(&mut self, file: &mut File) -> Result<Vec<u8>, Found> {
         let is_backup = matches!(self.name, WalFileName::Backup(..));
-        let major = if is_backup { self.control()?.and_then(|c| c.major) } else { None };
+        let major = if is_backup { self.cluster()?.and_then(|c| c.major) } else { None };
         let mut text = Vec::new();
         file.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(|e| {
             Found::Unreadable(format!("could not read {}: {e}", self.path().display()))
@@ -313,7 +318,8 @@ impl ArchiveSource {
 
     /// Checks the record that crosses into the segment, from where it begins.
     fn check_crossing(&mut self, mut segment: Checked, links_to: Option<Lsn>) -> Result<(), Found> {
-        let redo = self.control.as_ref().map(|control| redo_place(&self.data_directory, control));
+        let control = self.cluster.as_ref().and_then(|cluster| cluster.control.as_ref());
+        let redo = control.map(|control| redo_place(&self.data_directory, control));
         // Replay starts behind that record's end. The segment before may never have been shipped.
         if redo.is_some_and(|redo| segment.name.place <= redo) {
             return Ok(());
@@ -348,6 +354,9 @@ impl ArchiveSource {
                 let rewound = file.rewind();
                 rewound.map_err(|e| Found::Unreadable(e.to_string()))?;
                 let copied = copy_segment(&mut file, &self.target, name, &header, as_it_is);
+                if let (Ok(_), Some(why)) = (&copied, header.unknown_records()) {
+                    log::warn!("restored {name}, but {why}");
+                }
                 copied.and_then(|links_to| {
                     if as_it_is {
                         return Ok(());
@@ -387,7 +396,7 @@ impl ArchiveSource {
     /// Removes what nobody needs any more, after this segment was restored.
     pub fn prune(&self) {
         if let WalFileName::Segment(restored) = self.name {
-            let layout = self.control.as_ref().map(ControlFile::layout);
+            let layout = self.cluster.as_ref().and_then(Identity::layout);
             self.pruning.run(&self.archive, restored, layout);
         }
     }
@@ -395,7 +404,8 @@ impl ArchiveSource {
 
 impl ArchiveSource {
     fn look_for_gap(&self) -> Result<Option<Gap>, ArchiveError> {
-        let (WalFileName::Segment(next), Some(control)) = (self.name, &self.control) else {
+        let control = self.cluster.as_ref().and_then(|cluster| cluster.control.as_ref());
+        let (WalFileName::Segment(next), Some(control)) = (self.name, control) else {
             return Ok(None);
         };
         Archive::open(&self.archive)?.gap_after(next, control, &self.data_directory)

@@ -76,6 +76,8 @@ impl Earlier<'_> {
             Ok(end) => end,
             Err(e) => return Crossing::Unchecked(format!("could not read the segment: {e}")),
         };
+        // Nothing is known of a newer version's records.
+        let Some(major) = segment.header.major() else { return Crossing::Sound };
         let links_to = links_to.filter(|&at| at.is_valid() && at < segment.header.start());
         let crosses = segment.header.continues();
         if !crosses && links_to.is_none() {
@@ -83,7 +85,7 @@ impl Earlier<'_> {
         }
         // From 9.2 on what stands in the server's own directory is what it has replayed. Before, that
         // can be an unfinished copy which came with the base backup.
-        let (prefer, other) = match segment.header.major().keeps_restored_segments() {
+        let (prefer, other) = match major.keeps_restored_segments() {
             true => (Prefer::ServersOwn, Prefer::Archived),
             false => (Prefer::Archived, Prefer::ServersOwn),
         };

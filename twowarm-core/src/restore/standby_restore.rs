@@ -13,7 +13,7 @@ use super::{
     Serving, Standing, restore,
 };
 use crate::data_directory::{
-    IdentityError, PROMOTE_FILES, RecoveryMode, consistency_place, control_file, major_version,
+    IdentityError, PROMOTE_FILES, RecoveryMode, identity, last_place_needed, major_version,
     recovery_settings, request_promotion,
 };
 use crate::trigger::{Trigger, TriggerLook, Writing};
@@ -296,8 +296,8 @@ impl StandbyRestore {
 
     fn orders(&self) -> Result<NodeOrders, IdentityError> {
         let data_directory = &self.data_directory;
-        let control = control_file(data_directory)?;
-        let needed_up_to = control.and_then(|control| consistency_place(data_directory, &control));
+        let cluster = identity(data_directory)?;
+        let needed_up_to = cluster.and_then(|cluster| last_place_needed(data_directory, &cluster));
         let place = self.name.segment().map(|segment| segment.place);
         Ok(NodeOrders::new(data_directory, &self.trigger, place, needed_up_to))
     }

@@ -2,9 +2,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{CopyMarker, RunningServer, ServerError};
-use crate::data_directory::control_file;
+use crate::data_directory::{Identity, identity};
 use crate::file_error::FileError;
-use crate::wal::{ClusterState, ControlFile};
+use crate::wal::ClusterState;
 
 /// What the names of all our own files in a data directory begin with.
 pub const STATE_PREFIX: &str = ".twowarm";
@@ -42,8 +42,8 @@ pub struct DataDirectory {
     path: PathBuf,
     /// The process id of the server that runs there.
     pub running: Option<i32>,
-    /// Its pg_control.
-    pub control: Option<ControlFile>,
+    /// What its pg_control tells.
+    pub control: Option<Identity>,
     /// The file that makes it a standby.
     pub recovery: Option<&'static str>,
     /// What an unfinished base copy left to be known.
@@ -94,7 +94,7 @@ impl DataDirectory {
         Ok(DataDirectory {
             path: path.to_owned(),
             running: RunningServer::find(path)?.map(|server| server.pid),
-            control: control_file(path)?,
+            control: identity(path)?,
             recovery: RECOVERY_FILES.into_iter().find(|name| has(name)),
             unfinished: CopyMarker::read(path)?,
             triggered: has("trigger") || has("promote"),
@@ -140,7 +140,7 @@ impl DataDirectory {
             return Ok(());
         }
         match &self.control {
-            Some(control) if is_standby(control.state) => Ok(()),
+            Some(Identity { control: Some(control), .. }) if is_standby(control.state) => Ok(()),
             Some(control) => {
                 let system_identifier = control.system_identifier;
                 Err(NotATarget::Primary { path, system_identifier })

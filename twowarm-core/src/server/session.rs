@@ -9,7 +9,7 @@ use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use super::places::{Host, Place, client_places, places};
 use super::running::stands_in;
 use super::{RunningServer, ServerError};
-use crate::data_directory::control_file;
+use crate::data_directory::identity;
 use crate::install::Install;
 use crate::time_limit::within;
 use crate::version::PgMajor;
@@ -177,7 +177,7 @@ impl Session {
             let theirs = self.value(question)?;
             // It is a signed number in SQL.
             let theirs = theirs.parse::<i64>().map(|n| n as u64).ok();
-            let ours = control_file(pgdata)?.map(|control| control.system_identifier);
+            let ours = identity(pgdata)?.map(|cluster| cluster.system_identifier);
             if theirs != ours {
                 return Err(ServerError::AnotherCluster(pgdata.into()));
             }

@@ -42,6 +42,11 @@ impl PgMajor {
         (self >= V9_6).then_some("select system_identifier from pg_control_system()")
     }
 
+    /// The timeline of the last checkpoint, where pg_control is newer than all that are known.
+    pub fn checkpoint_timeline(self) -> &'static str {
+        "select timeline_id from pg_control_checkpoint()"
+    }
+
     /// From 9.6 on a backup belongs to a session and puts nothing into the data directory, so that a
     /// crash in the middle does the primary no harm.
     pub fn has_session_backup(self) -> bool {
@@ -202,6 +207,61 @@ mod tests {
     }
 
     #[test]
+    fn statements_change_with_the_version() {
+        changes(
+            |m| m.current_wal_position().into(),
+            &[("8.2", "select pg_current_xlog_location()"), ("10", "select pg_current_wal_lsn()")],
+        );
+        changes(
+            |m| m.tablespace_location().into(),
+            &[("8.2", "spclocation"), ("9.2", "pg_tablespace_location(oid)")],
+        );
+        changes(
+            |m| m.system_identifier().unwrap_or("none").into(),
+            &[("8.2", "none"), ("9.6", "select system_identifier from pg_control_system()")],
+        );
+        changes(
+            |m| m.commit_alone().unwrap_or("none").into(),
+            &[("8.2", "none"), ("9.1", "set synchronous_commit = local")],
+        );
+        changes(
+            |m| m.committed_write().split(' ').next().unwrap_or_default().into(),
+            &[("8.2", "create"), ("8.3", "select")],
+        );
+        let has = |question: fn(PgMajor) -> bool| move |m: PgMajor| question(m).to_string();
+        let since = |question, major| changes(has(question), &[("8.2", "false"), (major, "true")]);
+        since(PgMajor::has_session_backup, "9.6");
+        since(PgMajor::has_tablespace_map, "9.5");
+        since(PgMajor::has_archive_mode, "8.3");
+        since(PgMajor::has_archive_library, "15");
+        since(PgMajor::has_retry_interval, "9.5");
+        since(PgMajor::reads_ahead_in_recovery, "15");
+    }
+
+    /// 19 has the settings of 18, and a version that is newer still is taken to have them.
+    #[test]
+    fn nineteen_and_later_have_the_settings_of_eighteen() {
+        let [eighteen, nineteen, twenty] =
+            ["18", "19", "20"].map(|m| m.parse::<PgMajor>().unwrap());
+        for name in [
+            "restore_command",
+            "recovery_target_timeline",
+            "recovery_target_action",
+            "recovery_target_lsn",
+            "primary_conninfo",
+            "wal_retrieve_retry_interval",
+            "recovery_prefetch",
+        ] {
+            assert!([eighteen, nineteen, twenty].iter().all(|m| m.has_recovery_setting(name)));
+        }
+        for name in ["standby_mode", "trigger_file", "promote_trigger_file"] {
+            assert!(![eighteen, nineteen, twenty].iter().any(|m| m.has_recovery_setting(name)));
+        }
+        assert_eq!(nineteen.backup_stop(), eighteen.backup_stop());
+        assert_eq!(twenty.backup_start("l"), eighteen.backup_start("l"));
+    }
+
+    #[test]
     fn recovery_settings_come_and_go() {
         let has = |name: &'static str| move |m: PgMajor| m.has_recovery_setting(name).to_string();
         changes(has("standby_mode"), &[("8.2", "false"), ("9.0", "true"), ("12", "false")]);
@@ -210,5 +270,23 @@ mod tests {
         changes(has("promote_trigger_file"), &[("8.2", "false"), ("12", "true"), ("16", "false")]);
         changes(has("wal_retrieve_retry_interval"), &[("8.2", "false"), ("12", "true")]);
         changes(has("restore_command"), &[("8.2", "true")]);
+        changes(has("trigger_file"), &[("8.2", "false"), ("9.0", "true"), ("12", "false")]);
+        changes(
+            has("pause_at_recovery_target"),
+            &[("8.2", "false"), ("9.1", "true"), ("9.5", "false")],
+        );
+        for (name, since) in [
+            ("primary_conninfo", "9.0"),
+            ("archive_cleanup_command", "9.0"),
+            ("recovery_target_name", "9.1"),
+            ("recovery_target", "9.4"),
+            ("recovery_min_apply_delay", "9.4"),
+            ("primary_slot_name", "9.4"),
+            ("recovery_target_action", "9.5"),
+            ("recovery_target_lsn", "10"),
+            ("recovery_prefetch", "15"),
+        ] {
+            changes(has(name), &[("8.2", "false"), (since, "true")]);
+        }
     }
 }

@@ -1,12 +1,18 @@
 //! Whether a file is what its name and its cluster say: the same test before it is sent and before it
 //! is stored.
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use super::wire::Hello;
+use crate::file_error::FileError;
 use crate::wal::{
-    BadText, Expected, MAX_TEXT, PageHeader, SegmentSize, TextVerdict, Unsound, WalFileName,
-    check_segment_header, check_text, check_text_size,
+    BadText, Completeness, Expected, MAX_TEXT, PageHeader, SegmentHeader, SegmentName, SegmentSize,
+    TextVerdict, Unsound, WalFileName, check_segment_header, check_text, check_text_size,
+    completeness,
 };
 
 /// Why a file can't have its name.
@@ -33,6 +39,15 @@ impl BadContent {
     }
 }
 
+/// What a file is that can have its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A segment or `.partial` file, by its first page.
+    Segment(SegmentName, SegmentHeader),
+    /// A history or `.backup` file.
+    Text(TextVerdict),
+}
+
 /// Whether a file of this size can have this name, before any of it is read.
 pub fn check_size(name: WalFileName, bytes: u64, size: SegmentSize) -> Result<(), BadContent> {
     match name {
@@ -51,7 +66,7 @@ pub fn check_content(
     bytes: u64,
     file: &mut dyn Read,
     cluster: &Hello,
-) -> Result<TextVerdict, BadContent> {
+) -> Result<Content, BadContent> {
     check_size(name, bytes, cluster.segment_size)?;
     let failed = |source| BadContent::Io { name, source };
     match name {
@@ -64,13 +79,39 @@ pub fn check_content(
                 major: Some(cluster.major),
             };
             check_segment_header(&page, segment, bytes, &expected)
-                .map_err(|error| BadContent::Segment { name, error })?;
+                .map(|header| Content::Segment(segment, header))
+                .map_err(|error| BadContent::Segment { name, error })
         }
         WalFileName::History(_) | WalFileName::Backup(..) => {
             let mut text = Vec::new();
             file.take(MAX_TEXT + 1).read_to_end(&mut text).map_err(failed)?;
-            return Ok(check_text(name, &text, Some(cluster.major))?);
+            Ok(Content::Text(check_text(name, &text, Some(cluster.major))?))
         }
     }
-    Ok(TextVerdict::Sound)
+}
+
+/// How much of a segment is read at a time, in bytes.
+const BUFFER: usize = 256 * 1024;
+
+/// What a segment's records tell of it before it is sent. One whose WAL ends in the middle is read a second
+/// time, then from the disk: what is wrong in memory alone has no place in an archive.
+pub fn check_records(
+    path: &Path,
+    name: SegmentName,
+    header: &SegmentHeader,
+) -> Result<Completeness, FileError> {
+    let failed = || FileError::of::<io::Error>("read", path);
+    let read = || {
+        let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
+        completeness(name, header, &mut file).map(|found| (found, file.into_inner()))
+    };
+    let (found, file) = read().map_err(failed())?;
+    match found {
+        Completeness::Whole | Completeness::Unknown(_) => Ok(found),
+        Completeness::Unfinished { .. } | Completeness::Damaged { .. } => {
+            // Only a hint to the system, which not all file systems take.
+            let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+            read().map(|(found, _)| found).map_err(failed())
+        }
+    }
 }

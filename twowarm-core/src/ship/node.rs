@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::wire::{Hello, Purpose};
-use crate::data_directory::{IdentityError, control_file, major_version};
+use crate::data_directory::{IdentityError, identity, major_version};
 use crate::install::{Install, InstallError, MachineId};
+use crate::version::PgMajor;
 
 /// What a node can't say of itself.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,8 @@ pub enum NodeError {
     NoCluster(PathBuf),
     #[error("{} names no PostgreSQL version", .0.display())]
     NoVersion(PathBuf),
+    #[error("the cluster in {} is newer than PostgreSQL {newest}, the newest that this program knows, and no WAL segment of its is there to tell the segment size; update twowarm", .0.display(), newest = PgMajor::NEWEST)]
+    NoSegmentSize(PathBuf),
 }
 
 /// What the node calls itself in messages: two nodes on one machine differ by their PGROOT.
@@ -31,15 +34,16 @@ pub fn label(install: &Install) -> String {
 /// The hello of this node, which must hold a cluster.
 pub fn hello(install: &Install, purpose: Purpose) -> Result<Hello, NodeError> {
     let pgdata = install.require_pgdata()?;
-    let control = control_file(pgdata)?.ok_or_else(|| NodeError::NoCluster(pgdata.to_owned()))?;
+    let cluster = identity(pgdata)?.ok_or_else(|| NodeError::NoCluster(pgdata.to_owned()))?;
     let major = match major_version(pgdata)? {
         Some(major) => major,
-        None => control.major.ok_or_else(|| NodeError::NoVersion(pgdata.join("PG_VERSION")))?,
+        None => cluster.major.ok_or_else(|| NodeError::NoVersion(pgdata.join("PG_VERSION")))?,
     };
+    let segment_size = cluster.segment_size;
     Ok(Hello {
         purpose,
-        system_identifier: control.system_identifier,
-        segment_size: control.segment_size,
+        system_identifier: cluster.system_identifier,
+        segment_size: segment_size.ok_or_else(|| NodeError::NoSegmentSize(pgdata.to_owned()))?,
         major,
         node_id: install.node_id()?,
         label: label(install),

@@ -3,11 +3,12 @@
 //!
 //! Nothing here is a stand-in: a server is the `postgres` found on the machine, a far node is reached
 //! through a real sshd on the loopback address. What can't be started is an error that names it and
-//! what to install; nothing is skipped.
+//! what to install; nothing is skipped. Only files of a server that does not exist yet are forged.
 
 mod bed;
 mod error;
 mod janitor;
+mod newer;
 mod node;
 mod node_files;
 mod pg_install;
@@ -23,6 +24,7 @@ mod wait;
 
 pub use bed::Testbed;
 pub use error::{BedError, finish};
+pub use newer::{NEWER_MAJOR, newer_control, newer_segment};
 pub use node::{COMMANDS, Node};
 pub use pg_install::PgInstall;
 pub use processes::Process;

@@ -7,9 +7,9 @@ mod fields;
 #[cfg(test)]
 mod tests;
 
-use fields::{Fields, LAYOUTS};
+use fields::{Fields, LAYOUTS, is_newer, newer};
 
-/// What pg_control says of a cluster (`ControlFileData`): 8.2 to 18, from 64-bit little-endian machines.
+/// What pg_control says of a cluster (`ControlFileData`): 8.2 to 19, from 64-bit little-endian machines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlFile {
     /// The cluster's identifier: the same in its WAL, its standbys and its file copies.
@@ -78,7 +78,9 @@ impl ControlFile {
         let Some(&first) = sharing.peek() else {
             let swapped = control_version.swap_bytes();
             let foreign = LAYOUTS.iter().any(|l| l.control_version == swapped);
-            return Err(if foreign {
+            return Err(if is_newer(control_version) {
+                newer(fields, control_version)
+            } else if foreign {
                 BadControlFile::BigEndian(swapped)
             } else {
                 BadControlFile::UnknownVersion(control_version)
@@ -92,7 +94,7 @@ impl ControlFile {
         let format = layout.format();
         let read = |at| Some(fields.lsn(at?, format)).filter(|lsn| lsn.is_valid());
         let timeline = fields.u32(layout.timeline);
-        let segment_size = u64::from(fields.u32(layout.sizes + 12));
+        let segment_size = u64::from(fields.u32(layout.wal_sizes + 4));
         Ok(ControlFile {
             system_identifier: fields.u64(0),
             control_version,
@@ -110,11 +112,20 @@ impl ControlFile {
             backup_start: read(layout.backup_start),
             segment_size: SegmentSize::new(segment_size)
                 .map_err(|_| BadControlFile::BadSegmentSize(segment_size))?,
-            block_size: fields.u32(layout.sizes),
-            wal_block_size: fields.u32(layout.sizes + 8),
+            block_size: fields.u32(layout.block_size),
+            wal_block_size: fields.u32(layout.wal_sizes),
             data_checksum_version: layout.data_checksums.map_or(0, |at| fields.u32(at)),
             format,
         })
+    }
+
+    /// The cluster's identifier in a pg_control, also of a version newer than all that are known.
+    pub fn identifier_in(bytes: &[u8]) -> Result<u64, BadControlFile> {
+        match ControlFile::parse(bytes) {
+            Ok(control) => Ok(control.system_identifier),
+            Err(BadControlFile::Newer { system_identifier, .. }) => Ok(system_identifier),
+            Err(bad) => Err(bad),
+        }
     }
 
     /// How the cluster lays out its WAL.
@@ -176,9 +187,21 @@ pub enum BadControlFile {
     /// Less than the part that counts.
     #[error("{0} bytes are too few for pg_control")]
     TooShort(usize),
-    /// No version from 8.2 to 18.
-    #[error("pg_control of version {0}: not PostgreSQL 8.2 to 18")]
+    /// No version from 8.2 to 19.
+    #[error("pg_control of version {0}: not PostgreSQL 8.2 to 19")]
     UnknownVersion(u32),
+    /// Of a version newer than all that are known. Of such a file only the identifier can be read, which
+    /// has been in the same place in every version.
+    #[error("pg_control of version {control_version}, which is newer than PostgreSQL {newest}, the newest that this program knows; update twowarm", newest = PgMajor::NEWEST)]
+    Newer {
+        /// `pg_control_version`.
+        control_version: u32,
+        /// The cluster's.
+        system_identifier: u64,
+    },
+    /// Of a version newer than all that are known, and damaged, or read while the server was writing it.
+    #[error("pg_control of version {0}, which is not known, has its checksum nowhere")]
+    BadNewerChecksum(u32),
     /// Written on a machine of the other byte order.
     #[error("pg_control of version {0} from a big-endian machine")]
     BigEndian(u32),
@@ -205,6 +228,6 @@ impl BadControlFile {
     /// Whether reading the file once more may help: not every file system lets the server write it in
     /// one piece.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, BadControlFile::BadChecksum { .. })
+        matches!(self, BadControlFile::BadChecksum { .. } | BadControlFile::BadNewerChecksum(_))
     }
 }

@@ -2,6 +2,7 @@
 
 mod backup_label;
 mod checksum;
+mod completeness;
 mod control;
 mod file_name;
 mod history;
@@ -17,6 +18,7 @@ mod text_content;
 mod timeline;
 
 pub use backup_label::{BackupHistory, BackupLabel, BadBackupLabel};
+pub use completeness::{Completeness, completeness};
 pub use control::{BadControlFile, ClusterState, ControlFile};
 pub use file_name::{NotAWalFileName, WalFileName};
 pub use history::{Ancestor, ForkPoint, HistoryError, HistoryPlace, TimelineHistory};
@@ -25,7 +27,7 @@ pub use lsn::{Lsn, NotAnLsn};
 pub use page::{BadPageHeader, LongPart, PageHeader};
 pub use records::{SegmentWalk, StopReason, WalEnd};
 pub use same_segment::is_same_segment;
-pub use segment_check::{Expected, SegmentHeader, Unsound, check_segment_header};
+pub use segment_check::{Expected, SegmentHeader, UnknownRecords, Unsound, check_segment_header};
 pub use segment_name::{NotASegmentName, SegmentName, SegmentPlace};
 pub use segment_size::{InvalidSegmentSize, SegmentSize};
 pub use text_content::{

@@ -3,16 +3,14 @@ use crate::version::{PgMajor, RecordFormat};
 
 const CONTINUES: u16 = 0x0001;
 const LONG: u16 = 0x0002;
-const OVERWRITES: u16 = 0x0008;
-/// What servers of any version set. Which one sets what depends on the minor too (0x0008 was
-/// back-patched to 10), so the mask is the same for all.
-const KNOWN_FLAGS: u16 = 0x000F;
 
-/// The header of a WAL page (`XLogPageHeaderData`), of any version from 8.2 to 18, little-endian.
+/// The header of a WAL page (`XLogPageHeaderData`), of any version from 8.2 on, little-endian. What is
+/// read of it has been the same since 9.3, so it is read of newer versions too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageHeader {
-    /// The major whose magic number it bears.
-    pub major: PgMajor,
+    /// The major whose magic number it bears; none where that is newer than all that are known.
+    pub major: Option<PgMajor>,
+    pub(super) magic: u16,
     flags: u16,
     /// The timeline of the first record that starts on the page. The pages copied to a new timeline at
     /// a promotion keep their old one.
@@ -48,19 +46,19 @@ impl PageHeader {
     pub fn parse(page: &[u8]) -> Result<PageHeader, BadPageHeader> {
         let field = Fields(page);
         let magic = field.u16(0)?;
-        let major =
-            PgMajor::from_wal_magic(magic).ok_or_else(|| {
-                match PgMajor::from_wal_magic(magic.swap_bytes()) {
-                    Some(major) => BadPageHeader::BigEndian(major),
-                    None => BadPageHeader::UnknownMagic(magic),
-                }
-            })?;
+        let major = PgMajor::from_wal_magic(magic);
+        if major.is_none() && !PgMajor::is_newer_wal_magic(magic) {
+            return Err(match PgMajor::from_wal_magic(magic.swap_bytes()) {
+                Some(major) => BadPageHeader::BigEndian(major),
+                None => BadPageHeader::UnknownMagic(magic),
+            });
+        }
         let flags = field.u16(2)?;
-        if flags & !KNOWN_FLAGS != 0 {
+        if major.is_some_and(|major| flags & !major.page_flags() != 0) {
             return Err(BadPageHeader::UnknownFlags(flags));
         }
         let timeline = TimelineId::new(field.u32(4)?).map_err(|_| BadPageHeader::NoTimeline)?;
-        let halves = major.record_format() == RecordFormat::Halves;
+        let halves = format_of(major) == RecordFormat::Halves;
         let address = if halves {
             Lsn::from_halves(field.u32(8)?, field.u32(12)?)
         } else {
@@ -75,7 +73,7 @@ impl PageHeader {
             let wide = LongPart::parse(field, 24, 8);
             Some(wide.or_else(|e| LongPart::parse(field, 20, 4).map_err(|_| e))?)
         };
-        let mut header = PageHeader { major, flags, timeline, address, missing: 0, long };
+        let mut header = PageHeader { major, magic, flags, timeline, address, missing: 0, long };
         if !halves {
             header.missing = field.u32(16)?;
         } else if header.continues() {
@@ -92,12 +90,12 @@ impl PageHeader {
     /// The half record before this page was lost in a crash and is given up; this page begins with a
     /// record that says so (15 on, and late minors of 10 to 14).
     pub fn overwrites(&self) -> bool {
-        self.flags & OVERWRITES != 0
+        self.flags & self.major.unwrap_or(PgMajor::NEWEST).overwrite_flag() != 0
     }
 
     /// Bytes of the header itself.
     fn size(&self, alignment: usize) -> usize {
-        let short = match self.major.record_format() {
+        let short = match format_of(self.major) {
             RecordFormat::Halves => 16,
             _ => 20_usize.next_multiple_of(alignment),
         };
@@ -107,9 +105,13 @@ impl PageHeader {
     /// Where the page's content begins, in bytes from its start.
     pub(super) fn content(&self, alignment: usize) -> usize {
         let size = self.size(alignment);
-        let counted = self.major.record_format() == RecordFormat::Halves && self.continues();
+        let counted = format_of(self.major) == RecordFormat::Halves && self.continues();
         if counted { size + 4 } else { size }
     }
+}
+
+fn format_of(major: Option<PgMajor>) -> RecordFormat {
+    major.unwrap_or(PgMajor::NEWEST).record_format()
 }
 
 impl LongPart {
@@ -131,8 +133,8 @@ pub enum BadPageHeader {
     /// There are fewer bytes than a header has.
     #[error("{0} bytes are too few for a WAL page header")]
     TooShort(usize),
-    /// Zeros, something else than WAL, or WAL of a version not known.
-    #[error("no WAL of PostgreSQL 8.2 to 18: magic number {0:04X}")]
+    /// Zeros, something else than WAL, or WAL of a development version.
+    #[error("no WAL of PostgreSQL 8.2 to 19: magic number {0:04X}")]
     UnknownMagic(u16),
     /// The page was written on a machine of the other byte order.
     #[error("WAL of PostgreSQL {0} from a big-endian machine")]

@@ -1,6 +1,7 @@
 //! One pass over a segment's pages that tells where its WAL ends.
 
-use super::{Lsn, PageHeader, SegmentHeader, SegmentName, TimelineId};
+use super::{BadPageHeader, Lsn, PageHeader, SegmentHeader, SegmentName, TimelineId};
+use crate::version::PgMajor;
 
 mod blocks;
 mod record;
@@ -13,6 +14,9 @@ pub use stop_reason::StopReason;
 
 /// Checks a segment's records while its pages go by, one after the other: page headers, record
 /// headers, the links between records, checksums. It keeps a few hundred bytes, however long a record.
+///
+/// Of a version newer than all that are known it counts pages and takes the segment for whole: nothing is
+/// known of its [records](SegmentHeader::unknown_records).
 ///
 /// What it can't check: the checksum of a record that began in the segment before, or that ends in a
 /// segment after this one. For these a walk that begins [at a record](SegmentWalk::from_record) of the one
@@ -55,6 +59,8 @@ enum State {
     Tail { missing: u32 },
     /// Within a record.
     Record(PartialRecord),
+    /// Within what can't be read: records of a version not known.
+    Unknown,
     /// Nothing more to check.
     Ended(WalEnd),
 }
@@ -92,7 +98,10 @@ impl SegmentWalk {
     pub fn new(header: &SegmentHeader, name: SegmentName) -> SegmentWalk {
         let block_size = u64::from(header.block_size());
         SegmentWalk {
-            layout: RecordLayout { major: header.major(), alignment: header.alignment },
+            layout: RecordLayout {
+                major: header.major().unwrap_or(PgMajor::NEWEST),
+                alignment: header.alignment,
+            },
             name: name.timeline,
             block_size: header.block_size() as usize,
             start: header.start,
@@ -106,7 +115,7 @@ impl SegmentWalk {
             sound_to: header.start,
             previous: None,
             must_overwrite: false,
-            state: State::Between,
+            state: if header.major().is_some() { State::Between } else { State::Unknown },
         }
     }
 
@@ -197,6 +206,10 @@ impl SegmentWalk {
     }
 
     fn walk(&mut self, page: &[u8]) -> Result<(), StopReason> {
+        self.check_place(page)?;
+        if let State::Unknown = self.state {
+            return Ok(());
+        }
         let mut at = self.enter(page)?;
         if let Some(offset) = self.skip_to.take() {
             at = offset.clamp(at, page.len());
@@ -204,7 +217,7 @@ impl SegmentWalk {
         }
         loop {
             match &mut self.state {
-                State::Ended(_) => return Ok(()),
+                State::Ended(_) | State::Unknown => return Ok(()),
                 State::Between => {
                     if page.len() - at < self.layout.least_room() {
                         return Ok(());
@@ -234,19 +247,22 @@ impl SegmentWalk {
         }
     }
 
-    /// Checks the page's header, and that it goes on where the page before stopped. Returns where its
-    /// content begins.
-    fn enter(&mut self, page: &[u8]) -> Result<usize, StopReason> {
+    fn check_place(&self, page: &[u8]) -> Result<(), StopReason> {
         if page.len() != self.block_size {
             return Err(StopReason::PageLength { bytes: page.len(), block_size: self.block_size });
         }
-        if self.page == self.pages {
-            return Err(StopReason::PastSegment);
-        }
+        if self.page == self.pages { Err(StopReason::PastSegment) } else { Ok(()) }
+    }
+
+    /// Checks the page's header, and that it goes on where the page before stopped. Returns where its
+    /// content begins.
+    fn enter(&mut self, page: &[u8]) -> Result<usize, StopReason> {
         let header = PageHeader::parse(page)?;
         let address = self.position(0);
-        if header.major != self.layout.major {
-            return Err(StopReason::OtherMajor { page: address, found: header.major });
+        match header.major {
+            Some(major) if major == self.layout.major => {}
+            Some(found) => return Err(StopReason::OtherMajor { page: address, found }),
+            None => return Err(BadPageHeader::UnknownMagic(header.magic).into()),
         }
         if header.address != address {
             return Err(StopReason::OtherPosition { page: address, found: header.address });
@@ -265,7 +281,7 @@ impl SegmentWalk {
             State::Between if self.blind => missing,
             State::Tail { missing } => *missing,
             State::Record(record) => record.missing(),
-            State::Between | State::Ended(_) => 0,
+            State::Between | State::Ended(_) | State::Unknown => 0,
         };
         if missing != expected || header.continues() != (missing > 0) {
             return Err(StopReason::BadContinuation { page: address, expected, found: missing });

@@ -75,7 +75,7 @@ fn has_left(file: &mut dyn Read, bytes: u64) -> io::Result<bool> {
 }
 
 /// Reads a whole page; false where the file ends before.
-fn fill(file: &mut dyn Read, page: &mut [u8]) -> io::Result<bool> {
+pub(super) fn fill(file: &mut dyn Read, page: &mut [u8]) -> io::Result<bool> {
     match file.read_exact(page) {
         Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(false),

@@ -11,7 +11,8 @@ pub struct Expected {
     pub system_identifier: Option<u64>,
     /// The cluster's.
     pub segment_size: Option<SegmentSize>,
-    /// The server's.
+    /// The server's. With one that is [known](PgMajor::is_known) no segment of another version passes;
+    /// else one of the newest that is known, or of one newer than all that are known, may be its.
     pub major: Option<PgMajor>,
 }
 
@@ -27,9 +28,15 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    /// The major version that wrote it.
-    pub fn major(&self) -> PgMajor {
+    /// The major version that wrote it; none where it is newer than all that are known. Then nothing
+    /// can be told of its records.
+    pub fn major(&self) -> Option<PgMajor> {
         self.page.major
+    }
+
+    /// Why its records can't be checked; none if they can.
+    pub fn unknown_records(&self) -> Option<UnknownRecords> {
+        self.page.major.is_none().then_some(UnknownRecords { magic: self.page.magic })
     }
 
     /// The cluster's layout.
@@ -68,9 +75,20 @@ impl SegmentHeader {
         Expected {
             system_identifier: Some(self.system_identifier),
             segment_size: Some(self.layout.size()),
-            major: Some(self.major()),
+            major: self.major(),
         }
     }
+}
+
+/// A segment is of a version newer than all that are known. It is told by its size, its cluster and its
+/// position alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "its records are not checked, because it is of a PostgreSQL version newer than {}, the newest that this program knows (WAL magic number {magic:04X}); update twowarm",
+    PgMajor::NEWEST
+)]
+pub struct UnknownRecords {
+    magic: u16,
 }
 
 /// Checks that a file can be the segment of this name: its size, and its first page (of which
@@ -86,8 +104,19 @@ pub fn check_segment_header(
 ) -> Result<SegmentHeader, Unsound> {
     let page = PageHeader::parse(first_page)?;
     let long = page.long.ok_or(Unsound::NotAFirstPage)?;
-    if let Some(major) = expected.major.filter(|&major| major != page.major) {
-        return Err(Unsound::OtherMajor { expected: major, found: page.major });
+    match (expected.major, page.major) {
+        // A newer version may not have changed anything yet.
+        (Some(ours), Some(PgMajor::NEWEST)) if !ours.is_known() => {}
+        (Some(ours), Some(found)) if ours != found => {
+            return Err(Unsound::OtherMajor { expected: ours, found });
+        }
+        (Some(ours), None) if ours.is_known() => {
+            return Err(BadPageHeader::UnknownMagic(page.magic).into());
+        }
+        (_, None) if long.system_identifier == 0 => {
+            return Err(BadPageHeader::UnknownMagic(page.magic).into());
+        }
+        _ => {}
     }
     if let Some(cluster) = expected.system_identifier.filter(|&id| id != long.system_identifier) {
         return Err(Unsound::OtherCluster { expected: cluster, found: long.system_identifier });
@@ -95,7 +124,7 @@ pub fn check_segment_header(
     if let Some(size) = expected.segment_size.filter(|&size| size != long.segment_size) {
         return Err(Unsound::OtherSegmentSize { expected: size, found: long.segment_size });
     }
-    let layout = SegmentLayout::new(page.major, long.segment_size);
+    let layout = SegmentLayout::new(page.major.unwrap_or(PgMajor::NEWEST), long.segment_size);
     let start = layout.start(name.place)?;
     if page.address != start {
         return Err(Unsound::OtherPosition { name, expected: start, found: page.address });

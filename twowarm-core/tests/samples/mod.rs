@@ -8,12 +8,12 @@ pub struct Sample {
     folder: PathBuf,
 }
 
-/// Of each version there is one, and of 18 a second one with segments of 1 MB.
+/// Of each version there is one, of 18 a second one with segments of 1 MB, and of 19 one of a beta.
 pub fn all() -> Vec<Sample> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut samples: Vec<Sample> =
         names(&data).into_iter().map(|name| Sample { folder: data.join(&name), name }).collect();
-    assert!(samples.len() >= 14);
+    assert!(samples.len() >= 16);
     samples.sort_by(|a, b| a.name.cmp(&b.name));
     samples
 }

@@ -103,8 +103,8 @@ pub(super) fn finish(
 ) -> Result<(), FarEndError> {
     let pgdata = install.require_pgdata()?;
     let place = |name: &str| pgdata.join(name);
-    let control = ControlFile::parse(&parts.control)?;
-    if control.system_identifier != hello.system_identifier || parts.label.is_empty() {
+    let cluster = ControlFile::identifier_in(&parts.control)?;
+    if cluster != hello.system_identifier || parts.label.is_empty() {
         let message =
             "the pg_control that was sent is of another cluster, or backup_label is missing";
         return Err(FarEndError::refusal(RefusalCode::PROTOCOL, message));

@@ -22,11 +22,9 @@ impl Receiver {
         if let Some(cluster) = self.cluster {
             let other = if cluster.system_identifier != hello.system_identifier {
                 Some(("system identifier", cluster.system_identifier, hello.system_identifier))
-            } else if cluster.segment_size != hello.segment_size {
-                let (ours, theirs) = (cluster.segment_size.bytes(), hello.segment_size.bytes());
-                Some(("segment size", ours, theirs))
             } else {
-                None
+                let ours = cluster.segment_size.filter(|&size| size != hello.segment_size);
+                ours.map(|ours| ("segment size", ours.bytes(), hello.segment_size.bytes()))
             };
             if let Some((what, ours, theirs)) = other {
                 let message = format!(

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::collision::{advice, judge};
 use super::{owner, refusal, refusal_of, understood};
 use crate::archive::{Archive, ArchiveError, Incoming, Machines, Put};
-use crate::ship::content::{BadContent, check_content, check_size};
+use crate::ship::content::{BadContent, Content, check_content, check_size};
 use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
@@ -51,8 +51,8 @@ impl FileInFlight {
             return Err(refusal(RefusalCode::DAMAGED, true, message));
         }
         let file = incoming.reread().map_err(|e| refusal_of(&e))?;
-        let verdict = check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
-        if let TextVerdict::Unneeded(bad) = &verdict {
+        let content = check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
+        if let Content::Text(TextVerdict::Unneeded(bad)) = &content {
             log::warn!(
                 "taken from {} although damaged, since no server needs it: {bad}",
                 hello.label
@@ -72,8 +72,15 @@ impl FileInFlight {
         }
         archive.bind(&owner(hello), machines).map_err(|e| refusal_of(&e))?;
         let place = archive.place(name);
+        let forks = || {
+            let layout = SegmentLayout::new(hello.major, hello.segment_size);
+            match name.segment().and_then(|segment| layout.next(segment)) {
+                Some(next) => Ok(archive.forked_before(next, layout, data_directory)?.is_some()),
+                None => Ok(false),
+            }
+        };
         let stored = incoming.store(archive, name, |incoming, stored| {
-            judge(name, (incoming, &verdict), (stored, &place), hello)
+            judge(name, (incoming, &content), (stored, &place), hello, forks)
         });
         match stored {
             Ok(Put::New) => Ok(Stored::New),

@@ -44,8 +44,8 @@ pub struct Receiver {
 pub struct Cluster {
     /// Its system identifier.
     pub system_identifier: u64,
-    /// Its segment size.
-    pub segment_size: SegmentSize,
+    /// Its segment size, where that can be told.
+    pub segment_size: Option<SegmentSize>,
 }
 
 /// Why a session ended before its goodbye.

@@ -37,7 +37,7 @@ impl Transport for InThread {
         let (input, far_output) = io::pipe().unwrap();
         let cluster = self.cluster.map(|system_identifier| Cluster {
             system_identifier,
-            segment_size: SegmentSize::new(SIZE).unwrap(),
+            segment_size: SegmentSize::new(SIZE).ok(),
         });
         let receiver = Receiver {
             archive: self.archive.clone(),

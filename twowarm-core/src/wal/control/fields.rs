@@ -1,8 +1,8 @@
 //! Where pg_control keeps what, per version: byte offsets on 64-bit machines.
 
 use crate::version::{PgMajor, RecordFormat};
-use crate::wal::Lsn;
 use crate::wal::checksum::Checksum;
+use crate::wal::{BadControlFile, ControlFile, Lsn};
 
 /// The layout of the majors that share one, all of the same `pg_control_version`.
 pub(super) struct Layout {
@@ -14,8 +14,10 @@ pub(super) struct Layout {
     pub(super) timeline: usize,
     pub(super) min_recovery_point: usize,
     pub(super) backup_start: Option<usize>,
-    /// Data block size; the WAL block size is 8, the segment size 12 bytes further.
-    pub(super) sizes: usize,
+    /// Data block size.
+    pub(super) block_size: usize,
+    /// WAL block size; the segment size is 4 bytes further.
+    pub(super) wal_sizes: usize,
     pub(super) data_checksums: Option<usize>,
     pub(super) checksum: usize,
 }
@@ -69,12 +71,38 @@ impl Fields<'_> {
     }
 }
 
+/// Whether a version newer than all that are known may have this `pg_control_version`: the number of the
+/// major it came with, and two digits.
+pub(super) fn is_newer(control_version: u32) -> bool {
+    let newest = LAYOUTS.iter().filter(|layout| layout.format() == PgMajor::NEWEST);
+    let known = newest.map(|layout| layout.control_version).min();
+    known.is_some_and(|known| (known..10_000).contains(&control_version))
+}
+
+/// What is wrong with a newer version's file. Its checksum may be anywhere behind the values, and is right
+/// there if the file is whole.
+pub(super) fn newer(fields: Fields, control_version: u32) -> BadControlFile {
+    let mut checksum = Checksum::new(PgMajor::NEWEST);
+    let mut taken = 0;
+    for at in (NEWER_VALUES..=ControlFile::BYTES - 4).step_by(4) {
+        checksum.update(&fields.0[taken..at]);
+        taken = at;
+        if fields.u32(at) == checksum.value() {
+            return BadControlFile::Newer { control_version, system_identifier: fields.u64(0) };
+        }
+    }
+    BadControlFile::BadNewerChecksum(control_version)
+}
+
+/// A newer version's file has at least so many bytes of values.
+const NEWER_VALUES: usize = 256;
+
 const fn layout(
     control_version: u32,
     majors: &'static [(PgMajor, u32)],
     [checkpoint, redo, timeline]: [usize; 3],
     (min_recovery_point, backup_start): (usize, Option<usize>),
-    (sizes, data_checksums, checksum): (usize, Option<usize>, usize),
+    (block_size, data_checksums, checksum): (usize, Option<usize>, usize),
 ) -> Layout {
     Layout {
         control_version,
@@ -84,7 +112,9 @@ const fn layout(
         timeline,
         min_recovery_point,
         backup_start,
-        sizes,
+        block_size,
+        // From 19 on there is a size more between them.
+        wal_sizes: if control_version >= 1902 { block_size + 12 } else { block_size + 8 },
         data_checksums,
         checksum,
     }
@@ -95,7 +125,7 @@ const fn of(first: u32, second: u32) -> PgMajor {
 }
 
 #[rustfmt::skip]
-pub(super) static LAYOUTS: [Layout; 15] = [
+pub(super) static LAYOUTS: [Layout; 18] = [
     layout(822, &[(of(8, 2), 200611241)], [40, 56, 72], (104, None), (128, None, 416)),
     layout(833, &[(of(8, 3), 200711281)], [32, 48, 56], (88, None), (112, None, 404)),
     layout(843, &[(of(8, 4), 200904091)], [32, 48, 56], (88, None), (112, None, 144)),
@@ -113,4 +143,8 @@ pub(super) static LAYOUTS: [Layout; 15] = [
         [32, 40, 48], (136, Some(152)), (216, Some(252), 288)),
     layout(1700, &[(of(17, 0), 202406281)], [32, 40, 48], (136, Some(152)), (216, Some(252), 288)),
     layout(1800, &[(of(18, 0), 202506291)], [32, 40, 48], (136, Some(152)), (216, Some(252), 292)),
+    // beta1 to beta3, a later build of beta3, and beta4, whose numbers 19.0 has.
+    layout(1902, &[(of(19, 0), 0)], [32, 40, 48], (144, Some(160)), (224, Some(264), 304)),
+    layout(1903, &[(of(19, 0), 0)], [32, 40, 48], (144, Some(160)), (224, Some(268), 308)),
+    layout(1905, &[(of(19, 0), 0)], [32, 40, 48], (144, Some(160)), (224, Some(268), 308)),
 ];

@@ -1,10 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::version::{PgMajor, RecordFormat};
+use crate::version::RecordFormat;
 use crate::wal::{Expected, SegmentLayout, SegmentPlace, SegmentSize, check_segment_header};
 use forge::Forge;
 
+mod completeness;
 pub(crate) mod forge;
 mod same_segment;
 

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::wal::ControlFile;
+use crate::version::{PgMajor, RecordFormat};
+use crate::wal::records::tests::forge::Forge;
+use crate::wal::{ControlFile, SegmentName};
 
 const HISTORY: &str = "00000002.history";
 const GOOD_HISTORY: &[u8] = b"1\t0/3000158\tno recovery target specified\n";
@@ -79,9 +81,11 @@ fn what_is_not_the_file_of_its_name_makes_room() {
         (BACKUP, GOOD_BACKUP, b"nonsense".to_vec()),
     ];
     let damaged = [&[0; 8192], &own[8192..]].concat();
-    for other in [segment(3, CLUSTER), segment(2, 42), own[..5000].to_vec(), Vec::new(), damaged] {
+    let (zeros, longer) = (vec![0; own.len()], [&own[..], &[0]].concat());
+    for other in [segment(3, CLUSTER), segment(2, 42), own[..5000].to_vec(), Vec::new()] {
         cases.push((TWO, &own, other));
     }
+    cases.extend([damaged, zeros, longer].map(|other| (TWO, own.as_slice(), other)));
     for (name, good, foreign) in cases {
         bed.put(name, &foreign);
         bed.put(&format!("{name}.foreign"), b"an earlier one");
@@ -93,6 +97,91 @@ fn what_is_not_the_file_of_its_name_makes_room() {
             fs::remove_file(bed.far.archive.join(leftover)).unwrap();
         }
         assert_eq!(bed.leftovers(), 0);
+    }
+}
+
+/// 2warm's flushPrimary copied all of pg_xlog, also the files that the server had recycled: their names lie
+/// ahead, their content is an earlier segment's. The segments of those names were refused for ever.
+#[test]
+fn what_a_server_recycled_makes_room_for_the_segment_of_its_name() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let mut tried = 0;
+    for sample in fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()) {
+        let Ok(recycled) = fs::read_dir(sample.join("recycled")) else { continue };
+        let control = ControlFile::parse(&fs::read(sample.join("pg_control")).unwrap()).unwrap();
+        let hello = Hello {
+            system_identifier: control.system_identifier,
+            segment_size: control.segment_size,
+            major: control.major.unwrap(),
+            ..hello()
+        };
+        for file in recycled.map(|entry| entry.unwrap().path()) {
+            let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+            let page = zstd::decode_all(&fs::read(&file).unwrap()[..]).unwrap();
+            let mut old = page.clone();
+            old.resize(control.segment_size.bytes() as usize, 0);
+            let place = name.parse::<SegmentName>().unwrap().place;
+            let start = control.layout().start(place).unwrap();
+            let mut right = old.clone();
+            let (high, low) = ((start.0 >> 32) as u32, start.0 as u32);
+            let halves = hello.major.record_format() == RecordFormat::Halves;
+            let halves = if halves { [high, low] } else { [low, high] };
+            right[8..12].copy_from_slice(&halves[0].to_le_bytes());
+            right[12..16].copy_from_slice(&halves[1].to_le_bytes());
+
+            let bed = Bed::new();
+            let refusal = refused(bed.send(hello.clone(), &name, &old));
+            assert_eq!(refusal.code, RefusalCode::UNSOUND, "{}", file.display());
+            bed.put(&name, &old);
+            assert_eq!(bed.send(hello.clone(), &name, &right).unwrap(), Stored::New);
+            assert!(bed.holds(&name) == right && bed.holds(&format!("{name}.foreign")) == old);
+            assert_eq!(bed.stored(), [name.as_str()]);
+            assert_eq!(bed.send(hello.clone(), &name, &right).unwrap(), Stored::AlreadyThere);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 14, "{tried}");
+}
+
+/// 2warm's flushPrimary copied the segment that the primary was writing; when the primary went on, it was
+/// refused for ever.
+#[test]
+fn the_unfinished_beginning_of_a_segment_makes_room_for_the_whole() {
+    for major in ["8.2", "9.4", "15", "19"].map(|text| text.parse::<PgMajor>().unwrap()) {
+        let fill = |forge: &mut Forge| (0..100).for_each(|_| forge.record(10, 0, 700));
+        let mut forge = Forge::new(major, 8);
+        fill(&mut forge);
+        let beginning = forge.bytes.clone();
+        fill(&mut forge);
+        forge.record(0, 0x40, 0);
+        let whole = forge.bytes.clone();
+        let mut other = Forge::new(major, 8);
+        other.record(10, 0, 50);
+        let name = forge.name.to_string();
+        let hello = Hello { system_identifier: 0x1234_5678_9ABC_DEF0, major, ..hello() };
+
+        let bed = Bed::new();
+        bed.put(&name, &beginning);
+        assert_eq!(bed.send(hello.clone(), &name, &whole).unwrap(), Stored::New, "{major}");
+        assert!(bed.holds(&name) == whole && bed.holds(&format!("{name}.foreign")) == beginning);
+        // Never the other way round, nor for a segment that begins otherwise.
+        let conflict = |stored: &[u8], content: &[u8]| {
+            bed.put(&name, stored);
+            let refusal = refused(bed.send(hello.clone(), &name, content));
+            assert_eq!(refusal.code, RefusalCode::CONFLICT, "{major}");
+            assert!(bed.holds(&name) == stored, "{major}");
+        };
+        conflict(&whole, &beginning);
+        conflict(&other.bytes, &whole);
+        // A timeline that forks in it leaves it as it is.
+        let fork = forge.base.0 + SIZE / 2;
+        let history = format!("7\t{:X}/{:X}\tx\n", fork >> 32, fork as u32);
+        let history = match major.skips_last_segment() {
+            true => format!("7\t{name}\tx\n"),
+            false => history,
+        };
+        bed.put("00000008.history", history.as_bytes());
+        conflict(&beginning, &whole);
     }
 }
 

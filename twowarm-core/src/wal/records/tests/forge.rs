@@ -81,7 +81,11 @@ impl Forge {
         let address = self.base.0 + self.at as u64;
         let first = self.at.is_multiple_of(MIB);
         let overwrites = std::mem::take(&mut self.overwrites);
-        let flags = u16::from(missing > 0) | u16::from(first) << 1 | 4 | u16::from(overwrites) << 3;
+        let overwrite = self.layout.major.overwrite_flag();
+        // Until 18 servers set 4 on their own (`XLP_BKP_REMOVABLE`).
+        let own = if overwrite == 4 { 0 } else { 4 };
+        let overwrite = if overwrites { overwrite } else { 0 };
+        let flags = u16::from(missing > 0) | u16::from(first) << 1 | own | overwrite;
         self.put(&self.layout.major.wal_magic().unwrap().to_le_bytes());
         self.put(&flags.to_le_bytes());
         self.put(&5_u32.to_le_bytes());

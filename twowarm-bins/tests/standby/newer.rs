@@ -1,0 +1,42 @@
+//! The commands on a node whose cluster is newer than all that are known.
+
+use std::fs;
+
+use twowarm_core::testbed::{COMMANDS, NEWER_MAJOR, Node, Testbed, newer_control};
+
+use crate::pair::{fails, names, succeeds};
+
+fn newer_node() -> (Testbed, Node) {
+    let bed = Testbed::new().unwrap();
+    let node = bed.node("db2").unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_configStandby")).parent().unwrap();
+    node.install_commands(built, &COMMANDS).unwrap();
+    node.initdb(&[]).unwrap();
+    let control = node.pgdata().join("global/pg_control");
+    node.run_as().write(&control, newer_control(&fs::read(&control).unwrap())).unwrap();
+    node.run_as().write(&node.pgdata().join("PG_VERSION"), format!("{NEWER_MAJOR}\n")).unwrap();
+    (bed, node)
+}
+
+#[test]
+fn a_newer_primary_is_refused_as_a_standby() {
+    let (_bed, node) = newer_node();
+    let before = names(&node.pgdata());
+    let said = fails(node.command("configStandby"), 2);
+    assert!(said.contains("looks like a primary"), "{said}");
+    assert_eq!(names(&node.pgdata()), before);
+}
+
+#[test]
+fn a_newer_standby_is_configured_and_triggered() {
+    let (_bed, node) = newer_node();
+    node.run_as().write(&node.pgdata().join("standby.signal"), "").unwrap();
+    succeeds(node.command("configStandby"));
+    let settings = fs::read_to_string(node.pgdata().join("postgresql.auto.conf")).unwrap();
+    assert!(settings.contains("restoreWALFile %f %p %r"), "{settings}");
+    assert!(node.pgdata().join("standby.signal").exists());
+    let mut trigger = node.command("triggerStandby");
+    trigger.arg("--no-wait");
+    succeeds(trigger);
+    assert_eq!(fs::read_to_string(node.pgdata().join("trigger")).unwrap(), "smart\n");
+}

@@ -1,0 +1,116 @@
+//! What tells a damaged segment from one that was never finished.
+
+use super::*;
+use crate::wal::{Completeness, completeness};
+
+/// Of a segment of the timeline that its pages are of.
+fn of(bytes: &[u8], name: SegmentName) -> Completeness {
+    of_name(bytes, SegmentName { timeline: TimelineId::new(5).unwrap(), ..name })
+}
+
+fn of_name(bytes: &[u8], name: SegmentName) -> Completeness {
+    let header =
+        check_segment_header(&bytes[..40], name, MIB as u64, &Expected::default()).unwrap();
+    completeness(name, &header, &mut &bytes[..]).unwrap()
+}
+
+fn is_damaged(found: &Completeness) -> bool {
+    matches!(found, Completeness::Damaged { .. })
+}
+
+fn is_unfinished(found: &Completeness) -> bool {
+    matches!(found, Completeness::Unfinished { .. })
+}
+
+#[test]
+fn a_flipped_bit_in_a_record_is_damage() {
+    each(|major| {
+        let forge = full(major, 0, &[700]);
+        assert_eq!(of(&forge.bytes, forge.name), Completeness::Whole, "{major}");
+        let pages = MIB / PAGE;
+        for page in [0, 1, pages / 2, pages - 2, pages - 1] {
+            let places = page * PAGE + 100..(page + 1) * PAGE;
+            let at = places.into_iter().find(|&at| forge.covered[at]).unwrap();
+            let mut bytes = forge.bytes.clone();
+            bytes[at] ^= 1;
+            let found = of(&bytes, forge.name);
+            // Before 9.5 a promotion may have ended the WAL in the last page.
+            let expected = page < pages - 1 || major.names_unfinished_segments();
+            assert_eq!(is_damaged(&found), expected, "{major} page {page}: {found:?}");
+            assert!(expected || is_unfinished(&found), "{major} page {page}: {found:?}");
+        }
+    });
+}
+
+#[test]
+fn a_lost_page_is_damage() {
+    each(|major| {
+        let forge = full(major, 0, &[700]);
+        let mut bytes = forge.bytes.clone();
+        bytes[5 * PAGE..6 * PAGE].fill(0);
+        assert!(is_damaged(&of(&bytes, forge.name)), "{major}");
+    });
+}
+
+/// Behind the end of the WAL stand zeros, or what a recycled file held: pages of an earlier segment.
+#[test]
+fn where_nothing_was_written_further_the_segment_is_unfinished() {
+    each(|major| {
+        let forge = full(major, 0, &[700]);
+        let mut older = forge.bytes.clone();
+        let low = if major.record_format() == RecordFormat::Halves { 12 } else { 8 };
+        older.chunks_mut(PAGE).for_each(|page| page[low + 2] -= 0x10);
+        for end in [PAGE, 3 * PAGE, MIB - PAGE] {
+            let mut zeros = forge.bytes.clone();
+            zeros[end..].fill(0);
+            let mut recycled = forge.bytes.clone();
+            recycled[end..].copy_from_slice(&older[end..]);
+            for bytes in [zeros, recycled] {
+                let found = of(&bytes, forge.name);
+                assert!(is_unfinished(&found), "{major} from {end:#X}: {found:?}");
+            }
+        }
+    });
+}
+
+/// Through 9.3 the copy that a promotion makes has them behind its end, at the right addresses. One that was
+/// promoted again in the same segment was never finished.
+#[test]
+fn pages_of_an_ancestor_behind_the_end_are_no_sign_of_damage() {
+    each(|major| {
+        let mut bytes = full(major, 0, &[700]).bytes;
+        let name = full(major, 0, &[700]).name;
+        bytes[5 * PAGE + 100..6 * PAGE].fill(0);
+        assert!(is_unfinished(&of_name(&bytes, name)), "{major}");
+        assert!(is_damaged(&of(&bytes, name)), "{major}");
+        // But if the timeline has gone on behind it, they are.
+        bytes[100 * PAGE + 4] = 7;
+        assert!(is_damaged(&of_name(&bytes, name)), "{major}");
+    });
+}
+
+#[test]
+fn behind_a_switch_nothing_is_looked_at() {
+    each(|major| {
+        let mut forge = Forge::new(major, 8);
+        (0..50).for_each(|_| forge.record(10, 0, 700));
+        forge.record(0, SWITCH, 0);
+        let (end, full) = (forge.at, full(major, 0, &[100]).bytes);
+        forge.bytes[end..].copy_from_slice(&full[end..]);
+        assert_eq!(of(&forge.bytes, forge.name), Completeness::Whole, "{major}");
+    });
+}
+
+#[test]
+fn of_a_newer_version_nothing_can_be_told() {
+    let mut forge = full(PgMajor::NEWEST, 0, &[700]);
+    forge.bytes.chunks_mut(PAGE).for_each(|page| page[..2].copy_from_slice(&[0x40, 0xD1]));
+    assert!(matches!(of(&forge.bytes, forge.name), Completeness::Unknown(_)));
+    assert_eq!(walk(&forge), WalEnd::ReachesEnd);
+    let half = walk_pages(&forge.bytes[..MIB / 2], forge.name);
+    assert_eq!(stops(&half), Some(&StopReason::PagesMissing { pages: 64, expected: 128 }));
+    // In a segment of a known version such a page is none.
+    let mut known = full(PgMajor::NEWEST, 0, &[700]);
+    known.bytes[PAGE..PAGE + 2].copy_from_slice(&[0x40, 0xD1]);
+    assert!(matches!(stops(&walk(&known)), Some(StopReason::NotWal(_))));
+}
