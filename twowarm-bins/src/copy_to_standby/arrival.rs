@@ -10,7 +10,7 @@ use crate::patience::HEARTBEAT;
 
 const POLL: Duration = Duration::from_millis(500);
 
-/// The names of all segments that the copy can't do without.
+/// The names of all files that the copy can't do without.
 pub(super) fn needed(
     backup: &FinishedBackup,
     layout: SegmentLayout,
@@ -19,7 +19,8 @@ pub(super) fn needed(
     let distance = layout.distance(backup.first.place, backup.last.place).map_err(|_| wrong())?;
     let more = usize::try_from(distance).map_err(|_| wrong())?;
     let all = std::iter::successors(Some(backup.first), |name| layout.next(*name));
-    Ok(all.take(more + 1).map(|name| name.to_string()).collect())
+    let segments = all.take(more + 1).map(|name| name.to_string());
+    Ok(segments.chain(backup.history.map(|name| name.to_string())).collect())
 }
 
 /// Waits until all of them stand in the far archive; gives up when none has arrived for `patience`.
@@ -66,6 +67,7 @@ mod tests {
             tablespace_map: Vec::new(),
             first: first.parse().unwrap(),
             last: last.parse().unwrap(),
+            history: None,
         };
         let layout = SegmentLayout::new("15".parse().unwrap(), SegmentSize::DEFAULT);
         let (a, b) = ("0000000100000000000000FE", "000000010000000100000000");
@@ -73,5 +75,8 @@ mod tests {
         assert_eq!(names, [a, "0000000100000000000000FF", b]);
         assert_eq!(needed(&backup(a, a), layout).unwrap(), [a]);
         assert!(needed(&backup(b, a), layout).is_err());
+        let history = "0000000100000000000000FE.00000020.backup";
+        let old = FinishedBackup { history: history.parse().ok(), ..backup(a, a) };
+        assert_eq!(needed(&old, layout).unwrap(), [a, history]);
     }
 }

@@ -1,3 +1,4 @@
+use std::io;
 use std::path::PathBuf;
 
 use twowarm_core::FileError;
@@ -9,7 +10,6 @@ use twowarm_core::ship::node::NodeError;
 use twowarm_core::ship::ssh::SshError;
 use twowarm_core::ship::wire::WireError;
 use twowarm_core::ship::{LinkError, SendError};
-use twowarm_core::version::PgMajor;
 
 use crate::command::Failure;
 
@@ -46,10 +46,10 @@ pub(super) enum CopyError {
     Standby { pgdata: PathBuf, file: &'static str },
     #[error("the server in {} is in recovery: run copyToStandby on the primary", .0.display())]
     InRecovery(PathBuf),
-    #[error(
-        "PostgreSQL {0} is not supported here: an online backup that a crash of the primary survives came with 9.6"
-    )]
-    NoSessionBackup(PgMajor),
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+    #[error("signals can't be handled: {0}")]
+    Signals(#[source] io::Error),
     #[error(
         "{name} is \"{value}\", so that nothing is shipped: set {name} = {wanted} in postgresql.conf and {then} the server"
     )]
@@ -88,7 +88,7 @@ impl CopyError {
             | CopyError::Links(LinksError::InPlace(_) | LinksError::Relative { .. })
             | CopyError::Standby { .. }
             | CopyError::InRecovery(_)
-            | CopyError::NoSessionBackup(_)
+            | CopyError::Server(ServerError::AnotherBackup { .. } | ServerError::UnknownBackup(_))
             | CopyError::AnotherMachine { .. }
             | CopyError::InnerLinks(_)
             | CopyError::Archiving { .. } => false,

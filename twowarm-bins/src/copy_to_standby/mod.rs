@@ -5,6 +5,7 @@ mod bulk;
 mod error;
 mod far;
 mod same_place;
+mod signals;
 mod source;
 
 use std::ffi::OsString;
@@ -23,7 +24,7 @@ use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install, NodeName};
 use twowarm_core::rsync::Remote;
 use twowarm_core::server::{
-    Backup, FinishedBackup, RecoveryConfig, Session, check_owner, lock_directory,
+    Backup, FinishedBackup, Login, RecoveryConfig, Session, check_owner, lock_directory,
 };
 
 use self::bulk::Bulk;
@@ -148,19 +149,46 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// The copy itself. When this fails the backup ends with its session, and the target has no
-    /// pg_control.
+    /// The copy itself. When this fails the backup is ended, and the target has no pg_control.
     fn run(&self, far: &mut FarEnd, session: Session) -> Result<FinishedBackup, CopyError> {
         let (from, to) = (&self.source.pgdata, &self.target.pgdata);
         same_place::begin(far, self.remote, self.node, from, to)?;
+        if !self.source.major.has_session_backup() {
+            far.hold_signals()?;
+        }
+        let backup = self.copy_in_backup(far, session);
+        // What a signal made fail, rsync above all, is not the reason.
+        let backup = backup.or_else(|error| far.check_signals().and(Err(error)))?;
+        far.release_signals();
+        Ok(backup)
+    }
+
+    fn copy_in_backup(
+        &self,
+        far: &mut FarEnd,
+        session: Session,
+    ) -> Result<FinishedBackup, CopyError> {
+        let login = Login::of(self.install);
+        let canceller = session.canceller();
+        let waits_for = match self.source.major {
+            major if major.spreads_backup_checkpoint() => {
+                "the checkpoint, which this version spreads over checkpoint_completion_target of checkpoint_timeout"
+            }
+            _ => "the checkpoint",
+        };
+        let pgdata = &self.source.pgdata;
+        let backup = far.meanwhile_asking(waits_for, canceller, || {
+            Backup::start(session, pgdata, &login, LABEL)
+        })??;
         let layout = self.source.control.layout();
-        let backup = far.meanwhile("the checkpoint", move || Backup::start(session, LABEL))??;
         let first = layout.containing(self.source.control.timeline, backup.start_lsn());
         print(&format!("The online backup begins at WAL file {first}\n"));
         self.copy_files(far)?;
         // Read before the backup ends, so that its end lies behind whatever this says.
         let control = self.source.control_bytes()?;
-        let backup = far.meanwhile("the end of the backup", move || backup.stop(layout))??;
+        let canceller = backup.canceller();
+        let waits_for = "the end of the backup";
+        let backup = far.meanwhile_asking(waits_for, canceller, move || backup.stop(layout))??;
         print(&format!("The online backup ends in WAL file {}\n", backup.last));
         far.send_part(Part::Label, &backup.label)?;
         let map = rewrite_map(&backup.tablespace_map, &self.tablespaces);

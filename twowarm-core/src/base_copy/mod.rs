@@ -14,5 +14,5 @@ pub use inner_links::{links_inside, links_inside_tablespace};
 pub use links::{LinksError, tablespace_links};
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
 pub use nonce::{Nonce, NonceError, random_digits};
-pub use rules::{DataRules, tablespace_rules, unlogged_files};
+pub use rules::{DataRules, tablespace_rules, unlogged_files, whole_tablespace_rules};
 pub use tablespaces::{MappingError, map_tablespaces, rewrite_map};

@@ -88,6 +88,12 @@ pub fn tablespace_rules(unlogged: &[String]) -> String {
     passing(&format!("/*/{TEMPORARY}"), unlogged)
 }
 
+/// The rules for the whole of a tablespace, as it is before 9.0. What is not PostgreSQL's there is neither
+/// copied nor deleted.
+pub fn whole_tablespace_rules() -> String {
+    passing(&format!("/*/{TEMPORARY}"), &[]) + "+ /PG_VERSION\n+ /[0-9]*\n- /*\n"
+}
+
 fn passing(temporary: &str, unlogged: &[String]) -> String {
     let everywhere =
         PASSING.into_iter().chain([temporary]).map(|pattern| format!("-p {pattern}\n"));
@@ -171,6 +177,14 @@ mod tests {
         }
         assert!(!DataRules::default().text().contains("postgresql.conf\n"));
         assert!(text.lines().all(|line| line.starts_with("- /") || line.starts_with("-p ")));
+    }
+
+    #[test]
+    fn beside_an_old_tablespace_nothing_is_touched() {
+        let text = whole_tablespace_rules();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[lines.len() - 3..], ["+ /PG_VERSION", "+ /[0-9]*", "- /*"]);
+        assert!(lines.contains(&"-p pgsql_tmp*"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::unistd::{Uid, User};
 use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 
 use super::{RunningServer, ServerError};
 use crate::data_directory::control_file;
@@ -48,6 +48,18 @@ pub struct Session {
     client: Option<Client>,
     major: PgMajor,
     time_limit: Duration,
+}
+
+/// Ends the statement that a session is waiting for.
+pub struct Canceller(Option<CancelToken>);
+
+impl Canceller {
+    /// Asks the server to; a server that does not listen is not waited for.
+    pub fn cancel(&self) {
+        if let Some(token) = self.0.clone() {
+            let _ = within(Duration::from_secs(1), move || token.cancel_query(NoTls));
+        }
+    }
 }
 
 impl Session {
@@ -156,6 +168,11 @@ impl Session {
         };
         self.client = Some(client);
         answer
+    }
+
+    /// What ends a statement that is under way, from another thread.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.client.as_ref().map(Client::cancel_token))
     }
 
     /// The first row of a statement that takes its time, such as one that waits for a checkpoint.

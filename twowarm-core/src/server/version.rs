@@ -48,28 +48,45 @@ impl PgMajor {
         self >= V9_6
     }
 
-    /// Begins an online backup with an immediate checkpoint, of the session where there is such a thing;
-    /// returns the position it starts at. `label` must be a plain word. 8.3 knows no immediate
-    /// checkpoint.
+    /// Begins an online backup of the session (9.6 on) with an immediate checkpoint; returns the position it
+    /// starts at. `label` must be a plain word.
     pub fn backup_start(self, label: &str) -> String {
-        match self {
-            _ if self >= V15 => format!("select pg_backup_start('{label}', true)"),
-            _ if self >= V9_6 => format!("select pg_start_backup('{label}', true, false)"),
-            _ if self >= V8_4 => format!("select pg_start_backup('{label}', true)"),
-            _ => format!("select pg_start_backup('{label}')"),
+        if self >= V15 {
+            format!("select pg_backup_start('{label}', true)")
+        } else {
+            format!("select pg_start_backup('{label}', true, false)")
         }
     }
 
-    /// Ends the backup; returns its last position, the label file and the tablespace map. From 10 on
-    /// (and before 8.4) it does not wait for the archiver, which somebody must watch then.
+    /// Begins an online backup of the server (through 14), with an immediate checkpoint where there is
+    /// such a thing; returns the position it starts at.
+    pub fn exclusive_backup_start(self, label: &str) -> String {
+        if self >= V8_4 {
+            format!("select pg_start_backup('{label}', true)")
+        } else {
+            format!("select pg_start_backup('{label}')")
+        }
+    }
+
+    /// Ends that backup; returns its last position. From 8.4 on it waits for the archiver.
+    pub fn exclusive_backup_stop(self) -> &'static str {
+        "select pg_stop_backup()"
+    }
+
+    /// 8.3 spreads the checkpoint of a backup over a good part of checkpoint_timeout.
+    pub fn spreads_backup_checkpoint(self) -> bool {
+        self == V8_3
+    }
+
+    /// Ends the backup of the session; returns its last position, the label file and the tablespace map.
+    /// From 10 on it does not wait for the archiver, which somebody must watch then.
     pub fn backup_stop(self) -> &'static str {
         match self {
             _ if self >= V15 => "select lsn, labelfile, spcmapfile from pg_backup_stop(false)",
             _ if self >= V10 => {
                 "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"
             }
-            _ if self >= V9_6 => "select lsn, labelfile, spcmapfile from pg_stop_backup(false)",
-            _ => "select pg_stop_backup(), '', ''",
+            _ => "select lsn, labelfile, spcmapfile from pg_stop_backup(false)",
         }
     }
 
@@ -172,21 +189,33 @@ mod tests {
         changes(
             |m| m.backup_start("l"),
             &[
-                ("8.2", "select pg_start_backup('l')"),
-                ("8.4", "select pg_start_backup('l', true)"),
-                ("9.6", "select pg_start_backup('l', true, false)"),
+                ("8.2", "select pg_start_backup('l', true, false)"),
                 ("15", "select pg_backup_start('l', true)"),
             ],
         );
         changes(
             |m| m.backup_stop().into(),
             &[
-                ("8.2", "select pg_stop_backup(), '', ''"),
-                ("9.6", "select lsn, labelfile, spcmapfile from pg_stop_backup(false)"),
+                ("8.2", "select lsn, labelfile, spcmapfile from pg_stop_backup(false)"),
                 ("10", "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"),
                 ("15", "select lsn, labelfile, spcmapfile from pg_backup_stop(false)"),
             ],
         );
+    }
+
+    #[test]
+    fn before_9_6_a_backup_is_the_server_s() {
+        changes(|m| m.has_session_backup().to_string(), &[("8.2", "false"), ("9.6", "true")]);
+        changes(
+            |m| m.exclusive_backup_start("l"),
+            &[
+                ("8.2", "select pg_start_backup('l')"),
+                ("8.4", "select pg_start_backup('l', true)"),
+            ],
+        );
+        let spreads = [("8.2", "false"), ("8.3", "true"), ("8.4", "false")];
+        changes(|m| m.spreads_backup_checkpoint().to_string(), &spreads);
+        changes(|m| m.has_tablespace_map().to_string(), &[("8.2", "false"), ("9.5", "true")]);
     }
 
     #[test]
