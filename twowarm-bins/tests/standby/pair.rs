@@ -23,10 +23,7 @@ impl Pair {
             node.install_commands(built, &COMMANDS).unwrap();
         }
         db1.initdb_small_segments().unwrap();
-        let archiving = "archive_mode = on\n\
-                         archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n\
-                         fsync = off";
-        db1.append_conf(archiving).unwrap();
+        db1.append_conf(&db1.archiving_conf().unwrap()).unwrap();
         db1.start().unwrap();
         make_empty(&db2);
         Pair { db1, db2, bed }
@@ -63,9 +60,10 @@ impl Pair {
 
     /// Waits until all that db1 has written so far stands in db2's archive.
     pub fn ship(&self) {
-        self.db1.sql("create table if not exists shipped (n int)").unwrap();
-        let last = self.db1.sql("select pg_walfile_name(pg_current_wal_lsn())").unwrap();
-        self.db1.sql("select pg_switch_wal()").unwrap();
+        self.db1.sql("drop table if exists shipped; create table shipped (n int)").unwrap();
+        let major = self.db1.install().major().unwrap();
+        let last = self.db1.sql(major.current_wal_file()).unwrap();
+        self.db1.sql(major.switch_wal()).unwrap();
         let place = self.db2.archive().join(&last);
         wait_until(&format!("{last} to arrive"), LIMIT, || place.exists())
             .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&self.db1)));
@@ -103,10 +101,8 @@ pub fn log_of(node: &Node) -> String {
 /// An empty data directory, and the configuration that makes a server there db2's.
 pub fn make_empty(node: &Node) {
     node.run_as().make_dir(&node.pgdata(), 0o755).unwrap();
-    let conf = node.own_conf().unwrap()
-        + "shared_buffers = 16MB\nmax_connections = 20\ndynamic_shared_memory_type = mmap\n\
-           archive_mode = on\nfsync = off\n\
-           archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n";
+    let conf = [node.own_conf(), node.small_conf(), node.archiving_conf()];
+    let conf: String = conf.into_iter().map(Result::unwrap).collect();
     node.write_local("postgresql.conf", conf).unwrap();
 }
 

@@ -55,6 +55,8 @@ pub(super) fn keep(pgdata: &Path) -> Result<(Vec<u8>, Vec<u8>), FileError> {
             return Ok(Vec::new());
         };
         fs::rename(&path, kept(pgdata, name)).map_err(FileError::of("rename", &path))?;
+        // Of two names of one file, a rename removes neither.
+        durable::remove(&path)?;
         durable::sync_directory(pgdata)?;
         Ok(bytes)
     };
@@ -64,13 +66,15 @@ pub(super) fn keep(pgdata: &Path) -> Result<(Vec<u8>, Vec<u8>), FileError> {
 /// Gives both files their own names, and keeps them besides. A label that came in between is another's.
 pub(super) fn put_back(pgdata: &Path, ours: &str) -> Result<(), ServerError> {
     for name in [MAP, LABEL] {
-        let Some(bytes) = read(&kept(pgdata, name))? else { continue };
-        match durable::create(&pgdata.join(name), &bytes) {
+        let (kept, path) = (kept(pgdata, name), pgdata.join(name));
+        // The same file, with the owner that it has.
+        match fs::hard_link(&kept, &path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => look(pgdata, ours).map(drop)?,
-            other => other?,
+            linked => linked.map_err(FileError::of("make", &path))?,
         }
     }
-    Ok(())
+    Ok(durable::sync_directory(pgdata)?)
 }
 
 /// Removes what is kept, once the backup is over.
@@ -136,7 +140,10 @@ mod tests {
         put_back(dir.path(), "twowarm").unwrap();
         assert_eq!(fs::read(at(LABEL)).unwrap(), label);
         assert_eq!(fs::read(at(MAP)).unwrap(), map);
-        // Killed in between: once more.
+        // Killed in between, or refused by the server: once more.
+        put_back(dir.path(), "twowarm").unwrap();
+        assert_eq!(keep(dir.path()).unwrap(), (label, map));
+        assert!(!at(LABEL).exists() && !at(MAP).exists() && is_kept(dir.path()));
         put_back(dir.path(), "twowarm").unwrap();
         remove_ours(dir.path(), "twowarm").unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

@@ -7,6 +7,7 @@ const V8_4: PgMajor = PgMajor::of(8, 4);
 const V9_0: PgMajor = PgMajor::of(9, 0);
 const V9_1: PgMajor = PgMajor::of(9, 1);
 const V9_2: PgMajor = PgMajor::of(9, 2);
+const V9_3: PgMajor = PgMajor::of(9, 3);
 const V9_4: PgMajor = PgMajor::of(9, 4);
 const V9_5: PgMajor = PgMajor::of(9, 5);
 const V9_6: PgMajor = PgMajor::of(9, 6);
@@ -108,6 +109,44 @@ impl PgMajor {
     /// From 15 on archive_library can take archive_command's place.
     pub fn has_archive_library(self) -> bool {
         self >= V15
+    }
+
+    /// The wal_level that archiving and a hot standby want (9.0 on).
+    pub fn replica_wal_level(self) -> Option<&'static str> {
+        match self {
+            _ if self >= V9_6 => Some("replica"),
+            _ if self >= V9_0 => Some("hot_standby"),
+            _ => None,
+        }
+    }
+
+    /// From 10 on the defaults of wal_level and hot_standby are those that a standby needs.
+    pub fn has_standby_defaults(self) -> bool {
+        self >= V10
+    }
+
+    /// The setting that names the directory of the server's socket.
+    pub fn socket_setting(self) -> &'static str {
+        if self >= V9_3 { "unix_socket_directories" } else { "unix_socket_directory" }
+    }
+
+    /// From 9.5 on settings in megabytes say how much WAL is kept.
+    pub fn has_wal_size_settings(self) -> bool {
+        self >= V9_5
+    }
+
+    /// From 9.4 on dynamic shared memory is a setting's.
+    pub fn has_dynamic_shared_memory(self) -> bool {
+        self >= V9_4
+    }
+
+    /// The name of the segment that is being written.
+    pub fn current_wal_file(self) -> &'static str {
+        if self >= V10 {
+            "select pg_walfile_name(pg_current_wal_lsn())"
+        } else {
+            "select pg_xlogfile_name(pg_current_xlog_location())"
+        }
     }
 
     /// Commits don't wait for other nodes in a session that says this.
@@ -228,6 +267,19 @@ mod tests {
             |m| m.in_recovery().into(),
             &[("8.2", "select false"), ("9.0", "select pg_is_in_recovery()")],
         );
+    }
+
+    #[test]
+    fn settings_that_a_standby_needs_have_their_version_s_names_and_values() {
+        let level = |m: PgMajor| m.replica_wal_level().unwrap_or("none").into();
+        changes(level, &[("8.2", "none"), ("9.0", "hot_standby"), ("9.6", "replica")]);
+        let sockets =
+            [("8.2", "unix_socket_directory"), ("9.3", "unix_socket_directories")];
+        changes(|m| m.socket_setting().into(), &sockets);
+        changes(|m| m.has_archive_mode().to_string(), &[("8.2", "false"), ("8.3", "true")]);
+        changes(|m| m.has_standby_defaults().to_string(), &[("8.2", "false"), ("10", "true")]);
+        let sizes = [("8.2", "false"), ("9.5", "true")];
+        changes(|m| m.has_wal_size_settings().to_string(), &sizes);
     }
 
     #[test]
