@@ -72,6 +72,16 @@ impl Primary {
         }
     }
 
+    fn end_other_sessions(&self) {
+        let pid = if self.major < "9.2".parse().unwrap() { "procpid" } else { "pid" };
+        let others = format!(
+            "from pg_stat_activity where {pid} <> pg_backend_pid() and datname = 'postgres'"
+        );
+        self.node.sql(&format!("select pg_terminate_backend({pid}) {others}")).unwrap();
+        let none_left = || self.node.sql(&format!("select count(*) {others}")).unwrap() == "0";
+        wait_until("the sessions to end", Duration::from_secs(20), none_left).unwrap();
+    }
+
     fn is_in_backup_mode(&self) -> bool {
         let again = self.node.sql(&self.major.exclusive_backup_start("again"));
         if again.is_ok() {
@@ -114,13 +124,19 @@ fn a_primary_that_crashes_in_a_backup_starts_without_the_wal_of_its_start() {
             primary.node.sql(sql).unwrap();
         }
     }
+    // The backup's owner is gone too, as with the whole machine.
+    primary.end_other_sessions();
+    mem::forget(backup);
     primary.node.kill().unwrap();
-    drop(backup);
-    primary.nothing_is_left();
     // It does not start before its predecessor's processes have noticed.
     let limit = Duration::from_secs(60);
     wait_until("the server to start", limit, || primary.node.start().is_ok()).unwrap();
     assert!(primary.node.sql("select count(*) from t").unwrap().parse::<u32>().unwrap() > 0);
+
+    let backup = primary.start().unwrap();
+    primary.node.kill().unwrap();
+    drop(backup);
+    primary.nothing_is_left();
 }
 
 #[test]
@@ -131,8 +147,6 @@ fn what_a_killed_run_left_is_ended_by_the_next() {
     assert!(primary.is_in_backup_mode());
     // Killed when the label had its own name already.
     drop(primary.start().unwrap());
-    let session = Session::open(&primary.node.pgdata(), &primary.login()).unwrap();
-    drop(session);
     primary.node.sql(&primary.major.exclusive_backup_start(NAME)).unwrap();
     assert!(primary.has("backup_label"));
     // The server was restarted since.
@@ -155,12 +169,7 @@ fn a_backup_that_is_given_up_is_ended_also_when_its_session_is_gone() {
     assert!(!primary.is_in_backup_mode());
 
     let backup = primary.start().unwrap();
-    let pid = if primary.major < "9.2".parse().unwrap() { "procpid" } else { "pid" };
-    let others = format!(
-        "select count(pg_terminate_backend({pid})) from pg_stat_activity \
-         where {pid} <> pg_backend_pid() and datname = 'postgres'"
-    );
-    primary.node.sql(&others).unwrap();
+    primary.end_other_sessions();
     drop(backup);
     primary.nothing_is_left();
     assert!(!primary.is_in_backup_mode());
