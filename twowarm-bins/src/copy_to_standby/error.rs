@@ -46,6 +46,10 @@ pub(super) enum CopyError {
     Standby { pgdata: PathBuf, file: &'static str },
     #[error("the server in {} is in recovery: run copyToStandby on the primary", .0.display())]
     InRecovery(PathBuf),
+    #[error(
+        "in {place} what is not PostgreSQL's would be {lost}. Move it away, or run copyToStandby --yes"
+    )]
+    NotAgreed { place: String, lost: String },
     #[error("interrupted by {0}")]
     Interrupted(&'static str),
     #[error("signals can't be handled: {0}")]
@@ -88,7 +92,9 @@ impl CopyError {
             | CopyError::Links(LinksError::InPlace(_) | LinksError::Relative { .. })
             | CopyError::Standby { .. }
             | CopyError::InRecovery(_)
-            | CopyError::Server(ServerError::AnotherBackup { .. } | ServerError::UnknownBackup(_))
+            | CopyError::Server(
+                ServerError::AnotherBackup { .. } | ServerError::UnknownBackup(_),
+            )
             | CopyError::AnotherMachine { .. }
             | CopyError::InnerLinks(_)
             | CopyError::Archiving { .. } => false,

@@ -49,10 +49,10 @@ impl FarEnd {
         bytes.chunks(PIECE).try_for_each(|piece| self.say(&CopyMessage::Part(part, piece.to_vec())))
     }
 
-    /// Afterwards the copy is on disk, and a server can start in it.
-    pub fn finish(&mut self) -> Result<(), CopyError> {
+    /// Afterwards the copy is on disk, and a server can start in it. What it would lack after a failover.
+    pub fn finish(&mut self) -> Result<Vec<String>, CopyError> {
         match self.ask(&CopyMessage::Finish)? {
-            CopyMessage::Finished => Ok(()),
+            CopyMessage::Finished(lacks) => Ok(lacks),
             other => Err(self.unexpected(&other)),
         }
     }

@@ -1,5 +1,6 @@
 //! copyToStandby: makes a base copy of the running primary on the other node.
 
+mod agreement;
 mod arrival;
 mod bulk;
 mod error;
@@ -22,12 +23,12 @@ use twowarm_core::base_copy::{
 };
 use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install, NodeName};
-use twowarm_core::rsync::Remote;
+use twowarm_core::rsync::{Remote, Transfer};
 use twowarm_core::server::{
     Backup, FinishedBackup, Login, RecoveryConfig, Session, check_owner, lock_directory,
 };
 
-use self::bulk::Bulk;
+use self::bulk::{Bulk, TRIAL};
 use self::error::{CopyError, failure};
 use self::far::{FarEnd, prove_archive};
 use self::source::Source;
@@ -45,9 +46,11 @@ const PATIENCE: u32 = 10;
 pub fn main() -> ExitCode {
     Command {
         name: "copyToStandby",
-        arguments: "",
+        arguments: "[--yes]",
         about: "Run on the primary, after configStandby on the other node: proves that WAL can be shipped there, \
-                turns shipping on, and copies the running cluster over what stands in the data directory there.",
+                turns shipping on, and copies the running cluster over what stands in the data directory there. \
+                What is not PostgreSQL's there and would be deleted or overwritten is named first, and you are \
+                asked; --yes answers beforehand.",
         caller: Caller::Person,
         misconfigured: fails,
         run,
@@ -56,14 +59,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if !arguments.is_empty() {
-        return Err(Failure::Usage("it takes no arguments".into()));
-    }
-    copy(install).map_err(failure)?;
+    let yes = match arguments {
+        [] => false,
+        [argument] if argument == "--yes" => true,
+        _ => return Err(Failure::Usage("it takes no argument but --yes".into())),
+    };
+    copy(install, yes).map_err(failure)?;
     Ok(DONE)
 }
 
-fn copy(install: &Install) -> Result<(), CopyError> {
+fn copy(install: &Install, yes: bool) -> Result<(), CopyError> {
     let started = Instant::now();
     let node = install.require_other_node()?;
     check_owner(install.require_pgdata()?)?;
@@ -85,6 +90,8 @@ fn copy(install: &Install) -> Result<(), CopyError> {
     })?;
     drop(nonce);
     announce(&source, node, &target, &tablespaces);
+    let copy = Copy { install, node, source: &source, remote: &remote, target, tablespaces };
+    copy.obtain_agreement(&mut far, yes)?;
     // The other node's is the same file; whether it is usable, that node says.
     let recovery = RecoveryConfig::of(install, source.major).ok();
     if let Some(line) = recovery.and_then(|recovery| recovery.warning()) {
@@ -94,8 +101,7 @@ fn copy(install: &Install) -> Result<(), CopyError> {
     print(&format!("postgresql.conf is kept as {}\n", saved.display()));
     start_shipping(install, node, &mut session)?;
 
-    let place = format!("{node}:{}", target.pgdata.display());
-    let copy = Copy { install, node, source: &source, remote: &remote, target, tablespaces };
+    let place = format!("{node}:{}", copy.target.pgdata.display());
     let backup = copy.run(&mut far, session).map_err(|source| CopyError::Unfinished {
         place: place.clone(),
         source: Box::new(source),
@@ -149,6 +155,19 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
+    /// What of the data directory is copied.
+    fn rules(&self) -> Result<String, CopyError> {
+        let inside: Vec<PathBuf> = self.tablespaces.iter().map(|t| t.from.clone()).collect();
+        self.source.rules(&self.target, &inside)
+    }
+
+    fn obtain_agreement(&self, far: &mut FarEnd, yes: bool) -> Result<(), CopyError> {
+        let rules = agreement::rules(&self.rules()?);
+        let (from, to) = (&self.source.pgdata, &self.target.pgdata);
+        let trial = Transfer { remote: self.remote, from, to, options: &TRIAL, rules: &rules };
+        agreement::obtain(far, self.node, &trial, yes)
+    }
+
     /// The copy itself. When this fails the backup is ended, and the target has no pg_control.
     fn run(&self, far: &mut FarEnd, session: Session) -> Result<FinishedBackup, CopyError> {
         let (from, to) = (&self.source.pgdata, &self.target.pgdata);
@@ -194,7 +213,9 @@ impl Copy<'_> {
         let map = rewrite_map(&backup.tablespace_map, &self.tablespaces);
         far.send_part(Part::TablespaceMap, &map)?;
         far.send_part(Part::Control, &control)?;
-        far.finish()?;
+        for lack in far.finish()? {
+            print(&format!("WARNING: {}: {lack}\n", self.node));
+        }
         Ok(backup)
     }
 
@@ -211,8 +232,7 @@ impl Copy<'_> {
                 bulk.copy(far, &from, &to, &rules)?;
             }
         }
-        let inside: Vec<PathBuf> = self.tablespaces.iter().map(|t| t.from.clone()).collect();
-        let rules = self.source.rules(&self.target, &inside)?;
+        let rules = self.rules()?;
         bulk.copy(far, &self.source.pgdata, &self.target.pgdata, &rules)?;
         bulk.finish();
         Ok(())

@@ -107,7 +107,6 @@ impl Source {
         let own_paths = self.own_paths.iter().chain(&target.own_paths).cloned();
         let rules = DataRules {
             own_paths: own_paths.chain(inside.map(Path::to_owned)).collect(),
-            own_configuration: target.own_configuration,
             unlogged: unlogged_files(&self.pgdata.join("base"), "base/")?,
         };
         Ok(rules.text())

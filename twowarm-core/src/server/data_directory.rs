@@ -9,6 +9,10 @@ use crate::wal::{ClusterState, ControlFile};
 /// What the names of all our own files in a data directory begin with.
 pub const STATE_PREFIX: &str = ".twowarm";
 
+/// The configuration files at the top of a data directory. A node has its own if they are in its
+/// `2warm/local`.
+pub const CONFIGURATION: [&str; 3] = ["postgresql.conf", "pg_hba.conf", "pg_ident.conf"];
+
 /// What makes a server a standby, by version.
 const RECOVERY_FILES: [&str; 3] = ["standby.signal", "recovery.signal", "recovery.conf"];
 

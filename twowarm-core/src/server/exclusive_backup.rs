@@ -74,7 +74,9 @@ impl ExclusiveBackup {
                 if !end(&mut self.session, &self.pgdata, &self.name)? {
                     return Err(ServerError::UnknownBackup(self.pgdata.clone()));
                 }
-                log::info!("ended the online backup that an interrupted copyToStandby left running");
+                log::info!(
+                    "ended the online backup that an interrupted copyToStandby left running"
+                );
                 self.session.slow_row(&question)
             }
             other => other,

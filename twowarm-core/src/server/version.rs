@@ -247,10 +247,7 @@ mod tests {
         changes(|m| m.has_session_backup().to_string(), &[("8.2", "false"), ("9.6", "true")]);
         changes(
             |m| m.exclusive_backup_start("l"),
-            &[
-                ("8.2", "select pg_start_backup('l')"),
-                ("8.4", "select pg_start_backup('l', true)"),
-            ],
+            &[("8.2", "select pg_start_backup('l')"), ("8.4", "select pg_start_backup('l', true)")],
         );
         let spreads = [("8.2", "false"), ("8.3", "true"), ("8.4", "false")];
         changes(|m| m.spreads_backup_checkpoint().to_string(), &spreads);
@@ -273,8 +270,7 @@ mod tests {
     fn settings_that_a_standby_needs_have_their_version_s_names_and_values() {
         let level = |m: PgMajor| m.replica_wal_level().unwrap_or("none").into();
         changes(level, &[("8.2", "none"), ("9.0", "hot_standby"), ("9.6", "replica")]);
-        let sockets =
-            [("8.2", "unix_socket_directory"), ("9.3", "unix_socket_directories")];
+        let sockets = [("8.2", "unix_socket_directory"), ("9.3", "unix_socket_directories")];
         changes(|m| m.socket_setting().into(), &sockets);
         changes(|m| m.has_archive_mode().to_string(), &[("8.2", "false"), ("8.3", "true")]);
         changes(|m| m.has_standby_defaults().to_string(), &[("8.2", "false"), ("10", "true")]);

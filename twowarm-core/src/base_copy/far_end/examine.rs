@@ -9,7 +9,7 @@ use crate::base_copy::{Nonce, Survey, Target};
 use crate::data_directory::read_settings;
 use crate::file_error::FileError;
 use crate::install::Install;
-use crate::server::{DataDirectory, unlisted_server};
+use crate::server::{CONFIGURATION, DataDirectory, unlisted_server};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::version::PgMajor;
 
@@ -55,9 +55,9 @@ pub(super) fn examine(
         check_tablespace(&tablespace.to, &real, hello.major, &own)?;
         own_paths.extend(inside(&tablespace.to));
     }
-    let own_configuration =
-        install.local().join("postgresql.conf").exists() && pgdata.join("postgresql.conf").exists();
-    Ok(Target { pgdata: pgdata.to_owned(), own_configuration, older_copy, own_paths })
+    let is_own = |name: &&str| install.local().join(name).exists() && pgdata.join(name).exists();
+    own_paths.extend(CONFIGURATION.into_iter().filter(is_own).map(PathBuf::from));
+    Ok(Target { pgdata: pgdata.to_owned(), older_copy, own_paths })
 }
 
 /// The nonce's file stands in the source's directories: where it is found, the source is.
