@@ -183,23 +183,26 @@ fn what_is_the_nodes_own_is_neither_copied_nor_deleted() {
     succeeds(pair.db1.command("copyToStandby"));
     let (from, to) = (pair.db1.pgdata(), pair.db2.pgdata());
     let write = |path: std::path::PathBuf| pair.db1.run_as().write(&path, "x").unwrap();
-    for name in ["trigger", "recovery.done", "backup_label.old", "logfile", "pg_replslot/x", "new"]
+    for name in ["trigger", "recovery.done", "backup_label.old", "logfile", "pg_subtrans/x", "new"]
     {
         write(from.join(name));
     }
     for name in
-        ["recovery.done", "postmaster.opts", "logfile", "pg_notify/y", "base/trigger", "old"]
+        ["recovery.done", "postmaster.opts", "logfile", "pg_subtrans/y", "base/trigger", "old"]
     {
         write(to.join(name));
     }
     // A trigger here is only one at the top.
     write(from.join("base/1/trigger"));
-    succeeds(pair.db1.command("copyToStandby"));
-    for absent in ["trigger", "backup_label.old", "pg_replslot/x", "base/trigger", "old"] {
+    let mut command = pair.db1.command("copyToStandby");
+    command.arg("--yes");
+    let said = succeeds(command);
+    assert!(said.contains("deleted: old\n"), "{said}");
+    for absent in ["trigger", "backup_label.old", "pg_subtrans/x", "base/trigger", "old"] {
         assert!(!to.join(absent).exists(), "{absent}");
     }
     for present in
-        ["recovery.done", "postmaster.opts", "logfile", "pg_notify/y", "base/1/trigger", "new"]
+        ["recovery.done", "postmaster.opts", "logfile", "pg_subtrans/y", "base/1/trigger", "new"]
     {
         assert!(to.join(present).exists(), "{present}");
     }
