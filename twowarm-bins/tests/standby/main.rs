@@ -5,6 +5,7 @@ mod config;
 mod copy;
 mod distrib;
 mod hung;
+mod interrupted;
 mod losses;
 mod pair;
 mod refusals;
