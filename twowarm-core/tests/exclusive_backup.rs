@@ -67,7 +67,7 @@ impl Primary {
     }
 
     fn nothing_is_left(&self) {
-        for name in ["backup_label", KEPT] {
+        for name in ["backup_label", "tablespace_map", KEPT, ".twowarm-tablespace_map"] {
             assert!(!self.has(name), "{name}");
         }
     }
@@ -94,7 +94,11 @@ impl Primary {
 #[test]
 fn a_backup_ends_in_the_segment_that_the_server_names() {
     let primary = Primary::new();
+    let side = primary.node.home().join("side");
+    primary.node.run_as().make_dir(&side, 0o700).unwrap();
+    primary.node.sql(&format!("create tablespace side location '{}'", side.display())).unwrap();
     let Some(backup) = primary.start() else { return };
+    assert!(!primary.has("tablespace_map"));
     assert!(primary.has(KEPT) && !primary.has("backup_label"));
     let start = backup.start_lsn();
     primary.node.sql("create table t as select 1 as n").unwrap();
@@ -102,6 +106,9 @@ fn a_backup_ends_in_the_segment_that_the_server_names() {
     let label = BackupLabel::parse(&finished.label).unwrap();
     assert_eq!((label.start_lsn(), label.label().unwrap().as_ref()), (start, NAME));
     assert!(finished.last >= finished.first);
+    let map = String::from_utf8(finished.tablespace_map).unwrap();
+    let ends = format!(" {}\n", side.display());
+    assert_eq!(map.ends_with(&ends), primary.major.has_tablespace_map(), "{map}");
     let needs = !primary.major.has_backup_end_in_wal();
     assert_eq!(finished.history.is_some(), needs);
     primary.nothing_is_left();

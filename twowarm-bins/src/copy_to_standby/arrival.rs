@@ -1,7 +1,8 @@
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::server::FinishedBackup;
+use twowarm_core::server::{FinishedBackup, RunningServer};
 use twowarm_core::wal::SegmentLayout;
 
 use super::error::CopyError;
@@ -23,10 +24,12 @@ pub(super) fn needed(
     Ok(segments.chain(backup.history.map(|name| name.to_string())).collect())
 }
 
-/// Waits until all of them stand in the far archive; gives up when none has arrived for `patience`.
+/// Waits until all of them stand in the far archive; gives up when none has arrived for `patience`, or
+/// when the server in `pgdata` runs no more.
 pub(super) fn wait_for(
     far: &mut FarEnd,
     node: &str,
+    pgdata: &Path,
     mut names: Vec<String>,
     patience: Duration,
 ) -> Result<(), CopyError> {
@@ -37,6 +40,10 @@ pub(super) fn wait_for(
         let Some(first) = missing.first() else { return Ok(()) };
         if missing.len() < names.len() {
             last_arrival = Instant::now();
+        }
+        if RunningServer::find(pgdata)?.is_none() {
+            let (missing, first) = (missing.len(), first.clone());
+            return Err(CopyError::Stopped { pgdata: pgdata.into(), missing, first });
         }
         if last_arrival.elapsed() >= patience {
             let (missing, first) = (missing.len(), first.clone());

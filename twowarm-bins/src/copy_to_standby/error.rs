@@ -73,6 +73,11 @@ pub(super) enum CopyError {
     )]
     NotArrived { node: String, missing: usize, first: String, waited: u64 },
     #[error(
+        "the server in {} stopped before {missing} WAL files of the copy, {first} the first of them, were shipped: start it. The copy is whole; it can be started when they have arrived",
+        pgdata.display()
+    )]
+    Stopped { pgdata: PathBuf, missing: usize, first: String },
+    #[error(
         "rsync's ssh does not get to the {place} that receiveBaseCopy stands in: what `ssh -G {node}` says (HostName, ProxyJump, ProxyCommand) and [node.{node}] in 2warm.toml must lead to one machine"
     )]
     AnotherMachine { place: String, node: String },

@@ -243,7 +243,8 @@ impl Copy<'_> {
         let names = arrival::needed(backup, self.source.control.layout())?;
         let count = names.len();
         let patience = (self.install.settings.time_limit * PATIENCE).max(Duration::from_secs(60));
-        arrival::wait_for(far, &self.node.to_string(), names, patience)?;
+        let pgdata = &self.source.pgdata;
+        arrival::wait_for(far, &self.node.to_string(), pgdata, names, patience)?;
         print(&format!(
             "All WAL that the copy needs is in {}'s archive ({count} segments)\n",
             self.node

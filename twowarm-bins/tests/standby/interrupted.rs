@@ -67,6 +67,27 @@ fn a_signal_ends_the_copy_and_the_backup_with_it() {
 }
 
 #[test]
+fn a_primary_that_crashes_in_a_copy_starts_again_and_the_next_copy_is_whole() {
+    let pair = prepared();
+    pair.db1.prepend_settings("time_limit = 5").unwrap();
+    let child = copying(&pair);
+    pair.db1.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    // Before 9.5 or so a session outlives its postmaster, and ends the backup.
+    let whole = said.contains("stopped before") && said.contains("start it");
+    assert!(whole || said.contains("unfinished and can't be started"), "{said}");
+    assert_eq!(left(&pair), [""; 0], "{said}");
+    wait_for_the_far_end(&pair);
+    // Not before the crashed server's processes have noticed.
+    wait_until("the primary to start", LIMIT, || pair.db1.start().is_ok()).unwrap();
+    succeeds(pair.db1.command("copyToStandby"));
+    pair.db2.start_warm().unwrap();
+    pair.ship();
+}
+
+#[test]
 fn a_backup_that_a_killed_copy_left_is_ended_by_the_next_and_anothers_is_not() {
     let pair = prepared();
     let mut child = copying(&pair);
