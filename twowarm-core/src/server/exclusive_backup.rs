@@ -107,7 +107,7 @@ impl ExclusiveBackup {
         self.check_is_running()?;
         label_files::put_back(&self.pgdata, &self.name)?;
         let limit = self.login.time_limit;
-        let stop = stop(&mut self.session, &self.pgdata, limit)?;
+        let stop = stop(&mut self.session, &self.pgdata, limit, Session::slow_row)?;
         label_files::forget(&self.pgdata)?;
         self.is_over = true;
 
@@ -182,33 +182,38 @@ fn end(session: &mut Session, pgdata: &Path, name: &str) -> Result<bool, ServerE
         Found::Nothing if label_files::is_kept(pgdata) => label_files::put_back(pgdata, name)?,
         Found::Nothing => return Ok(false),
     }
-    stop(session, pgdata, ON_THE_WAY_OUT)?;
+    // Also where the server hangs this comes to an end.
+    let limit = ON_THE_WAY_OUT.min(session.time_limit() / 2);
+    stop(session, pgdata, limit, Session::row)?;
     label_files::forget(pgdata)?;
     Ok(true)
 }
 
+type Ask = fn(&mut Session, &str) -> Result<Vec<String>, ServerError>;
+
 /// `pg_stop_backup`, which reads backup_label and removes it before it waits for the archiver. The wait
 /// is given up after `limit`; the answer, the end of the backup, is then none.
-fn stop(session: &mut Session, pgdata: &Path, limit: Duration) -> Result<Option<Lsn>, ServerError> {
+fn stop(
+    session: &mut Session,
+    pgdata: &Path,
+    limit: Duration,
+    ask: Ask,
+) -> Result<Option<Lsn>, ServerError> {
     session.rows(&format!("set statement_timeout = {}", limit.as_millis().max(1)))?;
     let question = session.major().exclusive_backup_stop();
-    let answer = session.slow_row(question);
-    session.rows("set statement_timeout = 0")?;
+    let answer = ask(session, question);
+    let _ = session.rows("set statement_timeout = 0");
     match answer {
         Ok(row) => {
             let stop = row.into_iter().next().ok_or(ServerError::NoAnswer(question.to_owned()))?;
             Ok(Some(stop.parse()?))
         }
-        Err(error) if has_code(&error, &SqlState::QUERY_CANCELED) => {
-            if label_files::is_in_place(pgdata) {
-                label_files::keep(pgdata)?;
-                return Err(error);
-            }
-            Ok(None)
-        }
-        // Where it failed the server is out of backup mode all the same: that is what it does first.
         Err(error) => {
-            if has_code(&error, &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) {
+            let is_done = !label_files::is_in_place(pgdata);
+            if is_done && has_code(&error, &SqlState::QUERY_CANCELED) {
+                return Ok(None);
+            }
+            if !is_done {
                 label_files::keep(pgdata)?;
             }
             Err(error)

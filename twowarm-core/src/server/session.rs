@@ -149,6 +149,11 @@ impl Session {
         self.major
     }
 
+    /// What a statement may take that is not said to take its time.
+    pub(super) fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
     /// The first row's columns; a null is an empty text.
     pub fn row(&mut self, sql: &str) -> Result<Vec<String>, ServerError> {
         self.rows(sql)?.into_iter().next().ok_or_else(|| ServerError::NoAnswer(sql.into()))
