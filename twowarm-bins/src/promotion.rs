@@ -99,7 +99,8 @@ impl Failing {
 fn is_promoted(pgdata: &Path) -> bool {
     DataDirectory::look(pgdata).is_ok_and(|found| {
         let in_production = |control| matches!(control, ClusterState::InProduction);
-        found.recovery.is_none() && found.control.is_some_and(|c| in_production(c.state))
+        found.recovery.is_none()
+            && found.control.and_then(|c| c.control).is_some_and(|c| in_production(c.state))
     })
 }
 

@@ -57,6 +57,12 @@ impl PgMajor {
         if self >= PgMajor(1000) { "pg_wal" } else { "pg_xlog" }
     }
 
+    /// What the name of this version's own directory in a tablespace begins with. Before 9.0 there is none:
+    /// the tablespace's directory holds those of the databases, and a file PG_VERSION.
+    pub fn tablespace_directory(self) -> Option<String> {
+        (self >= PgMajor(900)).then(|| format!("PG_{self}_"))
+    }
+
     /// From 11 on initdb takes the size of WAL segments (`--wal-segsize`).
     pub fn has_segment_size_option(self) -> bool {
         self >= PgMajor(1100)

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use twowarm_core::rsync::{Event, Outcome, Remote, Transfer};
+use twowarm_core::rsync::{Event, Losses, Outcome, Remote, Transfer};
 
 use super::error::CopyError;
 use super::far::FarEnd;
@@ -14,6 +14,10 @@ use crate::command::print;
 /// than the clock ticks. In place, so that a large file needs no second one beside it.
 const OPTIONS: [&str; 5] =
     ["-rlpt", "--checksum", "--inplace", "--delete", "--info=progress2,stats1"];
+
+/// The same for a run that only tells what would be lost.
+pub(super) const TRIAL: [&str; 5] =
+    ["-rlpt", "--checksum", "--delete", Losses::OPTIONS[0], Losses::OPTIONS[1]];
 
 /// A file that is cut short while it is read counts as failed; the next run finds it as it is.
 const TRIES: u32 = 3;

@@ -1,3 +1,4 @@
+use std::io;
 use std::path::PathBuf;
 
 use twowarm_core::FileError;
@@ -9,7 +10,6 @@ use twowarm_core::ship::node::NodeError;
 use twowarm_core::ship::ssh::SshError;
 use twowarm_core::ship::wire::WireError;
 use twowarm_core::ship::{LinkError, SendError};
-use twowarm_core::version::PgMajor;
 
 use crate::command::Failure;
 
@@ -47,9 +47,13 @@ pub(super) enum CopyError {
     #[error("the server in {} is in recovery: run copyToStandby on the primary", .0.display())]
     InRecovery(PathBuf),
     #[error(
-        "PostgreSQL {0} is not supported here: an online backup that a crash of the primary survives came with 9.6"
+        "in {place} what is not PostgreSQL's would be {lost}. Move it away, or run copyToStandby --yes"
     )]
-    NoSessionBackup(PgMajor),
+    NotAgreed { place: String, lost: String },
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+    #[error("signals can't be handled: {0}")]
+    Signals(#[source] io::Error),
     #[error(
         "{name} is \"{value}\", so that nothing is shipped: set {name} = {wanted} in postgresql.conf and {then} the server"
     )]
@@ -68,6 +72,11 @@ pub(super) enum CopyError {
         "{missing} WAL files of the copy, {first} the first of them, have not arrived in {node}'s archive, and none came in {waited} s: see the server's log for what archiveWALFile says. The copy is whole; it can be started when they have arrived"
     )]
     NotArrived { node: String, missing: usize, first: String, waited: u64 },
+    #[error(
+        "the server in {} stopped before {missing} WAL files of the copy, {first} the first of them, were shipped: start it. The copy is whole; it can be started when they have arrived",
+        pgdata.display()
+    )]
+    Stopped { pgdata: PathBuf, missing: usize, first: String },
     #[error(
         "rsync's ssh does not get to the {place} that receiveBaseCopy stands in: what `ssh -G {node}` says (HostName, ProxyJump, ProxyCommand) and [node.{node}] in 2warm.toml must lead to one machine"
     )]
@@ -88,7 +97,9 @@ impl CopyError {
             | CopyError::Links(LinksError::InPlace(_) | LinksError::Relative { .. })
             | CopyError::Standby { .. }
             | CopyError::InRecovery(_)
-            | CopyError::NoSessionBackup(_)
+            | CopyError::Server(
+                ServerError::AnotherBackup { .. } | ServerError::UnknownBackup(_),
+            )
             | CopyError::AnotherMachine { .. }
             | CopyError::InnerLinks(_)
             | CopyError::Archiving { .. } => false,

@@ -2,12 +2,14 @@ use std::time::{Duration, Instant};
 
 use twowarm_core::base_copy::{CopyMessage, Part, Survey, Target};
 use twowarm_core::install::{Install, NodeName};
+use twowarm_core::server::Canceller;
 use twowarm_core::ship::node::hello;
 use twowarm_core::ship::ssh::SshTransport;
 use twowarm_core::ship::wire::{Frame, Message, Purpose, WireError};
 use twowarm_core::ship::{FarCommand, Link, Sender};
 
 use super::error::CopyError;
+use super::signals::HeldSignals;
 use crate::patience::meanwhile;
 
 /// How often the far end hears that we are still here.
@@ -17,13 +19,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 pub(super) struct FarEnd {
     link: Link,
     last_word: Instant,
+    signals: Option<HeldSignals>,
 }
 
 impl FarEnd {
     pub fn open(install: &Install, node: &NodeName) -> Result<FarEnd, CopyError> {
         let transport = SshTransport::new(install, node, FarCommand::ReceiveBaseCopy)?;
         let link = Link::open(&transport, hello(install, Purpose::BaseCopy)?)?;
-        Ok(FarEnd { link, last_word: Instant::now() })
+        Ok(FarEnd { link, last_word: Instant::now(), signals: None })
     }
 
     pub fn survey(&mut self, survey: Survey) -> Result<Target, CopyError> {
@@ -46,10 +49,10 @@ impl FarEnd {
         bytes.chunks(PIECE).try_for_each(|piece| self.say(&CopyMessage::Part(part, piece.to_vec())))
     }
 
-    /// Afterwards the copy is on disk, and a server can start in it.
-    pub fn finish(&mut self) -> Result<(), CopyError> {
+    /// Afterwards the copy is on disk, and a server can start in it. What it would lack after a failover.
+    pub fn finish(&mut self) -> Result<Vec<String>, CopyError> {
         match self.ask(&CopyMessage::Finish)? {
-            CopyMessage::Finished => Ok(()),
+            CopyMessage::Finished(lacks) => Ok(lacks),
             other => Err(self.unexpected(&other)),
         }
     }
@@ -66,8 +69,26 @@ impl FarEnd {
         Ok(missing)
     }
 
+    /// From now on a signal makes whatever waits here fail, so that there is time to end a backup that
+    /// would outlive us.
+    pub fn hold_signals(&mut self) -> Result<(), CopyError> {
+        self.signals = Some(HeldSignals::hold().map_err(CopyError::Signals)?);
+        Ok(())
+    }
+
+    /// Fails if a signal came that is held.
+    pub fn check_signals(&self) -> Result<(), CopyError> {
+        self.signals.as_ref().map_or(Ok(()), HeldSignals::check)
+    }
+
+    /// Signals end us at once again, and one that came does so now.
+    pub fn release_signals(&mut self) {
+        self.signals.take().into_iter().for_each(HeldSignals::release);
+    }
+
     /// Says that we are at work, if that was not said lately.
     pub fn keep_alive(&mut self) -> Result<(), CopyError> {
+        self.check_signals()?;
         if self.last_word.elapsed() >= KEEP_ALIVE {
             self.last_word = Instant::now();
             self.link.send(&Message::Working)?;
@@ -82,6 +103,17 @@ impl FarEnd {
         work: impl FnOnce() -> T + Send,
     ) -> Result<T, CopyError> {
         meanwhile(waiting_for, &mut || self.keep_alive(), work)
+    }
+
+    /// The same with a statement that is cancelled when we can't go on.
+    pub fn meanwhile_asking<T: Send>(
+        &mut self,
+        waiting_for: &str,
+        canceller: Canceller,
+        statement: impl FnOnce() -> T + Send,
+    ) -> Result<T, CopyError> {
+        let mut tick = || self.keep_alive().inspect_err(|_| canceller.cancel());
+        meanwhile(waiting_for, &mut tick, statement)
     }
 
     pub fn close(self) {

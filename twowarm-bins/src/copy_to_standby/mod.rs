@@ -1,10 +1,12 @@
 //! copyToStandby: makes a base copy of the running primary on the other node.
 
+mod agreement;
 mod arrival;
 mod bulk;
 mod error;
 mod far;
 mod same_place;
+mod signals;
 mod source;
 
 use std::ffi::OsString;
@@ -21,12 +23,12 @@ use twowarm_core::base_copy::{
 };
 use twowarm_core::durable;
 use twowarm_core::install::{Caller, Install, NodeName};
-use twowarm_core::rsync::Remote;
+use twowarm_core::rsync::{Remote, Transfer};
 use twowarm_core::server::{
-    Backup, FinishedBackup, RecoveryConfig, Session, check_owner, lock_directory,
+    Backup, FinishedBackup, Login, RecoveryConfig, Session, check_owner, lock_directory,
 };
 
-use self::bulk::Bulk;
+use self::bulk::{Bulk, TRIAL};
 use self::error::{CopyError, failure};
 use self::far::{FarEnd, prove_archive};
 use self::source::Source;
@@ -44,9 +46,11 @@ const PATIENCE: u32 = 10;
 pub fn main() -> ExitCode {
     Command {
         name: "copyToStandby",
-        arguments: "",
+        arguments: "[--yes]",
         about: "Run on the primary, after configStandby on the other node: proves that WAL can be shipped there, \
-                turns shipping on, and copies the running cluster over what stands in the data directory there.",
+                turns shipping on, and copies the running cluster over what stands in the data directory there. \
+                What is not PostgreSQL's there and would be deleted or overwritten is named first, and you are \
+                asked; --yes answers beforehand.",
         caller: Caller::Person,
         misconfigured: fails,
         run,
@@ -55,14 +59,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if !arguments.is_empty() {
-        return Err(Failure::Usage("it takes no arguments".into()));
-    }
-    copy(install).map_err(failure)?;
+    let yes = match arguments {
+        [] => false,
+        [argument] if argument == "--yes" => true,
+        _ => return Err(Failure::Usage("it takes no argument but --yes".into())),
+    };
+    copy(install, yes).map_err(failure)?;
     Ok(DONE)
 }
 
-fn copy(install: &Install) -> Result<(), CopyError> {
+fn copy(install: &Install, yes: bool) -> Result<(), CopyError> {
     let started = Instant::now();
     let node = install.require_other_node()?;
     check_owner(install.require_pgdata()?)?;
@@ -84,6 +90,8 @@ fn copy(install: &Install) -> Result<(), CopyError> {
     })?;
     drop(nonce);
     announce(&source, node, &target, &tablespaces);
+    let copy = Copy { install, node, source: &source, remote: &remote, target, tablespaces };
+    copy.obtain_agreement(&mut far, yes)?;
     // The other node's is the same file; whether it is usable, that node says.
     let recovery = RecoveryConfig::of(install, source.major).ok();
     if let Some(line) = recovery.and_then(|recovery| recovery.warning()) {
@@ -93,8 +101,7 @@ fn copy(install: &Install) -> Result<(), CopyError> {
     print(&format!("postgresql.conf is kept as {}\n", saved.display()));
     start_shipping(install, node, &mut session)?;
 
-    let place = format!("{node}:{}", target.pgdata.display());
-    let copy = Copy { install, node, source: &source, remote: &remote, target, tablespaces };
+    let place = format!("{node}:{}", copy.target.pgdata.display());
     let backup = copy.run(&mut far, session).map_err(|source| CopyError::Unfinished {
         place: place.clone(),
         source: Box::new(source),
@@ -148,25 +155,67 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// The copy itself. When this fails the backup ends with its session, and the target has no
-    /// pg_control.
+    /// What of the data directory is copied.
+    fn rules(&self) -> Result<String, CopyError> {
+        let inside: Vec<PathBuf> = self.tablespaces.iter().map(|t| t.from.clone()).collect();
+        self.source.rules(&self.target, &inside)
+    }
+
+    fn obtain_agreement(&self, far: &mut FarEnd, yes: bool) -> Result<(), CopyError> {
+        let rules = agreement::rules(&self.rules()?);
+        let (from, to) = (&self.source.pgdata, &self.target.pgdata);
+        let trial = Transfer { remote: self.remote, from, to, options: &TRIAL, rules: &rules };
+        agreement::obtain(far, self.node, &trial, yes)
+    }
+
+    /// The copy itself. When this fails the backup is ended, and the target has no pg_control.
     fn run(&self, far: &mut FarEnd, session: Session) -> Result<FinishedBackup, CopyError> {
         let (from, to) = (&self.source.pgdata, &self.target.pgdata);
         same_place::begin(far, self.remote, self.node, from, to)?;
+        if !self.source.major.has_session_backup() {
+            far.hold_signals()?;
+        }
+        let backup = self.copy_in_backup(far, session);
+        // What a signal made fail, rsync above all, is not the reason.
+        let backup = backup.or_else(|error| far.check_signals().and(Err(error)))?;
+        far.release_signals();
+        Ok(backup)
+    }
+
+    fn copy_in_backup(
+        &self,
+        far: &mut FarEnd,
+        session: Session,
+    ) -> Result<FinishedBackup, CopyError> {
+        let login = Login::of(self.install);
+        let canceller = session.canceller();
+        let waits_for = match self.source.major {
+            major if major.spreads_backup_checkpoint() => {
+                "the checkpoint, which this version spreads over checkpoint_completion_target of checkpoint_timeout"
+            }
+            _ => "the checkpoint",
+        };
+        let pgdata = &self.source.pgdata;
+        let backup = far.meanwhile_asking(waits_for, canceller, || {
+            Backup::start(session, pgdata, &login, LABEL)
+        })??;
         let layout = self.source.layout;
-        let backup = far.meanwhile("the checkpoint", move || Backup::start(session, LABEL))??;
         let first = layout.containing(self.source.timeline, backup.start_lsn());
         print(&format!("The online backup begins at WAL file {first}\n"));
         self.copy_files(far)?;
         // Read before the backup ends, so that its end lies behind whatever this says.
         let control = self.source.control_bytes()?;
-        let backup = far.meanwhile("the end of the backup", move || backup.stop(layout))??;
+        let canceller = backup.canceller();
+        let waits_for = "the end of the backup";
+        let backup = far.meanwhile_asking(waits_for, canceller, move || backup.stop(layout))??;
         print(&format!("The online backup ends in WAL file {}\n", backup.last));
         far.send_part(Part::Label, &backup.label)?;
         let map = rewrite_map(&backup.tablespace_map, &self.tablespaces);
         far.send_part(Part::TablespaceMap, &map)?;
         far.send_part(Part::Control, &control)?;
-        far.finish()?;
+        for lack in far.finish()? {
+            print(&format!("WARNING: {}: {lack}\n", self.node));
+        }
         Ok(backup)
     }
 
@@ -183,8 +232,7 @@ impl Copy<'_> {
                 bulk.copy(far, &from, &to, &rules)?;
             }
         }
-        let inside: Vec<PathBuf> = self.tablespaces.iter().map(|t| t.from.clone()).collect();
-        let rules = self.source.rules(&self.target, &inside)?;
+        let rules = self.rules()?;
         bulk.copy(far, &self.source.pgdata, &self.target.pgdata, &rules)?;
         bulk.finish();
         Ok(())
@@ -195,7 +243,8 @@ impl Copy<'_> {
         let names = arrival::needed(backup, self.source.layout)?;
         let count = names.len();
         let patience = (self.install.settings.time_limit * PATIENCE).max(Duration::from_secs(60));
-        arrival::wait_for(far, &self.node.to_string(), names, patience)?;
+        let pgdata = &self.source.pgdata;
+        arrival::wait_for(far, &self.node.to_string(), pgdata, names, patience)?;
         print(&format!(
             "All WAL that the copy needs is in {}'s archive ({count} segments)\n",
             self.node

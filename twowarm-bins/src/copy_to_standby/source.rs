@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use twowarm_core::FileError;
 use twowarm_core::base_copy::{
     DataRules, Target, links_inside, links_inside_tablespace, tablespace_rules, unlogged_files,
+    whole_tablespace_rules,
 };
 use twowarm_core::data_directory::control_bytes;
 use twowarm_core::durable;
@@ -48,9 +49,6 @@ impl Source {
             return Err(CopyError::InRecovery(pgdata));
         }
         let major = session.major();
-        if !major.has_session_backup() {
-            return Err(CopyError::NoSessionBackup(major));
-        }
         check_archiving(&mut session)?;
         let cluster = found.control.ok_or_else(|| CopyError::NoControl(pgdata.clone()))?;
         let layout = cluster.layout().ok_or_else(|| NodeError::NoSegmentSize(pgdata.clone()))?;
@@ -122,22 +120,25 @@ impl Source {
         let own_paths = self.own_paths.iter().chain(&target.own_paths).cloned();
         let rules = DataRules {
             own_paths: own_paths.chain(inside.map(Path::to_owned)).collect(),
-            own_configuration: target.own_configuration,
             unlogged: unlogged_files(&self.pgdata.join("base"), "base/")?,
         };
         Ok(rules.text())
     }
 
-    /// The directories of a tablespace that are this version's, by name, with what of them is copied.
+    /// The directories of a tablespace that are this version's, by name, with what of them is copied; an
+    /// empty name is the tablespace's own directory.
     pub fn tablespace_directories(
         &self,
         tablespace: &Path,
     ) -> Result<Vec<(String, String)>, CopyError> {
+        let Some(beginning) = self.major.tablespace_directory() else {
+            return Ok(vec![(String::new(), whole_tablespace_rules())]);
+        };
         let listed = || FileError::of::<std::io::Error>("list", tablespace);
         let mut found = Vec::new();
         for entry in fs::read_dir(tablespace).map_err(listed())? {
             let name = entry.map_err(listed())?.file_name().to_string_lossy().into_owned();
-            if name.starts_with(&format!("PG_{}_", self.major)) {
+            if name.starts_with(&beginning) {
                 let unlogged = unlogged_files(&tablespace.join(&name), "")?;
                 found.push((name, tablespace_rules(&unlogged)));
             }

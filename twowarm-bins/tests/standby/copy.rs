@@ -36,18 +36,23 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
 
     // Something changes that a comparison of sizes and times would not see.
     pair.db1.sql("update first set md5 = md5(md5)").unwrap();
-    pair.db1.sql("alter system set work_mem = '5MB'").unwrap();
-    pair.db1.sql("create unlogged table fleeting as select 1").unwrap();
+    let has_unlogged = pair.db1.sql("create unlogged table fleeting as select 1").is_ok();
+    let has_alter_system = pair.db1.sql("alter system set work_mem = '5MB'").is_ok();
+    assert!(has_unlogged || !has_alter_system);
     pair.fill("third", 100);
     let said = succeeds(pair.db1.command("copyToStandby"));
     assert!(said.contains("An older copy is there"), "{said}");
     pair.db2.start_warm().unwrap();
     pair.ship();
     pair.wait_for_rows("third", 100);
-    let sum = "select md5(string_agg(md5, '' order by n)) from first";
+    let sum = "select sum(hashtext(md5)::bigint) from first";
     assert_eq!(pair.db1.sql(sum).unwrap(), pair.db2.sql(sum).unwrap());
-    assert_eq!(pair.db2.sql("show work_mem").unwrap(), "5MB");
-    assert!(pair.db2.sql("show restore_command").unwrap().contains("restoreWALFile"));
+    if has_alter_system {
+        assert_eq!(pair.db2.sql("show work_mem").unwrap(), "5MB");
+    }
+    if pair.db2.install().major().unwrap().has_recovery_signal() {
+        assert!(pair.db2.sql("show restore_command").unwrap().contains("restoreWALFile"));
+    }
 }
 
 #[test]
@@ -178,23 +183,26 @@ fn what_is_the_nodes_own_is_neither_copied_nor_deleted() {
     succeeds(pair.db1.command("copyToStandby"));
     let (from, to) = (pair.db1.pgdata(), pair.db2.pgdata());
     let write = |path: std::path::PathBuf| pair.db1.run_as().write(&path, "x").unwrap();
-    for name in ["trigger", "recovery.done", "backup_label.old", "logfile", "pg_replslot/x", "new"]
+    for name in ["trigger", "recovery.done", "backup_label.old", "logfile", "pg_subtrans/x", "new"]
     {
         write(from.join(name));
     }
     for name in
-        ["recovery.done", "postmaster.opts", "logfile", "pg_notify/y", "base/trigger", "old"]
+        ["recovery.done", "postmaster.opts", "logfile", "pg_subtrans/y", "base/trigger", "old"]
     {
         write(to.join(name));
     }
     // A trigger here is only one at the top.
     write(from.join("base/1/trigger"));
-    succeeds(pair.db1.command("copyToStandby"));
-    for absent in ["trigger", "backup_label.old", "pg_replslot/x", "base/trigger", "old"] {
+    let mut command = pair.db1.command("copyToStandby");
+    command.arg("--yes");
+    let said = succeeds(command);
+    assert!(said.contains("deleted: old\n"), "{said}");
+    for absent in ["trigger", "backup_label.old", "pg_subtrans/x", "base/trigger", "old"] {
         assert!(!to.join(absent).exists(), "{absent}");
     }
     for present in
-        ["recovery.done", "postmaster.opts", "logfile", "pg_notify/y", "base/1/trigger", "new"]
+        ["recovery.done", "postmaster.opts", "logfile", "pg_subtrans/y", "base/1/trigger", "new"]
     {
         assert!(to.join(present).exists(), "{present}");
     }
@@ -290,7 +298,7 @@ fn a_copy_made_under_load_is_whole() {
     succeeds(pair.db2.command("triggerStandby"));
     pair.db1.start().unwrap();
     for sum in [
-        "select count(*), md5(string_agg(md5, '' order by n)) from large",
+        "select count(*), sum(n), sum(hashtext(md5)::bigint) from large",
         "select count(*), sum(n) from ledger",
     ] {
         assert_eq!(pair.db1.sql(sum).unwrap(), pair.db2.sql(sum).unwrap());

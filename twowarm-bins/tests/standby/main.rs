@@ -6,6 +6,8 @@ mod copy;
 mod distrib;
 mod gap;
 mod hung;
+mod interrupted;
+mod losses;
 mod newer;
 mod pair;
 mod reach;

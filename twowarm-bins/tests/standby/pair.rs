@@ -23,10 +23,7 @@ impl Pair {
             node.install_commands(built, &COMMANDS).unwrap();
         }
         db1.initdb_small_segments().unwrap();
-        let archiving = "archive_mode = on\n\
-                         archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n\
-                         fsync = off";
-        db1.append_conf(archiving).unwrap();
+        db1.append_conf(&db1.archiving_conf().unwrap()).unwrap();
         db1.start().unwrap();
         make_empty(&db2);
         Pair { db1, db2, bed }
@@ -63,9 +60,10 @@ impl Pair {
 
     /// Waits until all that db1 has written so far stands in db2's archive.
     pub fn ship(&self) {
-        self.db1.sql("create table if not exists shipped (n int)").unwrap();
-        let last = self.db1.sql("select pg_walfile_name(pg_current_wal_lsn())").unwrap();
-        self.db1.sql("select pg_switch_wal()").unwrap();
+        self.db1.sql("drop table if exists shipped; create table shipped (n int)").unwrap();
+        let major = self.db1.install().major().unwrap();
+        let last = self.db1.sql(major.current_wal_file()).unwrap();
+        self.db1.sql(major.switch_wal()).unwrap();
         let place = self.db2.archive().join(&last);
         wait_until(&format!("{last} to arrive"), LIMIT, || place.exists())
             .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&self.db1)));
@@ -77,8 +75,16 @@ impl Pair {
     }
 }
 
-/// Waits until a node shows so many rows.
+/// Waits until a node shows so many rows; before 9.0, where a standby shows none, until it has been
+/// served all that has arrived.
 pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
+    if node.install().major().unwrap().replica_wal_level().is_none() {
+        let is_segment = |name: &String| name.len() == 24;
+        let last = names(&node.archive()).into_iter().rfind(is_segment).unwrap();
+        let served = format!("restored log file \"{last}\"");
+        wait_until(&served, LIMIT, || node.log().contains(&served)).unwrap();
+        return;
+    }
     let question = format!("select count(*) from {table}");
     wait_until(&format!("{rows} rows of {table}"), LIMIT, || {
         node.sql(&question).is_ok_and(|count| count == rows.to_string())
@@ -103,10 +109,8 @@ pub fn log_of(node: &Node) -> String {
 /// An empty data directory, and the configuration that makes a server there db2's.
 pub fn make_empty(node: &Node) {
     node.run_as().make_dir(&node.pgdata(), 0o755).unwrap();
-    let conf = node.own_conf().unwrap()
-        + "shared_buffers = 16MB\nmax_connections = 20\ndynamic_shared_memory_type = mmap\n\
-           archive_mode = on\nfsync = off\n\
-           archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n";
+    let conf = [node.own_conf(), node.small_conf(), node.archiving_conf()];
+    let conf: String = conf.into_iter().map(Result::unwrap).collect();
     node.write_local("postgresql.conf", conf).unwrap();
 }
 

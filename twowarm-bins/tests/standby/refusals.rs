@@ -113,10 +113,10 @@ fn links_inside_the_cluster_are_named() {
     succeeds(pair.db2.command("configStandby"));
     let moved = pair.db1.home().join("moved");
     pair.db1.stop(StopMode::Fast).unwrap();
-    fs::rename(pair.db1.pgdata().join("pg_xact"), &moved).unwrap();
-    symlink(&moved, pair.db1.pgdata().join("pg_xact")).unwrap();
+    fs::rename(pair.db1.pgdata().join("pg_twophase"), &moved).unwrap();
+    symlink(&moved, pair.db1.pgdata().join("pg_twophase")).unwrap();
     pair.db1.start().unwrap();
     let said = fails(pair.db1.command("copyToStandby"), 1);
-    assert!(said.contains("data/pg_xact)"), "{said}");
+    assert!(said.contains("data/pg_twophase)"), "{said}");
     assert!(archiving_is_off(&pair));
 }

@@ -20,8 +20,8 @@ pub enum CopyMessage {
     Part(Part, Vec<u8>),
     /// Near: the copying is over, and all parts were sent.
     Finish,
-    /// Far: the copy is on disk, and can be started.
-    Finished,
+    /// Far: the copy is on disk, and can be started. What its server would lack after a failover.
+    Finished(Vec<String>),
     /// Near: are these WAL files in the archive?
     Holds(Vec<String>),
     /// Far: these are not.
@@ -55,11 +55,9 @@ pub struct Tablespace {
 pub struct Target {
     /// Its data directory.
     pub pgdata: PathBuf,
-    /// It has a postgresql.conf of its own.
-    pub own_configuration: bool,
     /// An older copy stands there.
     pub older_copy: bool,
-    /// Paths relative to the data directory that are its own.
+    /// Paths relative to the data directory that are its own: its archive, logs, configuration files.
     pub own_paths: Vec<PathBuf>,
 }
 
@@ -101,7 +99,7 @@ impl CopyMessage {
             CopyMessage::Begun => kind::BEGUN,
             CopyMessage::Part(..) => kind::PART,
             CopyMessage::Finish => kind::FINISH,
-            CopyMessage::Finished => kind::FINISHED,
+            CopyMessage::Finished(_) => kind::FINISHED,
             CopyMessage::Holds(_) => kind::HOLDS,
             CopyMessage::Missing(_) => kind::MISSING,
         }
@@ -120,7 +118,6 @@ impl CopyMessage {
             CopyMessage::Target(target) => {
                 let payload = Payload::new()
                     .text(&shown(&target.pgdata))
-                    .u8(u8::from(target.own_configuration))
                     .u8(u8::from(target.older_copy))
                     .u32(target.own_paths.len() as u32);
                 target.own_paths.iter().fold(payload, |payload, p| payload.text(&shown(p)))
@@ -132,12 +129,14 @@ impl CopyMessage {
                     Part::Control => 3,
                 })
                 .rest(bytes),
-            CopyMessage::Holds(names) | CopyMessage::Missing(names) => {
-                let payload = Payload::new().u32(names.len() as u32);
-                names.iter().fold(payload, |payload, name| payload.text(name))
+            CopyMessage::Holds(texts)
+            | CopyMessage::Missing(texts)
+            | CopyMessage::Finished(texts) => {
+                let payload = Payload::new().u32(texts.len() as u32);
+                texts.iter().fold(payload, |payload, name| payload.text(name))
             }
             CopyMessage::Begin(token) => Payload::new().text(token),
-            CopyMessage::Begun | CopyMessage::Finish | CopyMessage::Finished => Payload::new(),
+            CopyMessage::Begun | CopyMessage::Finish => Payload::new(),
         };
         payload.into_bytes()
     }
@@ -156,7 +155,6 @@ impl CopyMessage {
             }),
             kind::TARGET => CopyMessage::Target(Target {
                 pgdata: absolute(&mut fields)?,
-                own_configuration: flag(&mut fields)?,
                 older_copy: flag(&mut fields)?,
                 own_paths: list(&mut fields, |fields| Ok(PathBuf::from(fields.text()?)))?,
             }),
@@ -180,7 +178,7 @@ impl CopyMessage {
             }
             kind::BEGUN => CopyMessage::Begun,
             kind::FINISH => CopyMessage::Finish,
-            kind::FINISHED => CopyMessage::Finished,
+            kind::FINISHED => CopyMessage::Finished(list(&mut fields, |fields| fields.text())?),
             other => return Err(WireError::UnknownKind(other)),
         };
         fields.finish()?;
@@ -234,7 +232,6 @@ mod tests {
             }),
             CopyMessage::Target(Target {
                 pgdata: "/d".into(),
-                own_configuration: true,
                 older_copy: false,
                 own_paths: vec!["archive".into()],
             }),
@@ -244,7 +241,7 @@ mod tests {
             CopyMessage::Part(Part::TablespaceMap, Vec::new()),
             CopyMessage::Part(Part::Control, vec![0; 8192]),
             CopyMessage::Finish,
-            CopyMessage::Finished,
+            CopyMessage::Finished(vec!["archive_mode".into()]),
             CopyMessage::Holds(vec!["000000010000000000000001".into()]),
             CopyMessage::Missing(Vec::new()),
         ];

@@ -57,10 +57,8 @@ const TEMPORARY: &str = "t[0-9]*_[0-9]*";
 #[derive(Debug, Clone, Default)]
 pub struct DataRules {
     /// Paths relative to the data directory that are the source's or the target's own: archives, logs,
-    /// tablespaces that lie inside.
+    /// configuration files, tablespaces that lie inside.
     pub own_paths: Vec<PathBuf>,
-    /// The target has a postgresql.conf of its own.
-    pub own_configuration: bool,
     /// Files of unlogged tables, relative to the data directory.
     pub unlogged: Vec<String>,
 }
@@ -73,9 +71,6 @@ impl DataRules {
         NODES_OWN.into_iter().for_each(&mut leave);
         leave(&format!("/{STATE_PREFIX}*"));
         EMPTIED.iter().for_each(|directory| leave(&format!("/{directory}/*")));
-        if self.own_configuration {
-            leave("/postgresql.conf");
-        }
         for path in &self.own_paths {
             leave(&format!("/{}", literal(&path.display().to_string())));
         }
@@ -86,6 +81,12 @@ impl DataRules {
 /// The rules for the version's own directory of a tablespace.
 pub fn tablespace_rules(unlogged: &[String]) -> String {
     passing(&format!("/*/{TEMPORARY}"), unlogged)
+}
+
+/// The rules for the whole of a tablespace, as it is before 9.0. What is not PostgreSQL's there is neither
+/// copied nor deleted.
+pub fn whole_tablespace_rules() -> String {
+    passing(&format!("/*/{TEMPORARY}"), &[]) + "+ /PG_VERSION\n+ /[0-9]*\n- /*\n"
 }
 
 fn passing(temporary: &str, unlogged: &[String]) -> String {
@@ -151,7 +152,6 @@ mod tests {
     fn own_paths_are_anchored_and_literal() {
         let rules = DataRules {
             own_paths: vec!["in/archive".into(), "odd[1]*".into(), "back\\slash".into()],
-            own_configuration: true,
             unlogged: Vec::new(),
         };
         let text = rules.text();
@@ -160,7 +160,6 @@ mod tests {
             "- /archive\n",
             "- /*.signal\n",
             "- /.twowarm*\n",
-            "- /postgresql.conf\n",
             "- /in/archive\n",
             "- /odd\\[1]\\*\n",
             "- /back\\slash\n",
@@ -171,6 +170,14 @@ mod tests {
         }
         assert!(!DataRules::default().text().contains("postgresql.conf\n"));
         assert!(text.lines().all(|line| line.starts_with("- /") || line.starts_with("-p ")));
+    }
+
+    #[test]
+    fn beside_an_old_tablespace_nothing_is_touched() {
+        let text = whole_tablespace_rules();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[lines.len() - 3..], ["+ /PG_VERSION", "+ /[0-9]*", "- /*"]);
+        assert!(lines.contains(&"-p pgsql_tmp*"));
     }
 
     #[test]

@@ -42,6 +42,52 @@ fn files_of(directory: &Path) -> Vec<PathBuf> {
     names.into_iter().map(|name| directory.join(name)).collect()
 }
 
+/// Where Debian and its kin keep the configuration of clusters: VERSION/CLUSTER/postgresql.conf.
+#[cfg(feature = "server")]
+const DEBIAN: &str = "/etc/postgresql";
+
+/// The `postgresql.conf` that the server of a data directory is going to read: the one of its last start,
+/// else the one of Debian's layout that names the directory, else its own; none if there is none.
+#[cfg(feature = "server")]
+pub(crate) fn server_configuration(data_directory: &Path) -> Option<PathBuf> {
+    let own = data_directory.join("postgresql.conf");
+    let last = CommandLine::of(data_directory).configuration(data_directory);
+    if last != own {
+        return Some(last);
+    }
+    debian_configuration(Path::new(DEBIAN), data_directory).or(own.exists().then_some(own))
+}
+
+/// Calls `found` with each setting of that server in the order in which they count; `file` is its
+/// `postgresql.conf`.
+#[cfg(feature = "server")]
+pub(crate) fn server_settings(
+    file: &Path,
+    data_directory: &Path,
+    found: &mut dyn FnMut(&str, &str),
+) {
+    each_setting(file, found);
+    each_setting(&data_directory.join("postgresql.auto.conf"), found);
+    CommandLine::of(data_directory).settings.iter().for_each(|(name, value)| found(name, value));
+}
+
+#[cfg(feature = "server")]
+fn debian_configuration(root: &Path, data_directory: &Path) -> Option<PathBuf> {
+    let wanted = data_directory.canonicalize().ok()?;
+    let below = |directory: &Path| fs::read_dir(directory).into_iter().flatten().flatten();
+    let clusters = below(root).flat_map(|version| below(&version.path()));
+    let mut files = clusters.map(|cluster| cluster.path().join("postgresql.conf"));
+    files.find(|file| {
+        let mut named = None;
+        each_setting(file, &mut |name, value| {
+            if name == "data_directory" {
+                named = Path::new(value).canonicalize().ok();
+            }
+        });
+        named.as_ref() == Some(&wanted)
+    })
+}
+
 /// How the server of a data directory was started last, as its `postmaster.opts` says.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CommandLine {
@@ -147,6 +193,31 @@ mod tests {
         for nothing in ["", " \"-D\"", " \"-B\" \"1\"", " \"-c\" \"x\"", " \"open"] {
             assert_eq!(read(nothing), CommandLine::default(), "{nothing}");
         }
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn debian_s_configuration_is_the_one_that_names_the_directory() {
+        let (root, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let of = |cluster: &str, directory: &Path| {
+            let place = root.path().join(cluster);
+            fs::create_dir_all(&place).unwrap();
+            let text = format!("data_directory = '{}' # here\n", directory.display());
+            fs::write(place.join("postgresql.conf"), text).unwrap();
+        };
+        of("15/other", root.path());
+        fs::create_dir(root.path().join("16")).unwrap();
+        assert_eq!(debian_configuration(root.path(), data.path()), None);
+        of("15/main", &data.path().join("."));
+        let expected = root.path().join("15/main/postgresql.conf");
+        assert_eq!(debian_configuration(root.path(), data.path()), Some(expected));
+        assert_eq!(server_configuration(data.path()), None);
+        fs::write(data.path().join("postgresql.conf"), "a = 1\n").unwrap();
+        fs::write(data.path().join("postgresql.auto.conf"), "a = 2\n").unwrap();
+        let file = server_configuration(data.path()).unwrap();
+        let mut last = String::new();
+        server_settings(&file, data.path(), &mut |_, value| last = value.into());
+        assert_eq!(last, "2");
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod replayed;
 pub(crate) use config_file::read_line;
 pub use config_file::{ConfigFileError, read_settings, setting_line};
 #[cfg(feature = "server")]
-pub(crate) use configuration::each_setting;
+pub(crate) use configuration::{each_setting, server_configuration, server_settings};
 pub use identity::{
     Identity, IdentityError, control_bytes, control_file, identity, last_place_needed,
     major_version, redo_place,

@@ -62,7 +62,9 @@ pub enum InstallError {
     AnotherCluster { named_by: String, named: PathBuf, stands_in: PathBuf },
     #[error("PGDATA is not known: set it in 2warm/local/environment.sh")]
     NoPgdata,
-    #[error("{} is no directory: PGDATA must name the data directory", .0.display())]
+    #[error(
+        "{} is no directory: PGDATA must name the data directory. For a new standby make an empty one, as the user that runs the server: mkdir -m 700 {}", .0.display(), .0.display()
+    )]
     PgdataNoDirectory(PathBuf),
     #[error("no other node is named: write its host name into {}", .0.display())]
     NoOtherNode(PathBuf),

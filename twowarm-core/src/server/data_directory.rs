@@ -9,6 +9,10 @@ use crate::wal::ClusterState;
 /// What the names of all our own files in a data directory begin with.
 pub const STATE_PREFIX: &str = ".twowarm";
 
+/// The configuration files at the top of a data directory. A node has its own if they are in its
+/// `2warm/local`.
+pub const CONFIGURATION: [&str; 3] = ["postgresql.conf", "pg_hba.conf", "pg_ident.conf"];
+
 /// What makes a server a standby, by version.
 const RECOVERY_FILES: [&str; 3] = ["standby.signal", "recovery.signal", "recovery.conf"];
 
@@ -173,7 +177,9 @@ impl DataDirectory {
             }
             Some(_) => Ok(()),
             None => {
-                let strange = self.strangers.iter().filter(|n| Some(n.as_str()) != own_archive);
+                // What an earlier life left is neither copied nor deleted.
+                let stays = |n: &str| LEFT_OVER.contains(&n) || Some(n) == own_archive;
+                let strange = self.strangers.iter().filter(|n| !stays(n));
                 let strange: Vec<String> = strange.cloned().collect();
                 if strange.is_empty() {
                     Ok(())
@@ -250,6 +256,8 @@ mod tests {
         let (_dir, strange) = with(&["recovery.signal", "thesis.tex", "wal-here"]);
         let error = strange.may_be_overwritten(1, Some("wal-here")).unwrap_err().to_string();
         assert!(error.contains("(thesis.tex)"), "{error}");
+        let (_dir, left) = with(&["recovery.signal", "postmaster.opts", "recovery.done"]);
+        left.may_be_overwritten(1, None).unwrap();
     }
 
     #[test]

@@ -44,6 +44,19 @@ pub enum ServerError {
     },
     #[error("the server that answers is of another cluster than {}", .0.display())]
     AnotherCluster(PathBuf),
+    #[error(
+        "{} exists: an online backup that is not ours is in progress (label \"{name}\", started {since}). Wait for its end; if what started it is gone, end it by select pg_stop_backup()",
+        label.display()
+    )]
+    AnotherBackup { label: PathBuf, name: String, since: String },
+    #[error(
+        "the server in {} says that an online backup is in progress, but it has no backup_label that tells whose. If what started it is gone, end it by select pg_stop_backup()", .0.display()
+    )]
+    UnknownBackup(PathBuf),
+    #[error(
+        "the online backup was ended by another pg_stop_backup() before the copy was complete: find out what called it"
+    )]
+    BackupLost,
     #[error("the backup's label: {0}")]
     Label(#[from] BadBackupLabel),
     #[error("the server answered with a position that is none: {0}")]

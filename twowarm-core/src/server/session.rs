@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::{Uid, User};
-use postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 
 use super::places::{Host, Place, client_places, places};
 use super::running::stands_in;
@@ -68,6 +68,18 @@ pub struct Session {
     client: Option<Client>,
     major: PgMajor,
     time_limit: Duration,
+}
+
+/// Ends the statement that a session is waiting for.
+pub struct Canceller(Option<CancelToken>);
+
+impl Canceller {
+    /// Asks the server to; a server that does not listen is not waited for.
+    pub fn cancel(&self) {
+        if let Some(token) = self.0.clone() {
+            let _ = within(Duration::from_secs(1), move || token.cancel_query(NoTls));
+        }
+    }
 }
 
 impl Session {
@@ -197,6 +209,11 @@ impl Session {
         self.major
     }
 
+    /// What a statement may take that is not said to take its time.
+    pub(super) fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
     /// The first row's columns; a null is an empty text.
     pub fn row(&mut self, sql: &str) -> Result<Vec<String>, ServerError> {
         self.rows(sql)?.into_iter().next().ok_or_else(|| ServerError::NoAnswer(sql.into()))
@@ -216,6 +233,11 @@ impl Session {
         };
         self.client = Some(client);
         answer
+    }
+
+    /// What ends a statement that is under way, from another thread.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.client.as_ref().map(Client::cancel_token))
     }
 
     /// The first row of a statement that takes its time, such as one that waits for a checkpoint.

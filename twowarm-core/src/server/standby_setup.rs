@@ -4,10 +4,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{
-    DataDirectory, InUse, Login, NotATarget, NotTheOwner, RecoveryConfig, RecoveryConfigError,
-    ServerError, Session, UnknownMajor, archive_clusters, check_owner, lock_directory, which_major,
+    CONFIGURATION, DataDirectory, InUse, Login, NotATarget, NotTheOwner, RecoveryConfig,
+    RecoveryConfigError, ServerError, Session, UnknownMajor, archive_clusters, check_owner,
+    lacks_for_failover, lock_directory, which_major,
 };
 use crate::archive::{self, Archive, ArchiveError};
+use crate::data_directory::server_configuration;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::{Install, InstallError};
@@ -90,14 +92,21 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     if let Some(line) = archive_clusters::told(&archive, found.system_identifier())? {
         tell(line);
     }
-    let own_conf = install.local().join("postgresql.conf");
-    match fs::read(&own_conf) {
-        Ok(text) => durable::write(&pgdata.join("postgresql.conf"), &text)?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(FileError::of("read", &own_conf)(e).into()),
+    for name in CONFIGURATION {
+        let own = install.local().join(name);
+        match fs::read(&own) {
+            Ok(text) => durable::write(&pgdata.join(name), &text)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(FileError::of("read", &own)(e).into()),
+        }
     }
     // Once more: it puts back what that file says of recovery.
     recovery.apply(pgdata, major)?;
+    // Where there is none yet, the copy may bring the primary's; copyToStandby says what it lacks.
+    if server_configuration(pgdata).is_some() {
+        let lacks = lacks_for_failover(pgdata, major);
+        lacks.into_iter().for_each(|lack| tell(format!("WARNING: {lack}")));
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ const V8_4: PgMajor = PgMajor::of(8, 4);
 const V9_0: PgMajor = PgMajor::of(9, 0);
 const V9_1: PgMajor = PgMajor::of(9, 1);
 const V9_2: PgMajor = PgMajor::of(9, 2);
+const V9_3: PgMajor = PgMajor::of(9, 3);
 const V9_4: PgMajor = PgMajor::of(9, 4);
 const V9_5: PgMajor = PgMajor::of(9, 5);
 const V9_6: PgMajor = PgMajor::of(9, 6);
@@ -53,28 +54,45 @@ impl PgMajor {
         self >= V9_6
     }
 
-    /// Begins an online backup with an immediate checkpoint, of the session where there is such a thing;
-    /// returns the position it starts at. `label` must be a plain word. 8.3 knows no immediate
-    /// checkpoint.
+    /// Begins an online backup of the session (9.6 on) with an immediate checkpoint; returns the position it
+    /// starts at. `label` must be a plain word.
     pub fn backup_start(self, label: &str) -> String {
-        match self {
-            _ if self >= V15 => format!("select pg_backup_start('{label}', true)"),
-            _ if self >= V9_6 => format!("select pg_start_backup('{label}', true, false)"),
-            _ if self >= V8_4 => format!("select pg_start_backup('{label}', true)"),
-            _ => format!("select pg_start_backup('{label}')"),
+        if self >= V15 {
+            format!("select pg_backup_start('{label}', true)")
+        } else {
+            format!("select pg_start_backup('{label}', true, false)")
         }
     }
 
-    /// Ends the backup; returns its last position, the label file and the tablespace map. From 10 on
-    /// (and before 8.4) it does not wait for the archiver, which somebody must watch then.
+    /// Begins an online backup of the server (through 14), with an immediate checkpoint where there is
+    /// such a thing; returns the position it starts at.
+    pub fn exclusive_backup_start(self, label: &str) -> String {
+        if self >= V8_4 {
+            format!("select pg_start_backup('{label}', true)")
+        } else {
+            format!("select pg_start_backup('{label}')")
+        }
+    }
+
+    /// Ends that backup; returns its last position. From 8.4 on it waits for the archiver.
+    pub fn exclusive_backup_stop(self) -> &'static str {
+        "select pg_stop_backup()"
+    }
+
+    /// 8.3 spreads the checkpoint of a backup over a good part of checkpoint_timeout.
+    pub fn spreads_backup_checkpoint(self) -> bool {
+        self == V8_3
+    }
+
+    /// Ends the backup of the session; returns its last position, the label file and the tablespace map.
+    /// From 10 on it does not wait for the archiver, which somebody must watch then.
     pub fn backup_stop(self) -> &'static str {
         match self {
             _ if self >= V15 => "select lsn, labelfile, spcmapfile from pg_backup_stop(false)",
             _ if self >= V10 => {
                 "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"
             }
-            _ if self >= V9_6 => "select lsn, labelfile, spcmapfile from pg_stop_backup(false)",
-            _ => "select pg_stop_backup(), '', ''",
+            _ => "select lsn, labelfile, spcmapfile from pg_stop_backup(false)",
         }
     }
 
@@ -96,6 +114,44 @@ impl PgMajor {
     /// From 15 on archive_library can take archive_command's place.
     pub fn has_archive_library(self) -> bool {
         self >= V15
+    }
+
+    /// The wal_level that archiving and a hot standby want (9.0 on).
+    pub fn replica_wal_level(self) -> Option<&'static str> {
+        match self {
+            _ if self >= V9_6 => Some("replica"),
+            _ if self >= V9_0 => Some("hot_standby"),
+            _ => None,
+        }
+    }
+
+    /// From 10 on the defaults of wal_level and hot_standby are those that a standby needs.
+    pub fn has_standby_defaults(self) -> bool {
+        self >= V10
+    }
+
+    /// The setting that names the directory of the server's socket.
+    pub fn socket_setting(self) -> &'static str {
+        if self >= V9_3 { "unix_socket_directories" } else { "unix_socket_directory" }
+    }
+
+    /// From 9.5 on settings in megabytes say how much WAL is kept.
+    pub fn has_wal_size_settings(self) -> bool {
+        self >= V9_5
+    }
+
+    /// From 9.4 on dynamic shared memory is a setting's.
+    pub fn has_dynamic_shared_memory(self) -> bool {
+        self >= V9_4
+    }
+
+    /// The name of the segment that is being written.
+    pub fn current_wal_file(self) -> &'static str {
+        if self >= V10 {
+            "select pg_walfile_name(pg_current_wal_lsn())"
+        } else {
+            "select pg_xlogfile_name(pg_current_xlog_location())"
+        }
     }
 
     /// Commits don't wait for other nodes in a session that says this.
@@ -177,21 +233,30 @@ mod tests {
         changes(
             |m| m.backup_start("l"),
             &[
-                ("8.2", "select pg_start_backup('l')"),
-                ("8.4", "select pg_start_backup('l', true)"),
-                ("9.6", "select pg_start_backup('l', true, false)"),
+                ("8.2", "select pg_start_backup('l', true, false)"),
                 ("15", "select pg_backup_start('l', true)"),
             ],
         );
         changes(
             |m| m.backup_stop().into(),
             &[
-                ("8.2", "select pg_stop_backup(), '', ''"),
-                ("9.6", "select lsn, labelfile, spcmapfile from pg_stop_backup(false)"),
+                ("8.2", "select lsn, labelfile, spcmapfile from pg_stop_backup(false)"),
                 ("10", "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"),
                 ("15", "select lsn, labelfile, spcmapfile from pg_backup_stop(false)"),
             ],
         );
+    }
+
+    #[test]
+    fn before_9_6_a_backup_is_the_server_s() {
+        changes(|m| m.has_session_backup().to_string(), &[("8.2", "false"), ("9.6", "true")]);
+        changes(
+            |m| m.exclusive_backup_start("l"),
+            &[("8.2", "select pg_start_backup('l')"), ("8.4", "select pg_start_backup('l', true)")],
+        );
+        let spreads = [("8.2", "false"), ("8.3", "true"), ("8.4", "false")];
+        changes(|m| m.spreads_backup_checkpoint().to_string(), &spreads);
+        changes(|m| m.has_tablespace_map().to_string(), &[("8.2", "false"), ("9.5", "true")]);
     }
 
     #[test]
@@ -259,6 +324,18 @@ mod tests {
         }
         assert_eq!(nineteen.backup_stop(), eighteen.backup_stop());
         assert_eq!(twenty.backup_start("l"), eighteen.backup_start("l"));
+    }
+
+    #[test]
+    fn settings_that_a_standby_needs_have_their_version_s_names_and_values() {
+        let level = |m: PgMajor| m.replica_wal_level().unwrap_or("none").into();
+        changes(level, &[("8.2", "none"), ("9.0", "hot_standby"), ("9.6", "replica")]);
+        let sockets = [("8.2", "unix_socket_directory"), ("9.3", "unix_socket_directories")];
+        changes(|m| m.socket_setting().into(), &sockets);
+        changes(|m| m.has_archive_mode().to_string(), &[("8.2", "false"), ("8.3", "true")]);
+        changes(|m| m.has_standby_defaults().to_string(), &[("8.2", "false"), ("10", "true")]);
+        let sizes = [("8.2", "false"), ("9.5", "true")];
+        changes(|m| m.has_wal_size_settings().to_string(), &sizes);
     }
 
     #[test]

@@ -50,22 +50,44 @@ impl Node {
         // Saves a second for each cluster; servers before 9.3 don't know it.
         command.args(["--no-sync", "--nosync"].iter().find(|option| help.contains(**option)));
         finish(&mut command)?;
-        let sample = self.conf()?;
-        let mut small = "shared_buffers = 16MB\nmax_connections = 20\n".to_owned();
-        if sample.contains("dynamic_shared_memory_type") {
+        self.append_conf(&(self.own_conf()? + &self.small_conf()?))
+    }
+
+    /// The settings of a server that takes little of the machine.
+    pub fn small_conf(&self) -> Result<String, BedError> {
+        let mut small = "shared_buffers = 16MB\nmax_connections = 20\nfsync = off\n".to_owned();
+        if self.bed.install().major()?.has_dynamic_shared_memory() {
             // Inside the data directory, so that a killed server leaves nothing in /dev/shm.
             small.push_str("dynamic_shared_memory_type = mmap\n");
         }
-        self.append_conf(&(self.own_conf()? + &small))
+        Ok(small)
+    }
+
+    /// The settings with which a primary archives by our command, and a standby answers queries.
+    pub fn archiving_conf(&self) -> Result<String, BedError> {
+        let major = self.bed.install().major()?;
+        let mut conf =
+            "archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n".to_owned();
+        if major.has_archive_mode() {
+            conf.push_str("archive_mode = on\n");
+        }
+        if let Some(level) = major.replica_wal_level() {
+            conf.push_str(&format!("wal_level = {level}\nhot_standby = on\n"));
+        }
+        Ok(conf)
     }
 
     /// The same with WAL segments of 1 MB, which are shipped faster; where initdb can't make them so
     /// small, with those of 16 MB.
     pub fn initdb_small_segments(&self) -> Result<(), BedError> {
-        let chosen = self.bed.install().major()?.has_segment_size_option();
+        let major = self.bed.install().major()?;
+        let chosen = major.has_segment_size_option();
         let (option, megabytes) =
             if chosen { (&["--wal-segsize=1"][..], 2) } else { (&[][..], 32) };
         self.initdb(option)?;
+        if !major.has_wal_size_settings() {
+            return Ok(());
+        }
         self.append_conf(&format!("min_wal_size = {megabytes}MB\nmax_wal_size = 64MB"))
     }
 
@@ -77,9 +99,7 @@ impl Node {
             let dir = dir.display();
             return Err(BedError(format!("{dir} is too long for a socket: set TMPDIR")));
         }
-        let sample = self.conf().unwrap_or_default();
-        let renamed = sample.is_empty() || sample.contains("unix_socket_directories");
-        let setting = if renamed { "unix_socket_directories" } else { "unix_socket_directory" };
+        let setting = self.bed.install().major()?.socket_setting();
         let (port, dir) = (self.port, dir.display());
         Ok(format!("listen_addresses = ''\nport = {port}\n{setting} = '{dir}'\n"))
     }
@@ -90,11 +110,6 @@ impl Node {
         let open = OpenOptions::new().append(true).open(&file);
         open.and_then(|mut conf| writeln!(conf, "{lines}"))
             .map_err(BedError::io("append to", &file))
-    }
-
-    fn conf(&self) -> Result<String, BedError> {
-        let file = self.pgdata().join("postgresql.conf");
-        fs::read_to_string(&file).map_err(BedError::io("read", &file))
     }
 
     /// The directory of the server's socket.

@@ -8,7 +8,7 @@ use crate::ship::content::check_content;
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::wal::{NotAWalFileName, WalFileName};
 
-/// Those of the segments that don't stand in the archive whole. One that can't be what its name says (left
+/// Those of the segments and `.backup` files that don't stand in the archive whole. One that can't be what its name says (left
 /// there by another cluster, say) is an error: no other file will take its place.
 pub(super) fn missing(
     archive: &Path,
@@ -17,8 +17,9 @@ pub(super) fn missing(
 ) -> Result<Vec<String>, FarEndError> {
     let mut missing = Vec::new();
     for name in names {
-        let Ok(segment @ WalFileName::Segment(_)) = name.parse::<WalFileName>() else {
-            return Err(NotAWalFileName(name).into());
+        let file_name = match name.parse() {
+            Ok(name @ (WalFileName::Segment(_) | WalFileName::Backup(..))) => name,
+            _ => return Err(NotAWalFileName(name).into()),
         };
         let path = archive.join(&name);
         let mut file = match File::open(&path) {
@@ -30,9 +31,9 @@ pub(super) fn missing(
             Err(e) => return Err(FileError::of("open", &path)(e).into()),
         };
         let found = file.metadata().map_err(FileError::of("look at", &path))?;
-        if let Err(bad) = check_content(segment, found.len(), &mut file, cluster) {
+        if let Err(bad) = check_content(file_name, found.len(), &mut file, cluster) {
             let message = format!(
-                "{} is not the segment that the copy needs: {bad}: move it away, so that the right one can arrive",
+                "{} is not the file that the copy needs: {bad}: move it away, so that the right one can arrive",
                 path.display()
             );
             return Err(FarEndError::refusal(RefusalCode::CONFLICT, message));
@@ -87,6 +88,16 @@ mod tests {
             let error = ask().unwrap_err().to_string();
             assert!(error.contains(names[1]) && error.contains("move it away"), "{error}");
         }
-        assert!(missing(archive.path(), vec!["../x".into()], &cluster).is_err());
+        let backup = "000000010000000000000003.00000020.backup";
+        let ask = |major: &str| {
+            let cluster = Hello { major: major.parse().unwrap(), ..cluster.clone() };
+            missing(archive.path(), vec![backup.into()], &cluster)
+        };
+        assert_eq!(ask("8.4").unwrap(), [backup]);
+        put(backup, b"");
+        assert!(ask("8.4").is_err());
+        for bad in ["../x", "00000002.history"] {
+            assert!(missing(archive.path(), vec![bad.into()], &cluster).is_err());
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::base_copy::{Nonce, Survey, Target};
 use crate::data_directory::read_settings;
 use crate::file_error::FileError;
 use crate::install::Install;
-use crate::server::{DataDirectory, unlisted_server};
+use crate::server::{CONFIGURATION, DataDirectory, unlisted_server};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::version::PgMajor;
 
@@ -55,9 +55,9 @@ pub(super) fn examine(
         check_tablespace(&tablespace.to, &real, hello.major, &own)?;
         own_paths.extend(inside(&tablespace.to));
     }
-    let own_configuration =
-        install.local().join("postgresql.conf").exists() && pgdata.join("postgresql.conf").exists();
-    Ok(Target { pgdata: pgdata.to_owned(), own_configuration, older_copy, own_paths })
+    let is_own = |name: &&str| install.local().join(name).exists() && pgdata.join(name).exists();
+    own_paths.extend(CONFIGURATION.into_iter().filter(is_own).map(PathBuf::from));
+    Ok(Target { pgdata: pgdata.to_owned(), older_copy, own_paths })
 }
 
 /// The nonce's file stands in the source's directories: where it is found, the source is.
@@ -125,13 +125,14 @@ fn check_tablespace(
     let Ok(entries) = fs::read_dir(to) else {
         return if to.exists() { refuse("it is no directory that can be read") } else { Ok(()) };
     };
-    let versions = entries.flatten().map(|entry| entry.path()).filter(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with(&format!("PG_{major}_"))
-    });
-    for path in versions {
-        let used = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
-        if used && !own.contains(&real) {
+    let is_versions = |name: &str| match major.tablespace_directory() {
+        Some(beginning) => name.starts_with(&beginning),
+        None => name == "PG_VERSION",
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let ours = path.file_name().is_some_and(|name| is_versions(&name.to_string_lossy()));
+        let is_used = || fs::read_dir(&path).map_or(true, |mut entries| entries.next().is_some());
+        if ours && is_used() && !own.contains(&real) {
             return refuse("another cluster's tablespace is there; empty it if it is not needed");
         }
     }

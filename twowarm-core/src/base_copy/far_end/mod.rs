@@ -15,7 +15,7 @@ pub use error::FarEndError;
 use self::talk::Talk;
 use super::{CopyMessage, Part, Survey};
 use crate::install::Install;
-use crate::server::{check_owner, lock_directory};
+use crate::server::{check_owner, lacks_for_failover, lock_directory};
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
 
 /// Serves one connection: looks at the target, makes it unable to start, and at the end finishes it.
@@ -116,7 +116,9 @@ impl Copy<'_> {
                     talk.while_working(|| {
                         place::finish(self.install, &self.hello, &self.survey, &self.parts)
                     })?;
-                    talk.send_copy(&CopyMessage::Finished)?;
+                    let pgdata = self.install.require_pgdata()?;
+                    let lacks = lacks_for_failover(pgdata, self.hello.major);
+                    talk.send_copy(&CopyMessage::Finished(lacks))?;
                 }
                 CopyMessage::Holds(names) => {
                     let missing = arrived::missing(&self.archive, names, &self.hello)?;

@@ -1,12 +1,13 @@
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use nix::unistd::syncfs;
 
 use super::own_tablespaces::own_tablespaces;
 use super::{FarEndError, Parts};
-use crate::base_copy::Survey;
+use crate::base_copy::{Survey, Tablespace};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::install::Install;
@@ -15,8 +16,14 @@ use crate::ship::wire::{Hello, RefusalCode};
 use crate::wal::ControlFile;
 
 /// What an older backup left: with another backup's label the server would start at the wrong place.
-const LABELS: [&str; 4] =
-    ["backup_label", "backup_label.old", "tablespace_map", "tablespace_map.old"];
+const LABELS: [&str; 6] = [
+    "backup_label",
+    "backup_label.old",
+    "tablespace_map",
+    "tablespace_map.old",
+    ".twowarm-backup_label",
+    ".twowarm-tablespace_map",
+];
 
 /// Makes the target a place that no server starts in, before any byte of it changes.
 pub(super) fn begin(
@@ -79,7 +86,7 @@ fn no_server(pgdata: &Path) -> Result<(), FarEndError> {
     }
 }
 
-/// The server makes them again by tablespace_map; those of tablespaces that are no more would stay.
+/// The server makes them again by tablespace_map, or we at the end; those of tablespaces that are no more would stay.
 fn remove_links(directory: &Path) -> Result<(), FileError> {
     let entries = match fs::read_dir(directory).and_then(|all| all.collect::<Result<Vec<_>, _>>()) {
         Ok(entries) => entries,
@@ -92,6 +99,17 @@ fn remove_links(directory: &Path) -> Result<(), FileError> {
         }
     }
     Ok(())
+}
+
+/// Before 9.5 no server makes them.
+fn make_links(directory: &Path, tablespaces: &[Tablespace]) -> Result<(), FileError> {
+    // A run that was cut short after this made some.
+    remove_links(directory)?;
+    for tablespace in tablespaces {
+        let link = directory.join(tablespace.oid.to_string());
+        symlink(&tablespace.to, &link).map_err(FileError::of("make the link", &link))?;
+    }
+    if tablespaces.is_empty() { Ok(()) } else { durable::sync_directory(directory) }
 }
 
 /// Finishes the copy: all else is on disk before pg_control, which lets a server start, is there.
@@ -112,6 +130,9 @@ pub(super) fn finish(
     durable::write(&place("backup_label"), &parts.label)?;
     if !parts.tablespace_map.is_empty() {
         durable::write(&place("tablespace_map"), &parts.tablespace_map)?;
+    }
+    if !hello.major.has_tablespace_map() {
+        make_links(&pgdata.join("pg_tblspc"), &survey.tablespaces)?;
     }
     // The copy brought the source's settings.
     RecoveryConfig::of(install, hello.major)?.apply(pgdata, hello.major)?;
@@ -136,6 +157,17 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[test]
+    fn links_lead_to_where_the_tablespaces_went() {
+        let dir = tempfile::tempdir().unwrap();
+        let to = |oid, to: &str| Tablespace { oid, from: "/from".into(), to: to.into() };
+        make_links(dir.path(), &[to(16384, "/old"), to(16385, "/gone")]).unwrap();
+        make_links(dir.path(), &[to(16384, "/ts/a")]).unwrap();
+        assert_eq!(fs::read_link(dir.path().join("16384")).unwrap(), Path::new("/ts/a"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        make_links(Path::new("/nowhere/at/all"), &[]).unwrap();
+    }
 
     #[test]
     fn a_server_that_starts_while_pg_control_goes_gets_it_back() {

@@ -1,0 +1,114 @@
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use twowarm_core::testbed::wait_until;
+
+use crate::pair::{LIMIT, Pair, fails, names, succeeds};
+
+/// A copy that is at its files.
+fn copying(pair: &Pair) -> Child {
+    let mut command = pair.db1.command("copyToStandby");
+    let copying = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let marker = pair.db2.pgdata().join(".twowarm-copy");
+    // rsync also fetches the marker, before there is a backup.
+    let is_backup = || is_of_session(pair) || left(pair) == [".twowarm-backup_label"];
+    let is_at_files = || marker.exists() && is_backup() && pair.db2.runs("rsync");
+    wait_until("rsync at work", LIMIT, is_at_files).unwrap();
+    copying
+}
+
+fn prepared() -> Pair {
+    let pair = Pair::new();
+    pair.fill("large", 600_000);
+    succeeds(pair.db2.command("configStandby"));
+    pair
+}
+
+fn is_of_session(pair: &Pair) -> bool {
+    pair.db1.install().major().unwrap().has_session_backup()
+}
+
+fn wait_for_the_far_end(pair: &Pair) {
+    let is_over = || !pair.db2.runs("rsync") && !pair.db2.runs("receiveBaseCopy");
+    wait_until("the far end to end", LIMIT, is_over).unwrap();
+}
+
+/// What a backup that is not the session's leaves in the primary's data directory.
+fn left(pair: &Pair) -> Vec<String> {
+    let all = names(&pair.db1.pgdata()).into_iter();
+    all.filter(|name| name.contains("backup_label") && !name.ends_with(".old")).collect()
+}
+
+#[test]
+fn a_signal_ends_the_copy_and_the_backup_with_it() {
+    let pair = prepared();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let child = copying(&pair);
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        if is_of_session(&pair) {
+            assert_eq!(output.status.signal(), Some(signal as i32), "{said}");
+        } else {
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("ending the online backup"), "{said}");
+            assert!(said.contains(&format!("interrupted by {signal}")), "{said}");
+        }
+        assert_eq!(left(&pair), [""; 0]);
+        wait_for_the_far_end(&pair);
+        assert!(!pair.db2.pgdata().join("global/pg_control").exists());
+    }
+    succeeds(pair.db1.command("copyToStandby"));
+    pair.db2.start_warm().unwrap();
+    assert_eq!(left(&pair), [""; 0]);
+}
+
+#[test]
+fn a_primary_that_crashes_in_a_copy_starts_again_and_the_next_copy_is_whole() {
+    let pair = prepared();
+    pair.db1.prepend_settings("time_limit = 5").unwrap();
+    let child = copying(&pair);
+    pair.db1.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    // Before 9.5 or so a session outlives its postmaster, and ends the backup.
+    let whole = said.contains("stopped before") && said.contains("start it");
+    assert!(whole || said.contains("unfinished and can't be started"), "{said}");
+    assert_eq!(left(&pair), [""; 0], "{said}");
+    wait_for_the_far_end(&pair);
+    // Not before the crashed server's processes have noticed.
+    wait_until("the primary to start", LIMIT, || pair.db1.start().is_ok()).unwrap();
+    succeeds(pair.db1.command("copyToStandby"));
+    pair.db2.start_warm().unwrap();
+    pair.ship();
+}
+
+#[test]
+fn a_backup_that_a_killed_copy_left_is_ended_by_the_next_and_anothers_is_not() {
+    let pair = prepared();
+    let mut child = copying(&pair);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for_the_far_end(&pair);
+    assert_eq!(left(&pair).len(), usize::from(!is_of_session(&pair)));
+    succeeds(pair.db1.command("copyToStandby"));
+    assert_eq!(left(&pair), [""; 0]);
+
+    let label = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
+                 CHECKPOINT LOCATION: 0/2000060\nSTART TIME: 2011-05-06 07:08:09 CEST\n\
+                 LABEL: nightly\n";
+    let place = pair.db1.pgdata().join("backup_label");
+    pair.db1.run_as().write(&place, label).unwrap();
+    if is_of_session(&pair) {
+        // Others' backups don't concern one of a session, and their label is not copied.
+        succeeds(pair.db1.command("copyToStandby"));
+    } else {
+        let said = fails(pair.db1.command("copyToStandby"), 2);
+        assert!(said.contains("nightly") && said.contains("07:08:09"), "{said}");
+    }
+    assert_eq!(fs::read_to_string(&place).unwrap(), label);
+}

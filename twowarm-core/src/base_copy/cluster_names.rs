@@ -1,0 +1,51 @@
+/// What initdb, the server and its own extensions put at the top of a data directory, in whatever version:
+/// `subdirs` in initdb.c, the manual's "Database File Layout", pg_prewarm (11 on), pg_upgrade (15 on). All
+/// else there is the configuration or what people keep there.
+const CLUSTER: [&str; 23] = [
+    "PG_VERSION",
+    "autoprewarm.blocks",
+    "autoprewarm.blocks.tmp",
+    "base",
+    "global",
+    "pg_clog",
+    "pg_commit_ts",
+    "pg_dynshmem",
+    "pg_logical",
+    "pg_multixact",
+    "pg_notify",
+    "pg_replslot",
+    "pg_serial",
+    "pg_snapshots",
+    "pg_stat",
+    "pg_stat_tmp",
+    "pg_subtrans",
+    "pg_tblspc",
+    "pg_twophase",
+    "pg_upgrade_output.d",
+    "pg_wal",
+    "pg_xact",
+    "pg_xlog",
+];
+
+/// The server writes it itself (9.4 on), and a copy puts in what the node needs.
+const AUTO_CONF: &str = "postgresql.auto.conf";
+
+/// Filter rules that leave out what is PostgreSQL's own, so that a trial run tells what else is touched.
+pub fn rules_without_cluster() -> String {
+    CLUSTER.iter().chain([&AUTO_CONF]).map(|name| format!("- /{name}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::CONFIGURATION;
+
+    #[test]
+    fn the_configuration_is_not_the_clusters() {
+        let rules = rules_without_cluster();
+        assert!(rules.contains("- /base\n") && rules.contains("- /pg_xact\n"));
+        for name in CONFIGURATION.iter().chain(&["server.key", "pg_"]) {
+            assert!(!rules.contains(&format!("/{name}\n")), "{name}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The files that a backup before 9.6 puts into the primary's data directory.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{STATE_PREFIX, ServerError};
+use crate::durable;
+use crate::file_error::FileError;
+use crate::wal::BackupLabel;
+
+const LABEL: &str = "backup_label";
+const MAP: &str = "tablespace_map";
+
+/// Whose backup_label a data directory holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    Ours,
+}
+
+/// Recognizes a backup by its label; another's is an error.
+pub(super) fn look(pgdata: &Path, ours: &str) -> Result<Found, ServerError> {
+    let Some(text) = read(&pgdata.join(LABEL))? else { return Ok(Found::Nothing) };
+    // The name is in the file's fourth or a later line, and any text may stand in it.
+    let parsed = BackupLabel::parse(&text).ok();
+    let line = |found: Option<std::borrow::Cow<'_, str>>| {
+        found.map_or("unknown".to_owned(), |text| text.into_owned())
+    };
+    let name = line(parsed.as_ref().and_then(BackupLabel::label));
+    if name == ours {
+        return Ok(Found::Ours);
+    }
+    let since = line(parsed.as_ref().and_then(BackupLabel::start_time));
+    Err(ServerError::AnotherBackup { label: pgdata.join(LABEL), name, since })
+}
+
+/// Whether a backup_label has its own name.
+pub(super) fn is_in_place(pgdata: &Path) -> bool {
+    pgdata.join(LABEL).symlink_metadata().is_ok()
+}
+
+/// Whether a label is kept.
+pub(super) fn is_kept(pgdata: &Path) -> bool {
+    kept(pgdata, LABEL).symlink_metadata().is_ok()
+}
+
+/// Gives both files our own names and returns what they hold. backup_label first: without it no server
+/// looks at tablespace_map.
+pub(super) fn keep(pgdata: &Path) -> Result<(Vec<u8>, Vec<u8>), FileError> {
+    let keep_one = |name| -> Result<Vec<u8>, FileError> {
+        let path = pgdata.join(name);
+        let Some(bytes) = read(&path)? else {
+            durable::remove(&kept(pgdata, name))?;
+            return Ok(Vec::new());
+        };
+        fs::rename(&path, kept(pgdata, name)).map_err(FileError::of("rename", &path))?;
+        // Of two names of one file, a rename removes neither.
+        durable::remove(&path)?;
+        durable::sync_directory(pgdata)?;
+        Ok(bytes)
+    };
+    Ok((keep_one(LABEL)?, keep_one(MAP)?))
+}
+
+/// Gives both files their own names, and keeps them besides. A label that came in between is another's.
+pub(super) fn put_back(pgdata: &Path, ours: &str) -> Result<(), ServerError> {
+    for name in [MAP, LABEL] {
+        let (kept, path) = (kept(pgdata, name), pgdata.join(name));
+        // The same file, with the owner that it has.
+        match fs::hard_link(&kept, &path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => look(pgdata, ours).map(drop)?,
+            linked => linked.map_err(FileError::of("make", &path))?,
+        }
+    }
+    Ok(durable::sync_directory(pgdata)?)
+}
+
+/// Removes what is kept, once the backup is over.
+pub(super) fn forget(pgdata: &Path) -> Result<(), FileError> {
+    [LABEL, MAP].into_iter().try_for_each(|name| durable::remove(&kept(pgdata, name)))
+}
+
+/// Removes all of a backup that ended with its server.
+pub(super) fn remove_ours(pgdata: &Path, ours: &str) -> Result<(), ServerError> {
+    if let Ok(Found::Ours) = look(pgdata, ours) {
+        [LABEL, MAP].into_iter().try_for_each(|name| durable::remove(&pgdata.join(name)))?;
+    }
+    Ok(forget(pgdata)?)
+}
+
+fn kept(pgdata: &Path, name: &str) -> PathBuf {
+    pgdata.join(format!("{STATE_PREFIX}-{name}"))
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(FileError::of("read", path)(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: &str = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
+                        CHECKPOINT LOCATION: 0/2000060\nSTART TIME: 2011-05-06 07:08:09 CEST\n\
+                        LABEL: twowarm\n";
+
+    #[test]
+    fn a_label_is_recognized_and_anothers_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |text: &str| fs::write(dir.path().join(LABEL), text).unwrap();
+        assert_eq!(look(dir.path(), "twowarm").unwrap(), Found::Nothing);
+        write(OURS);
+        assert_eq!(look(dir.path(), "twowarm").unwrap(), Found::Ours);
+        let others = ["twowarm-ish", "nightly\nLABEL: twowarm", ""];
+        for other in others.map(|name| OURS.replace("twowarm", name)).iter().chain([&"x".into()]) {
+            write(other);
+            let error = look(dir.path(), "twowarm").unwrap_err().to_string();
+            assert!(error.contains("pg_stop_backup"), "{error}");
+            assert!(error.contains("2011-05-06 07:08:09 CEST") || other == "x", "{error}");
+        }
+    }
+
+    #[test]
+    fn files_are_kept_and_put_back_byte_for_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at(LABEL), OURS).unwrap();
+        fs::write(at(MAP), "16384 /ts\n").unwrap();
+        // Of an earlier backup that had tablespaces.
+        fs::write(kept(dir.path(), MAP), "old").unwrap();
+        let (label, map) = keep(dir.path()).unwrap();
+        assert_eq!((label.as_slice(), map.as_slice()), (OURS.as_bytes(), &b"16384 /ts\n"[..]));
+        assert!(!at(LABEL).exists() && !at(MAP).exists() && is_kept(dir.path()));
+        put_back(dir.path(), "twowarm").unwrap();
+        assert_eq!(fs::read(at(LABEL)).unwrap(), label);
+        assert_eq!(fs::read(at(MAP)).unwrap(), map);
+        // Killed in between, or refused by the server: once more.
+        put_back(dir.path(), "twowarm").unwrap();
+        assert_eq!(keep(dir.path()).unwrap(), (label, map));
+        assert!(!at(LABEL).exists() && !at(MAP).exists() && is_kept(dir.path()));
+        put_back(dir.path(), "twowarm").unwrap();
+        remove_ours(dir.path(), "twowarm").unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn anothers_label_is_neither_replaced_nor_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let label = dir.path().join(LABEL);
+        fs::write(&label, OURS).unwrap();
+        keep(dir.path()).unwrap();
+        let theirs = OURS.replace("twowarm", "nightly");
+        fs::write(&label, &theirs).unwrap();
+        let error = put_back(dir.path(), "twowarm").unwrap_err().to_string();
+        assert!(error.contains("nightly"), "{error}");
+        remove_ours(dir.path(), "twowarm").unwrap();
+        assert_eq!(fs::read_to_string(&label).unwrap(), theirs);
+        assert!(!is_kept(dir.path()));
+    }
+}
