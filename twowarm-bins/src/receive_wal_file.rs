@@ -25,7 +25,7 @@ pub fn main() -> ExitCode {
         arguments: "",
         about: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
                 node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
-        caller: Caller::Person,
+        caller: Caller::FarNode,
         misconfigured: fails,
         run,
     }
