@@ -36,12 +36,25 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
         return Err(Failure::Usage("it takes no arguments".into()));
     }
+    if let Some(Ok(command)) = std::env::var_os("SSH_ORIGINAL_COMMAND").map(OsString::into_string)
+        && is_rsync(&command)
+    {
+        // rsync would wait for an answer, and we for a greeting.
+        let why = "this key receives WAL files and nothing else; it can't run rsync";
+        return Err(Failure::Unusable(why.into()));
+    }
     // Not std's own handles, which buffer: what they hold poll does not see.
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     let input = BufReader::new(TimedInput::new(input, install.settings.time_limit));
     serve(input, output, receiver(install))?;
     Ok(DONE)
+}
+
+/// Whether a client whose key is pinned to us by a forced command wanted to run rsync.
+fn is_rsync(command: &str) -> bool {
+    let program = command.split_whitespace().next().unwrap_or_default();
+    program.rsplit('/').next() == Some("rsync")
 }
 
 /// What can't work here becomes a refusal, so that it is told where somebody waits.

@@ -5,6 +5,7 @@
 
 mod arrival;
 mod content;
+mod node_id;
 mod pair;
 mod reach;
 mod shutdown;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use super::owner::BadOwner;
 use crate::file_error::FileError;
-use crate::install::MachineId;
+use crate::install::{MachineId, NodeId};
 use crate::wal::BadText;
 
 /// Why an archive could not do what was asked.
@@ -46,6 +46,11 @@ pub enum ArchiveError {
     )]
     AnotherSender { archive: PathBuf, owner: String, sender: String },
     #[error(
+        "the archive {} belongs to {sender} by the node id {owner}, and {sender} has another one now. Write {owner} into {sender}/2warm/local/replication/node_id",
+        archive.display()
+    )]
+    AnotherId { archive: PathBuf, owner: NodeId, sender: String },
+    #[error(
         "the archive {} belongs to the sender {owner} on the machine {bound}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory looks like a clone. If it is one, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine for good, run configStandby on this node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on this node",
         archive.display()
     )]
@@ -72,6 +77,7 @@ impl ArchiveError {
             | ArchiveError::BadOwner { .. }
             | ArchiveError::AnotherCluster { .. }
             | ArchiveError::AnotherSender { .. }
+            | ArchiveError::AnotherId { .. }
             | ArchiveError::AnotherMachine { .. } => false,
         }
     }
