@@ -10,8 +10,9 @@ use std::thread;
 use std::time::Duration;
 
 use log::LevelFilter;
-use twowarm_core::install::{Caller, Install, InstallError, Invocation, PgdataSource};
+use twowarm_core::install::{Caller, Install, InstallError, Invocation};
 
+use crate::ancestors;
 use crate::exit_codes::{BUG, DONE, FAILED, STOP_SERVER, UNUSABLE};
 
 /// A command, as its binary describes it.
@@ -149,14 +150,11 @@ impl Command {
         (self.run)(&install, &arguments).map_err(|failure| self.report(failure))
     }
 
-    /// What a person should know of how the tree was read. A server calls a command for every segment, and
-    /// would fill its log with it; so would a script of a user that the server calls in its data directory.
+    /// What a person should know of how the tree was read. A server's log would be full of it: commands are
+    /// called for every segment, by the server itself or by scripts.
     fn tell_of(&self, install: &Install) {
-        let is_near_server = install.pgdata_named_by == Some(PgdataSource::WorkingDirectory);
-        let level = |level| match self.caller {
-            Caller::Person if !is_near_server => level,
-            _ => log::Level::Debug,
-        };
+        let is_for_person = self.caller == Caller::Person && !ancestors::include_server();
+        let level = |level| if is_for_person { level } else { log::Level::Debug };
         if let Some(lines) = install.environment.passed_over() {
             let file = install.local().join("environment.sh");
             log::log!(

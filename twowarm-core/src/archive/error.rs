@@ -22,6 +22,11 @@ pub enum ArchiveError {
         .0.display()
     )]
     NotThePrepared(PathBuf),
+    #[error(
+        "the archive directory {} is not the one that configStandby prepared, by {}: mount its disk. If it is, since that file was replaced by another node's, copy {}/.archive over that file; else run configStandby",
+        archive.display(), remembered.display(), archive.display()
+    )]
+    AnotherMark { archive: PathBuf, remembered: PathBuf },
     #[error(transparent)]
     File(#[from] FileError),
     #[error(
@@ -46,7 +51,7 @@ pub enum ArchiveError {
     )]
     AnotherSender { archive: PathBuf, owner: String, sender: String },
     #[error(
-        "the archive {} belongs to {sender} by the node id {owner}, and {sender} has another one now. Write {owner} into {sender}/2warm/local/replication/node_id",
+        "the archive {} belongs to {sender} by the node id {owner}, and {sender} has another one now, as if its file was removed or replaced. Write {owner} into {sender}/2warm/local/replication/node_id. (Only a node that was set up anew needs configStandby on this node and a new base copy)",
         archive.display()
     )]
     AnotherId { archive: PathBuf, owner: NodeId, sender: String },
@@ -69,6 +74,7 @@ impl ArchiveError {
         match self {
             ArchiveError::Missing(_)
             | ArchiveError::NotThePrepared(_)
+            | ArchiveError::AnotherMark { .. }
             | ArchiveError::File(_)
             | ArchiveError::Vanished(_) => true,
             ArchiveError::NotADirectory(_)

@@ -4,7 +4,7 @@ mod tests;
 mod variables;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use commands::Reader;
@@ -19,6 +19,7 @@ use commands::Reader;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     values: BTreeMap<String, Value>,
+    exported: BTreeSet<String>,
     passed_over: Vec<Line>,
 }
 
@@ -91,6 +92,16 @@ impl Environment {
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name)?.as_ref().ok()?;
         Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Whether `export` was said of it.
+    pub fn is_exported(&self, name: &str) -> bool {
+        self.exported.contains(name)
+    }
+
+    /// All variables whose values are known.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref().ok()?)))
     }
 
     /// Refuses a file that sets one of these variables to a value which is not known.

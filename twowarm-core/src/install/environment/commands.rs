@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::words::{Word, name_at};
+use super::words::Word;
 use super::{Environment, EnvironmentError, Line, Value};
 
 /// How deep commands and expansions may stand in each other; deeper ones are nobody's configuration.
@@ -15,6 +15,7 @@ pub(super) struct Reader<'a> {
     pub(super) line: usize,
     pub(super) outer: &'a dyn Fn(&str) -> Option<String>,
     pub(super) values: BTreeMap<String, Value>,
+    pub(super) exported: BTreeSet<String>,
     pub(super) passed_over: Vec<Line>,
     /// How many commands and expansions are open.
     pub(super) depth: usize,
@@ -43,6 +44,7 @@ impl<'a> Reader<'a> {
             line: 1,
             outer,
             values: BTreeMap::new(),
+            exported: BTreeSet::new(),
             passed_over: Vec::new(),
             depth: 0,
             apart: 0,
@@ -61,7 +63,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn found(self) -> Environment {
-        Environment { values: self.values, passed_over: self.passed_over }
+        let Reader { values, exported, passed_over, .. } = self;
+        Environment { values, exported, passed_over }
     }
 
     /// Counts a level of nesting while `read` works.
@@ -219,27 +222,26 @@ impl<'a> Reader<'a> {
         let begins = (self.at, self.line);
         self.goes_on = false;
         let function = self.function.take();
-        let (mut words, mut exported, mut assigned) = (Vec::new(), Vec::new(), Vec::new());
-        let mut is_plain = true;
+        let mut command = Command::default();
         while !self.at_command_end() {
             let line = self.line;
-            let exports = words.first().is_some_and(Word::is_export);
+            let exports = command.words.first().is_some_and(Word::is_export);
             if self.at_redirection() {
                 self.redirection()?;
-                is_plain = false;
-            } else if (words.is_empty() || exports)
+                command.is_redirected = true;
+            } else if (command.words.is_empty() || exports)
                 && let Some(name) = self.assigned_name()
             {
                 let value = self.word(true)?.value();
                 if exports {
-                    exported.push((name, value, line));
+                    command.exported.push((name, value, line));
                 } else {
                     self.set(name.clone(), value, line);
-                    assigned.push(name);
+                    command.assigned.push(name);
                 }
             } else {
                 let word = self.word(false)?;
-                if words.is_empty() && assigned.is_empty() && is_plain && !word.is_quoted {
+                if command.is_empty() && !word.is_quoted {
                     match self.keyword(&word.text, closer, function, begins)? {
                         Keyword::Closer => return Ok(true),
                         Keyword::Read => return Ok(false),
@@ -247,25 +249,13 @@ impl<'a> Reader<'a> {
                     }
                 }
                 match word.assignment().filter(|_| exports) {
-                    Some((name, value)) => exported.push((name, value, line)),
-                    None => words.push(word),
+                    Some((name, value)) => command.exported.push((name, value, line)),
+                    None => command.words.push(word),
                 }
             }
             self.blanks();
         }
-        let takes = |(place, word): (usize, &Word)| {
-            place == 0 || word.problem.is_none() && name_at(&word.text) == word.text
-        };
-        let is_export = words.first().is_some_and(Word::is_export) && assigned.is_empty();
-        let is_nothing = words.first().is_some_and(|word| word.text == ":");
-        if is_plain && is_export && words.iter().enumerate().all(takes) {
-            for (name, value, line) in exported {
-                self.set(name, value, line);
-            }
-        } else if !(is_plain && (words.is_empty() || is_nothing)) {
-            assigned.extend(exported.into_iter().map(|(name, _, _)| name));
-            self.foreign(&words, assigned, begins);
-        }
+        self.take(command, begins);
         Ok(false)
     }
 
@@ -344,6 +334,24 @@ impl<'a> Reader<'a> {
         let end = self.text[begin..self.at].replace(['\'', '"', '\\'], "");
         self.here_documents.push((end, without_tabs));
         Ok(())
+    }
+}
+
+/// A command that is no block.
+#[derive(Default)]
+pub(super) struct Command {
+    /// What it has set already: a shell sets the first before it reads the second.
+    pub assigned: Vec<String>,
+    /// What `export` sets when all has been read.
+    pub exported: Vec<(String, Value, usize)>,
+    /// All other words.
+    pub words: Vec<Word>,
+    pub is_redirected: bool,
+}
+
+impl Command {
+    fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.assigned.is_empty() && !self.is_redirected
     }
 }
 

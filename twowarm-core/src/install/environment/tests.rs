@@ -41,6 +41,9 @@ fn assignments_in_the_ways_people_write_them() {
         assert_eq!(read.get(name), Some(value), "{name}");
     }
     assert_eq!((read.get("I"), read.get("N")), (None, None));
+    let exported = ["PGDATA", "A", "B", "F", "G", "L", "M"].map(|name| read.is_exported(name));
+    assert_eq!(exported, [true, true, false, true, true, true, true]);
+    assert_eq!(read.iter().next(), Some(("A", "a b")));
     assert_eq!(read.passed_over(), None);
 }
 

@@ -1,16 +1,36 @@
-use super::commands::Reader;
+use super::commands::{Command, Reader};
 use super::words::{Word, name_at};
 use super::{Line, Problem, Value};
 
 /// What commands do to variables.
 impl Reader<'_> {
+    /// Does what a command does, if it only sets or exports variables.
+    pub(super) fn take(&mut self, command: Command, begins: (usize, usize)) {
+        let Command { mut assigned, exported, words, is_redirected } = command;
+        let is_name = |word: &Word| word.problem.is_none() && name_at(&word.text) == word.text;
+        let export = match words.split_first() {
+            Some((first, names)) if first.is_export() && names.iter().all(is_name) => Some(names),
+            _ => None,
+        };
+        match (export, words.first()) {
+            (None, None) if !is_redirected => {}
+            (None, Some(first)) if first.text == ":" && !is_redirected => {}
+            (Some(names), _) if assigned.is_empty() && !is_redirected => {
+                self.exported.extend(names.iter().map(|word| word.text.clone()));
+                for (name, value, line) in exported {
+                    self.exported.insert(name.clone());
+                    self.set(name, value, line);
+                }
+            }
+            _ => {
+                assigned.extend(exported.into_iter().map(|(name, _, _)| name));
+                self.foreign(&words, assigned, begins);
+            }
+        }
+    }
+
     /// A command that a shell would run. It may set the variables that it names.
-    pub(super) fn foreign(
-        &mut self,
-        words: &[Word],
-        assigned: Vec<String>,
-        begins: (usize, usize),
-    ) {
+    fn foreign(&mut self, words: &[Word], assigned: Vec<String>, begins: (usize, usize)) {
         let text = self.shown(begins.0);
         let cause = || format!("it may be set by \"{text}\", which is not run");
         assigned.into_iter().for_each(|name| self.set_unknown(name, cause()));

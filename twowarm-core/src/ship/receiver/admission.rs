@@ -54,7 +54,7 @@ impl Receiver {
             )
         } else {
             format!(
-                "{sender} has the same node_id as the node that receives, {here}: it was copied with the 2warm tree. Correct this: {remove}"
+                "{sender} has the same node_id as the node that receives, {here}: it was copied with the 2warm tree. If {here} is the node to receive, {remove}; if not, correct othernode"
             )
         }
     }

@@ -97,7 +97,7 @@ impl Connection for SshConnection {
         match (line, status) {
             // The shell's codes for a command that isn't there, or may not be run.
             (line, 126 | 127) => Some(format!(
-                "{} does not exist or can't be run ({}). Run distrib2warm; where 2warm's scripts are replaced one at a time, install receiveWALFile, pg_standby, restoreWALFile and triggerStandby on the standby before archiveWALFile on the primary",
+                "{} is not there or can't be run, run distrib2warm ({})",
                 self.command,
                 line.unwrap_or_else(|| format!("exit code {status}"))
             )),
