@@ -81,12 +81,15 @@ fn a_killed_distribution_is_finished_by_the_next_one() {
         node.install_commands(built, &["distrib2warm"]).unwrap();
     }
     let replication = db2.global().join("replication");
+    for own in ["theirs", ".aOne.backup"] {
+        db2.run_as().write(&replication.join(own), "db2's").unwrap();
+    }
     let read = || NAMES.map(|name| fs::read_to_string(replication.join(name)).unwrap());
     // Each file is renamed twice: when it has arrived, and when all have.
     for (killed_at, is_old) in [(1, true), (3, true), (4, true), (6, false), (8, false)] {
         for name in NAMES {
             let place = db1.global().join("replication").join(name);
-            db1.run_as().write(&place, format!("new {killed_at}")).unwrap();
+            db1.run_as().write(&place, format!("new {killed_at}, twowarm")).unwrap();
             db2.run_as().write(&replication.join(name), "old").unwrap();
         }
         let kill = format!("inject=rename,renameat,renameat2:signal=KILL:when={killed_at}");
@@ -100,9 +103,12 @@ fn a_killed_distribution_is_finished_by_the_next_one() {
         }
         db2.sshd().authorize(db1.copy_key(), None).unwrap();
         succeeds(db1.command("distrib2warm"));
-        assert_eq!(read(), NAMES.map(|_| format!("new {killed_at}")));
+        assert_eq!(read(), NAMES.map(|_| format!("new {killed_at}, twowarm")));
         let found = names(&replication);
-        assert_eq!(found, ["aOne", "bTwo", "cThree", "dFour", "distrib2warm"]);
+        assert_eq!(
+            found,
+            [".aOne.backup", "aOne", "bTwo", "cThree", "dFour", "distrib2warm", "theirs"]
+        );
     }
 }
 
@@ -128,13 +134,14 @@ fn the_scripts_that_are_replaced_are_named_before() {
     assert!(said.find("global/replication/archiveWALFile").unwrap() > named, "{said}");
     let flush = fs::read_to_string(db2.global().join("replication/flushPrimary")).unwrap();
     assert!(flush.starts_with("#!/bin/bash"));
-    // Once more: there are none left.
-    let said = succeeds(db1.command("distrib2warm"));
+    // Once more: there are none left, and nothing is left here.
+    let scratch = db1.home().join("scratch");
+    db1.run_as().make_dir(&scratch, 0o700).unwrap();
+    let mut again = db1.command("distrib2warm");
+    again.env("TMPDIR", &scratch);
+    let said = succeeds(again);
     assert!(!said.contains("Replacing"), "{said}");
-    assert!(!std::env::temp_dir().read_dir().unwrap().any(|entry| {
-        let name = entry.unwrap().file_name().into_string().unwrap_or_default();
-        name.starts_with("distrib2warm.")
-    }));
+    assert_eq!(names(&scratch), [""; 0]);
 }
 
 /// rsync and receiveWALFile waited for each other until a time limit struck.

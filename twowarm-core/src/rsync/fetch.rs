@@ -19,7 +19,7 @@ pub fn fetch(remote: &Remote, from: &Path, to: &Path) -> Result<bool, RsyncError
     }
 }
 
-/// Brings the files of these names from a directory of the node into one here, but for larger ones than
+/// Brings the files of these names (in which no character is a pattern) from a directory of the node into one here, but for larger ones than
 /// so many bytes. What is not there, or can't be read, is left out.
 pub fn fetch_small(
     remote: &Remote,
@@ -37,8 +37,7 @@ pub fn fetch_small(
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(RsyncError::Start)?;
     if let Some(mut pipe) = child.stdin.take() {
-        let plain = names.iter().filter(|name| !name.contains(['*', '?', '[', '\\', '\n']));
-        let rules: String = plain.map(|name| format!("+ /{name}\n")).collect();
+        let rules: String = names.iter().map(|name| format!("+ /{name}\n")).collect();
         // If it has ended already, its complaint tells more than this error would.
         let _ = pipe.write_all(format!("{rules}- *\n").as_bytes());
     }
