@@ -38,8 +38,8 @@ impl SshTransport {
     }
 
     /// Where the node is looked for.
-    pub(super) fn place(&self) -> Place {
-        Place { node: self.node.clone(), host: self.host.clone(), port: self.port }
+    pub(super) fn place(&self) -> Box<Place> {
+        Box::new(Place { node: self.node.clone(), host: self.host.clone(), port: self.port })
     }
 
     /// What libssh2 said, as an error that says whose and when.

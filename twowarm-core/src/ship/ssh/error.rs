@@ -44,34 +44,46 @@ pub enum SshError {
     )]
     NotHonoured { host: String, option: &'static str },
     #[error("{place}: the host name does not resolve to an address: {source}")]
-    Resolve { place: Place, source: io::Error },
+    Resolve { place: Box<Place>, source: io::Error },
     #[error("could not connect to {place}: {source}")]
-    Connect { place: Place, source: io::Error },
+    Connect { place: Box<Place>, source: io::Error },
     #[error("{place}: no progress in {} s while {phase}", limit.as_secs())]
-    Stalled { place: Place, phase: &'static str, limit: Duration },
+    Stalled { place: Box<Place>, phase: &'static str, limit: Duration },
     #[error("{place}: ssh failed while {phase}: {source}")]
-    Protocol { place: Place, phase: &'static str, source: ssh2::Error },
+    Protocol { place: Box<Place>, phase: &'static str, source: ssh2::Error },
     #[error(
         "{place}: the host key of {name} is not known ({fingerprint}). If it is the node's (ssh-keygen -lf on its /etc/ssh/ssh_host_*_key.pub tells), add it to {}: ssh-keyscan -p {} {} >> {}, or log in once by ssh",
         file.display(), place.port, place.host, file.display()
     )]
-    HostKeyUnknown { place: Place, name: String, fingerprint: String, file: PathBuf },
+    HostKeyUnknown { place: Box<Place>, name: String, fingerprint: String, file: PathBuf },
     #[error(
         "{place}: the host key of {name} has changed: it is {fingerprint}, but {} line {line} has another. If the change is meant, correct that line; if not, another machine answers in its place",
         file.display()
     )]
-    HostKeyChanged { place: Place, name: String, fingerprint: String, file: PathBuf, line: usize },
+    HostKeyChanged {
+        place: Box<Place>,
+        name: String,
+        fingerprint: String,
+        file: PathBuf,
+        line: usize,
+    },
     #[error("{place}: the host key of {name} ({fingerprint}) is marked @revoked in {} line {line}", file.display())]
-    HostKeyRevoked { place: Place, name: String, fingerprint: String, file: PathBuf, line: usize },
+    HostKeyRevoked {
+        place: Box<Place>,
+        name: String,
+        fingerprint: String,
+        file: PathBuf,
+        line: usize,
+    },
     #[error("could not read {}: {source}", file.display())]
     KnownHosts { file: PathBuf, source: io::Error },
     #[error(
         "{place} refused the login of user {user} (tried {tried}). Add this user's public key to {user}'s authorized_keys there{}",
         unusable.as_ref().map(|keys| format!("; not tried: {keys}")).unwrap_or_default()
     )]
-    Login { place: Place, user: String, tried: String, unusable: Option<String> },
+    Login { place: Box<Place>, user: String, tried: String, unusable: Option<String> },
     #[error("{place}: no login as user {user} was tried: {problems}")]
-    NoUsableKey { place: Place, user: String, problems: String },
+    NoUsableKey { place: Box<Place>, user: String, problems: String },
 }
 
 impl SshError {

@@ -22,12 +22,12 @@ pub(super) fn connect(place: &Place, limit: Duration) -> Result<TcpStream, SshEr
             Err(e) => last = e,
         }
     }
-    Err(SshError::Connect { place: place.clone(), source: last })
+    Err(SshError::Connect { place: Box::new(place.clone()), source: last })
 }
 
 /// The system's resolver has no time limit of its own that we could set, so it works beside us.
 fn resolve(place: &Place, limit: Duration) -> Result<Vec<SocketAddr>, SshError> {
-    let failed = |source| SshError::Resolve { place: place.clone(), source };
+    let failed = |source| SshError::Resolve { place: Box::new(place.clone()), source };
     let (name, port) = (place.host.clone(), place.port);
     let look_up = move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
     let timed_out = || Err(io::ErrorKind::TimedOut.into());
