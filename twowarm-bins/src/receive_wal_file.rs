@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use twowarm_core::archive::Machines;
 use twowarm_core::data_directory::control_file;
-use twowarm_core::install::{Caller, Install};
+use twowarm_core::install::{Caller, Install, PgdataSource};
 use twowarm_core::ship::TimedInput;
 use twowarm_core::ship::node::label;
 use twowarm_core::ship::receiver::{Cluster, Receiver, serve};
@@ -60,6 +60,10 @@ fn is_rsync(command: &str) -> bool {
 /// What can't work here becomes a refusal, so that it is told where somebody waits.
 fn receiver(install: &Install) -> Result<Receiver, Refusal> {
     let archive = install.require_archive().map_err(|e| misconfigured(&e))?;
+    if install.pgdata_named_by.as_ref().is_some_and(PgdataSource::is_assumed) {
+        // Says by what, where it is gone.
+        install.require_pgdata().map_err(|e| misconfigured(&e))?;
+    }
     let control = match &install.pgdata {
         Some(pgdata) => control_file(pgdata).map_err(|e| misconfigured(&e))?,
         None => None,

@@ -5,6 +5,7 @@
 
 mod arrival;
 mod content;
+mod no_pgdata;
 mod node_id;
 mod pair;
 mod reach;
