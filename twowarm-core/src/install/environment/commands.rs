@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
                     self.next();
                     self.end_list();
                 }
-                (Some('&' | '|'), _) if !self.text[self.at..].starts_with("&>") => self.operator(),
+                (Some('&' | '|'), _) => self.operator(),
                 (Some('#'), _) => self.comment(),
                 (Some('('), _) => {
                     let begins = self.function.take().unwrap_or(begins);
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
         while !self.at_command_end() {
             let line = self.line;
             let exports = command.words.first().is_some_and(Word::is_export);
-            if self.at_redirection() {
+            if self.skip_to_redirection() {
                 self.redirection()?;
                 command.is_redirected = true;
             } else if (command.words.is_empty() || exports)
@@ -260,15 +260,7 @@ impl<'a> Reader<'a> {
     }
 
     fn at_command_end(&self) -> bool {
-        match self.peek() {
-            None | Some('\n' | ';' | '|' | ')' | '#') => true,
-            Some('&') => !self.at_redirection(),
-            _ => false,
-        }
-    }
-
-    fn at_redirection(&self) -> bool {
-        self.text[self.at..].starts_with(['<', '>']) || self.text[self.at..].starts_with("&>")
+        matches!(self.peek(), None | Some('\n' | ';' | '&' | '|' | ')' | '#'))
     }
 
     /// What a word at the start of a command is to the shell.
@@ -318,12 +310,24 @@ impl<'a> Reader<'a> {
         false
     }
 
+    /// Whether a redirection comes next; the number before it is passed.
+    fn skip_to_redirection(&mut self) -> bool {
+        let behind = self.text[self.at..].trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_redirection = behind.starts_with(['<', '>']);
+        if is_redirection {
+            self.at = self.text.len() - behind.len();
+        }
+        is_redirection
+    }
+
     fn redirection(&mut self) -> Result<(), EnvironmentError> {
         let is_here_document = self.text[self.at..].starts_with("<<");
         if self.skip("<<<") || !is_here_document {
             while self.peek().is_some_and(|c| "<>&|".contains(c)) {
                 self.next();
             }
+            self.blanks();
+            self.word(false)?;
             return Ok(());
         }
         self.skip("<<");

@@ -12,10 +12,11 @@ impl Reader<'_> {
             Some((first, names)) if first.is_export() && names.iter().all(is_name) => Some(names),
             _ => None,
         };
+        let is_plain = !is_redirected && (words.is_empty() || assigned.is_empty());
         match (export, words.first()) {
-            (None, None) if !is_redirected => {}
-            (None, Some(first)) if first.text == ":" && !is_redirected => {}
-            (Some(names), _) if assigned.is_empty() && !is_redirected => {
+            (None, None) if is_plain => {}
+            (None, Some(first)) if is_plain && first.text == ":" => {}
+            (Some(names), _) if is_plain => {
                 self.exported.extend(names.iter().map(|word| word.text.clone()));
                 for (name, value, line) in exported {
                     self.exported.insert(name.clone());
