@@ -1,3 +1,5 @@
+#[cfg(test)]
+mod against_shells;
 mod commands;
 #[cfg(test)]
 mod tests;
