@@ -12,6 +12,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use twowarm_core::install::{Caller, Install, InstallError, Invocation};
 
+use crate::ancestors;
 use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, FAILED, STOP_SERVER};
 
 /// A command, as its binary describes it.
@@ -141,11 +142,33 @@ impl Command {
                 }
             }
         };
+        self.tell_of(&install);
         if arguments.first().is_some_and(|a| a == "debug") {
             print(&install.describe());
             return Ok(DONE);
         }
         (self.run)(&install, &arguments).map_err(|failure| self.report(failure))
+    }
+
+    /// What a person should know of how the tree was read. A server's log would be full of it: commands are
+    /// called for every segment, by the server itself or by scripts.
+    fn tell_of(&self, install: &Install) {
+        let is_for_person = self.caller == Caller::Person && !ancestors::include_server();
+        let level = |level| if is_for_person { level } else { log::Level::Debug };
+        if let Some(lines) = install.environment.passed_over() {
+            let file = install.local().join("environment.sh");
+            log::log!(
+                level(log::Level::Warn),
+                "{}: only assignments are read, nothing is run; passed over: {lines}",
+                file.display()
+            );
+        }
+        if let (Some(pgdata), Some(named_by)) = (&install.pgdata, &install.pgdata_named_by)
+            && named_by.is_assumed()
+        {
+            let pgdata = pgdata.display();
+            log::log!(level(log::Level::Info), "PGDATA is {pgdata} (set by {named_by})");
+        }
     }
 
     /// A server stops over an exit above 125, so a file system that stumbles is given a moment.
@@ -205,7 +228,7 @@ fn start_log(name: &'static str) {
         })
         .init();
     if level.is_err() && !asked.is_empty() {
-        log::warn!("TWOWARM_LOG={asked} is no level: error, warn, info, debug or trace");
+        log::warn!("TWOWARM_LOG={asked} is not a level: error, warn, info, debug or trace");
     }
 }
 

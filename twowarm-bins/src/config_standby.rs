@@ -29,6 +29,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         return Err(Failure::Usage("it takes no arguments".into()));
     }
     prepare_standby(install, &mut |line| print(&format!("{line}\n"))).map_err(failure)?;
+    install.remember_data_directory()?;
     let archive = install.require_archive()?;
     print(&format!(
         "The standby is ready for a base copy (copyToStandby on the primary). Shipped WAL will arrive in {}\n",

@@ -1,5 +1,6 @@
 //! The 2warm scripts as commands: one module each, called by a binary of the script's name.
 
+mod ancestors;
 mod archive_question;
 pub mod archive_wal_file;
 mod command;

@@ -24,7 +24,7 @@ pub fn main() -> ExitCode {
         arguments: "",
         about: "The far end of copyToStandby: checks this node's data directory, keeps it from being started while \
                 it is overwritten, and finishes it. Started by sshd.",
-        caller: Caller::Person,
+        caller: Caller::FarNode,
         misconfigured: fails,
         run,
     }

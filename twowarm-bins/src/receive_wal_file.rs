@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use twowarm_core::archive::Machines;
 use twowarm_core::data_directory::identity;
-use twowarm_core::install::{Caller, Install};
+use twowarm_core::install::{Caller, Install, PgdataSource};
 use twowarm_core::ship::TimedInput;
 use twowarm_core::ship::node::label;
 use twowarm_core::ship::receiver::{Cluster, Receiver, serve};
@@ -25,7 +25,7 @@ pub fn main() -> ExitCode {
         arguments: "",
         about: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
                 node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
-        caller: Caller::Person,
+        caller: Caller::FarNode,
         misconfigured: fails,
         run,
     }
@@ -36,6 +36,13 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
         return Err(Failure::Usage("it takes no arguments".into()));
     }
+    if let Some(Ok(command)) = std::env::var_os("SSH_ORIGINAL_COMMAND").map(OsString::into_string)
+        && is_rsync(&command)
+    {
+        // rsync would wait for an answer, and we for a greeting.
+        let why = "this key receives WAL files and nothing else; it can't run rsync";
+        return Err(Failure::Unusable(why.into()));
+    }
     // Not std's own handles, which buffer: what they hold poll does not see.
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
@@ -44,9 +51,19 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
+/// Whether a client whose key is pinned to us by a forced command wanted to run rsync.
+fn is_rsync(command: &str) -> bool {
+    let program = command.split_whitespace().next().unwrap_or_default();
+    program.rsplit('/').next() == Some("rsync")
+}
+
 /// What can't work here becomes a refusal, so that it is told where somebody waits.
 fn receiver(install: &Install) -> Result<Receiver, Refusal> {
     let archive = install.require_archive().map_err(|e| misconfigured(&e))?;
+    if install.pgdata_named_by.as_ref().is_some_and(PgdataSource::is_assumed) {
+        // Says by what, where it is gone.
+        install.require_pgdata().map_err(|e| misconfigured(&e))?;
+    }
     let cluster = match &install.pgdata {
         Some(pgdata) => identity(pgdata).map_err(|e| misconfigured(&e))?,
         None => None,

@@ -57,6 +57,9 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let is_first = RecoveryMemory::of(&restore.data_directory).archive().is_none();
     let code = request.answer(&restore)?;
     if code == DONE && request.parent.is_none() {
+        if is_first && let Err(e) = install.remember_data_directory() {
+            log::debug!("{e}");
+        }
         tell_of_dr_node(install, request.name.segment(), is_first);
     }
     Ok(code)

@@ -104,8 +104,8 @@ fn a_configuration_that_cannot_work_stops_the_server() {
     scratch.write_local("2warm.toml", "time_limit = 5\nrestroe = 1\n");
     refused(&["2warm.toml", "line 2", "restroe"]);
     scratch.write_local("2warm.toml", "");
-    scratch.write_local("environment.sh", "export A=1\nif true; then B=2; fi\n");
-    refused(&["environment.sh", "line 2"]);
+    scratch.write_local("environment.sh", "export A=1\nif true; then PGDATA=/2; fi\n");
+    refused(&["environment.sh", "line 2", "PGDATA"]);
     let elsewhere = scratch.data().join("../elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     scratch.write_local("environment.sh", &format!("PGDATA={}\n", elsewhere.display()));
@@ -114,6 +114,8 @@ fn a_configuration_that_cannot_work_stops_the_server() {
     scratch.write("global/pg_control", [0_u8; 8192]);
     refused(&["pg_control"]);
     scratch.write("global/pg_control", &cluster().control);
+    // Lines that a shell would run change nothing: PGDATA is the server's working directory.
+    scratch.write_local("environment.sh", "umask 077\nif true; then B=2; fi\n. ~/.profile\n");
     scratch.assert_restores(1);
     fs::rename(scratch.data().join("../2warm/local"), scratch.data().join("../local")).unwrap();
     fs::remove_dir_all(scratch.data().join("../2warm")).unwrap();

@@ -6,6 +6,8 @@
 mod arrival;
 mod content;
 mod newer;
+mod no_pgdata;
+mod node_id;
 mod pair;
 mod reach;
 mod shutdown;

@@ -11,13 +11,13 @@ use crate::pair::{COMMANDS, ONE, Pair};
 fn nodes_that_can_not_be_reached() {
     let mut pair = Pair::new();
     pair.db2.sshd().stop();
-    pair.fails(&pair.send(), 1, &["could not connect", "127.0.0.1", "refused"]);
+    pair.fails(&pair.send(), 1, &["could not connect to db2 (127.0.0.1:", "refused"]);
     pair.db2.sshd().restart().unwrap();
 
     let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
     let nowhere = settings.replace("host = \"127.0.0.1\"", "host = \"no-such-host.invalid\"");
     pair.db1.write_local("2warm.toml", nowhere).unwrap();
-    pair.fails(&pair.send(), 1, &["no-such-host.invalid", "does not resolve"]);
+    pair.fails(&pair.send(), 1, &["db2 (no-such-host.invalid:", "does not resolve"]);
 
     let listener = StallingListener::start().unwrap();
     let port = pair.db2.sshd().port().to_string();
@@ -25,7 +25,7 @@ fn nodes_that_can_not_be_reached() {
     pair.db1.write_local("2warm.toml", stalling).unwrap();
     let start = Instant::now();
     let known = fs::read_to_string(pair.db1.known_hosts()).unwrap();
-    pair.fails(&pair.send(), 1, &["127.0.0.1", "no progress in 3 s"]);
+    pair.fails(&pair.send(), 1, &["db2 (127.0.0.1:", "no progress in 3 s"]);
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(fs::read_to_string(pair.db1.known_hosts()).unwrap(), known);
 

@@ -14,7 +14,10 @@ fn host_keys_are_checked() {
     let file = pair.db1.known_hosts().display().to_string();
 
     write("");
-    pair.fails(&pair.send(), 1, &["is not known", "SHA256:", &file, "[127.0.0.1]:"]);
+    let add = format!("127.0.0.1 >> {file}");
+    let words =
+        ["db2 (127.0.0.1:", "is not known", "SHA256:", "ssh-keyscan -p", &add, "[127.0.0.1]:"];
+    pair.fails(&pair.send(), 1, &words);
     let other = pair.db1.copy_key().public();
     let host = known.split(' ').next().unwrap();
     write(&format!("# a comment\n{host} {other}\n"));
@@ -36,6 +39,58 @@ fn host_keys_are_checked() {
     fs::remove_file(pair.archived(ONE)).unwrap();
     fs::remove_file(pair.db1.known_hosts()).unwrap();
     pair.fails(&pair.send(), 1, &["is not known"]);
+}
+
+/// It named /etc/ssh/ssh_known_hosts, which only root can write.
+#[test]
+fn an_unknown_host_key_belongs_into_the_user_s_known_hosts() {
+    let pair = Pair::new();
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let no_file: String =
+        settings.split_inclusive('\n').filter(|line| !line.contains("known_hosts")).collect();
+    pair.db1.write_local("2warm.toml", no_file).unwrap();
+    let known = pair.db1.known_hosts();
+    let line = fs::read_to_string(&known).unwrap();
+    fs::remove_file(&known).unwrap();
+    let file = format!("127.0.0.1 >> {}/.ssh/known_hosts, ", pair.db1.home().display());
+    pair.fails(&pair.send(), 1, &["db2 (127.0.0.1:", "is not known", &file]);
+    pair.db1.run_as().write(&known, line).unwrap();
+    pair.arrives();
+}
+
+/// The advice was to add the public key on the other node.
+#[test]
+fn a_private_key_that_can_not_be_used_is_said_to_be() {
+    let pair = Pair::new();
+    let private = pair.db1.key().private().to_owned();
+    let name = private.display().to_string();
+    let fails = |words: &[&str]| {
+        let output = pair.send();
+        pair.fails(&output, 1, &[words, &[&name, "db2 (127.0.0.1:"]].concat());
+        assert!(!said(&output).contains("authorized_keys"), "{}", said(&output));
+    };
+    let aside = private.with_extension("aside");
+    fs::rename(&private, &aside).unwrap();
+    fails(&["does not exist", "2warm.toml"]);
+    fs::create_dir(&private).unwrap();
+    fails(&["can't be read", "mode 600"]);
+    fs::remove_dir(&private).unwrap();
+    pair.db1.run_as().write(&private, "no key\n").unwrap();
+    fails(&["is not a private key"]);
+    fs::remove_file(&private).unwrap();
+    fs::copy(&aside, &private).unwrap();
+    // Neither its owner nor anybody else may read it now; root, as whom nobody is to ship, still could.
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o000)).unwrap();
+    if pair.db1.run_as().user() != "root" {
+        fails(&["can't be read", "Permission denied"]);
+    }
+    fs::rename(&aside, &private).unwrap();
+    let mut lock = pair.db1.program("ssh-keygen");
+    finish(lock.args(["-q", "-p", "-N", "secret", "-f"]).arg(&private)).unwrap();
+    fails(&["passphrase", "agent"]);
+    let mut unlock = pair.db1.program("ssh-keygen");
+    finish(unlock.args(["-q", "-p", "-P", "secret", "-N", "", "-f"]).arg(&private)).unwrap();
+    pair.arrives();
 }
 
 /// A server has several host keys and shows one: it must be asked for the one that is known.
@@ -189,7 +244,7 @@ fn a_refused_login_names_the_user_and_the_keys() {
     let (user, key) = (pair.db2.run_as().user().to_owned(), pair.db1.key().clone());
     pair.db2.sshd().refuse(&key).unwrap();
     let private = key.private().display().to_string();
-    pair.fails(&pair.send(), 1, &["refused the login", &user, &private, "127.0.0.1"]);
+    pair.fails(&pair.send(), 1, &["db2 (127.0.0.1:", "refused the login", &user, &private]);
     pair.db2.sshd().authorize(&key, None).unwrap();
     pair.arrives();
 }

@@ -99,7 +99,7 @@ fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
 fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
     let (_bed, node) = lone_node();
     let said = fails(node.command("configStandby"), 1);
-    assert!(said.contains("no directory") && said.contains("mkdir -m 700"), "{said}");
+    assert!(said.contains("not a directory") && said.contains("mkdir -m 700"), "{said}");
 
     node.initdb(&[]).unwrap();
     node.start().unwrap();

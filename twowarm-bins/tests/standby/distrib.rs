@@ -69,6 +69,100 @@ fn all_of_the_installation_is_replaced_or_nothing() {
     assert_eq!(names(&db2.global().join("replication")), ["aOne", "distrib2warm", "zTwo"]);
 }
 
+/// Killed while the files arrive, it leaves the old ones; killed while they are renamed, the next run
+/// repairs it. Neither leaves anything behind.
+#[test]
+fn a_killed_distribution_is_finished_by_the_next_one() {
+    const NAMES: [&str; 4] = ["aOne", "bTwo", "cThree", "dFour"];
+    let bed = Testbed::new().unwrap();
+    let (db1, mut db2) = bed.pair().unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
+    for node in [&db1, &db2] {
+        node.install_commands(built, &["distrib2warm"]).unwrap();
+    }
+    let replication = db2.global().join("replication");
+    for own in ["theirs", ".aOne.backup"] {
+        db2.run_as().write(&replication.join(own), "db2's").unwrap();
+    }
+    let read = || NAMES.map(|name| fs::read_to_string(replication.join(name)).unwrap());
+    // Each file is renamed twice: when it has arrived, and when all have.
+    for (killed_at, is_old) in [(1, true), (3, true), (4, true), (6, false), (8, false)] {
+        for name in NAMES {
+            let place = db1.global().join("replication").join(name);
+            db1.run_as().write(&place, format!("new {killed_at}, twowarm")).unwrap();
+            db2.run_as().write(&replication.join(name), "old").unwrap();
+        }
+        let kill = format!("inject=rename,renameat,renameat2:signal=KILL:when={killed_at}");
+        let wrapper =
+            format!("strace -f -qq -o /dev/null -e {kill} sh -c \"$SSH_ORIGINAL_COMMAND\"");
+        db2.sshd().authorize(db1.copy_key(), Some(&wrapper)).unwrap();
+        // The listing beforehand renames nothing on the far side.
+        fails(db1.command("distrib2warm"), 1);
+        if is_old {
+            assert_eq!(read(), ["old"; 4], "killed at {killed_at}");
+        }
+        db2.sshd().authorize(db1.copy_key(), None).unwrap();
+        succeeds(db1.command("distrib2warm"));
+        assert_eq!(read(), NAMES.map(|_| format!("new {killed_at}, twowarm")));
+        let found = names(&replication);
+        assert_eq!(
+            found,
+            [".aOne.backup", "aOne", "bTwo", "cThree", "dFour", "distrib2warm", "theirs"]
+        );
+    }
+}
+
+/// Stand-ins for the scripts that came before: small text files.
+#[test]
+fn the_scripts_that_are_replaced_are_named_before() {
+    let bed = Testbed::new().unwrap();
+    let (db1, db2) = bed.pair().unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
+    db1.install_commands(built, &["distrib2warm", "archiveWALFile", "restoreWALFile"]).unwrap();
+    db2.install_commands(built, &["restoreWALFile"]).unwrap();
+    let write = |node: &Node, name: &str, text: &str| {
+        node.run_as().write(&node.global().join("replication").join(name), text).unwrap();
+    };
+    for name in ["archiveWALFile", "configSetup", "distrib2warm", "flushPrimary", "mine"] {
+        write(&db2, name, "#!/bin/bash\n. configSetup\n");
+    }
+    write(&db1, "configSetup", "#!/bin/sh\n# twowarm\n");
+    write(&db1, "mine", "#!/bin/sh\n");
+    let before = "Replacing scripts of 2warm on db2: archiveWALFile, configSetup, distrib2warm\n";
+    let said = succeeds(db1.command("distrib2warm"));
+    let named = said.find(before).unwrap_or_else(|| panic!("{said}"));
+    assert!(said.find("global/replication/archiveWALFile").unwrap() > named, "{said}");
+    let flush = fs::read_to_string(db2.global().join("replication/flushPrimary")).unwrap();
+    assert!(flush.starts_with("#!/bin/bash"));
+    // Once more: there are none left, and nothing is left here.
+    let scratch = db1.home().join("scratch");
+    db1.run_as().make_dir(&scratch, 0o700).unwrap();
+    let mut again = db1.command("distrib2warm");
+    again.env("TMPDIR", &scratch);
+    let said = succeeds(again);
+    assert!(!said.contains("Replacing"), "{said}");
+    assert_eq!(names(&scratch), [""; 0]);
+}
+
+/// rsync and receiveWALFile waited for each other until a time limit struck.
+#[test]
+fn a_key_that_is_pinned_to_receive_wal_file_is_said_to_be() {
+    let bed = Testbed::new().unwrap();
+    let (db1, mut db2) = bed.pair().unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
+    for node in [&db1, &db2] {
+        node.install_commands(built, &["distrib2warm", "receiveWALFile"]).unwrap();
+    }
+    let receiver = db2.global().join("replication/receiveWALFile").display().to_string();
+    db2.sshd().authorize(db1.copy_key(), Some(&receiver)).unwrap();
+    let start = std::time::Instant::now();
+    let said = fails(db1.command("distrib2warm"), 1);
+    for word in ["db2", "receive WAL files and nothing else", "copy_key", "[node.db2]"] {
+        assert!(said.contains(word), "{said}");
+    }
+    assert!(start.elapsed() < std::time::Duration::from_secs(15), "{:?}", start.elapsed());
+}
+
 #[test]
 fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
     let bed = Testbed::new().unwrap();

@@ -4,6 +4,7 @@
 mod config;
 mod copy;
 mod distrib;
+mod environment;
 mod gap;
 mod hung;
 mod interrupted;

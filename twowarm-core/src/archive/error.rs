@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use super::owner::BadOwner;
 use crate::file_error::FileError;
-use crate::install::MachineId;
+use crate::install::{MachineId, NodeId};
 use crate::wal::BadText;
 
 /// Why an archive could not do what was asked.
@@ -22,6 +22,11 @@ pub enum ArchiveError {
         .0.display()
     )]
     NotThePrepared(PathBuf),
+    #[error(
+        "the archive directory {} is not the one that configStandby prepared, by {}: mount its disk. If it is, since that file was replaced by another node's, copy {}/.archive over that file; else run configStandby",
+        archive.display(), remembered.display(), archive.display()
+    )]
+    AnotherMark { archive: PathBuf, remembered: PathBuf },
     #[error(transparent)]
     File(#[from] FileError),
     #[error(
@@ -46,6 +51,11 @@ pub enum ArchiveError {
     )]
     AnotherSender { archive: PathBuf, owner: String, sender: String },
     #[error(
+        "the archive {} belongs to {sender} by the node id {owner}, and {sender} has another one now, as if its file was removed or replaced. Write {owner} into {sender}/2warm/local/replication/node_id. (Only a node that was set up anew needs configStandby on this node and a new base copy)",
+        archive.display()
+    )]
+    AnotherId { archive: PathBuf, owner: NodeId, sender: String },
+    #[error(
         "the archive {} belongs to the sender {owner} on the machine {bound}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory looks like a clone. If it is one, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine for good, run configStandby on this node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on this node",
         archive.display()
     )]
@@ -64,6 +74,7 @@ impl ArchiveError {
         match self {
             ArchiveError::Missing(_)
             | ArchiveError::NotThePrepared(_)
+            | ArchiveError::AnotherMark { .. }
             | ArchiveError::File(_)
             | ArchiveError::Vanished(_) => true,
             ArchiveError::NotADirectory(_)
@@ -72,6 +83,7 @@ impl ArchiveError {
             | ArchiveError::BadOwner { .. }
             | ArchiveError::AnotherCluster { .. }
             | ArchiveError::AnotherSender { .. }
+            | ArchiveError::AnotherId { .. }
             | ArchiveError::AnotherMachine { .. } => false,
         }
     }

@@ -42,6 +42,11 @@ pub fn check_mark(archive: &Path, local_replication: &Path) -> Result<(), Archiv
     Archive::open(archive)?;
     match read(&archive.join(MARK))? {
         Some(found) if found.trim() == expected.trim() && !found.trim().is_empty() => Ok(()),
+        // The original distrib2warm brings the other node's memory here.
+        Some(found) if !found.trim().is_empty() => Err(ArchiveError::AnotherMark {
+            archive: archive.to_owned(),
+            remembered: local_replication.join(MARKED),
+        }),
         _ => Err(ArchiveError::NotThePrepared(archive.to_owned())),
     }
 }
@@ -85,7 +90,6 @@ mod tests {
 
         fn is_refused(&self) {
             let error = self.check().unwrap_err();
-            assert!(matches!(error, ArchiveError::NotThePrepared(_)), "{error}");
             assert!(error.is_retryable());
             for word in ["is not the one", "mount its disk", "configStandby"] {
                 assert!(error.to_string().contains(word), "{error}");
@@ -116,6 +120,21 @@ mod tests {
         node.mark();
         assert_eq!(fs::read(node.archive.join(MARK)).unwrap(), before);
         assert!(Archive::open(&node.archive).unwrap().names().unwrap().is_empty());
+    }
+
+    /// The original distrib2warm copies it along with the tree; configStandby would want a new base copy.
+    #[test]
+    fn a_memory_that_was_replaced_is_mended_by_the_archive_s_own_mark() {
+        let node = Node::new();
+        node.mark();
+        fs::write(node.local.join(MARKED), "the other node's\n").unwrap();
+        let error = node.check().unwrap_err().to_string();
+        let [mark, memory] = [node.archive.join(MARK), node.local.join(MARKED)];
+        for path in [&mark, &memory] {
+            assert!(error.contains(path.to_str().unwrap()), "{error}");
+        }
+        fs::copy(mark, memory).unwrap();
+        node.check().unwrap();
     }
 
     #[test]

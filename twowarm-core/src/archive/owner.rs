@@ -163,6 +163,12 @@ impl Archive {
         }
         let (owner_label, sender_label) = (owner.label.clone(), sender.label.clone());
         if owner.node_id != sender.node_id {
+            // The same node, whose id was removed or overwritten.
+            let is_same_machine = owner.machine.is_some() && owner.machine == sender.machine;
+            if owner_label == sender_label && is_same_machine {
+                let (owner, sender) = (owner.node_id.clone(), sender_label);
+                return Err(ArchiveError::AnotherId { archive, owner, sender });
+            }
             let (owner, sender) = (owner_label, sender_label);
             return Err(ArchiveError::AnotherSender { archive, owner, sender });
         }

@@ -19,8 +19,10 @@ pub struct Invocation {
 pub enum Caller {
     /// A PostgreSQL server, whose working directory is its data directory.
     Server,
-    /// A person, cron or sshd.
+    /// A person or cron.
     Person,
+    /// Another node, by sshd: what is said here is read there, as the reason for a failure.
+    FarNode,
 }
 
 impl Invocation {

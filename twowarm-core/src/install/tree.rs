@@ -1,13 +1,13 @@
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{
-    Caller, Environment, EnvironmentError, Invocation, NodeId, NodeName, NotANodeName, NotAnId,
-};
+use super::pgdata::Places;
+use super::{Caller, Environment, InstallError, Invocation, NodeId, NodeName, PgdataSource};
 use crate::durable;
 use crate::file_error::FileError;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::Settings;
 
 /// A node's 2warm installation: where everything is, and what its files say.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Install {
     pub pgroot: PathBuf,
     /// The data directory, where one is known.
     pub pgdata: Option<PathBuf>,
+    /// What names it.
+    pub pgdata_named_by: Option<PgdataSource>,
     /// Where shipped WAL files arrive.
     pub archive: Option<PathBuf>,
     /// The partner in the primary and standby pair.
@@ -26,57 +28,6 @@ pub struct Install {
     pub environment: Environment,
     /// `local/2warm.toml`.
     pub settings: Settings,
-}
-
-/// Why the installation is unusable.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum InstallError {
-    #[error(
-        "{} is no directory: PGROOT must hold a 2warm installation (set PGROOT, or call the command by its path in 2warm/global/replication)",
-        .0.display()
-    )]
-    NoTree(PathBuf),
-    #[error(
-        "{} is missing, and with it what this node is configured to be: mount its disk or correct the link; on a new node make the directory, and replication in it",
-        .0.display()
-    )]
-    NoLocal(PathBuf),
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("{}: {error}", path.display())]
-    Environment { path: PathBuf, error: EnvironmentError },
-    #[error("{}: {error}", path.display())]
-    Settings { path: PathBuf, error: SettingsError },
-    #[error("{}: {error}", path.display())]
-    NodeName { path: PathBuf, error: NotANodeName },
-    #[error(
-        "{}: {error}: remove the file, and a new id is made; then run configStandby on the node that receives from this one",
-        path.display()
-    )]
-    NodeId { path: PathBuf, error: NotAnId },
-    #[error(
-        "{named_by} names the data directory {}, but the server that called stands in {}: correct it",
-        named.display(), stands_in.display()
-    )]
-    AnotherCluster { named_by: String, named: PathBuf, stands_in: PathBuf },
-    #[error("PGDATA is not known: set it in 2warm/local/environment.sh")]
-    NoPgdata,
-    #[error(
-        "{} is no directory: PGDATA must name the data directory. For a new standby make an empty one, as the user that runs the server: mkdir -m 700 {}", .0.display(), .0.display()
-    )]
-    PgdataNoDirectory(PathBuf),
-    #[error("no other node is named: write its host name into {}", .0.display())]
-    NoOtherNode(PathBuf),
-}
-
-impl InstallError {
-    /// Whether the same again, later, may go well: what the system could not read this time. What is
-    /// not there, or says something wrong, somebody must set right.
-    pub fn is_retryable(&self) -> bool {
-        use io::ErrorKind::{NotFound, PermissionDenied};
-        matches!(self, InstallError::File(e) if !matches!(e.kind(), NotFound | PermissionDenied))
-    }
 }
 
 impl Install {
@@ -93,17 +44,27 @@ impl Install {
             Err(e) => return Err(FileError::of("read", &tree)(e).into()),
         }
         let local = tree.join("local");
-        let outer = |name: &str| invocation.variable(name)?.to_str().map(str::to_owned);
+        let outer = |name: &str| set_before(name, &pgroot, &local, invocation);
         let environment = read_parsed(&local.join("environment.sh"), |text, path| {
-            Environment::parse(text, &outer)
-                .map_err(|error| InstallError::Environment { path, error })
+            let read = Environment::parse(text, &outer).and_then(|environment| {
+                environment.require(&["PGDATA", "ARCHIVE", "OTHERNODE", "DRNODE"])?;
+                Ok(environment)
+            });
+            read.map_err(|error| InstallError::Environment { path, error })
         })?
         .unwrap_or_default();
         let settings = read_parsed(&local.join("2warm.toml"), |text, path| {
             Settings::parse(text).map_err(|error| InstallError::Settings { path, error })
         })?
         .unwrap_or_default();
-        let pgdata = find_pgdata(invocation, caller, &environment, &local)?;
+        let places = Places {
+            invocation,
+            caller,
+            environment: &environment,
+            pgroot: &pgroot,
+            local: &local,
+        };
+        let (pgdata, pgdata_named_by) = places.find()?.unzip();
         let archive = environment.get("ARCHIVE").map(PathBuf::from);
         let archive = archive
             .or_else(|| settings.archive.directory.clone())
@@ -113,7 +74,16 @@ impl Install {
             None => read_node(&local.join("replication").join(file)),
         };
         let (other_node, dr_node) = (node("OTHERNODE", "othernode")?, node("DRNODE", "drnode")?);
-        Ok(Install { pgroot, pgdata, archive, other_node, dr_node, environment, settings })
+        Ok(Install {
+            pgroot,
+            pgdata,
+            pgdata_named_by,
+            archive,
+            other_node,
+            dr_node,
+            environment,
+            settings,
+        })
     }
 
     /// `2warm/global`, the same on every node.
@@ -152,20 +122,31 @@ impl Install {
 
     /// PGDATA, which must be a directory.
     pub fn require_pgdata(&self) -> Result<&Path, InstallError> {
-        let pgdata = self.pgdata.as_deref().ok_or(InstallError::NoPgdata)?;
+        let (Some(pgdata), Some(named_by)) = (&self.pgdata, &self.pgdata_named_by) else {
+            return Err(self.no_pgdata());
+        };
         match fs::metadata(pgdata) {
             Ok(found) if found.is_dir() => Ok(pgdata),
-            Ok(_) => Err(InstallError::PgdataNoDirectory(pgdata.to_owned())),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                Err(InstallError::PgdataNoDirectory(pgdata.to_owned()))
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(FileError::of("read", pgdata)(e).into())
             }
-            Err(e) => Err(FileError::of("read", pgdata)(e).into()),
+            _ => Err(InstallError::PgdataNotADirectory {
+                path: pgdata.clone(),
+                named_by: named_by.clone(),
+            }),
+        }
+    }
+
+    fn no_pgdata(&self) -> InstallError {
+        InstallError::NoPgdata {
+            file: self.local().join("environment.sh"),
+            passed_over: self.environment.passed_over(),
         }
     }
 
     /// The archive directory's path; whether it exists is for its user to find out.
     pub fn require_archive(&self) -> Result<&Path, InstallError> {
-        self.archive.as_deref().ok_or(InstallError::NoPgdata)
+        self.archive.as_deref().ok_or_else(|| self.no_pgdata())
     }
 
     /// The other node, which must be named.
@@ -176,7 +157,7 @@ impl Install {
 
     /// The trigger file that ends this node's recovery.
     pub fn trigger_file(&self) -> Result<PathBuf, InstallError> {
-        Ok(self.pgdata.as_ref().ok_or(InstallError::NoPgdata)?.join("trigger"))
+        Ok(self.pgdata.as_ref().ok_or_else(|| self.no_pgdata())?.join("trigger"))
     }
 
     /// A variable of `environment.sh`, else of the process.
@@ -187,7 +168,7 @@ impl Install {
 
     /// The random name by which an archive knows this node as a sender; made at its first use.
     ///
-    /// It stands in `local/replication/node_id`, which distrib2warm never copies: two nodes with the
+    /// It is kept in `local/replication/node_id`, which distrib2warm never copies: two nodes with the
     /// same one are taken for a node that sends to itself.
     pub fn node_id(&self) -> Result<NodeId, InstallError> {
         let file = self.local_replication().join("node_id");
@@ -230,33 +211,21 @@ impl Install {
     }
 }
 
-fn holds_cluster(directory: &Path) -> bool {
-    directory.join("PG_VERSION").is_file() && directory.join("global").is_dir()
-}
-
-fn find_pgdata(
-    invocation: &Invocation,
-    caller: Caller,
-    environment: &Environment,
-    local: &Path,
-) -> Result<Option<PathBuf>, InstallError> {
-    let here = &invocation.working_directory;
-    let from_file = environment
-        .get("PGDATA")
-        .map(|p| (local.join("environment.sh").display().to_string(), PathBuf::from(p)));
-    let from_process =
-        || invocation.variable("PGDATA").map(|p| ("the environment".to_owned(), PathBuf::from(p)));
-    let Some((named_by, named)) = from_file.or_else(from_process) else {
-        return Ok(holds_cluster(here).then(|| here.clone()));
+/// The variables that 2warm's scripts have set when they read `environment.sh`, else those of the process.
+fn set_before(name: &str, pgroot: &Path, local: &Path, invocation: &Invocation) -> Option<String> {
+    let node = |file: &str| match fs::read_to_string(local.join("replication").join(file)) {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(e) => (e.kind() == io::ErrorKind::NotFound).then(String::new),
     };
-    let named = here.join(named);
-    if caller == Caller::Server && holds_cluster(here) {
-        let real = |path: &Path| fs::canonicalize(path).ok();
-        if real(&named) != real(here) {
-            return Err(InstallError::AnotherCluster { named_by, named, stands_in: here.clone() });
-        }
+    let path = |path: &Path| path.to_str().map(str::to_owned);
+    match name {
+        "PGROOT" => path(pgroot),
+        "GLOBAL" => path(&pgroot.join("2warm/global/")),
+        "LOCAL" => path(&local.join("")),
+        "OTHERNODE" => node("othernode"),
+        "DRNODE" => node("drnode"),
+        _ => invocation.environment.get(OsStr::new(name))?.to_str().map(str::to_owned),
     }
-    Ok(Some(named))
 }
 
 /// Reads and parses an optional file of `local` or `local/replication`. It counts as absent only where

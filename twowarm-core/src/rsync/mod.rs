@@ -9,7 +9,7 @@ mod remote;
 mod run;
 mod trial;
 
-pub use fetch::fetch;
+pub use fetch::{fetch, fetch_small};
 pub use progress::Progress;
 pub use remote::Remote;
 pub use run::{Event, Outcome, RsyncError, Transfer};

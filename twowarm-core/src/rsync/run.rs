@@ -54,7 +54,11 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum RsyncError {
-    #[error("could not run rsync: {0}: install it")]
+    #[error(
+        "{node} lets this key receive WAL files and nothing else: it is pinned to receiveWALFile in authorized_keys there. Set copy_key of [node.{node}] in 2warm/local/2warm.toml to a key that is not"
+    )]
+    PinnedKey { node: String },
+    #[error("could not run rsync: {0}. Install it")]
     Start(#[source] io::Error),
     #[error("rsync to {node} failed: {meaning}{}", shown(said))]
     Failed { node: String, meaning: String, said: Vec<String> },
@@ -187,7 +191,14 @@ pub(super) fn rsync(remote: &Remote) -> Result<Command, RsyncError> {
 
 /// What an exit code means.
 pub(super) fn failed(remote: &Remote, status: ExitStatus, said: Vec<String>) -> RsyncError {
+    if said.iter().any(|line| line.starts_with("receiveWALFile: ")) {
+        return RsyncError::PinnedKey { node: remote.name().to_string() };
+    }
     let meaning = match status.code() {
+        // It comes before the login is over, or from a command that runs in rsync's place.
+        Some(2) => {
+            "what answers there is not rsync; does a login script print something?".to_owned()
+        }
         Some(11) => "a file could not be read or written; is the disk there full?".to_owned(),
         Some(12) => "the connection broke".to_owned(),
         Some(10 | 30 | 35) => "the connection stalled or broke".to_owned(),

@@ -51,8 +51,7 @@ fn serve_session(
         ));
     }
     if hello.node_id == install.node_id()? {
-        let itself =
-            "it would copy to itself: both nodes have the same 2warm/local/replication/node_id";
+        let itself = "it would copy to itself: both nodes have the same 2warm/local/replication/node_id. If they are two, remove the file on the one that receives";
         return Err(FarEndError::refusal(RefusalCode::SELF, itself));
     }
     let pgdata = install.require_pgdata()?;

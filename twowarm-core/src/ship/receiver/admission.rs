@@ -9,15 +9,11 @@ impl Receiver {
     /// is not what is wrong.
     pub(super) fn admit(&self, hello: &Hello) -> Result<Archive, Refusal> {
         if hello.purpose != Purpose::ShipWal {
-            let message = "this command receives WAL files and nothing else";
+            let message = "the key is pinned to receiveWALFile, which receives WAL files and nothing else. Set copy_key of the node in 2warm/local/2warm.toml to a key that is not";
             return Err(refusal(RefusalCode::PURPOSE, false, message));
         }
         if hello.node_id == self.node_id {
-            let message = format!(
-                "{} is sending to itself: either its othernode leads back to it, or local/replication/node_id was copied along with the 2warm tree (then remove that file on one of the two nodes)",
-                hello.label
-            );
-            return Err(refusal(RefusalCode::SELF, false, message));
+            return Err(refusal(RefusalCode::SELF, false, self.same_id(hello)));
         }
         if let Some(cluster) = self.cluster {
             let other = if cluster.system_identifier != hello.system_identifier {
@@ -40,5 +36,24 @@ impl Receiver {
             Ok(archive)
         };
         open().map_err(|e: ArchiveError| refusal_of(&e))
+    }
+    /// The sender has our id: it is us, or the original distrib2warm has brought its id here. The id by
+    /// which archives know the sender must stay, so it is ours that goes.
+    fn same_id(&self, hello: &Hello) -> String {
+        let file = self.local_replication.join("node_id");
+        let (sender, here) = (&hello.label, &self.label);
+        let remove = format!(
+            "remove {} on the node that receives ({here}), and leave it on the sender. Nothing else is to be done",
+            file.display()
+        );
+        if sender == here {
+            format!(
+                "{sender} is sending to itself: correct othernode if it leads back here. If {sender} is two machines, node_id was copied from one to the other with the 2warm tree: {remove}"
+            )
+        } else {
+            format!(
+                "{sender} has the same node_id as the node that receives, {here}: it was copied with the 2warm tree. If {here} is the node to receive, {remove}; if not, correct othernode"
+            )
+        }
     }
 }

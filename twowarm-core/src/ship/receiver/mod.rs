@@ -251,9 +251,9 @@ pub fn refusal_of(error: &ArchiveError) -> Refusal {
         _ if error.is_full() => RefusalCode::FULL,
         ArchiveError::Conflict(_) => RefusalCode::CONFLICT,
         ArchiveError::AnotherCluster { .. } => RefusalCode::ANOTHER_CLUSTER,
-        ArchiveError::AnotherSender { .. } | ArchiveError::AnotherMachine { .. } => {
-            RefusalCode::ANOTHER_SENDER
-        }
+        ArchiveError::AnotherSender { .. }
+        | ArchiveError::AnotherId { .. }
+        | ArchiveError::AnotherMachine { .. } => RefusalCode::ANOTHER_SENDER,
         _ => RefusalCode::ARCHIVE,
     };
     refusal(code, error.is_retryable(), error)

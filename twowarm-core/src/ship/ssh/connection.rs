@@ -3,7 +3,7 @@ use std::net::{Shutdown, TcpStream};
 
 use ssh2::{Channel, ErrorCode, Session};
 
-use super::{SshError, SshTransport, host_key, login, tcp};
+use super::{Place, SshError, SshTransport, host_key, login, tcp};
 use crate::ship::transport::{Connection, FarCommand, last_line};
 
 /// A far command that runs, over ssh.
@@ -18,9 +18,8 @@ impl SshTransport {
     /// Connects, checks the host key, logs in and starts the command.
     pub(super) fn open(&self) -> Result<SshConnection, SshError> {
         let known = host_key::known_keys(self)?;
-        let stream = tcp::connect(&self.host, self.port, self.time_limit)?;
-        let broken =
-            |source| SshError::Connect { host: self.host.clone(), port: self.port, source };
+        let stream = tcp::connect(&self.place(), self.time_limit)?;
+        let broken = |source| SshError::Connect { place: self.place(), source };
         let socket = stream.try_clone().map_err(broken)?;
         let start = |e| self.failed("starting", e);
         let mut session = Session::new().map_err(start)?;
@@ -38,13 +37,18 @@ impl SshTransport {
         Ok(SshConnection { channel, _session: session, socket, command: self.command })
     }
 
+    /// Where the node is looked for.
+    pub(super) fn place(&self) -> Box<Place> {
+        Box::new(Place { node: self.node.clone(), host: self.host.clone(), port: self.port })
+    }
+
     /// What libssh2 said, as an error that says whose and when.
     pub(super) fn failed(&self, phase: &'static str, source: ssh2::Error) -> SshError {
-        let (host, port) = (self.host.clone(), self.port);
+        let place = self.place();
         if timed_out(&source) {
-            SshError::Stalled { host, port, phase, limit: self.time_limit }
+            SshError::Stalled { place, phase, limit: self.time_limit }
         } else {
-            SshError::Protocol { host, port, phase, source }
+            SshError::Protocol { place, phase, source }
         }
     }
 }

@@ -126,17 +126,20 @@ pub(super) fn check(
         _ if target.any_port => target.known_as.clone(),
         port => format!("[{}]:{port}", target.known_as),
     };
+    let place = target.place();
     match judge(known, &base64(blob)) {
         Verdict::Known => Ok(()),
         Verdict::Unknown => {
             let file = target.known_hosts.first().cloned().unwrap_or_default();
-            Err(SshError::HostKeyUnknown { name, fingerprint, file })
+            Err(SshError::HostKeyUnknown { place, name, fingerprint, file })
         }
         Verdict::Changed(KnownKey { file, line, .. }) => {
-            Err(SshError::HostKeyChanged { name, fingerprint, file: file.clone(), line: *line })
+            let (file, line) = (file.clone(), *line);
+            Err(SshError::HostKeyChanged { place, name, fingerprint, file, line })
         }
         Verdict::Revoked(KnownKey { file, line, .. }) => {
-            Err(SshError::HostKeyRevoked { name, fingerprint, file: file.clone(), line: *line })
+            let (file, line) = (file.clone(), *line);
+            Err(SshError::HostKeyRevoked { place, name, fingerprint, file, line })
         }
     }
 }

@@ -2,14 +2,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ssh2::Session;
+use ssh2::{ErrorCode, Session};
 
 use super::host_key::base64;
 use super::target::AgentUse;
-use super::{SshError, SshTransport, agent};
+use super::{SshError, SshTransport, agent, key_file};
 
 /// An agent is on this machine and answers at once; the far side waits meanwhile.
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
+
+/// What libssh2 says of a key file that it can't make sense of (LIBSSH2_ERROR_FILE).
+const FILE_ERROR: i32 = -16;
 
 /// Logs in with a key; no other way is tried, and nobody is asked.
 pub(super) fn log_in(session: &Session, target: &SshTransport) -> Result<(), SshError> {
@@ -18,26 +21,43 @@ pub(super) fn log_in(session: &Session, target: &SshTransport) -> Result<(), Ssh
         let listed = listed_keys_only.then(|| public_keys(target));
         by_agent(session, target, socket.as_deref(), listed.as_deref(), &mut tried);
     }
+    let mut unusable = Vec::new();
     for key in target.keys.iter().filter(|key| key.exists() || target.keys.len() == 1) {
         if session.authenticated() {
             break;
         }
+        if let Some(problem) = key_file::problem(key) {
+            unusable.push(format!("the private key {} {problem}", key.display()));
+            continue;
+        }
         match session.userauth_pubkey_file(&target.user, None, key, None) {
             Ok(()) => break,
-            Err(e) => {
-                if super::connection::timed_out(&e) {
-                    return Err(target.failed("logging in", e));
-                }
-                tried.push(format!("{}: {}", key.display(), e.message()));
+            Err(e) if super::connection::timed_out(&e) => {
+                return Err(target.failed("logging in", e));
             }
+            Err(e) if e.code() == ErrorCode::Session(FILE_ERROR) => {
+                let said = e.message();
+                unusable.push(format!(
+                    "{} is not a private key that can be used ({said})",
+                    key.display()
+                ));
+            }
+            Err(e) => tried.push(format!("{}: {}", key.display(), e.message())),
         }
     }
     if session.authenticated() {
         return Ok(());
     }
-    let tried =
-        if tried.is_empty() { "no key: none is there".to_owned() } else { tried.join(", ") };
-    Err(SshError::Login { host: target.host.clone(), user: target.user.clone(), tried })
+    let (place, user) = (target.place(), target.user.clone());
+    let unusable = (!unusable.is_empty()).then(|| unusable.join("; "));
+    match unusable {
+        Some(problems) if tried.is_empty() => Err(SshError::NoUsableKey { place, user, problems }),
+        unusable if tried.is_empty() => {
+            let tried = "no key: none is there".to_owned();
+            Err(SshError::Login { place, user, tried, unusable })
+        }
+        unusable => Err(SshError::Login { place, user, tried: tried.join(", "), unusable }),
+    }
 }
 
 /// Offers the agent's keys. An agent that isn't there, or fails, is as good as one without keys.

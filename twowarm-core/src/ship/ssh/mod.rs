@@ -7,12 +7,13 @@ mod agent;
 mod connection;
 mod error;
 mod host_key;
+mod key_file;
 mod login;
 mod target;
 mod tcp;
 mod user_config;
 
-pub use error::SshError;
+pub use error::{Place, SshError};
 pub use target::SshTransport;
 
 /// The user's ssh configuration, where ssh has to be told of it.

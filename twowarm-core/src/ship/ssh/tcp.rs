@@ -2,13 +2,13 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use super::SshError;
+use super::{Place, SshError};
 use crate::time_limit::within;
 
 /// Connects to the first address of a host that answers, all within one time limit.
-pub(super) fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, SshError> {
+pub(super) fn connect(place: &Place, limit: Duration) -> Result<TcpStream, SshError> {
     let deadline = Instant::now() + limit;
-    let addresses = resolve(host, port, limit)?;
+    let addresses = resolve(place, limit)?;
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for (done, address) in addresses.iter().enumerate() {
         // Each gets its share, so that one which swallows packets leaves time for the next.
@@ -22,13 +22,13 @@ pub(super) fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStrea
             Err(e) => last = e,
         }
     }
-    Err(SshError::Connect { host: host.to_owned(), port, source: last })
+    Err(SshError::Connect { place: Box::new(place.clone()), source: last })
 }
 
 /// The system's resolver has no time limit of its own that we could set, so it works beside us.
-fn resolve(host: &str, port: u16, limit: Duration) -> Result<Vec<SocketAddr>, SshError> {
-    let failed = |source| SshError::Resolve { host: host.to_owned(), source };
-    let name = host.to_owned();
+fn resolve(place: &Place, limit: Duration) -> Result<Vec<SocketAddr>, SshError> {
+    let failed = |source| SshError::Resolve { place: Box::new(place.clone()), source };
+    let (name, port) = (place.host.clone(), place.port);
     let look_up = move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
     let timed_out = || Err(io::ErrorKind::TimedOut.into());
     let found = within(limit, look_up).and_then(|found| found.unwrap_or_else(timed_out));

@@ -58,6 +58,7 @@ pub(super) struct UserConfig {
     pub identity_files: Vec<String>,
     pub identities_only: bool,
     pub identity_agent: Option<String>,
+    /// The user's files first: a host that is not known is to be added to the first.
     pub known_hosts: Vec<String>,
     pub host_key_alias: Option<String>,
     /// An option that puts something between us and the host.
@@ -118,7 +119,10 @@ impl UserConfig {
                 "identityfile" => config.identity_files.extend(set(value)),
                 "identitiesonly" => config.identities_only = value == "yes",
                 "identityagent" => config.identity_agent = Some(value.to_owned()),
-                "userknownhostsfile" | "globalknownhostsfile" => config.known_hosts.extend(files()),
+                "userknownhostsfile" => {
+                    config.known_hosts = [files().collect(), config.known_hosts].concat()
+                }
+                "globalknownhostsfile" => config.known_hosts.extend(files()),
                 "hostkeyalias" => config.host_key_alias = set(value),
                 "proxycommand" if value != "none" => config.proxy = Some("ProxyCommand"),
                 "proxyjump" if value != "none" => config.proxy = Some("ProxyJump"),
@@ -137,8 +141,8 @@ mod tests {
     fn what_ssh_prints_is_read() {
         let config = UserConfig::parse(
             "host db2\nuser pg\nhostname 10.0.0.2\nport 2222\nidentitiesonly yes\n\
-             identityfile ~/.ssh/a\nidentityfile /k/b c\nuserknownhostsfile /h/k /h/k2\n\
-             globalknownhostsfile none\nproxyusefdpass no\nproxyjump bastion\nhostkeyalias db\n",
+             identityfile ~/.ssh/a\nidentityfile /k/b c\nglobalknownhostsfile /etc/k none\n\
+             userknownhostsfile /h/k /h/k2\nproxyusefdpass no\nproxyjump bastion\nhostkeyalias db\n",
         );
         assert_eq!(
             config,
@@ -149,7 +153,7 @@ mod tests {
                 identity_files: vec!["~/.ssh/a".into(), "/k/b c".into()],
                 identities_only: true,
                 identity_agent: None,
-                known_hosts: vec!["/h/k".into(), "/h/k2".into()],
+                known_hosts: vec!["/h/k".into(), "/h/k2".into(), "/etc/k".into()],
                 host_key_alias: Some("db".into()),
                 proxy: Some("ProxyJump"),
             }

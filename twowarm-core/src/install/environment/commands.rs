@@ -1,0 +1,369 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::words::Word;
+use super::{Environment, EnvironmentError, Line, Value};
+
+/// How deep commands and expansions may stand in each other; deeper ones are nobody's configuration.
+const DEPTH: usize = 40;
+
+/// Reads the text as a shell would, as far as it takes to tell what every command is and which of them
+/// are always run, in the order they stand in.
+pub(super) struct Reader<'a> {
+    pub(super) text: &'a str,
+    /// The byte that is read next.
+    pub(super) at: usize,
+    pub(super) line: usize,
+    pub(super) outer: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) values: BTreeMap<String, Value>,
+    pub(super) exported: BTreeSet<String>,
+    pub(super) passed_over: Vec<Line>,
+    /// How many commands and expansions are open.
+    pub(super) depth: usize,
+    /// How many of these are functions or subshells, where `return` and `exit` end no more than them.
+    pub(super) apart: usize,
+    /// Whether the list of commands that is read now is run, and the next command in it.
+    list_is_run: bool,
+    pub(super) is_run: bool,
+    /// The line of a command that may end the file.
+    pub(super) may_end: Option<usize>,
+    /// What the list (of commands joined by `&&` and `||`) has set so far.
+    pub(super) set_by_list: Vec<String>,
+    /// An operator such as `&&` came last: a line end does not end the list.
+    goes_on: bool,
+    /// Where a function begins whose name came last.
+    function: Option<(usize, usize)>,
+    /// Here-documents that begin at the next line: the word that ends each, and whether tabs are left out.
+    here_documents: Vec<(String, bool)>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a str, outer: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
+        Reader {
+            text,
+            at: 0,
+            line: 1,
+            outer,
+            values: BTreeMap::new(),
+            exported: BTreeSet::new(),
+            passed_over: Vec::new(),
+            depth: 0,
+            apart: 0,
+            list_is_run: true,
+            is_run: true,
+            may_end: None,
+            set_by_list: Vec::new(),
+            goes_on: false,
+            function: None,
+            here_documents: Vec::new(),
+        }
+    }
+
+    pub(super) fn file(&mut self) -> Result<(), EnvironmentError> {
+        self.commands(None)
+    }
+
+    pub(super) fn found(self) -> Environment {
+        let Reader { values, exported, passed_over, .. } = self;
+        Environment { values, exported, passed_over }
+    }
+
+    /// Counts a level of nesting while `read` works.
+    pub(super) fn deeper<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, EnvironmentError>,
+    ) -> Result<T, EnvironmentError> {
+        if self.depth == DEPTH {
+            return self.unreadable("nested too deeply");
+        }
+        self.depth += 1;
+        let result = read(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Reads commands that are run perhaps, or not in this shell, up to the word or character that ends
+    /// them.
+    pub(super) fn block(&mut self, closer: &str, apart: bool) -> Result<(), EnvironmentError> {
+        let before = (self.list_is_run, self.is_run);
+        (self.list_is_run, self.is_run) = (false, false);
+        self.apart += usize::from(apart);
+        let result = self.deeper(|reader| reader.commands(Some(closer)));
+        self.apart -= usize::from(apart);
+        (self.list_is_run, self.is_run) = before;
+        (self.goes_on, self.function) = (false, None);
+        result
+    }
+
+    fn commands(&mut self, closer: Option<&str>) -> Result<(), EnvironmentError> {
+        let opened = self.line;
+        loop {
+            self.blanks();
+            let begins = (self.at, self.line);
+            match (self.peek(), closer) {
+                (None, None) if self.here_documents.is_empty() => return Ok(()),
+                (None, None) => return self.unreadable("a here-document is not ended"),
+                (None, Some(closer)) => {
+                    let problem = format!("what begins here is not ended by \"{closer}\"");
+                    return Err(EnvironmentError::Unreadable { line: opened, problem });
+                }
+                (Some(')'), _) => {
+                    self.next();
+                    if closer == Some(")") {
+                        return Ok(());
+                    }
+                }
+                (Some('\n'), _) => self.line_end()?,
+                (Some(';'), _) => {
+                    self.next();
+                    self.end_list();
+                }
+                (Some('&' | '|'), _) => self.operator(),
+                (Some('#'), _) => self.comment(),
+                (Some('('), _) => {
+                    let begins = self.function.take().unwrap_or(begins);
+                    self.parenthesis()?;
+                    self.pass_over(begins);
+                }
+                _ => {
+                    if self.command(closer)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn comment(&mut self) {
+        while self.peek().is_some_and(|c| c != '\n') {
+            self.next();
+        }
+    }
+
+    fn line_end(&mut self) -> Result<(), EnvironmentError> {
+        self.next();
+        if !self.goes_on {
+            self.end_list();
+        }
+        for (end, without_tabs) in std::mem::take(&mut self.here_documents) {
+            loop {
+                if self.at == self.text.len() {
+                    return self.unreadable(format!("a here-document is not ended by \"{end}\""));
+                }
+                let rest = &self.text[self.at..];
+                let line = rest.split('\n').next().unwrap_or_default();
+                self.at = (self.at + line.len() + 1).min(self.text.len());
+                self.line += 1;
+                if (if without_tabs { line.trim_start_matches('\t') } else { line }) == end {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end_list(&mut self) {
+        self.is_run = self.list_is_run && self.may_end.is_none();
+        self.set_by_list.clear();
+        self.goes_on = false;
+    }
+
+    /// `&&`, `||`, `|` and `&`: of what is joined by the first two only the first is always run; the
+    /// commands of a pipe, and a list in the background, have a shell of their own.
+    fn operator(&mut self) {
+        let first = self.next();
+        let doubled = self.peek() == first;
+        if doubled {
+            self.next();
+        } else {
+            for name in std::mem::take(&mut self.set_by_list) {
+                self.set_unknown(name, "it is set in a subshell".into());
+            }
+        }
+        if first == Some('&') && !doubled {
+            self.end_list();
+        } else {
+            (self.is_run, self.goes_on) = (false, true);
+        }
+    }
+
+    /// `( commands )` or `(( arithmetic ))`.
+    pub(super) fn parenthesis(&mut self) -> Result<(), EnvironmentError> {
+        self.next();
+        if self.peek() == Some('(') {
+            return self.arithmetic();
+        }
+        self.block(")", true)
+    }
+
+    /// What follows `(`, up to the `)` that belongs to it. Variables may be set in it.
+    fn arithmetic(&mut self) -> Result<(), EnvironmentError> {
+        let begin = self.at;
+        let mut open = 1;
+        let mut ignored = Word::default();
+        while open > 0 {
+            match self.peek() {
+                None => return self.unreadable("\"((\" is not ended"),
+                Some('\'') => self.single_quoted(&mut ignored)?,
+                Some('"') => self.double_quoted(&mut ignored)?,
+                Some(c) => {
+                    open += usize::from(c == '(');
+                    open -= usize::from(c == ')');
+                    self.next();
+                }
+            }
+        }
+        let text = self.text;
+        self.may_set_any_of(&text[begin..self.at]);
+        Ok(())
+    }
+
+    /// Reads one command; true if it is the word that ends the block.
+    fn command(&mut self, closer: Option<&str>) -> Result<bool, EnvironmentError> {
+        let begins = (self.at, self.line);
+        self.goes_on = false;
+        let function = self.function.take();
+        let mut command = Command::default();
+        while !self.at_command_end() {
+            let line = self.line;
+            let exports = command.words.first().is_some_and(Word::is_export);
+            if self.skip_to_redirection() {
+                self.redirection()?;
+                command.is_redirected = true;
+            } else if (command.words.is_empty() || exports)
+                && let Some(name) = self.assigned_name()
+            {
+                let value = self.word(true)?.value();
+                if exports {
+                    command.exported.push((name, value, line));
+                } else {
+                    self.set(name.clone(), value, line);
+                    command.assigned.push(name);
+                }
+            } else {
+                let word = self.word(false)?;
+                if command.is_empty() && !word.is_quoted {
+                    match self.keyword(&word.text, closer, function, begins)? {
+                        Keyword::Closer => return Ok(true),
+                        Keyword::Read => return Ok(false),
+                        Keyword::None => {}
+                    }
+                }
+                match word.assignment().filter(|_| exports) {
+                    Some((name, value)) => command.exported.push((name, value, line)),
+                    None => command.words.push(word),
+                }
+            }
+            self.blanks();
+        }
+        self.take(command, begins);
+        Ok(false)
+    }
+
+    fn at_command_end(&self) -> bool {
+        matches!(self.peek(), None | Some('\n' | ';' | '&' | '|' | ')' | '#'))
+    }
+
+    /// What a word at the start of a command is to the shell.
+    fn keyword(
+        &mut self,
+        word: &str,
+        closer: Option<&str>,
+        function: Option<(usize, usize)>,
+        begins: (usize, usize),
+    ) -> Result<Keyword, EnvironmentError> {
+        let end = match word {
+            _ if closer == Some(word) => return Ok(Keyword::Closer),
+            "then" | "else" | "elif" | "do" | "!" | "time" => return Ok(Keyword::Read),
+            "function" => {
+                self.blanks();
+                self.word(false)?;
+                self.skip_function_parentheses();
+                self.function = Some(begins);
+                return Ok(Keyword::Read);
+            }
+            "if" => "fi",
+            "case" => "esac",
+            "while" | "until" | "for" | "select" => "done",
+            "{" => "}",
+            _ if self.skip_function_parentheses() => {
+                self.function = Some(begins);
+                return Ok(Keyword::Read);
+            }
+            _ => return Ok(Keyword::None),
+        };
+        self.block(end, function.is_some())?;
+        self.pass_over(function.unwrap_or(begins));
+        Ok(Keyword::Read)
+    }
+
+    /// The `()` that makes the word before it a function's name.
+    fn skip_function_parentheses(&mut self) -> bool {
+        let begin = self.at;
+        self.blanks();
+        if self.skip("(") {
+            self.blanks();
+            if self.skip(")") {
+                return true;
+            }
+        }
+        self.at = begin;
+        false
+    }
+
+    /// Whether a redirection comes next; the number before it is passed.
+    fn skip_to_redirection(&mut self) -> bool {
+        let behind = self.text[self.at..].trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_redirection = behind.starts_with(['<', '>']);
+        if is_redirection {
+            self.at = self.text.len() - behind.len();
+        }
+        is_redirection
+    }
+
+    fn redirection(&mut self) -> Result<(), EnvironmentError> {
+        let is_here_document = self.text[self.at..].starts_with("<<");
+        if self.skip("<<<") || !is_here_document {
+            while self.peek().is_some_and(|c| "<>&|".contains(c)) {
+                self.next();
+            }
+            self.blanks();
+            self.word(false)?;
+            return Ok(());
+        }
+        self.skip("<<");
+        let without_tabs = self.skip("-");
+        self.blanks();
+        let begin = self.at;
+        self.word(false)?;
+        let end = self.text[begin..self.at].replace(['\'', '"', '\\'], "");
+        self.here_documents.push((end, without_tabs));
+        Ok(())
+    }
+}
+
+/// A command that is no block.
+#[derive(Default)]
+pub(super) struct Command {
+    /// What it has set already: a shell sets the first before it reads the second.
+    pub assigned: Vec<String>,
+    /// What `export` sets when all has been read.
+    pub exported: Vec<(String, Value, usize)>,
+    /// All other words.
+    pub words: Vec<Word>,
+    pub is_redirected: bool,
+}
+
+impl Command {
+    fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.assigned.is_empty() && !self.is_redirected
+    }
+}
+
+enum Keyword {
+    /// It ends the block.
+    Closer,
+    /// It, and what belongs to it, has been read.
+    Read,
+    /// It is none.
+    None,
+}

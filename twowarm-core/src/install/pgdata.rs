@@ -1,0 +1,193 @@
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+use super::{Caller, Environment, Install, InstallError, Invocation};
+use crate::durable;
+use crate::file_error::FileError;
+
+/// What names the data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PgdataSource {
+    /// PGDATA in this `environment.sh`.
+    EnvironmentFile(PathBuf),
+    /// PGDATA in the environment of the process.
+    Environment,
+    /// The command was called in it.
+    WorkingDirectory,
+    /// This file, in which configStandby and restoreWALFile note the data directory they worked for.
+    Remembered(PathBuf),
+    /// It is where a new installation has it, `$PGROOT/data`.
+    Pgroot,
+}
+
+impl PgdataSource {
+    /// Whether it is an assumption, which a message should mention.
+    pub fn is_assumed(&self) -> bool {
+        matches!(self, PgdataSource::Remembered(_) | PgdataSource::Pgroot)
+    }
+}
+
+impl fmt::Display for PgdataSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PgdataSource::EnvironmentFile(path) => write!(f, "{}", path.display()),
+            PgdataSource::Environment => f.write_str("the environment"),
+            PgdataSource::WorkingDirectory => f.write_str("the working directory"),
+            PgdataSource::Remembered(path) => {
+                write!(f, "{}, the data directory this node worked for last", path.display())
+            }
+            PgdataSource::Pgroot => f.write_str("default, $PGROOT/data"),
+        }
+    }
+}
+
+/// Where a data directory is looked for.
+pub(super) struct Places<'a> {
+    pub invocation: &'a Invocation,
+    pub caller: Caller,
+    pub environment: &'a Environment,
+    pub pgroot: &'a Path,
+    pub local: &'a Path,
+}
+
+/// The data directory and what names it, if anything does.
+pub(super) type Found = Option<(PathBuf, PgdataSource)>;
+
+impl Places<'_> {
+    /// A server's working directory is its data directory. For anyone else PGDATA counts, then the working
+    /// directory if it holds a cluster, then what the node remembers, then `$PGROOT/data`.
+    pub fn find(&self) -> Result<Found, InstallError> {
+        let here = &self.invocation.working_directory;
+        let is_server = self.caller == Caller::Server;
+        match (self.written(), holds_cluster(here)) {
+            (Some((named, named_by)), true) if is_server => {
+                self.of_server(named, named_by).map(Some)
+            }
+            (Some((named, named_by)), _) => self.by_name(named, named_by).map(Some),
+            (None, true) => Ok(Some((here.clone(), PgdataSource::WorkingDirectory))),
+            (None, false) if is_server => Ok(None),
+            (None, false) => self.assumed(),
+        }
+    }
+
+    /// PGDATA as it is written.
+    fn written(&self) -> Found {
+        let file = || PgdataSource::EnvironmentFile(self.local.join("environment.sh"));
+        let from_file = self.environment.get("PGDATA").map(|path| (path.into(), file()));
+        let process = self.invocation.variable("PGDATA");
+        from_file.or_else(|| Some((process?.into(), PgdataSource::Environment)))
+    }
+
+    /// With `pg_ctl -D data` a server has PGDATA=data in its environment, and stands in that directory.
+    fn of_server(
+        &self,
+        named: PathBuf,
+        named_by: PgdataSource,
+    ) -> Result<(PathBuf, PgdataSource), InstallError> {
+        let here = &self.invocation.working_directory;
+        let is_own = named_by == PgdataSource::Environment || here.ends_with(without_dot(&named));
+        if named.is_relative() && is_own {
+            return Ok((here.clone(), PgdataSource::WorkingDirectory));
+        }
+        let place = self.pgroot.join(&named);
+        if is_same(&place, here) {
+            return Ok((place, named_by));
+        }
+        Err(InstallError::AnotherCluster { named_by, named: place, found: here.clone() })
+    }
+
+    /// A relative path in the environment begins where the command was called, one in `environment.sh` there
+    /// or in PGROOT.
+    fn by_name(
+        &self,
+        named: PathBuf,
+        named_by: PgdataSource,
+    ) -> Result<(PathBuf, PgdataSource), InstallError> {
+        if named.is_absolute() {
+            return Ok((named, named_by));
+        }
+        let here = &self.invocation.working_directory;
+        let mut places = vec![here.join(&named)];
+        if named_by != PgdataSource::Environment {
+            places.insert(0, self.pgroot.join(&named));
+        }
+        if here.ends_with(without_dot(&named)) {
+            places.push(here.clone());
+        }
+        let mut found: Vec<&PathBuf> = Vec::new();
+        for place in places.iter().filter(|place| place.is_dir()) {
+            if !found.iter().any(|other| is_same(other, place)) {
+                found.push(place);
+            }
+        }
+        match found[..] {
+            [a, b, ..] => {
+                let found = [a.clone(), b.clone()];
+                Err(InstallError::AmbiguousPgdata { named_by, named, found })
+            }
+            [one] => Ok((one.clone(), named_by)),
+            [] => Ok((places.swap_remove(0), named_by)),
+        }
+    }
+
+    /// What far ends had by themselves with 2warm's scripts, which came with the path of the sender.
+    fn assumed(&self) -> Result<Found, InstallError> {
+        let file = remembered_in(self.local);
+        match fs::read(&file) {
+            Ok(text) => {
+                let path = PathBuf::from(OsString::from_vec(text.trim_ascii_end().to_vec()));
+                if path.is_absolute() {
+                    return Ok(Some((path, PgdataSource::Remembered(file))));
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(FileError::of("read", &file)(e).into()),
+        }
+        let usual = self.pgroot.join("data");
+        let is_used = holds_cluster(&usual) || usual.join("archive").is_dir();
+        // A line that a shell would run may set PGDATA to another one.
+        let is_clear = self.environment.passed_over().is_none();
+        Ok((is_used && is_clear).then_some((usual, PgdataSource::Pgroot)))
+    }
+}
+
+impl Install {
+    /// Notes the data directory in `local/replication/data_directory`, for commands that are called where
+    /// nothing names it, as receiveWALFile is by sshd. The file is written only when that changes.
+    pub fn remember_data_directory(&self) -> Result<(), FileError> {
+        let Some(pgdata) = self.pgdata.as_ref().filter(|pgdata| pgdata.is_absolute()) else {
+            return Ok(());
+        };
+        let path = pgdata.as_os_str().as_bytes();
+        let file = remembered_in(&self.local());
+        let is_known = fs::read(&file).is_ok_and(|text| text.trim_ascii_end() == path);
+        if is_known || path.contains(&b'\n') {
+            return Ok(());
+        }
+        durable::write(&file, &[path, b"\n"].concat())
+    }
+}
+
+fn remembered_in(local: &Path) -> PathBuf {
+    local.join("replication/data_directory")
+}
+
+fn holds_cluster(directory: &Path) -> bool {
+    directory.join("PG_VERSION").is_file() && directory.join("global").is_dir()
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    let real = fs::canonicalize(a).ok();
+    real.is_some() && real == fs::canonicalize(b).ok()
+}
+
+fn without_dot(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
+}

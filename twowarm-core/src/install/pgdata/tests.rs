@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// A node with an environment.sh, and directories where clusters may be.
+struct Node {
+    dir: tempfile::TempDir,
+}
+
+impl Node {
+    fn new(environment: &str) -> Node {
+        let node = Node { dir: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(node.path("2warm/local/replication")).unwrap();
+        fs::write(node.path("2warm/local/environment.sh"), environment).unwrap();
+        node
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        fs::canonicalize(self.dir.path()).unwrap().join(name)
+    }
+
+    fn cluster(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.join("global")).unwrap();
+        fs::write(path.join("PG_VERSION"), "15\n").unwrap();
+        path
+    }
+
+    fn call(&self, caller: Caller, here: &Path, pgdata: &str) -> Result<Install, InstallError> {
+        let pgdata = Some(("PGDATA".into(), pgdata.into())).filter(|_| !pgdata.is_empty());
+        let invocation = Invocation {
+            command: self.path("2warm/global/replication/x").into(),
+            environment: pgdata.into_iter().collect::<BTreeMap<_, _>>(),
+            working_directory: here.to_owned(),
+        };
+        Install::find(&invocation, caller)
+    }
+
+    /// As a person or sshd calls, in PGROOT.
+    fn found(&self, pgdata: &str) -> Option<PathBuf> {
+        let [a, b] = [Caller::Person, Caller::FarNode]
+            .map(|caller| self.call(caller, &self.path(""), pgdata).unwrap().pgdata);
+        assert_eq!(a, b);
+        a
+    }
+}
+
+#[test]
+fn what_the_originals_set_before_can_be_used() {
+    let node = Node::new(
+        "PGDATA=$PGROOT/data\nARCHIVE=${GLOBAL}a\nX=${LOCAL}b\nY=$OTHERNODE-$DRNODE-\nexport PGDATA\n",
+    );
+    fs::write(node.path("2warm/local/replication/othernode"), "db2\n").unwrap();
+    let install = node.call(Caller::Person, Path::new("/"), "").unwrap();
+    assert_eq!(install.pgdata, Some(node.path("data")));
+    assert_eq!(install.archive, Some(node.path("2warm/global/a")));
+    let local = node.path("2warm/local/b");
+    assert_eq!(install.environment.get("X"), local.to_str());
+    assert_eq!(install.environment.get("Y"), Some("db2--"));
+    let error =
+        Node::new("PGDATA=$PGHOME/data\n").call(Caller::Person, Path::new("/"), "").unwrap_err();
+    assert!(error.to_string().contains("line 1: PGHOME is not set"), "{error}");
+}
+
+/// `pg_ctl -D data` sets PGDATA=data, and what archive_command calls stands in data already.
+#[test]
+fn a_relative_pgdata_of_a_server_is_its_working_directory() {
+    let node = Node::new("");
+    let data = node.cluster("data");
+    for pgdata in ["data", "./data", "../data", "elsewhere"] {
+        assert_eq!(node.call(Caller::Server, &data, pgdata).unwrap().pgdata, Some(data.clone()));
+    }
+    let error = node.call(Caller::Server, &data, "/elsewhere").unwrap_err();
+    assert!(matches!(error, InstallError::AnotherCluster { .. }), "{error}");
+    // A person calls from the directory in which it was started, or the data directory itself.
+    assert_eq!(node.found("data"), Some(data.clone()));
+    assert_eq!(node.call(Caller::Person, &data, "data").unwrap().pgdata, Some(data));
+}
+
+#[test]
+fn a_relative_pgdata_in_environment_sh_is_found_in_pgroot() {
+    let node = Node::new("PGDATA=data\n");
+    let data = node.cluster("data");
+    assert_eq!(node.found(""), Some(data.clone()));
+    assert_eq!(node.call(Caller::Person, Path::new("/"), "").unwrap().pgdata, Some(data.clone()));
+    for caller in [Caller::Server, Caller::Person] {
+        assert_eq!(node.call(caller, &data, "").unwrap().pgdata, Some(data.clone()));
+    }
+    let other = node.cluster("other");
+    let error = node.call(Caller::Server, &other, "").unwrap_err();
+    assert!(error.to_string().contains("environment.sh sets PGDATA to"), "{error}");
+    node.cluster("other/data");
+    let error = node.call(Caller::Person, &other, "").unwrap_err().to_string();
+    assert!(error.contains("other/data") && error.contains("whole path"), "{error}");
+}
+
+/// The originals' far ends needed no environment.sh.
+#[test]
+fn where_nothing_names_it_the_last_one_is_taken() {
+    let node = Node::new("");
+    assert_eq!(node.found(""), None);
+    fs::create_dir(node.path("data")).unwrap();
+    assert_eq!(node.found(""), None, "a directory that holds nothing of ours");
+    fs::create_dir(node.path("data/archive")).unwrap();
+    assert_eq!(node.found(""), Some(node.path("data")));
+
+    let main = node.cluster("main");
+    let install = node.call(Caller::Server, &main, "").unwrap();
+    install.remember_data_directory().unwrap();
+    assert_eq!(node.found(""), Some(main.clone()));
+    let file = node.path("2warm/local/replication/data_directory");
+    assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", main.display()));
+    // Whatever names one comes first.
+    assert_eq!(node.found("/set"), Some("/set".into()));
+    let other = node.cluster("other");
+    assert_eq!(node.call(Caller::Person, &other, "").unwrap().pgdata, Some(other));
+    assert_eq!(node.call(Caller::Server, &node.path(""), "").unwrap().pgdata, None);
+
+    // One that is not there any more is not replaced by a guess.
+    fs::rename(&main, node.path("moved")).unwrap();
+    let install = node.call(Caller::FarNode, &node.path(""), "").unwrap();
+    let error = install.require_pgdata().unwrap_err().to_string();
+    assert!(error.contains("local/replication/data_directory"), "{error}");
+    assert!(error.contains(main.to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn the_memory_is_written_when_it_changes() {
+    let node = Node::new("");
+    let [main, other] = ["main", "other"].map(|name| node.cluster(name));
+    let remember = |path: &Path| {
+        node.call(Caller::Server, path, "").unwrap().remember_data_directory().unwrap();
+        let file = node.path("2warm/local/replication/data_directory");
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).unwrap())
+    };
+    let first = remember(&main);
+    assert_eq!(remember(&main), first);
+    assert_ne!(remember(&other), first);
+    assert_eq!(node.found(""), Some(other));
+}
+
+#[test]
+fn a_line_that_a_shell_would_run_is_no_reason_to_guess() {
+    let node = Node::new(". ~/.bash_profile\n");
+    let data = node.cluster("data");
+    let install = node.call(Caller::Person, &node.path(""), "").unwrap();
+    let error = install.require_pgdata().unwrap_err().to_string();
+    assert!(error.contains("line 1 (. ~/.bash_profile)"), "{error}");
+    assert_eq!(node.found("/set"), Some("/set".into()));
+    let server = node.call(Caller::Server, &data, "").unwrap();
+    assert_eq!(server.pgdata, Some(data.clone()));
+    server.remember_data_directory().unwrap();
+    assert_eq!(node.found(""), Some(data.clone()));
+    // A value that only a shell can tell is not replaced by another one.
+    fs::write(node.path("2warm/local/environment.sh"), "PGDATA=$(cat x)\n").unwrap();
+    for caller in [Caller::Person, Caller::Server] {
+        let error = node.call(caller, &data, "/set").unwrap_err();
+        assert!(matches!(error, InstallError::Environment { .. }) && !error.is_retryable());
+    }
+}

@@ -1,0 +1,64 @@
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// Why a private key can't be used without asking a person, and what to do; none if nothing speaks against
+/// it.
+pub(super) fn problem(key: &Path) -> Option<String> {
+    match fs::read(key) {
+        Ok(text) if needs_passphrase(&String::from_utf8_lossy(&text)) => Some(
+            "needs a passphrase. Add it to an ssh agent, or make a key without one (ssh-keygen -p removes it)"
+                .to_owned(),
+        ),
+        Ok(_) => None,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Some(
+            "does not exist. Correct key and copy_key of the node in 2warm/local/2warm.toml, or make the key with ssh-keygen"
+                .to_owned(),
+        ),
+        Err(e) => Some(format!(
+            "can't be read ({e}). It must belong to the user that runs this command, with mode 600"
+        )),
+    }
+}
+
+/// By the headers of PEM, or by OpenSSH's own format, which begins with the name of the cipher.
+fn needs_passphrase(text: &str) -> bool {
+    // "openssh-key-v1", a zero, and the cipher's name with its length before it: "none" in the second.
+    const OPENSSH: &str = "b3BlbnNzaC1rZXktdjEAAAAA";
+    const WITHOUT: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
+    let mut lines = text.lines().map(str::trim);
+    lines.any(|line| {
+        line.starts_with("Proc-Type:") && line.contains("ENCRYPTED")
+            || line.starts_with("-----BEGIN ENCRYPTED ")
+            || line.starts_with(OPENSSH) && !line.starts_with(WITHOUT)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_key_says_whether_it_needs_a_passphrase() {
+        let dir = tempfile::tempdir().unwrap();
+        for (kind, format) in [("ed25519", ""), ("ecdsa", ""), ("rsa", "PEM"), ("rsa", "PKCS8")] {
+            for passphrase in ["", "secret"] {
+                let key = dir.path().join(format!("{kind}{format}{passphrase}"));
+                let mut make = Command::new("ssh-keygen");
+                make.args(["-q", "-t", kind, "-N", passphrase, "-f"]).arg(&key);
+                if !format.is_empty() {
+                    make.args(["-m", format]);
+                }
+                assert!(make.status().unwrap().success());
+                let problem = problem(&key);
+                assert_eq!(problem.is_some(), !passphrase.is_empty(), "{key:?}: {problem:?}");
+            }
+        }
+        let missing = problem(&dir.path().join("none")).unwrap();
+        assert!(missing.contains("does not exist"), "{missing}");
+        let unreadable = problem(dir.path()).unwrap();
+        assert!(unreadable.contains("can't be read"), "{unreadable}");
+    }
+}
