@@ -7,7 +7,7 @@ use crate::file_error::FileError;
 use crate::server::STATE_PREFIX;
 
 /// At the top of a data directory and the node's own: neither copied nor deleted.
-const NODES_OWN: [&str; 24] = [
+const NODES_OWN: [&str; 25] = [
     "/pg_wal",
     "/pg_xlog",
     "/archive",
@@ -30,6 +30,7 @@ const NODES_OWN: [&str; 24] = [
     "/log",
     "/pg_log",
     "/logfile",
+    "/lost+found",
     "/global/pg_control",
     "/pg_tblspc/*",
 ];
@@ -158,6 +159,7 @@ mod tests {
         for line in [
             "- /pg_wal\n",
             "- /archive\n",
+            "- /lost+found\n",
             "- /*.signal\n",
             "- /.twowarm*\n",
             "- /in/archive\n",

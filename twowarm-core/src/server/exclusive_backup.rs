@@ -165,7 +165,7 @@ impl ExclusiveBackup {
     fn end_on_the_way_out(&mut self) -> Result<(), ServerError> {
         if RunningServer::find(&self.pgdata)?.is_none() {
             // The backup ended with the server, and its label is not to be found by the next one.
-            return Ok(label_files::remove_ours(&self.pgdata, &self.name)?);
+            return label_files::remove_ours(&self.pgdata, &self.name);
         }
         log::info!("ending the online backup");
         if self.session.rows("select 1").is_err() {
