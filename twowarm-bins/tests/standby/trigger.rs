@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -61,30 +61,42 @@ fn without_a_server_the_trigger_is_written_and_remains_in_force() {
     wait_until("the server to open", LIMIT, open).unwrap();
 }
 
-/// triggerStandby on a server that lets nobody in, when it has written its trigger.
-fn waiting_for_a_server_that_refuses(pair: &Pair) -> Child {
+/// From now on the server lets nobody in.
+fn refuse_everybody(pair: &Pair) {
     let hba = pair.db2.pgdata().join("pg_hba.conf");
     pair.db2.run_as().write(&hba, "local all all reject\n").unwrap();
     kill(Pid::from_raw(pair.db2.pid().unwrap()), Signal::SIGHUP).unwrap();
-    let mut command = pair.db2.command("triggerStandby");
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let waiting = command.spawn().unwrap();
-    let trigger = pair.db2.pgdata().join("trigger");
-    wait_until("the trigger", LIMIT, || trigger.exists()).unwrap();
-    waiting
+    let refuses = || pair.db2.client().is_err();
+    wait_until("the server to refuse connections", LIMIT, refuses).unwrap();
+}
+
+fn set_connect_limit(pair: &Pair, seconds: u32) {
+    let settings = fs::read_to_string(pair.db2.local().join("2warm.toml")).unwrap();
+    let limit = format!("[server]\nconnect_limit = {seconds}");
+    pair.db2.write_local("2warm.toml", settings.replacen("[server]", &limit, 1)).unwrap();
+}
+
+/// The process that replays WAL, once it has its title.
+fn startup_process(pair: &Pair) -> Pid {
+    let postmaster = pair.db2.pid().unwrap();
+    let children = format!("/proc/{postmaster}/task/{postmaster}/children");
+    let title = |pid: &&str| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let found = wait_until("the startup process", LIMIT, || {
+        let children = fs::read_to_string(&children).unwrap();
+        let mut pids = children.split_whitespace();
+        let pid = pids.find(|pid| String::from_utf8_lossy(&title(pid)).contains("startup"));
+        pid.map(|pid| pid.parse().unwrap())
+    });
+    Pid::from_raw(found.unwrap())
 }
 
 /// It tried for ever.
 #[test]
 fn a_server_that_refuses_every_connection_is_seen_to_be_promoted_by_its_files() {
     let pair = Pair::with_standby();
-    let settings = fs::read_to_string(pair.db2.local().join("2warm.toml")).unwrap();
-    let settings = settings.replacen("[server]", "[server]\nconnect_limit = 2", 1);
-    pair.db2.write_local("2warm.toml", settings).unwrap();
-    let waiting = waiting_for_a_server_that_refuses(&pair);
-    let output = waiting.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    set_connect_limit(&pair, 2);
+    refuse_everybody(&pair);
+    let said = fails(pair.db2.command("triggerStandby"), 1);
     for part in ["was promoted", "in production", "failed for 2 s", "pg_hba.conf", "PGPASSWORD"] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -93,21 +105,39 @@ fn a_server_that_refuses_every_connection_is_seen_to_be_promoted_by_its_files() 
 }
 
 #[test]
-fn an_interrupted_wait_says_that_the_trigger_remains_in_force_and_how_to_cancel_it() {
+fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_how_to_cancel_it() {
+    let pair = Pair::with_standby();
+    let trigger = pair.db2.pgdata().join("trigger");
+    // Before that it answers that it is starting up.
+    wait_until("the standby to let clients in", LIMIT, || pair.db2.client().is_ok()).unwrap();
+    refuse_everybody(&pair);
+    let startup = startup_process(&pair);
+    kill(startup, Signal::SIGSTOP).unwrap();
+    let check = |said: &str| {
+        assert!(trigger.exists(), "{said}");
+        assert!(said.contains(&trigger.display().to_string()), "{said}");
+        for part in ["remains in force", "To cancel the failover, delete"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    };
     for (signal, number) in [(Signal::SIGINT, 2), (Signal::SIGTERM, 15)] {
-        let pair = Pair::with_standby();
-        let waiting = waiting_for_a_server_that_refuses(&pair);
+        let mut command = pair.db2.command("triggerStandby");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let waiting = command.spawn().unwrap();
+        wait_until("the trigger", LIMIT, || trigger.exists()).unwrap();
         kill(Pid::from_raw(waiting.id() as i32), signal).unwrap();
         let output = waiting.wait_with_output().unwrap();
         assert_eq!(output.status.signal(), Some(number), "{output:?}");
         let said = String::from_utf8(output.stderr).unwrap();
-        let trigger = pair.db2.pgdata().join("trigger");
-        assert!(trigger.exists());
-        for part in ["interrupted", "remains in force", "To cancel the failover, delete"] {
-            assert!(said.contains(part), "{part}: {said}");
-        }
-        assert!(said.contains(&trigger.display().to_string()), "{said}");
+        assert!(said.contains("interrupted"), "{said}");
+        check(&said);
+        fs::remove_file(&trigger).unwrap();
     }
+    set_connect_limit(&pair, 1);
+    let said = fails(pair.db2.command("triggerStandby"), 1);
+    assert!(said.contains("recovery has not ended yet"), "{said}");
+    check(&said);
+    kill(startup, Signal::SIGCONT).unwrap();
 }
 
 #[test]
