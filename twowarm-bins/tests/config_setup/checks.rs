@@ -3,7 +3,7 @@ use std::process::Output;
 
 use twowarm_core::testbed::{Node, StopMode, Testbed};
 
-use crate::tree::{SHELLS, Tree};
+use crate::tree::{SHELLS, Tree, run};
 
 /// The line that a check printed before it ended the script.
 fn refusal(output: &Output) -> String {
@@ -98,6 +98,17 @@ fn exit_on_error_looks_at_the_command_before_it() {
         assert_eq!(said, "ERROR:  code 7\n");
     }
     passes(&tree, "true; exit_on_error no");
+}
+
+/// A warning at every check would fill the server's log.
+#[test]
+fn a_check_repeats_no_warning() {
+    let tree = Tree::new();
+    let script = tree.script("dash", "ours", "primary_only; exit_if_primary; echo went on");
+    let output = run(tree.command(script).env("TWOWARM_LOG", "nonsense"));
+    assert_eq!(output.stdout, b"went on\n");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 /// The guard in front of an `rm -rf`.

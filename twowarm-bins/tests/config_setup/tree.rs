@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -25,8 +25,8 @@ impl Tree {
             fs::create_dir_all(directory).unwrap();
         }
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
-        fs::copy(scripts.join("configSetup"), tree.replication().join("configSetup")).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_configFacts"), tree.facts()).unwrap();
+        symlink(scripts.join("configSetup"), tree.replication().join("configSetup")).unwrap();
+        symlink(env!("CARGO_BIN_EXE_configFacts"), tree.facts()).unwrap();
         fs::write(tree.local().join("environment.sh"), "PGDATA=$PGROOT/data\n").unwrap();
         fs::write(tree.local().join("replication/othernode"), "db2\n").unwrap();
         tree
@@ -84,8 +84,10 @@ pub fn run(command: &mut Command) -> Output {
 }
 
 pub fn write_program(path: &Path, text: &str) {
-    // A new file: one that is being run can't be written to.
     let _ = fs::remove_file(path);
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    // By a process of its own: a child that another test starts meanwhile would have the file open too, and
+    // what is open for writing can't be run.
+    let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let status = Command::new("sh").args(["-c", write]).arg(path).arg(text).status();
+    assert!(status.unwrap().success());
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod failovers;
+mod flush;
 mod orders;
 mod pair;
 mod stand_ins;

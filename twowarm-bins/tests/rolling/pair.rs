@@ -1,5 +1,5 @@
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -100,9 +100,17 @@ pub fn replace(node: &Node, name: &str) {
             "pg_standby" => pg_standby(),
             name => built().join(name),
         };
-        node.run_as().copy_program(&from, &aside).unwrap();
+        place_by("cp \"$1\" \"$0\"", &aside, from.as_os_str());
+        node.run_as().own(&aside).unwrap();
         fs::rename(&aside, place.join(name)).unwrap();
     }
+}
+
+/// Makes a program by a process of its own: a child that another test starts meanwhile would have the file open
+/// too, and what is open for writing can't be run.
+fn place_by(command: &str, file: &Path, from: &OsStr) {
+    let command = format!("{command} && chmod 755 \"$0\"");
+    finish(Command::new("sh").args(["-c", &command]).arg(file).arg(from)).unwrap();
 }
 
 /// Puts the stand-in for a command back.
@@ -114,8 +122,8 @@ pub fn put_back(node: &Node, name: &str, segment: &str) {
         _ => body.unwrap(),
     };
     let aside = node.global().join("replication/aside");
-    node.run_as().write(&aside, text).unwrap();
-    fs::set_permissions(&aside, fs::Permissions::from_mode(0o755)).unwrap();
+    place_by("printf %s \"$1\" > \"$0\"", &aside, text.as_ref());
+    node.run_as().own(&aside).unwrap();
     fs::rename(&aside, node.global().join("replication").join(name)).unwrap();
 }
 

@@ -7,10 +7,11 @@ source ${PGROOT}/2warm/global/replication/configSetup
 "#;
 
 /// The scripts' names and what each does.
-pub const SCRIPTS: [(&str, &str); 4] = [
+pub const SCRIPTS: [(&str, &str); 5] = [
     ("archiveWALFile", ARCHIVE_WAL_FILE),
     ("restoreWALFile", RESTORE_WAL_FILE),
     ("triggerStandby", TRIGGER_STANDBY),
+    ("flushPrimary", FLUSH_PRIMARY),
     // Somebody's own: it is never replaced.
     ("nightly", NIGHTLY),
 ];
@@ -50,6 +51,16 @@ exit_on_error "no trigger could be written"
 exit 0
 "#;
 
+/// When the server is stopped: all that is in its WAL directory, recycled files too.
+const FLUSH_PRIMARY: &str = r#"
+require_pgdata
+primary_only
+require_archive
+rsync -cz ${PGDATA}/pg_wal/* ${OTHERNODE}:$FAR_ARCHIVE/
+exit_on_error "the WAL could not be copied"
+exit 0
+"#;
+
 const NIGHTLY: &str = r#"
 require_pgdata
 require_other
@@ -62,6 +73,7 @@ function refuse { echo "ERROR:  $1"; exit 1; }
 function require_pgdata { [ -d "$PGDATA" ] || refuse "no PGDATA"; }
 function require_archive { require_pgdata; mkdir -p $ARCHIVE || refuse "no archive"; }
 function require_other { [ -n "$OTHERNODE" ] || refuse "no other node"; }
+function primary_only { ! ls $PGDATA/recovery.* >/dev/null 2>&1 || refuse "a standby"; }
 function standby_only { ls $PGDATA/recovery.* >/dev/null 2>&1 || refuse "no standby"; }
 function exit_on_error { [ $? -eq 0 ] || refuse "$1"; }
 GLOBAL=${PGROOT}/2warm/global/

@@ -1,0 +1,47 @@
+use std::fs;
+
+use twowarm_core::testbed::{StopMode, finish};
+
+use crate::pair::{Pair, replace};
+
+fn flush(pair: &Pair) {
+    pair.db1.stop(StopMode::Fast).unwrap();
+    finish(&mut pair.db1.command("flushPrimary")).unwrap();
+}
+
+fn foreign(pair: &Pair) -> bool {
+    let names = fs::read_dir(pair.db2.archive()).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name())
+        .any(|name| name.to_str().unwrap().ends_with(".foreign"))
+}
+
+/// It has no successor yet, so the script is called beside our commands.
+#[test]
+fn what_flush_primary_copies_opens_no_standby_and_ends_no_archiving() {
+    let mut pair = Pair::new();
+    for name in ["receiveWALFile", "configSetup", "restoreWALFile", "triggerStandby"] {
+        replace(&pair.db2, name);
+    }
+    for name in ["configSetup", "archiveWALFile"] {
+        replace(&pair.db1, name);
+    }
+    // Segments that are recycled under names of the future.
+    for _ in 0..3 {
+        pair.flows();
+        pair.db1.sql("checkpoint").unwrap();
+    }
+    flush(&pair);
+    // The primary goes on after all.
+    pair.db1.start().unwrap();
+    for _ in 0..8 {
+        pair.flows();
+    }
+    assert!(foreign(&pair), "recycled files are set aside");
+    assert!(pair.db2.is_in_recovery().unwrap());
+
+    pair.db1.sql("insert into t select generate_series(1, 500)").unwrap();
+    flush(&pair);
+    finish(&mut pair.db2.command("triggerStandby")).unwrap();
+    assert_eq!(pair.seen(), Some(pair.rows + 500));
+}
