@@ -14,7 +14,7 @@ pub enum Backup {
         start: Lsn,
     },
     /// Before 9.6.
-    Exclusive(ExclusiveBackup),
+    Exclusive(Box<ExclusiveBackup>),
 }
 
 /// What a backup leaves to be written into the copy.
@@ -43,7 +43,7 @@ impl Backup {
     ) -> Result<Backup, ServerError> {
         if !session.major().has_session_backup() {
             let backup = ExclusiveBackup::start(session, pgdata, login, label)?;
-            return Ok(Backup::Exclusive(backup));
+            return Ok(Backup::Exclusive(Box::new(backup)));
         }
         let question = session.major().backup_start(label);
         let row = session.slow_row(&question)?;
