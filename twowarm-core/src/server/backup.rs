@@ -9,7 +9,7 @@ pub enum Backup {
     /// the data directory.
     OfSession {
         /// The session.
-        session: Session,
+        session: Box<Session>,
         /// Where the backup starts.
         start: Lsn,
     },
@@ -48,7 +48,7 @@ impl Backup {
         let question = session.major().backup_start(label);
         let row = session.slow_row(&question)?;
         let start = row.into_iter().next().ok_or(ServerError::NoAnswer(question))?.parse()?;
-        Ok(Backup::OfSession { session, start })
+        Ok(Backup::OfSession { session: Box::new(session), start })
     }
 
     /// Where it starts.
