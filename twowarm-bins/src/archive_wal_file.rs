@@ -10,10 +10,10 @@ use std::sync::atomic::AtomicBool;
 use twowarm_core::FileError;
 use twowarm_core::install::{Caller, Install, NodeName};
 use twowarm_core::ship::content::{Content, check_content, check_records};
-use twowarm_core::ship::node::{NodeError, hello};
-use twowarm_core::ship::ssh::{SshError, SshTransport};
+use twowarm_core::ship::node::hello;
+use twowarm_core::ship::ssh::SshTransport;
 use twowarm_core::ship::wire::{Purpose, Stored};
-use twowarm_core::ship::{FarCommand, Link, LinkError, SendError, Sender, Stoppable};
+use twowarm_core::ship::{FarCommand, Link, Sender, Stoppable};
 use twowarm_core::wal::{Completeness, SegmentHeader, SegmentName, TextVerdict, WalFileName};
 
 use crate::command::{Command, Failure, fails};
@@ -53,14 +53,14 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         );
         return Ok(DONE);
     }
-    let other = install.require_other_node().map_err(unusable)?.clone();
+    let other = install.require_other_node()?.clone();
     let shipped = ShutdownBudget::new(install).spend({
         let (install, other, path) = (install.clone(), other.clone(), path.to_owned());
-        move |stop| ship(&install, &other, name, &path, stop).map_err(Problem::from)
+        move |stop| ship(&install, &other, name, &path, stop)
     });
     let why = match shipped {
         Ok(Ok(())) => return Ok(DONE),
-        Ok(Err(problem)) => return Err(problem.into()),
+        Ok(Err(failure)) => return Err(failure),
         Err(OutOfTime::Now) => format!("{other} did not acknowledge it in time"),
         Err(OutOfTime::Before) => format!("{other} has not answered since that began"),
         Err(OutOfTime::NoThread(e)) => {
@@ -80,13 +80,13 @@ fn ship(
     path: &Path,
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    let hello = hello(install, Purpose::ShipWal).map_err(node_failure)?;
+    let hello = hello(install, Purpose::ShipWal)?;
     let remark = check(path, name, &hello, install.settings.archive.ship_damaged)?;
     let transport =
-        SshTransport::new(install, other, FarCommand::ReceiveWalFile).map_err(ssh_failure)?;
+        SshTransport::new(install, other, FarCommand::ReceiveWalFile)?;
     let transport = Stoppable::new(transport, stop);
-    let mut sender = Link::open(&transport, hello).map(Sender::new).map_err(link_failure)?;
-    let outcome = sender.send(name, path).map_err(send_failure)?;
+    let mut sender = Link::open(&transport, hello).map(Sender::new)?;
+    let outcome = sender.send(name, path)?;
     if let Some(remark) = remark {
         log::warn!("{} was sent, but {remark}", path.display());
     }
@@ -96,29 +96,6 @@ fn ship(
     }
     sender.leave();
     Ok(())
-}
-
-/// A failure on its way to another thread.
-struct Problem {
-    text: String,
-    retryable: bool,
-}
-
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Problem {
-        match failure {
-            Failure::Failed(error) => Problem { text: error.to_string(), retryable: true },
-            Failure::Unusable(error) => Problem { text: error.to_string(), retryable: false },
-            Failure::Usage(text) => Problem { text, retryable: false },
-        }
-    }
-}
-
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Failure {
-        let error = problem.text.into();
-        if problem.retryable { Failure::Failed(error) } else { Failure::Unusable(error) }
-    }
 }
 
 /// A file that is not what its name says must not leave: a standby that replayed it would end its
@@ -175,34 +152,4 @@ fn check_wal(
         path.display()
     );
     Err(Failure::Failed(problem.into()))
-}
-
-fn unusable(error: impl std::error::Error + 'static) -> Failure {
-    Failure::Unusable(Box::new(error))
-}
-
-/// What waiting may mend is a failure; what somebody must set right is a configuration that can't
-/// work.
-fn by_cure(error: impl std::error::Error + 'static, retryable: bool) -> Failure {
-    if retryable { error.into() } else { unusable(error) }
-}
-
-fn node_failure(error: NodeError) -> Failure {
-    let retryable = matches!(error, NodeError::Identity(_));
-    by_cure(error, retryable)
-}
-
-fn ssh_failure(error: SshError) -> Failure {
-    let retryable = error.is_retryable();
-    by_cure(error, retryable)
-}
-
-fn link_failure(error: LinkError) -> Failure {
-    let retryable = error.is_retryable();
-    by_cure(error, retryable)
-}
-
-fn send_failure(error: SendError) -> Failure {
-    let retryable = error.is_retryable();
-    by_cure(error, retryable)
 }

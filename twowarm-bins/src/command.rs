@@ -70,13 +70,11 @@ pub(crate) fn fails(_arguments: &[OsString], _problem: &mut Problem) -> Misconfi
 pub(crate) enum Failure {
     /// The arguments are wrong.
     Usage(String),
-    /// The configuration can't work; trying again does not help.
-    Unusable(Box<dyn Error>),
-    /// Something went wrong; trying again may help.
-    Failed(Box<dyn Error>),
+    /// It was refused or failed.
+    Failed(Box<dyn Error + Send + Sync>),
 }
 
-impl<E: Error + 'static> From<E> for Failure {
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
         Failure::Failed(Box::new(error))
     }
@@ -191,7 +189,7 @@ impl Command {
                 log::error!("{problem}; usage: {} {}", self.name, self.arguments);
                 BAD_ARGUMENTS
             }
-            Failure::Unusable(error) | Failure::Failed(error) => {
+            Failure::Failed(error) => {
                 log::error!("{error}");
                 FAILED
             }
@@ -259,7 +257,6 @@ mod tests {
     #[test]
     fn whatever_is_wrong_but_the_arguments_is_1() {
         let archive = command("archiveWALFile");
-        assert_eq!(archive.report(Failure::Unusable("bad".into())), FAILED);
         assert_eq!(archive.report(Failure::Failed("bad".into())), FAILED);
         assert_eq!(archive.report(Failure::Usage("bad".into())), BAD_ARGUMENTS);
     }
@@ -267,12 +264,7 @@ mod tests {
     #[test]
     fn no_failure_of_restore_wal_file_ends_a_recovery() {
         let restore = command("restoreWALFile");
-        let failures = [
-            Failure::Usage("bad".into()),
-            Failure::Unusable("bad".into()),
-            Failure::Failed("bad".into()),
-        ];
-        for failure in failures {
+        for failure in [Failure::Usage("bad".into()), Failure::Failed("bad".into())] {
             let code = restore.exit_code(|| Err(restore.report(failure)));
             assert_eq!(code, STOP_SERVER);
         }

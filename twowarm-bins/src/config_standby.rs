@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use twowarm_core::install::{Caller, Install};
-use twowarm_core::server::{SetupError, prepare_standby};
+use twowarm_core::server::prepare_standby;
 
 use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
@@ -28,7 +28,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
         return Err(Failure::Usage("it takes no arguments".into()));
     }
-    prepare_standby(install, &mut |line| print(&format!("{line}\n"))).map_err(failure)?;
+    prepare_standby(install, &mut |line| print(&format!("{line}\n")))?;
     install.remember_data_directory()?;
     let archive = install.require_archive()?;
     print(&format!(
@@ -42,7 +42,4 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     }
     Ok(DONE)
 }
-
-fn failure(error: SetupError) -> Failure {
-    if error.is_refusal() { Failure::Unusable(Box::new(error)) } else { error.into() }
 }

@@ -43,7 +43,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
         return Err(Failure::Usage("it takes no arguments".into()));
     }
-    let other = install.require_other_node().map_err(|e| Failure::Unusable(Box::new(e)))?;
+    let other = install.require_other_node()?;
     distribute(install, other)?;
     if let Some(node) = &install.dr_node {
         distribute(install, node)?;

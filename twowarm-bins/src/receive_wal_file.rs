@@ -41,7 +41,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     {
         // rsync would wait for an answer, and we for a greeting.
         let why = "this key receives WAL files and nothing else; it can't run rsync";
-        return Err(Failure::Unusable(why.into()));
+        return Err(Failure::Failed(why.into()));
     }
     // Not std's own handles, which buffer: what they hold poll does not see.
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);

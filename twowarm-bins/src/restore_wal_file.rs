@@ -156,11 +156,11 @@ impl Request {
 
     fn answer(&self, restore: &StandbyRestore) -> Result<u8, Failure> {
         if let Some(parent) = self.parent {
-            restore.in_child(parent).map_err(|e| Failure::Unusable(Box::new(e)))?;
+            restore.in_child(parent)?;
             return Ok(DONE);
         }
         let outcome = restore.run(&mut || self.child());
-        match outcome.map_err(|e| Failure::Unusable(Box::new(e)))? {
+        match outcome? {
             Outcome::Restored => Ok(DONE),
             Outcome::GaveUp(why) => {
                 tell(self.name, why);

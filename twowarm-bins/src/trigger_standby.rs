@@ -98,10 +98,10 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         return answer(install);
     }
     let request = Request::parse(arguments).map_err(Failure::Usage)?;
-    let pgdata = install.require_pgdata().map_err(|e| Failure::Unusable(Box::new(e)))?;
+    let pgdata = install.require_pgdata()?;
     let found = DataDirectory::look(pgdata)?;
     if found.recovery.is_none() || found.control.is_none() {
-        return Err(refused(Refused::NotAStandby(pgdata.display().to_string())));
+        return Err(Refused::NotAStandby(pgdata.display().to_string()).into());
     }
     let had = check_archive(install, request)?;
 
@@ -201,19 +201,19 @@ fn check_archive(install: &Install, request: Request) -> Result<BTreeSet<String>
     match (&answer, mode) {
         (Answer::Read(Content { newer: Some((newer, own)), .. }), _) => {
             let (newer, own) = (newer.clone(), own.clone());
-            return Err(refused(Refused::NewerTimeline { newer, own }));
+            return Err(Refused::NewerTimeline { newer, own }.into());
         }
         (Answer::Read(Content { gap: Some((missing, found)), .. }), _) => {
             let (missing, found) = (missing.clone(), found.clone());
             if mode == Mode::Smart && !request.accept_gap {
-                return Err(refused(Refused::Gap { missing, found, archive: archive.to_string() }));
+                return Err(Refused::Gap { missing, found, archive: archive.to_string() }.into());
             }
             log::warn!(
                 "{missing} is missing but {found} is here, in {archive}: recovery ends before {missing}, and what {found} and later ones hold is lost to this failover"
             );
         }
         (Answer::Failed(why), Mode::Smart) => {
-            return Err(refused(Refused::Archive(why.clone())));
+            return Err(Refused::Archive(why.clone()).into());
         }
         (Answer::Hung, Mode::Smart) => log::warn!(
             "the archive {archive} did not answer within {} s: whether a newer timeline has arrived there could not be checked",
@@ -227,10 +227,6 @@ fn check_archive(install: &Install, request: Request) -> Result<BTreeSet<String>
 /// A fast failover, and the last look after any, are not held up by an archive that hangs for longer
 /// than this.
 const QUICK_LOOK: Duration = Duration::from_secs(2);
-
-fn refused(refused: Refused) -> Failure {
-    Failure::Unusable(Box::new(refused))
-}
 
 #[cfg(test)]
 mod tests {

@@ -87,41 +87,8 @@ pub(super) enum CopyError {
     Unfinished { place: String, source: Box<CopyError> },
 }
 
-impl CopyError {
-    /// Whether the same again may go well.
-    fn is_retryable(&self) -> bool {
-        match self {
-            CopyError::Install(_)
-            | CopyError::Owner(_)
-            | CopyError::Mapping(_)
-            | CopyError::Links(LinksError::InPlace(_) | LinksError::Relative { .. })
-            | CopyError::Standby { .. }
-            | CopyError::InRecovery(_)
-            | CopyError::Server(
-                ServerError::AnotherBackup { .. } | ServerError::UnknownBackup(_),
-            )
-            | CopyError::AnotherMachine { .. }
-            | CopyError::InnerLinks(_)
-            | CopyError::Archiving { .. } => false,
-            CopyError::Ssh(error) => error.is_retryable(),
-            CopyError::Link(error) => error.is_retryable(),
-            CopyError::Send(error) => error.is_retryable(),
-            CopyError::Unfinished { source, .. } => source.is_retryable(),
-            _ => true,
-        }
-    }
-}
-
 impl From<WireError> for CopyError {
     fn from(source: WireError) -> CopyError {
         LinkError::Wire { node: "the other node".into(), source }.into()
     }
-}
-
-/// What waiting or a second try may mend is a failure; what somebody must set right is a configuration
-/// that can't work.
-pub(super) fn failure(error: CopyError) -> Failure {
-    let retryable = error.is_retryable();
-    let error = Box::new(error);
-    if retryable { Failure::Failed(error) } else { Failure::Unusable(error) }
 }

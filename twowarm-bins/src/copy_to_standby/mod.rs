@@ -29,7 +29,7 @@ use twowarm_core::server::{
 };
 
 use self::bulk::{Bulk, TRIAL};
-use self::error::{CopyError, failure};
+use self::error::CopyError;
 use self::far::{FarEnd, prove_archive};
 use self::source::Source;
 use crate::command::{Command, Failure, fails, print};
@@ -64,7 +64,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         [argument] if argument == "--yes" => true,
         _ => return Err(Failure::Usage("it takes no argument but --yes".into())),
     };
-    copy(install, yes).map_err(failure)?;
+    copy(install, yes)?;
     Ok(DONE)
 }
 

@@ -145,6 +145,8 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     let pair = Pair::with_standby();
     let trigger = pair.db2.pgdata().join("trigger");
     let history = pair.db2.archive().join("00000002.history");
+    // It has looked for newer timelines by then; one that it finds when it starts it follows.
+    wait_until("redo to start", LIMIT, || pair.db2.log().contains("redo starts")).unwrap();
     pair.db2.run_as().write(&history, "1\tFF/0\tno recovery target specified\n").unwrap();
     let said = fails(pair.db2.command("triggerStandby"), 1);
     assert!(said.contains("timeline 2") && said.contains("after a restart"), "{said}");

@@ -40,17 +40,6 @@ pub enum SetupError {
     Archive(#[from] ArchiveError),
 }
 
-impl SetupError {
-    /// Whether somebody must change something before trying again can help.
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            SetupError::File(_) | SetupError::Server(_) | SetupError::InUse(_) => false,
-            SetupError::Archive(error) => !error.is_retryable(),
-            _ => true,
-        }
-    }
-}
-
 /// Makes an empty data directory, or an older standby's, ready for a base copy: what configStandby does.
 /// `tell` hears what will be deleted before it is. A crash in between is repaired by the next run.
 pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Result<(), SetupError> {

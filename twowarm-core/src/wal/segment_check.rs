@@ -11,8 +11,9 @@ pub struct Expected {
     pub system_identifier: Option<u64>,
     /// The cluster's.
     pub segment_size: Option<SegmentSize>,
-    /// The server's. With one that is [known](PgMajor::is_known) no segment of another version passes;
-    /// else one of the newest that is known, or of one newer than all that are known, may be its.
+    /// The server's. A segment of another version does not pass. One with a magic number newer than all
+    /// that are known passes for the newest known version, whose next release may have another number, and
+    /// for later versions; one of the newest known version passes for later ones too.
     pub major: Option<PgMajor>,
 }
 
@@ -110,7 +111,8 @@ pub fn check_segment_header(
         (Some(ours), Some(found)) if ours != found => {
             return Err(Unsound::OtherMajor { expected: ours, found });
         }
-        (Some(ours), None) if ours.is_known() => {
+        // Of the newest known version the betas had several numbers.
+        (Some(ours), None) if ours < PgMajor::NEWEST => {
             return Err(BadPageHeader::UnknownMagic(page.magic).into());
         }
         (_, None) if long.system_identifier == 0 => {
