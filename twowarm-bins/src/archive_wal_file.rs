@@ -82,8 +82,7 @@ fn ship(
 ) -> Result<(), Failure> {
     let hello = hello(install, Purpose::ShipWal)?;
     let remark = check(path, name, &hello, install.settings.archive.ship_damaged)?;
-    let transport =
-        SshTransport::new(install, other, FarCommand::ReceiveWalFile)?;
+    let transport = SshTransport::new(install, other, FarCommand::ReceiveWalFile)?;
     let transport = Stoppable::new(transport, stop);
     let mut sender = Link::open(&transport, hello).map(Sender::new)?;
     let outcome = sender.send(name, path)?;

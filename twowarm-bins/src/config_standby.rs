@@ -42,4 +42,3 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     }
     Ok(DONE)
 }
-}
