@@ -26,7 +26,7 @@ fn a_pair_works_whose_environment_sh_is_for_a_shell() {
     let mut nowhere = db2.program(db2.global().join("replication/configStandby"));
     nowhere.current_dir(db2.home());
     let output = nowhere.output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(said(&output).contains("PGDATA is not known"), "{output:?}");
 
     let mut configure = db2.command("configStandby");
