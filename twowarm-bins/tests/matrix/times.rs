@@ -56,10 +56,11 @@ fn arrival_to_replayed(pair: &Pair) -> Duration {
     let name = pair.db1.sql(major.current_wal_file()).unwrap();
     let mut client = pair.db2.client().unwrap();
     pair.db1.sql(major.switch_wal()).unwrap();
-    let mut replayed = || match client.simple_query(major.last_replayed()).unwrap().iter().find_map(row) {
-        Some(text) => text.parse::<Lsn>().unwrap(),
-        None => Lsn::INVALID,
-    };
+    let mut replayed =
+        || match client.simple_query(major.last_replayed()).unwrap().iter().find_map(row) {
+            Some(text) => text.parse::<Lsn>().unwrap(),
+            None => Lsn::INVALID,
+        };
     let start = Instant::now();
     while replayed() < position {
         assert!(start.elapsed() < LIMIT, "{name} is not replayed");

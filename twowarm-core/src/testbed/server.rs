@@ -294,7 +294,8 @@ impl Drop for Node {
         }
         // A killed server leaves the small System V segment that guards its data directory.
         let line = self.bed.install().major().map_or(6, PgMajor::shared_memory_line);
-        if let Some(id) = self.pid_file_line(line).as_deref().and_then(|l| l.split(' ').next_back()) {
+        if let Some(id) = self.pid_file_line(line).as_deref().and_then(|l| l.split(' ').next_back())
+        {
             let _ = self.program("ipcrm").args(["-m", id]).output();
         }
         if let Some(mut child) = self.server.take() {

@@ -186,8 +186,7 @@ impl Pair {
         let rows = self.standby.sql("select count(*), max(batch) from t").expect("it answers");
         assert_eq!(rows, format!("{}|{batches}", 1 + 100 * batches), "{}", self.standby.log());
         self.standby.sql("create table mine as select 1").expect("it takes writes");
-        let timeline =
-            self.standby.sql(self.major().current_wal_file()).expect("it answers");
+        let timeline = self.standby.sql(self.major().current_wal_file()).expect("it answers");
         assert!(timeline.starts_with("00000002"), "{timeline}");
     }
 
