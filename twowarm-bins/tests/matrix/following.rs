@@ -38,10 +38,21 @@ fn relay(pair: &Pair, db3: &Node) {
     }
 }
 
+/// Without our commands where the server knows how to (9.1 on).
+fn promote(node: &Node) {
+    if node.install().major().unwrap().has_standby_mode_promotion() {
+        let mut promote = node.program(node.install().program("pg_ctl"));
+        finish(promote.args(["promote", "-w", "-t", "60", "-D"]).arg(node.pgdata())).unwrap();
+    } else {
+        node.run_as().write(&node.pgdata().join("trigger"), "").unwrap();
+    }
+}
+
 #[test]
 fn a_third_node_follows_the_promotion_of_the_second() {
-    for mode in Mode::ALL {
+    for &mode in Mode::all() {
         let pair = Pair::new();
+        let major = pair.db1.install().major().unwrap();
         pair.fill("first", 1000);
         let db3 = third_node(&pair, mode);
         // db2 ships to db3 once it is promoted; until then it keeps what db3 may lack.
@@ -60,12 +71,11 @@ fn a_third_node_follows_the_promotion_of_the_second() {
 
         pair.db1.stop(StopMode::Immediate).unwrap();
         pair.db2.write_local("replication/archiving_active", "").unwrap();
-        let mut promote = pair.db2.program(pair.db2.install().program("pg_ctl"));
-        finish(promote.args(["promote", "-w", "-t", "60", "-D"]).arg(pair.db2.pgdata())).unwrap();
+        promote(&pair.db2);
         wait_until_writable(&pair.db2);
         let create = "create table third as select n from generate_series(1, 3000) n";
         pair.db2.sql(create).unwrap();
-        pair.db2.sql("select pg_switch_wal()").unwrap();
+        pair.db2.sql(major.switch_wal()).unwrap();
 
         if !mode.follows_without_restart() {
             let told = || db3.log().contains("so that it follows");
@@ -83,12 +93,12 @@ fn a_third_node_follows_the_promotion_of_the_second() {
 
         // It goes on, and can be promoted itself.
         pair.db2.sql("create table fourth as select n from generate_series(1, 4000) n").unwrap();
-        pair.db2.sql("select pg_switch_wal()").unwrap();
+        pair.db2.sql(major.switch_wal()).unwrap();
         wait_for_rows(&db3, "fourth", 4000);
         pair.db2.stop(StopMode::Immediate).unwrap();
         succeeds(db3.command("triggerStandby"));
         wait_for_rows(&db3, "fourth", 4000);
-        let name = db3.sql("select pg_walfile_name(pg_current_wal_lsn())").unwrap();
+        let name = db3.sql(major.current_wal_file()).unwrap();
         assert!(name.starts_with("00000003"), "{name}");
     }
 }

@@ -1,4 +1,4 @@
-use twowarm_core::testbed::{Node, wait_until};
+use twowarm_core::testbed::{Node, PgInstall, wait_until};
 
 use crate::pair::{LIMIT, Pair, log_of};
 
@@ -12,7 +12,15 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub const ALL: [Mode; 2] = [Mode::Standby, Mode::Warm];
+    /// Those that the servers know: before 9.1 nothing but a trigger file would end standby mode.
+    pub fn all() -> &'static [Mode] {
+        let major = PgInstall::find().unwrap().major().unwrap();
+        if major.has_standby_mode_promotion() {
+            &[Mode::Standby, Mode::Warm]
+        } else {
+            &[Mode::Warm]
+        }
+    }
 
     /// What 2warm.toml calls it.
     pub fn name(self) -> &'static str {
@@ -36,7 +44,7 @@ impl Mode {
 /// Waits until the node is a primary that takes writes.
 pub fn wait_until_writable(node: &Node) {
     wait_until("the server to take writes", LIMIT, || {
-        node.sql("create table if not exists written (n int)").is_ok()
+        node.sql("drop table if exists written; create table written (n int)").is_ok()
     })
     .unwrap_or_else(|error| panic!("{error}\n{}", log_of(node)));
     assert!(!node.is_in_recovery().unwrap());

@@ -78,7 +78,8 @@ impl Pair {
 /// Waits until a node shows so many rows; before 9.0, where a standby shows none, until it has been
 /// served all that has arrived.
 pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
-    if node.install().major().unwrap().replica_wal_level().is_none() {
+    let hot = node.install().major().unwrap().has_hot_standby();
+    if !hot && node.is_in_recovery().unwrap() {
         let is_segment = |name: &String| name.len() == 24;
         let last = names(&node.archive()).into_iter().rfind(is_segment).unwrap();
         let served = format!("restored log file \"{last}\"");

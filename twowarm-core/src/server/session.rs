@@ -113,7 +113,6 @@ impl Session {
         };
         config.port(at.port).dbname(&login.database);
         config.connect_timeout(login.time_limit.min(TCP_CONNECT));
-        config.application_name("twowarm");
         if let Some(user) = &login.user {
             config.user(user);
         }
@@ -131,6 +130,10 @@ impl Session {
             time_limit: login.time_limit,
         };
         session.major = session.ask_version()?;
+        // Said when connecting, it would be refused by servers that don't know it.
+        if let Some(name) = session.major.name_session() {
+            session.rows(name)?;
+        }
         Ok(session)
     }
 

@@ -154,6 +154,11 @@ impl PgMajor {
         }
     }
 
+    /// Names the session in pg_stat_activity (9.0 on).
+    pub fn name_session(self) -> Option<&'static str> {
+        (self >= V9_0).then_some("set application_name = 'twowarm'")
+    }
+
     /// Commits don't wait for other nodes in a session that says this.
     pub fn commit_alone(self) -> Option<&'static str> {
         (self >= V9_1).then_some("set synchronous_commit = local")
@@ -285,6 +290,7 @@ mod tests {
             |m| m.system_identifier().unwrap_or("none").into(),
             &[("8.2", "none"), ("9.6", "select system_identifier from pg_control_system()")],
         );
+        changes(|m| m.name_session().is_some().to_string(), &[("8.2", "false"), ("9.0", "true")]);
         changes(
             |m| m.commit_alone().unwrap_or("none").into(),
             &[("8.2", "none"), ("9.1", "set synchronous_commit = local")],

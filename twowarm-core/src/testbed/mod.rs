@@ -20,6 +20,7 @@ mod ssh_key;
 mod sshd;
 mod stalling;
 mod tool;
+mod version;
 mod wait;
 
 pub use bed::Testbed;

@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage, error::SqlState};
 
 use super::{BedError, Node, finish, wait_until};
+use crate::version::PgMajor;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
@@ -196,7 +197,9 @@ impl Node {
     pub fn stop(&self, mode: StopMode) -> Result<(), BedError> {
         let mut command = self.program(self.bed.install().program("pg_ctl"));
         command.arg("stop").arg("-D").arg(self.pgdata()).args(["-w", "-m", mode.name()]);
-        command.args(["-t", &STOP_LIMIT.as_secs().to_string()]);
+        if self.bed.install().major()?.has_pg_ctl_time_limit() {
+            command.args(["-t", &STOP_LIMIT.as_secs().to_string()]);
+        }
         finish(&mut command).map_err(|error| self.with_log(error))?;
         self.reap();
         Ok(())
@@ -260,9 +263,19 @@ impl Node {
         BedError(format!("{} ({doing}): {detail}", self.name))
     }
 
-    /// Whether the server is in recovery; needs `hot_standby` there.
+    /// Whether the server is in recovery; needs `hot_standby` there. One before 9.0 lets nobody in while
+    /// it is.
     pub fn is_in_recovery(&self) -> Result<bool, BedError> {
-        Ok(self.sql("select pg_is_in_recovery()")? == "t")
+        let major = self.bed.install().major()?;
+        if major.has_hot_standby() || self.pid().is_none() || !self.is_starting() {
+            return Ok(self.sql(major.in_recovery())? == "t");
+        }
+        Ok(true)
+    }
+
+    fn is_starting(&self) -> bool {
+        let refused = self.config().connect(NoTls).err();
+        refused.is_some_and(|error| error.code() == Some(&SqlState::CANNOT_CONNECT_NOW))
     }
 
     /// What the server and the commands that it runs have logged.
@@ -280,7 +293,9 @@ impl Drop for Node {
             let _ = self.kill();
         }
         // A killed server leaves the small System V segment that guards its data directory.
-        if let Some(id) = self.pid_file_line(6).as_deref().and_then(|l| l.split(' ').next_back()) {
+        let line = self.bed.install().major().map_or(6, PgMajor::shared_memory_line);
+        if let Some(id) = self.pid_file_line(line).as_deref().and_then(|l| l.split(' ').next_back())
+        {
             let _ = self.program("ipcrm").args(["-m", id]).output();
         }
         if let Some(mut child) = self.server.take() {
