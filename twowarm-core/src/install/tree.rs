@@ -32,8 +32,32 @@ pub struct Install {
 
 impl Install {
     /// Finds the installation from how the command was called, and reads all its files.
+    ///
+    /// `$PGDATA/../2warm` may be a link, and then PGROOT is the directory that holds the link. Where
+    /// `environment.sh` fits only the directory that the link leads to (`PGDATA=$PGROOT/data/15`), it is that one.
     pub fn find(invocation: &Invocation, caller: Caller) -> Result<Install, InstallError> {
-        let pgroot = invocation.pgroot();
+        let named = invocation.pgroot();
+        let found = Install::find_in(named.clone(), invocation, caller);
+        let fits = match &found {
+            Ok(install) => install.pgdata.as_ref().is_none_or(|pgdata| pgdata.is_dir()),
+            Err(error) => !matches!(error, InstallError::AnotherCluster { .. }),
+        };
+        match linked_root(&named) {
+            Some(real) if !fits => match Install::find_in(real, invocation, caller) {
+                Ok(install) if install.pgdata.as_ref().is_some_and(|pgdata| pgdata.is_dir()) => {
+                    Ok(install)
+                }
+                _ => found,
+            },
+            _ => found,
+        }
+    }
+
+    fn find_in(
+        pgroot: PathBuf,
+        invocation: &Invocation,
+        caller: Caller,
+    ) -> Result<Install, InstallError> {
         let tree = pgroot.join("2warm");
         match fs::metadata(&tree) {
             Ok(found) if found.is_dir() => {}
@@ -209,6 +233,14 @@ impl Install {
             node(&self.dr_node),
         )
     }
+}
+
+/// The directory that really holds `2warm`, if it is a link in `pgroot`.
+fn linked_root(pgroot: &Path) -> Option<PathBuf> {
+    let tree = fs::canonicalize(pgroot.join("2warm")).ok()?;
+    let root = tree.parent()?;
+    let is_other = fs::canonicalize(pgroot).is_ok_and(|pgroot| pgroot != root);
+    (is_other && tree.ends_with("2warm")).then(|| root.to_owned())
 }
 
 /// The variables that 2warm's scripts have set when they read `environment.sh`, else those of the process.

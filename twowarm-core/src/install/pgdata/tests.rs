@@ -158,3 +158,37 @@ fn a_line_that_a_shell_would_run_is_no_reason_to_guess() {
         assert!(matches!(error, InstallError::Environment { .. }) && !error.is_retryable());
     }
 }
+
+/// `PGDATA=$PGROOT/data/15` with `$PGROOT/data/2warm` a link to `$PGROOT/2warm`: the server that called through the link
+/// was told that its data directory is `data/data/15`.
+#[test]
+fn pgroot_in_environment_sh_may_be_where_the_link_leads() {
+    let node = Node::new("PGDATA=$PGROOT/data/15\n");
+    let data = node.cluster("data/15");
+    std::os::unix::fs::symlink("../2warm", node.path("data/2warm")).unwrap();
+    let call = |caller, here: &Path, command: &str| {
+        let invocation = Invocation {
+            command: command.into(),
+            environment: BTreeMap::new(),
+            working_directory: here.to_owned(),
+        };
+        Install::find(&invocation, caller)
+    };
+    let by_link = "../2warm/global/replication/x";
+    let far = node.path("data/2warm/global/replication/x");
+    for install in [
+        call(Caller::Server, &data, by_link).unwrap(),
+        call(Caller::Person, &data, by_link).unwrap(),
+        call(Caller::FarNode, &node.path(""), far.to_str().unwrap()).unwrap(),
+    ] {
+        assert_eq!((install.pgroot, install.pgdata), (node.path(""), Some(data.clone())));
+    }
+    // An environment.sh that fits the link's own directory keeps its meaning.
+    fs::write(node.path("2warm/local/environment.sh"), "PGDATA=$PGROOT/15\n").unwrap();
+    let install = call(Caller::Server, &data, by_link).unwrap();
+    assert_eq!((install.pgroot, install.pgdata), (node.path("data"), Some(data.clone())));
+    // One that fits neither is refused as before.
+    fs::write(node.path("2warm/local/environment.sh"), "PGDATA=$PGROOT/16\n").unwrap();
+    let error = call(Caller::Server, &data, by_link).unwrap_err();
+    assert!(matches!(error, InstallError::AnotherCluster { .. }), "{error}");
+}
