@@ -60,7 +60,7 @@ pub(crate) fn ask(install: &Install, limit: Duration) -> Answer {
 
 /// The child's side: prints what it finds.
 pub(crate) fn answer(install: &Install) -> Result<u8, Failure> {
-    let content = look(install).map_err(Failure::Failed)?;
+    let content = look(install)?;
     if let Some((newer, own)) = content.newer {
         print(&format!("newer {newer} {own}\n"));
     }
@@ -74,7 +74,7 @@ pub(crate) fn answer(install: &Install) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn look(install: &Install) -> Result<Content, Box<dyn std::error::Error>> {
+fn look(install: &Install) -> Result<Content, Failure> {
     let pgdata = install.require_pgdata()?;
     let directory = install.require_archive()?;
     check_mark(directory, &install.local_replication())?;
@@ -96,7 +96,7 @@ fn look(install: &Install) -> Result<Content, Box<dyn std::error::Error>> {
 }
 
 /// What the node's server was given since it started, as far as restoreWALFile has noted it.
-fn given(pgdata: &Path) -> Result<Given, Box<dyn std::error::Error>> {
+fn given(pgdata: &Path) -> Result<Given, Failure> {
     let memory = RecoveryMemory::of(pgdata);
     Ok(match memory.restored() {
         Some(segment) => Given::Segment(segment),

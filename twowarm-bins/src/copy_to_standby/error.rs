@@ -11,8 +11,6 @@ use twowarm_core::ship::ssh::SshError;
 use twowarm_core::ship::wire::WireError;
 use twowarm_core::ship::{LinkError, SendError};
 
-use crate::command::Failure;
-
 /// Why there is no base copy.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CopyError {
