@@ -80,6 +80,12 @@ impl PgMajor {
         self >= PgMajor(901)
     }
 
+    /// From 8.3 on a promotion begins a new timeline. 8.2 goes on writing the one that it replayed, so that
+    /// what the old primary still writes has the same names.
+    pub fn promotes_to_new_timeline(self) -> bool {
+        self >= PgMajor(803)
+    }
+
     /// From 9.3 on the file `promote` stays until the process that replays has seen it; before, the
     /// postmaster deletes it when it gets the signal.
     pub fn keeps_promote_file(self) -> bool {

@@ -7,6 +7,8 @@ use std::mem;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use twowarm_core::server::{ExclusiveBackup, Login, ServerError, Session};
 use twowarm_core::testbed::{Node, StopMode, Testbed, wait_until};
 use twowarm_core::version::PgMajor;
@@ -79,7 +81,10 @@ impl Primary {
         let others = format!(
             "from pg_stat_activity where {pid} <> pg_backend_pid() and datname = 'postgres'"
         );
-        self.node.sql(&format!("select pg_terminate_backend({pid}) {others}")).unwrap();
+        // pg_terminate_backend is new in 8.4.
+        for pid in self.node.sql(&format!("select {pid} {others}")).unwrap().lines() {
+            kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGTERM).unwrap();
+        }
         let none_left = || self.node.sql(&format!("select count(*) {others}")).unwrap() == "0";
         wait_until("the sessions to end", Duration::from_secs(20), none_left).unwrap();
     }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use twowarm_core::testbed::{Node, StopMode, finish, wait_until};
+use twowarm_core::testbed::{Node, PgInstall, StopMode, finish, wait_until};
 
 use crate::mode::{Mode, wait_until_writable};
 use crate::pair::{LIMIT, Pair, log_of, make_empty, names, set_mode, succeeds, wait_for_rows};
@@ -50,6 +50,10 @@ fn promote(node: &Node) {
 
 #[test]
 fn a_third_node_follows_the_promotion_of_the_second() {
+    if !PgInstall::find().unwrap().major().unwrap().promotes_to_new_timeline() {
+        // There is no timeline to follow: what the second one writes is read as the first one's.
+        return;
+    }
     for &mode in Mode::all() {
         let pair = Pair::new();
         let major = pair.db1.install().major().unwrap();
@@ -98,7 +102,6 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         pair.db2.stop(StopMode::Immediate).unwrap();
         succeeds(db3.command("triggerStandby"));
         wait_for_rows(&db3, "fourth", 4000);
-        let name = db3.sql(major.current_wal_file()).unwrap();
-        assert!(name.starts_with("00000003"), "{name}");
+        assert_eq!(db3.timeline().unwrap(), 3);
     }
 }

@@ -170,6 +170,18 @@ impl Node {
         Ok(command)
     }
 
+    /// Whether the node's server waits for a segment that comes after this one: what restored the one
+    /// itself may still be at its pruning.
+    pub fn waits_after(&self, segment: &str) -> bool {
+        self.bed.processes().iter().any(|process| {
+            let here = process.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
+            let mut words = process.command.split(' ');
+            let restores = words.next().is_some_and(|word| word.ends_with("/restoreWALFile"));
+            here && restores
+                && words.next().is_some_and(|asked| asked.len() == 24 && asked > segment)
+        })
+    }
+
     /// Whether one of our commands runs on this node just now, such as the `restoreWALFile` that a
     /// standby waits in.
     pub fn runs(&self, name: &str) -> bool {

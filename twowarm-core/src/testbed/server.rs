@@ -278,6 +278,17 @@ impl Node {
         refused.is_some_and(|error| error.code() == Some(&SqlState::CANNOT_CONNECT_NOW))
     }
 
+    /// The newest timeline that the cluster has a history of in its own WAL directory. Sessions of 8.2
+    /// don't know the timeline that they write.
+    pub fn timeline(&self) -> Result<u32, BedError> {
+        let wal = self.pgdata().join(self.bed.install().major()?.wal_directory());
+        let files = fs::read_dir(&wal).map_err(BedError::io("list", &wal))?.flatten();
+        let timelines = files.filter_map(|file| {
+            u32::from_str_radix(file.file_name().to_str()?.strip_suffix(".history")?, 16).ok()
+        });
+        Ok(timelines.max().unwrap_or(1))
+    }
+
     /// What the server and the commands that it runs have logged.
     pub fn log(&self) -> String {
         fs::read(self.home.join("server.log"))

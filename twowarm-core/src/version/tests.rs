@@ -30,6 +30,7 @@ fn what_each_version_has() {
     since(PgMajor::has_segment_size_option, "11");
     since(PgMajor::has_recovery_signal, "12");
     since(PgMajor::has_standby_mode_promotion, "9.1");
+    since(PgMajor::promotes_to_new_timeline, "8.3");
     since(PgMajor::keeps_promote_file, "9.3");
     since(PgMajor::asks_twice, "15");
     since(PgMajor::keeps_restored_segments, "9.2");
