@@ -25,6 +25,19 @@ fn a_script_ends_with_1_if_the_facts_can_not_be_had() {
     }
 }
 
+/// Exit codes from 1 to 125 of a restore_command end recovery, and open a standby in warm mode.
+#[test]
+fn restore_wal_file_as_a_script_stops_the_server_if_the_facts_can_not_be_had() {
+    let tree = Tree::new();
+    fs::remove_file(tree.facts()).unwrap();
+    for shell in SHELLS {
+        let script = tree.script(shell, "restoreWALFile", "echo went on");
+        let output = run(&mut tree.command(&script));
+        assert_eq!(output.status.code(), Some(200), "{shell}: {output:?}");
+        assert!(output.stdout.is_empty(), "{shell}: {output:?}");
+    }
+}
+
 #[test]
 fn a_script_ends_with_1_if_the_configuration_is_wrong() {
     for what in ["environment.sh", "replication/othernode", "2warm.toml"] {

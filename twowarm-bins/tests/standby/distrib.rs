@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -212,4 +213,20 @@ fn an_ssh_that_is_refused_says_so() {
     let said = fails(db1.command("distrib2warm"), 1);
     // rsync itself says one time that ssh failed, another time that its connection broke.
     assert!(said.contains("db2") && said.contains("Permission denied"), "{said}");
+}
+
+/// "The connection broke (WARNING: UNPROTECTED PRIVATE KEY FILE!)" was all that it said.
+#[test]
+fn a_key_that_others_can_read_is_named() {
+    let bed = Testbed::new().unwrap();
+    let (db1, _db2) = bed.pair().unwrap();
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
+    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    fs::set_permissions(db1.copy_key().private(), fs::Permissions::from_mode(0o644)).unwrap();
+    let said = fails(db1.command("distrib2warm"), 1);
+    assert!(said.contains("ssh did not use the private key"), "{said}");
+    assert!(
+        said.contains(db1.copy_key().private().to_str().unwrap()) && said.contains("chmod 600"),
+        "{said}"
+    );
 }

@@ -207,6 +207,12 @@ pub(super) fn failed(remote: &Remote, status: ExitStatus, said: Vec<String>) -> 
         Some(code) => format!("exit code {code}"),
         None => format!("{status}"),
     };
+    // With a key that others can read ssh goes on without it, and says so between two lines of a box.
+    let is_key = |line: &&String| line.contains("Permissions") && line.contains("too open");
+    let meaning = match said.iter().find(is_key) {
+        Some(line) => format!("ssh did not use the private key ({line} chmod 600 it)"),
+        None => meaning,
+    };
     // ssh draws a box of these around what it says of a changed host key.
     let said = said.into_iter().filter(|line| !line.trim().chars().all(|c| c == '@')).collect();
     RsyncError::Failed { node: remote.name().to_string(), meaning, said }
