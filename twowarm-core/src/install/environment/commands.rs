@@ -32,6 +32,11 @@ pub(super) struct Reader<'a> {
     goes_on: bool,
     /// Where a function begins whose name came last.
     function: Option<(usize, usize)>,
+    /// The functions so far, and what a call of any of them may set.
+    pub(super) functions: BTreeSet<String>,
+    pub(super) set_in_functions: BTreeSet<String>,
+    /// How many bodies of functions are open.
+    pub(super) bodies: usize,
     /// Here-documents that begin at the next line: the word that ends each, and whether tabs are left out.
     here_documents: Vec<(String, bool)>,
 }
@@ -54,6 +59,9 @@ impl<'a> Reader<'a> {
             set_by_list: Vec::new(),
             goes_on: false,
             function: None,
+            functions: BTreeSet::new(),
+            set_in_functions: BTreeSet::new(),
+            bodies: 0,
             here_documents: Vec::new(),
         }
     }
@@ -276,7 +284,8 @@ impl<'a> Reader<'a> {
             "then" | "else" | "elif" | "do" | "!" | "time" => return Ok(Keyword::Read),
             "function" => {
                 self.blanks();
-                self.word(false)?;
+                let name = self.word(false)?.text;
+                self.functions.insert(name);
                 self.skip_function_parentheses();
                 self.function = Some(begins);
                 return Ok(Keyword::Read);
@@ -285,13 +294,17 @@ impl<'a> Reader<'a> {
             "case" => "esac",
             "while" | "until" | "for" | "select" => "done",
             "{" => "}",
-            _ if self.skip_function_parentheses() => {
+            name if self.skip_function_parentheses() => {
+                self.functions.insert(name.to_owned());
                 self.function = Some(begins);
                 return Ok(Keyword::Read);
             }
             _ => return Ok(Keyword::None),
         };
-        self.block(end, function.is_some())?;
+        self.bodies += usize::from(function.is_some());
+        let read = self.block(end, function.is_some());
+        self.bodies -= usize::from(function.is_some());
+        read?;
         self.pass_over(function.unwrap_or(begins));
         Ok(Keyword::Read)
     }

@@ -171,6 +171,24 @@ fn all_that_keeps_a_variable_from_being_known_is_said_at_once() {
 }
 
 #[test]
+fn what_a_function_sets_is_not_known_after_a_call() {
+    let read = |text: &str| Environment::parse(text, &outer).unwrap();
+    for call in ["f", "f x", "true && f", "if f; then :; fi", "eval 'x; f'", "$F", "g"] {
+        for define in ["f() { A=2; }", "function f { A=2; }", "g() { f; }; f() { export A=2; }"] {
+            if call == "g" && !define.starts_with(call) {
+                continue;
+            }
+            let text = format!("F=f\n{define}\nA=1\n{call}\n");
+            assert!(read(&text).require(&["A"]).is_err(), "{text}");
+        }
+    }
+    for text in ["f() { A=2; }\nf\nA=1\n", "f() { A=2; }\nA=1\numask 077\n", "f() (A=2)\nA=1\nf\n"]
+    {
+        assert_eq!(read(text).get("A"), Some("1"), "{text}");
+    }
+}
+
+#[test]
 fn a_file_whose_commands_can_not_be_told_apart_is_an_error() {
     for (text, line) in [
         ("A=1\nA='open\n\n", 2),

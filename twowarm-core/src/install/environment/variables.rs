@@ -35,6 +35,11 @@ impl Reader<'_> {
         let text = self.shown(begins.0);
         let cause = || format!("it may be set by \"{text}\", which is not run");
         assigned.into_iter().for_each(|name| self.set_unknown(name, cause()));
+        if words.iter().any(|word| self.may_call_function(word)) {
+            for name in self.set_in_functions.clone() {
+                self.set_unknown(name, cause());
+            }
+        }
         match words.first().map_or("", |word| &word.text) {
             "echo" => {}
             "eval" | "trap" | "alias" => {
@@ -55,6 +60,14 @@ impl Reader<'_> {
             }
         }
         self.pass_over(begins);
+    }
+
+    /// Whether the word is or holds a function's name. One function may call another, so which one it is
+    /// does not matter.
+    fn may_call_function(&self, word: &Word) -> bool {
+        let is_function = |name: &str| self.functions.contains(name);
+        let mut parts = word.text.split([' ', '\t', '\n', ';', '&', '|', '(', ')']);
+        word.problem.is_some() || parts.any(is_function)
     }
 
     pub(super) fn may_set_any_of(&mut self, text: &str) {
@@ -81,12 +94,19 @@ impl Reader<'_> {
             self.add_passed_over(Line { first: line, last: line, text: text.clone() });
         }
         self.set_by_list.push(name.clone());
-        self.values.insert(name, value);
+        self.insert_value(name, value);
     }
 
     pub(super) fn set_unknown(&mut self, name: String, text: String) {
         let problem = self.unknown(text);
-        self.values.insert(name, problem);
+        self.insert_value(name, problem);
+    }
+
+    fn insert_value(&mut self, name: String, value: Value) {
+        if self.bodies > 0 {
+            self.set_in_functions.insert(name.clone());
+        }
+        self.values.insert(name, value);
     }
 
     fn unknown(&self, text: String) -> Value {
