@@ -80,8 +80,8 @@ impl PgMajor {
         self >= PgMajor(901)
     }
 
-    /// From 8.3 on a promotion begins a new timeline. 8.2 goes on writing the one that it replayed, so that
-    /// what the old primary still writes has the same names.
+    /// From 8.3 on a promotion begins a new timeline. 8.2.0 goes on writing the one that it replayed, so that
+    /// what the old primary still writes has the same names; later minor versions of 8.2 may not.
     pub fn promotes_to_new_timeline(self) -> bool {
         self >= PgMajor(803)
     }
