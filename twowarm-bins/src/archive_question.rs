@@ -79,10 +79,17 @@ fn look(install: &Install) -> Result<Content, Failure> {
     let directory = install.require_archive()?;
     check_mark(directory, &install.local_replication())?;
     let archive = Archive::open(directory)?;
+    let given = given(pgdata)?;
+    // Before 9.2 no file of the server tells that it follows a newer timeline, until its next restart point.
+    let replayed = match given {
+        Given::Segment(segment) => Some(segment.timeline),
+        Given::Unknown | Given::Nothing => None,
+    };
     let (newer, gap) = match identity(pgdata)?.and_then(|cluster| cluster.control) {
         Some(control) => (
-            newer_timeline(&archive, pgdata, &control)?,
-            archive.gap_of_standby(given(pgdata)?, &control, pgdata)?,
+            newer_timeline(&archive, pgdata, &control)?
+                .filter(|newer| replayed.is_none_or(|timeline| timeline < newer.timeline)),
+            archive.gap_of_standby(given, &control, pgdata)?,
         ),
         None => (None, None),
     };
