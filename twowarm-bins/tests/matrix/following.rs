@@ -38,11 +38,6 @@ fn relay(pair: &Pair, db3: &Node) {
     }
 }
 
-/// The last segment in its archive.
-fn last_segment(node: &Node) -> Option<String> {
-    names(&node.archive()).into_iter().rfind(|name| name.len() == 24)
-}
-
 /// Without our commands where the server knows how to (9.1 on).
 fn promote(node: &Node) {
     if node.install().major().unwrap().has_standby_mode_promotion() {
@@ -109,9 +104,10 @@ fn a_third_node_follows_the_promotion_of_the_second() {
 
         // It goes on, and can be promoted itself.
         pair.db2.sql("create table fourth as select n from generate_series(1, 4000) n").unwrap();
-        let arrived = last_segment(&db3);
         pair.db2.sql(major.switch_wal()).unwrap();
-        wait_until("db2 to ship", LIMIT, || last_segment(&db3) > arrived).unwrap();
+        let status = pair.db2.pgdata().join(major.wal_directory()).join("archive_status");
+        let shipped = || !names(&status).iter().any(|name| name.ends_with(".ready"));
+        wait_until("db2 to ship", LIMIT, shipped).unwrap();
         wait_for_rows(&db3, "fourth", 4000);
         pair.db2.stop(StopMode::Immediate).unwrap();
         succeeds(db3.command("triggerStandby"));

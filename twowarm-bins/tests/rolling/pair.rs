@@ -87,19 +87,12 @@ impl Pair {
     }
 }
 
-const RESTORING: [&str; 2] = ["restoreWALFile", "pg_standby"];
-
 /// Replaces a command by ours, as an installation does: in one rename.
 pub fn replace(node: &Node, name: &str) {
-    if RESTORING.contains(&name) && node.is_in_recovery().unwrap_or(false) {
+    if ["restoreWALFile", "pg_standby"].contains(&name) && node.is_in_recovery().unwrap_or(false) {
         // A shell that has been started and has not opened its script yet would find a program in its place.
-        let is_program = |name: &&&str| {
-            let file = fs::read(node.global().join("replication").join(name)).unwrap();
-            !file.starts_with(b"#!")
-        };
-        let waits = || {
-            node.runs("sleep") || RESTORING.iter().filter(is_program).any(|name| node.runs(name))
-        };
+        let waits =
+            || ["sleep", "restoreWALFile", "pg_standby"].iter().any(|n| node.runs_program(n));
         wait_until("a call of restore_command to wait", LIMIT, waits).unwrap();
     }
     // It comes with the program that it asks.

@@ -185,11 +185,20 @@ impl Node {
     /// Whether one of our commands runs on this node just now, such as the `restoreWALFile` that a
     /// standby waits in.
     pub fn runs(&self, name: &str) -> bool {
+        // A script's name comes second, after its interpreter's.
+        self.runs_by(name, 2)
+    }
+
+    /// Whether such a program runs on this node just now, one that is no script.
+    pub fn runs_program(&self, name: &str) -> bool {
+        self.runs_by(name, 1)
+    }
+
+    fn runs_by(&self, name: &str, words: usize) -> bool {
         let named = |word: &str| word.rsplit('/').next() == Some(name);
         self.bed.processes().iter().any(|process| {
             let here = process.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
-            // A script's name comes second, after its interpreter's.
-            here && process.command.split(' ').take(2).any(named)
+            here && process.command.split(' ').take(words).any(named)
         })
     }
 }
