@@ -1,5 +1,7 @@
 use std::fs;
 
+use twowarm_core::testbed::StopMode;
+
 use crate::pair::{ONE, Pair, said};
 
 /// What the original distrib2warm does: the whole tree, with the files that are the node's own.
@@ -8,20 +10,13 @@ fn copied(pair: &Pair) {
     pair.db2.write_local("replication/node_id", id).unwrap();
 }
 
-/// The second segment of db1's cluster, so that something is left to send.
+/// db1's second segment, which is still to be sent.
 fn is_sent(pair: &Pair, name: &str) {
-    let text = fs::read(pair.db1.pgdata().join("pg_wal").join(ONE)).unwrap();
-    let mut next = text.clone();
-    // The page address in the header of each page: one segment of 16 MB further.
-    for page in next.chunks_mut(8192) {
-        let number = u64::from_le_bytes(page[8..16].try_into().unwrap());
-        if number != 0 {
-            page[8..16].copy_from_slice(&(number + (16 << 20)).to_le_bytes());
-        }
-    }
-    let path = format!("pg_wal/{name}");
-    pair.db1.run_as().write(&pair.db1.pgdata().join(&path), next).unwrap();
-    let output = pair.archive(&path, name);
+    pair.db1.start().unwrap();
+    pair.db1.sql("select pg_switch_wal()").unwrap();
+    pair.db1.sql("create table t (n int); select pg_switch_wal()").unwrap();
+    pair.db1.stop(StopMode::Immediate).unwrap();
+    let output = pair.archive(&format!("pg_wal/{name}"), name);
     assert!(output.status.success(), "{}", said(&output));
     assert!(pair.archived(name).exists());
 }
