@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use twowarm_core::archive::{Archive, Given, check_mark};
 use twowarm_core::data_directory::identity;
-use twowarm_core::install::Install;
+use twowarm_core::node::Install;
 use twowarm_core::restore::RecoveryMemory;
 use twowarm_core::server::{RunningServer, newer_timeline};
 use twowarm_core::time_limit::output_within;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use twowarm_core::install::{Caller, Install};
+use twowarm_core::node::{Caller, Install};
 use twowarm_core::server::prepare_standby;
 
 use crate::command::{Command, Failure, fails, print};

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use twowarm_core::base_copy::serve;
-use twowarm_core::install::{Caller, Install};
+use twowarm_core::node::{Caller, Install};
 use twowarm_core::ship::TimedInput;
 
 use crate::command::{Command, Failure, fails};

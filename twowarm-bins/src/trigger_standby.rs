@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use twowarm_core::data_directory::{RecoveryMode, recovery_settings, request_promotion};
 use twowarm_core::durable;
-use twowarm_core::install::{Caller, Install};
-use twowarm_core::server::{DataDirectory, Login, RunningServer, write_for_server};
+use twowarm_core::node::{Caller, Install};
+use twowarm_core::server::{DataDirectory, RunningServer, write_for_server};
 
 use crate::archive_question::{ASK, Answer, Content, answer, ask};
 use crate::command::{Command, Failure, fails, print};
@@ -137,7 +137,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         return Ok(DONE);
     }
     let limit = install.settings.server.connect_limit;
-    let ending = wait_until_open(pgdata, &Login::of(install), limit)?;
+    let ending = wait_until_open(pgdata, &install.login(), limit)?;
     let seconds = triggered.elapsed().as_secs_f64();
     if let Ending::Unreachable(why) = ending {
         return Err(failed(format!(

@@ -10,13 +10,14 @@ pub mod base_copy;
 pub mod data_directory;
 pub mod durable;
 mod file_error;
-pub mod install;
+pub mod identifiers;
+pub mod node;
 pub mod prune;
+pub mod reach;
 pub mod restore;
 pub mod rsync;
 #[cfg(feature = "server")]
 pub mod server;
-pub mod settings;
 #[cfg(feature = "ship")]
 pub mod ship;
 #[cfg(feature = "testbed")]

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, IsTerminal};
 
 use twowarm_core::base_copy::rules_without_cluster;
-use twowarm_core::install::NodeName;
+use twowarm_core::identifiers::NodeName;
 use twowarm_core::rsync::{Event, Losses, Transfer};
 use twowarm_core::server::CONFIGURATION;
 

@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use twowarm_core::base_copy::{CopyMessage, Part, Survey, Target};
-use twowarm_core::install::{Install, NodeName};
+use twowarm_core::identifiers::NodeName;
+use twowarm_core::node::Install;
 use twowarm_core::server::Canceller;
-use twowarm_core::ship::node::hello;
 use twowarm_core::ship::ssh::SshTransport;
 use twowarm_core::ship::wire::{Frame, Message, Purpose, WireError};
 use twowarm_core::ship::{FarCommand, Link, Sender};
@@ -24,8 +24,8 @@ pub(super) struct FarEnd {
 
 impl FarEnd {
     pub fn open(install: &Install, node: &NodeName) -> Result<FarEnd, CopyError> {
-        let transport = SshTransport::new(install, node, FarCommand::ReceiveBaseCopy)?;
-        let link = Link::open(&transport, hello(install, Purpose::BaseCopy)?)?;
+        let transport = SshTransport::new(&install.reach(node), FarCommand::ReceiveBaseCopy)?;
+        let link = Link::open(&transport, install.local_node()?.hello(Purpose::BaseCopy)?)?;
         Ok(FarEnd { link, last_word: Instant::now(), signals: None })
     }
 
@@ -146,8 +146,9 @@ impl FarEnd {
 /// Has the other node's receiveWALFile write into its archive, and lets it take this node for the
 /// archive's sender.
 pub(super) fn prove_archive(install: &Install, node: &NodeName) -> Result<String, CopyError> {
-    let transport = SshTransport::new(install, node, FarCommand::ReceiveWalFile)?;
-    let mut sender = Sender::new(Link::open(&transport, hello(install, Purpose::ShipWal)?)?);
+    let transport = SshTransport::new(&install.reach(node), FarCommand::ReceiveWalFile)?;
+    let mut sender =
+        Sender::new(Link::open(&transport, install.local_node()?.hello(Purpose::ShipWal)?)?);
     sender.probe()?;
     let archive = sender.link().welcome().archive.clone();
     sender.close();

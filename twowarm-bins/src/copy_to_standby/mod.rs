@@ -22,10 +22,11 @@ use twowarm_core::base_copy::{
     Nonce, Part, Survey, Tablespace, Target, map_tablespaces, rewrite_map, tablespace_links,
 };
 use twowarm_core::durable;
-use twowarm_core::install::{Caller, Install, NodeName};
+use twowarm_core::identifiers::NodeName;
+use twowarm_core::node::{Caller, Install};
 use twowarm_core::rsync::{Remote, Transfer};
 use twowarm_core::server::{
-    Backup, FinishedBackup, Login, RecoveryConfig, Session, check_owner, lock_directory,
+    Backup, FinishedBackup, RecoveryConfig, Session, check_owner, lock_directory,
 };
 
 use self::bulk::{Bulk, TRIAL};
@@ -74,10 +75,10 @@ fn copy(install: &Install, yes: bool) -> Result<(), CopyError> {
     check_owner(install.require_pgdata()?)?;
     let _lock = lock_directory(install.require_pgdata()?)?;
     let (source, mut session) = patiently("the server to answer", || Source::examine(install))?;
-    let remote = Remote::of(install, node);
+    let remote = Remote::new(install.reach(node));
     let links = tablespace_links(&source.pgdata)?;
     source.check_links(&links)?;
-    let tablespaces = map_tablespaces(&links, remote.tablespaces())?;
+    let tablespaces = map_tablespaces(&links, &install.tablespaces_on(node))?;
 
     let own_directories = links.iter().map(|(_, path)| path.clone());
     let nonce =
@@ -187,7 +188,7 @@ impl Copy<'_> {
         far: &mut FarEnd,
         session: Session,
     ) -> Result<FinishedBackup, CopyError> {
-        let login = Login::of(self.install);
+        let login = self.install.login();
         let canceller = session.canceller();
         let waits_for = match self.source.major {
             major if major.spreads_backup_checkpoint() => {

@@ -1,9 +1,9 @@
 use std::fs;
 use std::path::Path;
 
-use twowarm_core::base_copy::random_digits;
 use twowarm_core::durable;
-use twowarm_core::install::NodeName;
+use twowarm_core::identifiers::NodeName;
+use twowarm_core::identifiers::random_id;
 use twowarm_core::rsync::{Remote, fetch};
 use twowarm_core::server::{COPY_MARKER, CopyMarker};
 
@@ -22,7 +22,7 @@ pub(super) fn begin(
     pgdata: &Path,
     target: &Path,
 ) -> Result<(), CopyError> {
-    let token = random_digits()?;
+    let token = random_id()?;
     far.begin(&token)?;
     let fetched = pgdata.join(FETCHED);
     durable::remove(&fetched)?;

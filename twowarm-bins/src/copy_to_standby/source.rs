@@ -8,9 +8,9 @@ use twowarm_core::base_copy::{
 };
 use twowarm_core::data_directory::control_bytes;
 use twowarm_core::durable;
-use twowarm_core::install::Install;
-use twowarm_core::server::{DataDirectory, Login, ServerError, Session};
-use twowarm_core::ship::node::NodeError;
+use twowarm_core::node::Install;
+use twowarm_core::server::{DataDirectory, ServerError, Session};
+use twowarm_core::ship::NodeError;
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{SegmentLayout, TimelineId};
 
@@ -44,7 +44,7 @@ impl Source {
             return Err(CopyError::Standby { pgdata: named.to_owned(), file });
         }
         let pgdata = named.canonicalize().map_err(FileError::of("find", named))?;
-        let mut session = Session::open(named, &Login::of(install))?;
+        let mut session = Session::open(named, &install.login())?;
         if session.in_recovery()? {
             return Err(CopyError::InRecovery(pgdata));
         }

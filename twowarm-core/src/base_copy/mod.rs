@@ -15,6 +15,6 @@ pub use far_end::{FarEndError, serve};
 pub use inner_links::{links_inside, links_inside_tablespace};
 pub use links::{LinksError, tablespace_links};
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
-pub use nonce::{Nonce, NonceError, random_digits};
+pub use nonce::{Nonce, NonceError};
 pub use rules::{DataRules, tablespace_rules, unlogged_files, whole_tablespace_rules};
 pub use tablespaces::{MappingError, map_tablespaces, rewrite_map};

@@ -9,7 +9,7 @@ use crate::data_directory::{
 };
 use crate::durable;
 use crate::file_error::FileError;
-use crate::install::Install;
+use crate::node::Install;
 use crate::version::PgMajor;
 
 /// What makes a server a standby: its mode, `restore_command` and the settings that go with it.

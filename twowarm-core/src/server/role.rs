@@ -3,7 +3,7 @@ use std::path::Path;
 use super::{Login, RunningServer, ServerError, Session};
 use crate::data_directory::major_version;
 use crate::file_error::FileError;
-use crate::install::Install;
+use crate::node::Install;
 
 /// What a data directory, or a server, is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

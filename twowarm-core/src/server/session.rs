@@ -3,14 +3,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{Uid, User};
 use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 
 use super::places::{Host, Place, client_places, places};
 use super::running::stands_in;
 use super::{RunningServer, ServerError};
 use crate::data_directory::identity;
-use crate::install::Install;
 use crate::time_limit::within;
 use crate::version::PgMajor;
 
@@ -29,21 +27,6 @@ pub struct Login {
     pub database: String,
     /// Connecting may take this long, and so may each statement that is not said to take its time.
     pub time_limit: Duration,
-}
-
-impl Login {
-    /// As this node's `environment.sh` and environment say.
-    pub fn of(install: &Install) -> Login {
-        let system_user = || User::from_uid(Uid::effective()).ok().flatten().map(|user| user.name);
-        Login {
-            host: install.variable("PGHOST"),
-            port: install.variable("PGPORT"),
-            user: install.variable("PGUSER").or_else(system_user),
-            password: install.variable("PGPASSWORD"),
-            database: install.variable("PGDATABASE").unwrap_or_else(|| "postgres".into()),
-            time_limit: install.settings.time_limit,
-        }
-    }
 }
 
 /// A server of this machine answers sooner, so that another machine's address costs no more.

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{
-    CONFIGURATION, DataDirectory, InUse, Login, NotATarget, NotTheOwner, RecoveryConfig,
+    CONFIGURATION, DataDirectory, InUse, NotATarget, NotTheOwner, RecoveryConfig,
     RecoveryConfigError, ServerError, Session, UnknownMajor, archive_clusters, check_owner,
     lacks_for_failover, lock_directory, which_major,
 };
@@ -12,7 +12,7 @@ use crate::archive::{self, Archive, ArchiveError};
 use crate::data_directory::server_configuration;
 use crate::durable;
 use crate::file_error::FileError;
-use crate::install::{Install, InstallError};
+use crate::node::{Install, InstallError};
 
 /// Why a data directory could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
 /// Whether a server stands in the data directory although no `postmaster.pid` there says so: somebody
 /// removed that file.
 pub fn unlisted_server(install: &Install, pgdata: &Path) -> bool {
-    Session::find_unlisted(pgdata, &Login::of(install))
+    Session::find_unlisted(pgdata, &install.login())
 }
 
 fn remove_told(path: &Path, tell: &mut dyn FnMut(String)) -> Result<(), FileError> {

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::data_directory::{IdentityError, major_version};
-use crate::install::{Install, InstallError};
+use crate::node::{Install, InstallError};
 use crate::version::PgMajor;
 
 /// Where Debian and its kin put each major's programs.

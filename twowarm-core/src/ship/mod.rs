@@ -6,7 +6,7 @@
 mod at_work;
 pub mod content;
 mod link;
-pub mod node;
+mod local_node;
 pub mod receiver;
 mod sender;
 pub mod ssh;
@@ -18,6 +18,7 @@ pub mod wire;
 #[cfg(feature = "server")]
 pub(crate) use at_work::while_working;
 pub use link::{Link, LinkError};
+pub use local_node::{LocalNode, NodeError};
 pub use sender::{RequestId, SendError, Sender};
 pub use stoppable::Stoppable;
 pub use timed::TimedInput;

@@ -1,6 +1,6 @@
 use crate::base_copy::NonceError;
 use crate::file_error::FileError;
-use crate::install::InstallError;
+use crate::node::InstallError;
 use crate::server::{InUse, NotATarget, NotTheOwner, RecoveryConfigError, ServerError};
 use crate::ship::wire::{RefusalCode, WireError};
 use crate::wal::{BadControlFile, NotAWalFileName};

@@ -8,7 +8,7 @@ use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target};
 use crate::data_directory::read_settings;
 use crate::file_error::FileError;
-use crate::install::Install;
+use crate::node::Install;
 use crate::server::{CONFIGURATION, DataDirectory, unlisted_server};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::version::PgMajor;

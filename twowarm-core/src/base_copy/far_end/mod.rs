@@ -14,7 +14,7 @@ pub use error::FarEndError;
 
 use self::talk::Talk;
 use super::{CopyMessage, Part, Survey};
-use crate::install::Install;
+use crate::node::Install;
 use crate::server::{check_owner, lacks_for_failover, lock_directory};
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
 

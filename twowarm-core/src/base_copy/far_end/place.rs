@@ -10,7 +10,7 @@ use super::{FarEndError, Parts};
 use crate::base_copy::{Survey, Tablespace};
 use crate::durable;
 use crate::file_error::FileError;
-use crate::install::Install;
+use crate::node::Install;
 use crate::server::{COPY_MARKER, CopyMarker, NotATarget, RecoveryConfig, RunningServer};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::wal::ControlFile;

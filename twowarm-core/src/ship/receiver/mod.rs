@@ -16,7 +16,7 @@ use super::wire::{
     read_greeting, write_frame, write_greeting,
 };
 use crate::archive::{Archive, ArchiveError, Machines, Owner, check_mark};
-use crate::install::NodeId;
+use crate::identifiers::NodeId;
 use crate::wal::SegmentSize;
 use file::FileInFlight;
 

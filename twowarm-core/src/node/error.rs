@@ -1,9 +1,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{EnvironmentError, NotANodeName, NotAnId, PgdataSource};
+use super::{EnvironmentError, PgdataSource, SettingsError};
 use crate::file_error::FileError;
-use crate::settings::SettingsError;
+use crate::identifiers::{NotANodeName, NotAnId};
 
 /// Why the installation is unusable.
 #[derive(Debug, thiserror::Error)]

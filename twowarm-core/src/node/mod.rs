@@ -1,20 +1,19 @@
-//! The 2warm directory tree of a node, and the facts about the node that it holds.
+//! A node's 2warm directory tree, and the values that its files give to the operations of this crate.
 
 mod environment;
 mod error;
 mod invocation;
-mod node_id;
-mod node_name;
 mod pgdata;
-mod random_id;
+mod settings;
 mod shell;
 mod tree;
+mod values;
 
 pub use environment::{Environment, EnvironmentError};
 pub use error::InstallError;
 pub use invocation::{Caller, Invocation};
-pub use node_id::{MachineId, NodeId, NotAnId};
-pub use node_name::{NodeName, NotANodeName};
 pub use pgdata::PgdataSource;
-pub(crate) use random_id::random_id;
+pub use settings::{
+    ArchiveSettings, NodeSettings, RestoreSettings, ServerSettings, Settings, SettingsError,
+};
 pub use tree::Install;

@@ -2,7 +2,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{Install, NodeName};
+use super::Install;
+use crate::identifiers::NodeName;
 
 /// Variables that a shell does not let anybody set.
 const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];

@@ -12,7 +12,7 @@ pub struct NodeId(String);
 
 impl NodeId {
     /// A new one: 128 random bits in hexadecimal.
-    pub(super) fn random() -> Result<NodeId, FileError> {
+    pub(crate) fn random() -> Result<NodeId, FileError> {
         random_id().map(NodeId)
     }
 

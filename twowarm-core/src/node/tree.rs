@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::pgdata::Places;
-use super::{Caller, Environment, InstallError, Invocation, NodeId, NodeName, PgdataSource};
+use super::{Caller, Environment, InstallError, Invocation, PgdataSource, Settings};
 use crate::durable;
 use crate::file_error::FileError;
-use crate::settings::Settings;
+use crate::identifiers::{NodeId, NodeName};
 
 /// A node's 2warm installation: where everything is, and what its files say.
 #[derive(Debug, Clone)]
