@@ -9,7 +9,7 @@ use super::places::{Host, Place, client_places, places};
 use super::running::stands_in;
 use super::{RunningServer, ServerError};
 use crate::data_directory::identity;
-use crate::time_limit::within;
+use crate::limits::within;
 use crate::version::PgMajor;
 
 /// As whom to log in.
