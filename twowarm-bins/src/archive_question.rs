@@ -9,10 +9,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use twowarm_core::archive::{Archive, Given, check_mark};
-use twowarm_core::data_directory::identity;
+use twowarm_core::data_directory::{RunningServer, identity};
 use twowarm_core::node::Install;
 use twowarm_core::restore::RecoveryMemory;
-use twowarm_core::server::{RunningServer, newer_timeline};
+use twowarm_core::server::newer_timeline;
 use twowarm_core::time_limit::output_within;
 
 use crate::command::{Failure, print};

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::server::{DataDirectory, Login, RunningServer, ServerError, Session};
+use twowarm_core::data_directory::{DataDirectory, RunningServer};
+use twowarm_core::server::{Login, ServerError, Session};
 use twowarm_core::wal::ClusterState;
 
 use crate::command::Failure;

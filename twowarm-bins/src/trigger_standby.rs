@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use twowarm_core::data_directory::{RecoveryMode, recovery_settings, request_promotion};
+use twowarm_core::data_directory::{
+    DataDirectory, RecoveryMode, RunningServer, recovery_settings, request_promotion,
+    write_for_server,
+};
 use twowarm_core::durable;
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::server::{DataDirectory, RunningServer, write_for_server};
 
 use crate::archive_question::{ASK, Answer, Content, answer, ask};
 use crate::command::{Command, Failure, fails, print};

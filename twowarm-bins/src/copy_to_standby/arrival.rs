@@ -2,7 +2,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::server::{FinishedBackup, RunningServer};
+use twowarm_core::data_directory::RunningServer;
+use twowarm_core::server::FinishedBackup;
 use twowarm_core::wal::SegmentLayout;
 
 use super::error::CopyError;

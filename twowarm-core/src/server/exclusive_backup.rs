@@ -5,7 +5,8 @@ use std::time::Duration;
 use postgres::error::SqlState;
 
 use super::label_files::{self, Found};
-use super::{FinishedBackup, Login, RunningServer, ServerError, Session};
+use super::{FinishedBackup, Login, ServerError, Session};
+use crate::data_directory::RunningServer;
 use crate::file_error::FileError;
 use crate::wal::{BackupHistory, BackupLabel, Lsn, SegmentLayout, WalFileName};
 

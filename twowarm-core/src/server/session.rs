@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 
-use super::places::{Host, Place, client_places, places};
-use super::running::stands_in;
-use super::{RunningServer, ServerError};
-use crate::data_directory::identity;
+use super::ServerError;
+use super::addresses::{Host, Place, client_places, places};
+use crate::data_directory::{RunningServer, identity, stands_in};
 use crate::time_limit::within;
 use crate::version::PgMajor;
 

@@ -8,11 +8,12 @@ use nix::unistd::syncfs;
 use super::own_tablespaces::own_tablespaces;
 use super::{FarEndError, Parts};
 use crate::base_copy::{Survey, Tablespace};
+use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, RunningServer};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::node::Install;
-use crate::server::{COPY_MARKER, CopyMarker, NotATarget, RecoveryConfig, RunningServer};
 use crate::ship::wire::{Hello, RefusalCode};
+use crate::standby::RecoveryConfig;
 use crate::wal::ControlFile;
 
 /// What an older backup left: with another backup's label the server would start at the wrong place.

@@ -1,8 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CopyMarker, RunningServer, ServerError};
-use crate::data_directory::{Identity, identity};
+use super::{CopyMarker, Identity, IdentityError, RunningServer, identity};
 use crate::file_error::FileError;
 use crate::wal::ClusterState;
 
@@ -91,7 +90,7 @@ pub enum NotATarget {
 
 impl DataDirectory {
     /// Looks at a directory, which must exist.
-    pub fn look(path: &Path) -> Result<DataDirectory, ServerError> {
+    pub fn look(path: &Path) -> Result<DataDirectory, IdentityError> {
         let names = names(path)?;
         let has = |name: &str| names.iter().any(|n| n == name);
         let known = |name: &str| BEFORE_A_COPY.contains(&name) || name.starts_with(STATE_PREFIX);
@@ -218,7 +217,7 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::COPY_MARKER;
+    use crate::data_directory::COPY_MARKER;
 
     fn with(files: &[&str]) -> (tempfile::TempDir, DataDirectory) {
         let dir = tempfile::tempdir().unwrap();

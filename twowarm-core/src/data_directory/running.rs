@@ -3,7 +3,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::data_directory::Postmaster;
+use super::Postmaster;
 use crate::file_error::FileError;
 
 /// What a running server writes about itself into `postmaster.pid`.
@@ -56,7 +56,7 @@ impl RunningServer {
 
 /// Whether a process stands in this directory, as all processes of its server do; none where that can't be
 /// seen. One that is not there may be another machine's.
-pub(super) fn stands_in(pid: i32, pgdata: &Path) -> Option<bool> {
+pub(crate) fn stands_in(pid: i32, pgdata: &Path) -> Option<bool> {
     let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));
     match id(Path::new(&format!("/proc/{pid}/cwd"))) {
         Ok(directory) => Some(id(pgdata).is_ok_and(|wanted| wanted == directory)),

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Login, RunningServer};
-use crate::data_directory::Listening;
+use super::Login;
+use crate::data_directory::{Listening, RunningServer};
 
 /// Where a server may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
