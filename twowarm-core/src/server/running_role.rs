@@ -1,5 +1,5 @@
 use super::{Login, ServerError, Session};
-use crate::data_directory::{Role, RunningServer, role_of};
+use crate::data_directory::{Role, role_of, running_server};
 use crate::node::Install;
 
 /// What the server is that runs on this node: the one in its data directory, else whichever answers where
@@ -11,7 +11,7 @@ pub fn running_role(install: &Install, login: &Login) -> Result<Option<Role>, Se
         Ok::<_, ServerError>(if session.in_recovery()? { Role::Standby } else { Role::Primary })
     };
     if let Some(pgdata) = install.pgdata.as_deref()
-        && RunningServer::find(pgdata)?.is_some()
+        && running_server(pgdata)?.is_some()
     {
         let asked = Session::open(pgdata, login).and_then(of_session);
         return asked.or_else(|_| Ok(role_of(pgdata)?)).map(Some);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::archive::{self, Archive, ArchiveError};
 use crate::data_directory::{
-    CONFIGURATION, DataDirectory, IdentityError, InUse, NotATarget, NotTheOwner, check_owner,
+    CONFIGURATION, DirectoryContents, IdentityError, InUse, NotATarget, NotTheOwner, check_owner,
     lock_directory, server_configuration,
 };
 use crate::durable;
@@ -50,7 +50,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     let archive = install.require_archive()?;
     check_owner(pgdata)?;
     let _lock = lock_directory(pgdata)?;
-    let found = DataDirectory::look(pgdata)?;
+    let found = DirectoryContents::read(pgdata)?;
     let real = fs::canonicalize(pgdata).map_err(FileError::of("find", pgdata))?;
     let inside = fs::canonicalize(archive).ok();
     let inside = inside.as_deref().and_then(|archive| archive.strip_prefix(&real).ok());

@@ -8,7 +8,7 @@ use nix::unistd::syncfs;
 use super::own_tablespaces::own_tablespaces;
 use super::{FarEndError, Parts};
 use crate::base_copy::{Survey, Tablespace};
-use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, RunningServer};
+use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, running_server};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::node::Install;
@@ -79,7 +79,7 @@ fn disarm(
 }
 
 fn no_server(pgdata: &Path) -> Result<(), FarEndError> {
-    match RunningServer::find(pgdata)? {
+    match running_server(pgdata)? {
         Some(server) => {
             Err(NotATarget::Running { path: pgdata.to_owned(), pid: server.pid }.into())
         }
