@@ -8,8 +8,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
+use twowarm_core::data_directory::{Role, role_of};
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::server::{Role, role_of, running_role};
+use twowarm_core::server::running_role;
 
 use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;

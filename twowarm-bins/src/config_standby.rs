@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::server::prepare_standby;
+use twowarm_core::standby::prepare_standby;
 
 use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;

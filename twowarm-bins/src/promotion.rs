@@ -4,7 +4,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::server::{DataDirectory, Login, RunningServer, ServerError, Session};
+use twowarm_core::data_directory::{DirectoryContents, running_server};
+use twowarm_core::server::{Login, ServerError, Session};
 use twowarm_core::wal::ClusterState;
 
 use crate::command::Failure;
@@ -33,7 +34,7 @@ pub(crate) fn wait_until_open(
     let mut last_said = Instant::now();
     let mut failing = Failing { limit, since: None };
     loop {
-        if RunningServer::find(pgdata)?.is_none() {
+        if running_server(pgdata)?.is_none() {
             let text = "the server has stopped before it was open; its log says why. The trigger remains \
                         in force for its next start";
             return Err(Failure::Failed(text.into()));
@@ -97,7 +98,7 @@ impl Failing {
 /// Whether recovery has ended, by the server's files: what made it a standby is gone, and pg_control says
 /// that it is in production.
 fn is_promoted(pgdata: &Path) -> bool {
-    DataDirectory::look(pgdata).is_ok_and(|found| {
+    DirectoryContents::read(pgdata).is_ok_and(|found| {
         let in_production = |control| matches!(control, ClusterState::InProduction);
         found.recovery.is_none()
             && found.control.and_then(|c| c.control).is_some_and(|c| in_production(c.state))

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use twowarm_core::data_directory::{RecoveryMode, recovery_settings, request_promotion};
+use twowarm_core::data_directory::{
+    DirectoryContents, RecoveryMode, recovery_settings, request_promotion, running_server,
+    write_for_server,
+};
 use twowarm_core::durable;
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::server::{DataDirectory, RunningServer, write_for_server};
 
 use crate::archive_question::{ASK, Answer, Content, answer, ask};
 use crate::command::{Command, Failure, fails, print};
@@ -99,7 +101,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     }
     let request = Request::parse(arguments).map_err(Failure::Usage)?;
     let pgdata = install.require_pgdata()?;
-    let found = DataDirectory::look(pgdata)?;
+    let found = DirectoryContents::read(pgdata)?;
     if found.recovery.is_none() || found.control.is_none() {
         return Err(Refused::NotAStandby(pgdata.display().to_string()).into());
     }
@@ -122,7 +124,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     })?;
     let triggered = Instant::now();
     write_for_server(pgdata, &trigger, content.as_bytes())?;
-    let is_running = RunningServer::find(pgdata)?.is_some();
+    let is_running = running_server(pgdata)?.is_some();
     // Its restore_command, which sees the trigger, is not called while it streams.
     let streams = is_running && settings.streams;
     if streams && let Err(e) = request_promotion(pgdata) {

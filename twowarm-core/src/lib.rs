@@ -21,6 +21,8 @@ pub mod rsync;
 pub mod server;
 #[cfg(feature = "ship")]
 pub mod ship;
+#[cfg(feature = "server")]
+pub mod standby;
 #[cfg(feature = "testbed")]
 pub mod testbed;
 pub mod trigger;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use twowarm_core::data_directory::{RecoveryMode, RecoverySettings, recovery_settings};
-use twowarm_core::server::RecoveryConfig;
+use twowarm_core::standby::RecoveryConfig;
 use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
 use twowarm_core::version::PgMajor;
 

@@ -3,9 +3,9 @@
 use std::io::{self, BufRead, IsTerminal};
 
 use twowarm_core::base_copy::rules_without_cluster;
+use twowarm_core::data_directory::CONFIGURATION;
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::rsync::{Event, Losses, Transfer};
-use twowarm_core::server::CONFIGURATION;
 
 use super::error::CopyError;
 use super::far::FarEnd;

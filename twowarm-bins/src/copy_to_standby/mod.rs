@@ -21,13 +21,13 @@ use twowarm_core::FileError;
 use twowarm_core::base_copy::{
     Nonce, Part, Survey, Tablespace, Target, map_tablespaces, rewrite_map, tablespace_links,
 };
+use twowarm_core::data_directory::{check_owner, lock_directory};
 use twowarm_core::durable;
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::rsync::{Remote, Transfer};
-use twowarm_core::server::{
-    Backup, FinishedBackup, RecoveryConfig, Session, check_owner, lock_directory,
-};
+use twowarm_core::server::{Backup, FinishedBackup, Session};
+use twowarm_core::standby::RecoveryConfig;
 
 use self::bulk::{Bulk, TRIAL};
 use self::error::CopyError;

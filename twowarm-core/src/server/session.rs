@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 
-use super::places::{Host, Place, client_places, places};
-use super::running::stands_in;
-use super::{RunningServer, ServerError};
-use crate::data_directory::identity;
+use super::ServerError;
+use super::addresses::{Host, Place, client_places, places};
+use crate::data_directory::{identity, running_server, works_in};
 use crate::limits::within;
 use crate::version::PgMajor;
 
@@ -70,7 +69,7 @@ impl Session {
     /// may listen is tried: libpq's variables may be meant for another server.
     pub fn open(pgdata: &Path, login: &Login) -> Result<Session, ServerError> {
         let running =
-            RunningServer::find(pgdata)?.ok_or_else(|| ServerError::NotRunning(pgdata.into()))?;
+            running_server(pgdata)?.ok_or_else(|| ServerError::NotRunning(pgdata.into()))?;
         let mut tried = Vec::new();
         for place in places(pgdata, Some(&running), login) {
             let opened = Session::connect(&place, login).and_then(|mut session| {
@@ -145,7 +144,7 @@ impl Session {
         let question = "select pg_backend_pid()";
         let backend = self.value(question)?.parse();
         let backend: i32 = backend.map_err(|_| ServerError::NoAnswer(question.into()))?;
-        match stands_in(backend, pgdata) {
+        match works_in(backend, pgdata) {
             Some(true) => return Ok(Stands::There),
             Some(false) => {
                 let cwd = fs::read_link(format!("/proc/{backend}/cwd")).ok();

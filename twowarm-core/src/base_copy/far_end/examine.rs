@@ -6,11 +6,12 @@ use super::FarEndError;
 use super::own_tablespaces::own_tablespaces;
 use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target};
-use crate::data_directory::read_settings;
+use crate::data_directory::{CONFIGURATION, DirectoryContents, read_settings};
 use crate::file_error::FileError;
 use crate::node::Install;
-use crate::server::{CONFIGURATION, DataDirectory, unlisted_server};
+use crate::server::ServerError;
 use crate::ship::wire::{Hello, RefusalCode};
+use crate::standby::unlisted_server;
 use crate::version::PgMajor;
 
 /// Whether this node's data directory may be overwritten by the copy, and what the near end must know
@@ -22,7 +23,7 @@ pub(super) fn examine(
 ) -> Result<Target, FarEndError> {
     let pgdata = install.require_pgdata()?;
     let archive = install.require_archive()?;
-    let found = DataDirectory::look(pgdata)?;
+    let found = DirectoryContents::read(pgdata).map_err(ServerError::from)?;
     let real = pgdata.canonicalize().map_err(FileError::of("find", pgdata))?;
     let inside = |path: &Path| -> Option<PathBuf> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -8,11 +8,12 @@ use nix::unistd::syncfs;
 use super::own_tablespaces::own_tablespaces;
 use super::{FarEndError, Parts};
 use crate::base_copy::{Survey, Tablespace};
+use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, running_server};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::node::Install;
-use crate::server::{COPY_MARKER, CopyMarker, NotATarget, RecoveryConfig, RunningServer};
 use crate::ship::wire::{Hello, RefusalCode};
+use crate::standby::RecoveryConfig;
 use crate::wal::ControlFile;
 
 /// What an older backup left: with another backup's label the server would start at the wrong place.
@@ -78,7 +79,7 @@ fn disarm(
 }
 
 fn no_server(pgdata: &Path) -> Result<(), FarEndError> {
-    match RunningServer::find(pgdata)? {
+    match running_server(pgdata)? {
         Some(server) => {
             Err(NotATarget::Running { path: pgdata.to_owned(), pid: server.pid }.into())
         }

@@ -1,8 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CopyMarker, RunningServer, ServerError};
-use crate::data_directory::{Identity, identity};
+use super::{CopyMarker, Identity, IdentityError, identity, running_server};
 use crate::file_error::FileError;
 use crate::wal::ClusterState;
 
@@ -42,7 +41,7 @@ const LEFT_OVER: [&str; 6] =
 
 /// What stands in a data directory, as far as it decides what may be done to it.
 #[derive(Debug, Clone)]
-pub struct DataDirectory {
+pub struct DirectoryContents {
     path: PathBuf,
     /// The process id of the server that runs there.
     pub running: Option<i32>,
@@ -89,15 +88,15 @@ pub enum NotATarget {
     Triggered(PathBuf),
 }
 
-impl DataDirectory {
+impl DirectoryContents {
     /// Looks at a directory, which must exist.
-    pub fn look(path: &Path) -> Result<DataDirectory, ServerError> {
+    pub fn read(path: &Path) -> Result<DirectoryContents, IdentityError> {
         let names = names(path)?;
         let has = |name: &str| names.iter().any(|n| n == name);
         let known = |name: &str| BEFORE_A_COPY.contains(&name) || name.starts_with(STATE_PREFIX);
-        Ok(DataDirectory {
+        Ok(DirectoryContents {
             path: path.to_owned(),
-            running: RunningServer::find(path)?.map(|server| server.pid),
+            running: running_server(path)?.map(|server| server.pid),
             control: identity(path)?,
             recovery: RECOVERY_FILES.into_iter().find(|name| has(name)),
             unfinished: CopyMarker::read(path)?,
@@ -218,12 +217,12 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::COPY_MARKER;
+    use crate::data_directory::COPY_MARKER;
 
-    fn with(files: &[&str]) -> (tempfile::TempDir, DataDirectory) {
+    fn with(files: &[&str]) -> (tempfile::TempDir, DirectoryContents) {
         let dir = tempfile::tempdir().unwrap();
         files.iter().for_each(|name| fs::write(dir.path().join(name), "").unwrap());
-        let found = DataDirectory::look(dir.path()).unwrap();
+        let found = DirectoryContents::read(dir.path()).unwrap();
         (dir, found)
     }
 
@@ -267,12 +266,12 @@ mod tests {
         write("recovery.signal", "");
         write(COPY_MARKER, "77\n");
         write("base", "");
-        let found = DataDirectory::look(dir.path()).unwrap();
+        let found = DirectoryContents::read(dir.path()).unwrap();
         found.may_be_overwritten(77, None).unwrap();
         let other = found.may_be_overwritten(78, None);
         assert!(matches!(other, Err(NotATarget::AnotherCluster { theirs: 77, ours: 78, .. })));
         write("trigger", "");
-        let found = DataDirectory::look(dir.path()).unwrap();
+        let found = DirectoryContents::read(dir.path()).unwrap();
         assert!(matches!(found.may_be_overwritten(77, None), Err(NotATarget::Triggered(_))));
     }
 }

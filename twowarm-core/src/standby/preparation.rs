@@ -4,15 +4,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{
-    CONFIGURATION, DataDirectory, InUse, NotATarget, NotTheOwner, RecoveryConfig,
-    RecoveryConfigError, ServerError, Session, UnknownMajor, archive_clusters, check_owner,
-    lacks_for_failover, lock_directory, which_major,
+    RecoveryConfig, RecoveryConfigError, UnknownMajor, archive_clusters, lacks_for_failover,
+    which_major,
 };
 use crate::archive::{self, Archive, ArchiveError};
-use crate::data_directory::server_configuration;
+use crate::data_directory::{
+    CONFIGURATION, DirectoryContents, IdentityError, InUse, NotATarget, NotTheOwner, check_owner,
+    lock_directory, server_configuration,
+};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::node::{Install, InstallError};
+use crate::server::Session;
 
 /// Why a data directory could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +26,7 @@ pub enum SetupError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Identity(#[from] IdentityError),
     #[error(transparent)]
     NotATarget(#[from] NotATarget),
     #[error(transparent)]
@@ -47,7 +50,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     let archive = install.require_archive()?;
     check_owner(pgdata)?;
     let _lock = lock_directory(pgdata)?;
-    let found = DataDirectory::look(pgdata)?;
+    let found = DirectoryContents::read(pgdata)?;
     let real = fs::canonicalize(pgdata).map_err(FileError::of("find", pgdata))?;
     let inside = fs::canonicalize(archive).ok();
     let inside = inside.as_deref().and_then(|archive| archive.strip_prefix(&real).ok());

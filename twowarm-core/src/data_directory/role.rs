@@ -1,9 +1,7 @@
 use std::path::Path;
 
-use super::{Login, RunningServer, ServerError, Session};
-use crate::data_directory::major_version;
+use super::{IdentityError, major_version};
 use crate::file_error::FileError;
-use crate::node::Install;
 
 /// What a data directory, or a server, is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +14,7 @@ pub enum Role {
 
 /// What a server would be that is started in this directory: a standby by `recovery.conf`, from 12 on by
 /// one of the signal files. In a directory without a cluster (yet) any of them counts.
-pub fn role_of(pgdata: &Path) -> Result<Role, ServerError> {
+pub fn role_of(pgdata: &Path) -> Result<Role, IdentityError> {
     let files: &[&str] = match major_version(pgdata)? {
         Some(major) if major.has_recovery_signal() => &["standby.signal", "recovery.signal"],
         Some(_) => &["recovery.conf"],
@@ -29,24 +27,6 @@ pub fn role_of(pgdata: &Path) -> Result<Role, ServerError> {
         }
     }
     Ok(Role::Primary)
-}
-
-/// What the server is that runs on this node: the one in its data directory, else whichever answers where
-/// clients look by themselves.
-///
-/// A server that can't be asked, such as one that is still starting, is what its data directory says.
-pub fn running_role(install: &Install, login: &Login) -> Result<Option<Role>, ServerError> {
-    let of_session = |mut session: Session| {
-        Ok::<_, ServerError>(if session.in_recovery()? { Role::Standby } else { Role::Primary })
-    };
-    if let Some(pgdata) = install.pgdata.as_deref()
-        && RunningServer::find(pgdata)?.is_some()
-    {
-        let asked = Session::open(pgdata, login).and_then(of_session);
-        return asked.or_else(|_| role_of(pgdata)).map(Some);
-    }
-    let answering = Session::of_clients(login);
-    answering.map(of_session).transpose()
 }
 
 #[cfg(test)]
