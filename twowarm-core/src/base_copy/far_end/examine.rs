@@ -9,9 +9,8 @@ use crate::base_copy::{Nonce, Survey, Target};
 use crate::data_directory::{CONFIGURATION, DirectoryContents, read_settings};
 use crate::file_error::FileError;
 use crate::node::Install;
-use crate::server::ServerError;
+use crate::server::{ServerError, runs_without_pid_file};
 use crate::ship::wire::{Hello, RefusalCode};
-use crate::standby::unlisted_server;
 use crate::version::PgMajor;
 
 /// Whether this node's data directory may be overwritten by the copy, and what the near end must know
@@ -32,7 +31,7 @@ pub(super) fn examine(
     let archive_inside = inside(archive);
     let archive_name = archive_inside.as_ref().and_then(|path| path.iter().next()?.to_str());
     found.may_be_overwritten(hello.system_identifier, archive_name)?;
-    if unlisted_server(install, pgdata) {
+    if runs_without_pid_file(pgdata, &install.login()) {
         let message =
             format!("a server stands in {} although no postmaster.pid says so", pgdata.display());
         return Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message));

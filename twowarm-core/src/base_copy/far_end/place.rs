@@ -13,7 +13,6 @@ use crate::durable;
 use crate::file_error::FileError;
 use crate::node::Install;
 use crate::ship::wire::{Hello, RefusalCode};
-use crate::standby::RecoveryConfig;
 use crate::wal::ControlFile;
 
 /// What an older backup left: with another backup's label the server would start at the wrong place.
@@ -136,7 +135,7 @@ pub(super) fn finish(
         make_links(&pgdata.join("pg_tblspc"), &survey.tablespaces)?;
     }
     // The copy brought the source's settings.
-    RecoveryConfig::of(install, hello.major)?.apply(pgdata, hello.major)?;
+    install.recovery_source().read(hello.major)?.apply(pgdata)?;
     let wal = pgdata.join(hello.major.wal_directory());
     durable::create_directory(&wal.join("archive_status"))?;
     sync_file_system(pgdata)?;
