@@ -50,7 +50,7 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
     ] {
         set_mode(&node, mode);
         let said = succeeds(node.command("configStandby"));
-        assert!(!said.contains("deleting"), "{said}");
+        assert!(!said.contains("Deleting"), "{said}");
         let mut all = ["archive", "pg_wal", "postgresql.auto.conf", "postgresql.conf", signal];
         all.sort();
         assert_eq!(names(&node.pgdata()), all);
@@ -69,7 +69,7 @@ fn that_a_dr_node_ends_pruning_is_said() {
     make_empty(&node);
     node.write_local("replication/drnode", "db3\n").unwrap();
     let said = succeeds(node.command("configStandby"));
-    assert!(said.contains("Nothing is removed") && said.contains("drnode names db3"), "{said}");
+    assert!(said.contains("Nothing is deleted") && said.contains("drnode names db3"), "{said}");
 }
 
 #[test]
