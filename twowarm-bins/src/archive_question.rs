@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use twowarm_core::archive::{Archive, Given, check_mark};
 use twowarm_core::data_directory::{identity, running_server};
+use twowarm_core::limits::output_within;
 use twowarm_core::node::Install;
 use twowarm_core::restore::RecoveryMemory;
 use twowarm_core::server::newer_timeline;
-use twowarm_core::time_limit::output_within;
 
 use crate::command::{Failure, print};
 use crate::exit_codes::DONE;

@@ -11,6 +11,7 @@ pub mod data_directory;
 pub mod durable;
 mod file_error;
 pub mod identifiers;
+pub mod limits;
 pub mod node;
 pub mod prune;
 pub mod reach;
@@ -24,7 +25,6 @@ pub mod ship;
 pub mod standby;
 #[cfg(feature = "testbed")]
 pub mod testbed;
-pub mod time_limit;
 pub mod trigger;
 pub mod version;
 pub mod wal;

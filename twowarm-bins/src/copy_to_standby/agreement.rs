@@ -26,11 +26,11 @@ pub(super) fn obtain(
     let mut losses = Losses::default();
     transfer.run(&mut |event| match event {
         Event::Line(line) => {
-            losses.hear(line);
+            losses.add(line);
             Ok(())
         }
-        Event::Progress(_) => Ok(()),
         Event::Tick => far.keep_alive(),
+        _ => Ok(()),
     })?;
     let is_configuration = |path: &String| CONFIGURATION.contains(&path.as_str());
     let (replaced, overwritten): (Vec<_>, Vec<_>) =

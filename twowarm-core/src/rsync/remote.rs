@@ -5,52 +5,55 @@ use std::time::Duration;
 use crate::identifiers::NodeName;
 use crate::reach::Reach;
 
-/// How rsync reaches a node: by the ssh client, with the user's own ssh configuration for what
-/// `2warm.toml` does not say.
+/// How rsync reaches a node: by the ssh client. What the [`Reach`] does not set comes from the user's ssh
+/// configuration.
 #[derive(Debug, Clone)]
 pub struct Remote {
     reach: Reach,
-    /// The user's ssh configuration, where ssh would not look for it.
+    /// The user's ssh configuration file, if it is not where ssh looks for it.
     configuration: Option<PathBuf>,
 }
 
 impl Remote {
-    /// Of a node's keys the one for copying.
+    /// Uses the node's key for base copies, if it has one.
+    #[must_use]
     pub fn new(reach: Reach) -> Remote {
         Remote { reach, configuration: own_configuration() }
     }
 
     /// The node's name, for messages.
+    #[must_use]
     pub fn name(&self) -> &NodeName {
         &self.reach.node
     }
 
-    /// The directory that holds `2warm` on the node.
+    /// The directory that contains `2warm` on the node.
+    #[must_use]
     pub fn pgroot(&self) -> &Path {
         &self.reach.pgroot
     }
 
-    /// A silence of this length ends a transfer. It is longer than that of the network below, which ssh
-    /// watches: a disk may take its time over the checksum of a large file.
-    pub(super) fn silence(&self) -> Duration {
+    /// A transfer fails if nothing is sent for this long. ssh detects a broken network sooner; this limit
+    /// allows for the time that the checksum of a large file takes.
+    pub(super) fn transfer_limit(&self) -> Duration {
         self.reach.time_limit * 10
     }
 
-    /// A directory on the node, as rsync's argument.
-    pub(super) fn place(&self, path: &Path) -> OsString {
+    /// A path on the node, as rsync's argument.
+    pub(super) fn argument(&self, path: &Path) -> OsString {
         let host = self.reach.node.host();
-        // rsync takes the first colon for the end of the name.
-        let mut place = OsString::from(if host.contains(':') {
+        // The host's name ends at the first colon.
+        let mut argument = OsString::from(if host.contains(':') {
             format!("[{host}]:")
         } else {
             format!("{host}:")
         });
-        place.push(path);
-        place
+        argument.push(path);
+        argument
     }
 
-    /// The ssh command, as rsync's `-e` splits it: at spaces, except in quotes.
-    pub(super) fn shell(&self) -> String {
+    /// The value of rsync's option `-e`, which rsync splits at spaces, except in quotes.
+    pub(super) fn ssh_command(&self) -> String {
         let limit = self.reach.time_limit.as_secs().max(1);
         let mut words: Vec<String> = vec!["ssh".into()];
         if let Some(file) = &self.configuration {
@@ -82,7 +85,7 @@ impl Remote {
     }
 }
 
-/// The same file that shipping over ssh goes by.
+/// The same file that shipping over ssh uses.
 #[cfg(feature = "ship")]
 fn own_configuration() -> Option<PathBuf> {
     crate::ship::ssh::own_configuration()
@@ -93,12 +96,12 @@ fn own_configuration() -> Option<PathBuf> {
     None
 }
 
-/// A value in ssh's configuration: one word, and no `%` of it means anything.
+/// A value of an ssh option: one word, with `%` escaped.
 fn config_word(value: &str) -> String {
     format!("\"{}\"", value.replace('%', "%%"))
 }
 
-/// A word for rsync's splitter: in single quotes, where a quote is doubled.
+/// A word of rsync's option `-e`: in single quotes, with quotes doubled.
 fn rsync_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', "''"))
 }
@@ -113,23 +116,23 @@ mod tests {
     }
 
     #[test]
-    fn what_the_settings_say_reaches_ssh_in_one_piece_each() {
+    fn each_setting_is_one_option_of_ssh() {
         let mut remote = remote("db2");
         remote.reach.host = Some("127.0.0.1".into());
         remote.reach.port = Some(2222);
         remote.reach.key = Some("/home/it's here/100%".into());
         let with_file = Remote { configuration: Some("/h/c".into()), ..remote.clone() };
-        assert!(with_file.shell().starts_with("'ssh' '-F' '/h/c' '-o' 'BatchMode=yes' "));
-        let shell = remote.shell();
-        assert!(shell.starts_with("'ssh' '-o' 'BatchMode=yes' "), "{shell}");
-        assert!(shell.contains("'ServerAliveInterval=10'"), "{shell}");
-        assert!(shell.contains("'HostName=\"127.0.0.1\"' '-o' 'Port=2222'"), "{shell}");
-        assert!(shell.contains("'IdentityFile=\"/home/it''s here/100%%\"'"), "{shell}");
+        assert!(with_file.ssh_command().starts_with("'ssh' '-F' '/h/c' '-o' 'BatchMode=yes' "));
+        let command = remote.ssh_command();
+        assert!(command.starts_with("'ssh' '-o' 'BatchMode=yes' "), "{command}");
+        assert!(command.contains("'ServerAliveInterval=10'"), "{command}");
+        assert!(command.contains("'HostName=\"127.0.0.1\"' '-o' 'Port=2222'"), "{command}");
+        assert!(command.contains("'IdentityFile=\"/home/it''s here/100%%\"'"), "{command}");
     }
 
     #[test]
-    fn a_place_is_the_node_and_the_path() {
-        assert_eq!(remote("db2").place(Path::new("/a b")), "db2:/a b");
-        assert_eq!(remote("::1").place(Path::new("/d")), "[::1]:/d");
+    fn an_argument_is_the_host_and_the_path() {
+        assert_eq!(remote("db2").argument(Path::new("/a b")), "db2:/a b");
+        assert_eq!(remote("::1").argument(Path::new("/d")), "[::1]:/d");
     }
 }

@@ -8,7 +8,7 @@ use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 use super::ServerError;
 use super::addresses::{Host, Place, client_places, places};
 use crate::data_directory::{identity, running_server, works_in};
-use crate::time_limit::within;
+use crate::limits::within;
 use crate::version::PgMajor;
 
 /// As whom to log in.
