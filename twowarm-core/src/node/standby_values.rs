@@ -2,7 +2,7 @@
 
 use super::{Install, InstallError};
 use crate::data_directory::CONFIGURATION;
-use crate::standby::{PrepareStandby, RecoverySource, ServerProgram};
+use crate::standby::{PrepareStandby, Promotion, PromotionMode, RecoverySource, ServerProgram};
 
 /// The restore_command of a standby in a 2warm tree, relative to the data directory. Servers before 8.3 pass
 /// `%r` on literally, which restoreWALFile understands.
@@ -37,6 +37,26 @@ impl Install {
                 search_path: self.variable("PATH").map(Into::into),
             },
             login: self.login(),
+        })
+    }
+
+    /// What promotes this node's standby, with waiting and without accepting a gap.
+    ///
+    /// # Errors
+    /// If no data directory or archive is known.
+    pub fn promotion(&self, mode: PromotionMode) -> Result<Promotion, InstallError> {
+        Ok(Promotion {
+            data_directory: self.require_pgdata()?.to_owned(),
+            archive: self.require_archive()?.to_owned(),
+            mark_directory: self.local_replication(),
+            trigger: self.trigger_file()?,
+            remove: vec![self.archiving_active_file()],
+            login: self.login(),
+            mode,
+            accept_gap: false,
+            wait: true,
+            archive_limit: self.settings.time_limit,
+            connect_limit: self.settings.server.connect_limit,
         })
     }
 }
