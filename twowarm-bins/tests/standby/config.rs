@@ -105,7 +105,7 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
     node.start().unwrap();
     let before = names(&node.pgdata());
     let said = fails(node.command("configStandby"), 1);
-    assert!(said.contains("a server runs in") && said.contains("stop it"), "{said}");
+    assert!(said.contains("a server is running in") && said.contains("stop it"), "{said}");
     assert_eq!(names(&node.pgdata()), before);
 
     // Left by a copy that was cut short after pg_control: the server was promoted since.
