@@ -42,7 +42,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         }
         Some("--role") => print(&format!("{}\n", word(role_of(install.require_pgdata()?)?))),
         Some("--running") => {
-            let running = running_role(install, &install.login())?;
+            let running = running_role(install.pgdata.as_deref(), &install.login())?;
             print(&format!("{}\n", running.map_or("none", word)));
         }
         Some(other) => return Err(Failure::Usage(format!("invalid argument: {other}"))),

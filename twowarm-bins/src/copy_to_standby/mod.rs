@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use twowarm_core::base_copy::{Callbacks, Progress};
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::standby::RecoveryConfig;
 
 use self::display::Display;
 use self::signals::HeldSignals;
@@ -45,7 +44,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
             display.show(progress);
             // The other node's recovery.conf is the same file; that node checks whether it is valid.
             if let Progress::Allowed { major, .. } = progress
-                && let Ok(recovery) = RecoveryConfig::of(install, major)
+                && let Ok(recovery) = install.recovery_source().read(major)
                 && let Some(warning) = recovery.warning()
             {
                 print(&format!("{warning}\n"));

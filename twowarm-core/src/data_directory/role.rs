@@ -3,17 +3,20 @@ use std::path::Path;
 use super::{IdentityError, major_version};
 use crate::file_error::FileError;
 
-/// What a data directory, or a server, is.
+/// The role of a data directory or a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It takes writes, or would if it were started.
+    /// It accepts writes, or would if it were started.
     Primary,
-    /// It replays WAL, or would.
+    /// It replays WAL, or would if it were started.
     Standby,
 }
 
-/// What a server would be that is started in this directory: a standby by `recovery.conf`, from 12 on by
-/// one of the signal files. In a directory without a cluster (yet) any of them counts.
+/// The role of a server that is started in this directory: a standby if there is a `recovery.conf`, from 12 on
+/// one of the signal files. In a directory without a cluster any of them makes it one.
+///
+/// # Errors
+/// If a file can't be read.
 pub fn role_of(pgdata: &Path) -> Result<Role, IdentityError> {
     let files: &[&str] = match major_version(pgdata)? {
         Some(major) if major.has_recovery_signal() => &["standby.signal", "recovery.signal"],
@@ -34,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_version_has_its_own_files() {
+    fn each_version_has_its_own_recovery_files() {
         let dir = tempfile::tempdir().unwrap();
         let with = |version: Option<&str>, file: Option<&str>| {
             for name in ["PG_VERSION", "standby.signal", "recovery.signal", "recovery.conf"] {

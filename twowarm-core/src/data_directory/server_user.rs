@@ -8,25 +8,39 @@ use nix::unistd::{Uid, User};
 use crate::durable::Aside;
 use crate::file_error::FileError;
 
-/// The command runs as a user who is not the data directory's owner: what it writes there the server
-/// could not read, or not change.
+/// The process does not run as the owner of a data directory: the server could not read, or not change, what
+/// it writes there.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum NotTheOwner {
+    /// The directory can't be read.
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{} belongs to {owner}, and this runs as {runner}: run it as {owner}", path.display())]
-    Another { path: PathBuf, owner: String, runner: String },
+    /// The owner is another user.
+    #[error("data directory \"{}\" is owned by {owner}, but this command runs as {runner}. HINT: run it as {owner}", path.display())]
+    Another {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: String,
+        /// The user of this process.
+        runner: String,
+    },
+    /// The owner is root.
     #[error(
-        "{} belongs to root, as whom no server runs: chown it to the server's user, and run this as that user", .0.display()
+        "data directory \"{}\" is owned by root, but PostgreSQL does not run as root. HINT: chown it to the server's user, and run this command as that user", .0.display()
     )]
     Root(PathBuf),
 }
 
-/// Whether we are the owner of a data directory.
-pub fn check_owner(pgdata: &Path) -> Result<(), NotTheOwner> {
-    let owner = fs::metadata(pgdata).map_err(FileError::of("look at", pgdata))?.uid();
-    check(pgdata, Uid::from_raw(owner), Uid::effective())
+/// Whether this process runs as the owner of a data directory.
+///
+/// # Errors
+/// If it does not, or if the owner is root.
+pub fn check_owner(data_directory: &Path) -> Result<(), NotTheOwner> {
+    let owner =
+        fs::metadata(data_directory).map_err(FileError::of("look at", data_directory))?.uid();
+    check(data_directory, Uid::from_raw(owner), Uid::effective())
 }
 
 fn check(pgdata: &Path, owner: Uid, runner: Uid) -> Result<(), NotTheOwner> {
@@ -47,18 +61,25 @@ fn name_of(user: Uid) -> String {
     }
 }
 
-/// Writes a file of the data directory whole, over what was there. When we are root it is its owner's
-/// from the start: the server's user must be able to read and to change it.
-pub fn write_for_server(pgdata: &Path, place: &Path, content: &[u8]) -> Result<(), FileError> {
-    let directory = place.parent().unwrap_or(pgdata);
-    let mut aside = Aside::create_in(directory, ".twowarm-write")?;
-    aside.file().write_all(content).map_err(FileError::of("write", place))?;
+/// Replaces a file of the data directory atomically. If this process is root's, the file is owned by the
+/// directory's owner from the start: the server must be able to read and to change it.
+///
+/// # Errors
+/// If it can't be written.
+pub fn write_for_server(
+    data_directory: &Path,
+    file: &Path,
+    content: &[u8],
+) -> Result<(), FileError> {
+    let mut aside = Aside::create_in(file.parent().unwrap_or(data_directory), ".twowarm-write")?;
+    aside.file().write_all(content).map_err(FileError::of("write", file))?;
     if Uid::effective().is_root() {
-        let owner = fs::metadata(pgdata).map_err(FileError::of("look at", pgdata))?;
+        let owner =
+            fs::metadata(data_directory).map_err(FileError::of("look at", data_directory))?;
         fchown(aside.file(), Some(owner.uid()), Some(owner.gid()))
-            .map_err(FileError::of("change the owner of", place))?;
+            .map_err(FileError::of("change the owner of", file))?;
     }
-    aside.replace(place)
+    aside.replace(file)
 }
 
 #[cfg(test)]
@@ -66,28 +87,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_user_to_be_is_named() {
+    fn the_user_to_run_as_is_named() {
         let pgdata = Path::new("/data");
         let (root, one, other) =
             (Uid::from_raw(0), Uid::from_raw(4_000_001), Uid::from_raw(4_000_002));
         check(pgdata, one, one).unwrap();
         let error = check(pgdata, one, root).unwrap_err().to_string();
-        assert!(error.contains("as root: run it as user 4000001"), "{error}");
+        assert!(error.contains("as root. HINT: run it as user 4000001"), "{error}");
         assert!(check(pgdata, one, other).is_err());
         let error = check(pgdata, root, root).unwrap_err().to_string();
         assert!(error.contains("chown"), "{error}");
     }
 
     #[test]
-    fn what_is_written_belongs_to_the_directorys_owner() {
+    fn a_written_file_belongs_to_the_owner_of_the_directory() {
         let dir = tempfile::tempdir().unwrap();
-        let place = dir.path().join("trigger");
+        let file = dir.path().join("trigger");
         if Uid::effective().is_root() {
             std::os::unix::fs::chown(dir.path(), Some(4_000_001), Some(4_000_001)).unwrap();
         }
-        write_for_server(dir.path(), &place, b"fast\n").unwrap();
-        let (file, directory) = (fs::metadata(&place).unwrap(), fs::metadata(&dir).unwrap());
-        assert_eq!((file.uid(), file.gid()), (directory.uid(), directory.gid()));
-        assert_eq!(fs::read(&place).unwrap(), b"fast\n");
+        write_for_server(dir.path(), &file, b"fast\n").unwrap();
+        let (written, directory) = (fs::metadata(&file).unwrap(), fs::metadata(&dir).unwrap());
+        assert_eq!((written.uid(), written.gid()), (directory.uid(), directory.gid()));
+        assert_eq!(fs::read(&file).unwrap(), b"fast\n");
     }
 }

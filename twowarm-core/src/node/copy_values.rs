@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Install, InstallError};
 use crate::base_copy::{BaseCopy, CopyTarget};
-use crate::standby::RecoveryConfig;
 
 /// A wait for WAL files ends if none arrives for this many time limits, and not before a minute: a server
 /// repeats a failed archive_command after a minute.
@@ -35,7 +34,7 @@ impl Install {
     ///
     /// # Errors
     /// If the data directory or the archive is not known, or the node's id can't be read or created.
-    pub fn copy_target(&self) -> Result<CopyTarget<'_>, InstallError> {
+    pub fn copy_target(&self) -> Result<CopyTarget, InstallError> {
         Ok(CopyTarget {
             data_directory: self.require_pgdata()?.to_owned(),
             archive: self.require_archive()?.to_owned(),
@@ -43,7 +42,7 @@ impl Install {
             local: self.local(),
             node_id: self.node_id()?,
             login: self.login(),
-            recovery: Box::new(|major| RecoveryConfig::of(self, major)),
+            recovery: self.recovery_source(),
         })
     }
 }

@@ -15,4 +15,4 @@ pub use error::ServerError;
 pub use exclusive_backup::ExclusiveBackup;
 pub use newer_timeline::{NewerTimeline, newer_timeline};
 pub use running_role::running_role;
-pub use session::{Canceller, Login, Session};
+pub use session::{Canceller, Login, Session, runs_without_pid_file};

@@ -126,18 +126,6 @@ impl Session {
         client_places(&login).iter().find_map(|place| Session::connect(place, &login).ok())
     }
 
-    /// Whether a server answers that stands in `pgdata` although no `postmaster.pid` there says so. Asked
-    /// are the places where it would listen.
-    pub fn find_unlisted(pgdata: &Path, login: &Login) -> bool {
-        let login =
-            Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
-        places(pgdata, None, &login).iter().any(|place| {
-            Session::connect(place, &login)
-                .and_then(|mut session| session.place_of(pgdata))
-                .is_ok_and(|stands| stands == Stands::There)
-        })
-    }
-
     /// Whether the server stands in this directory. On this machine: a primary and its standby often have
     /// the same directory's name and always the same cluster's identifier.
     fn place_of(&mut self, pgdata: &Path) -> Result<Stands, ServerError> {
@@ -255,6 +243,18 @@ impl Session {
         }
         self.rows(self.major.committed_write()).map(drop)
     }
+}
+
+/// Whether a server answers that runs in a data directory without a `postmaster.pid`, because the file was
+/// removed. It is looked for at the addresses where it would listen.
+#[must_use]
+pub fn runs_without_pid_file(data_directory: &Path, login: &Login) -> bool {
+    let login = Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
+    places(data_directory, None, &login).iter().any(|place| {
+        Session::connect(place, &login)
+            .and_then(|mut session| session.place_of(data_directory))
+            .is_ok_and(|stands| stands == Stands::There)
+    })
 }
 
 fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<String>>, ServerError> {

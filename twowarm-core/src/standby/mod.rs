@@ -1,14 +1,21 @@
-//! Making a data directory a standby's: its recovery settings and everything else that a base copy needs there.
+//! A standby: its recovery settings, making a data directory ready to become one, and promoting it.
 
-mod archive_clusters;
+mod archive_content;
 mod failover_settings;
 mod inherited_recovery;
-mod preparation;
+mod prepare_standby;
+mod promotion;
 mod recovery_config;
-mod tuning;
-mod which_major;
+mod recovery_source;
+mod retry_settings;
+mod server_version;
 
+pub use archive_content::ArchiveContent;
 pub use failover_settings::lacks_for_failover;
-pub use preparation::{SetupError, prepare_standby, unlisted_server};
+pub use prepare_standby::{PrepareError, PrepareStandby, PrepareStep};
+pub use promotion::{
+    NotQueried, Promoted, Promotion, PromotionError, PromotionMode, PromotionStep, WaitingFor,
+};
 pub use recovery_config::{RecoveryConfig, RecoveryConfigError};
-pub use which_major::{UnknownMajor, which_major};
+pub use recovery_source::RecoverySource;
+pub use server_version::{ServerProgram, ServerVersionError};

@@ -8,14 +8,14 @@ use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target};
 use crate::data_directory::{CONFIGURATION, DirectoryContents, read_settings};
 use crate::file_error::FileError;
-use crate::server::Session;
+use crate::server::runs_without_pid_file;
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::version::PgMajor;
 
 /// Fails unless the copy may overwrite the node's data directory. Returns what the near end must know
 /// about it.
 pub(super) fn check(
-    node: &CopyTarget<'_>,
+    node: &CopyTarget,
     hello: &Hello,
     survey: &Survey,
 ) -> Result<Target, FarEndError> {
@@ -29,7 +29,7 @@ pub(super) fn check(
     let archive_inside = inside(archive);
     let archive_name = archive_inside.as_ref().and_then(|path| path.iter().next()?.to_str());
     found.may_be_overwritten(hello.system_identifier, archive_name)?;
-    if Session::find_unlisted(pgdata, &node.login) {
+    if runs_without_pid_file(pgdata, &node.login) {
         let message = format!(
             "a server is running in {} without a postmaster.pid. HINT: stop it",
             pgdata.display()

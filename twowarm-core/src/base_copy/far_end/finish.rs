@@ -32,7 +32,7 @@ pub(super) fn finish(copy: &Incoming<'_>) -> Result<(), FarEndError> {
         make_links(&pgdata.join("pg_tblspc"), tablespaces)?;
     }
     // The copied files contain the source's settings.
-    (copy.target.recovery)(major)?.apply(pgdata, major)?;
+    copy.target.recovery.read(major)?.apply(pgdata)?;
     durable::create_directory(&pgdata.join(major.wal_directory()).join("archive_status"))?;
     sync_file_system(pgdata)?;
     tablespaces.iter().try_for_each(|tablespace| sync_file_system(&tablespace.to))?;

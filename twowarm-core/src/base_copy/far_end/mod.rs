@@ -8,7 +8,6 @@ mod finish;
 mod missing_wal;
 mod own_tablespaces;
 
-use std::fmt;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
@@ -20,14 +19,11 @@ use crate::data_directory::{check_owner, lock_directory};
 use crate::identifiers::NodeId;
 use crate::server::Login;
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
-use crate::standby::{RecoveryConfig, RecoveryConfigError, lacks_for_failover};
-use crate::version::PgMajor;
-
-/// Makes the recovery settings of a standby of this version.
-pub type RecoveryOf<'a> = Box<dyn Fn(PgMajor) -> Result<RecoveryConfig, RecoveryConfigError> + 'a>;
+use crate::standby::{RecoverySource, lacks_for_failover};
 
 /// A node that receives a base copy over its data directory.
-pub struct CopyTarget<'a> {
+#[derive(Debug, Clone)]
+pub struct CopyTarget {
     /// The data directory. It must have been prepared as a standby's.
     pub data_directory: PathBuf,
     /// The archive directory, into which WAL is shipped.
@@ -41,17 +37,10 @@ pub struct CopyTarget<'a> {
     /// How to log in to a server that runs without a postmaster.pid.
     pub login: Login,
     /// The node's recovery settings.
-    pub recovery: RecoveryOf<'a>,
+    pub recovery: RecoverySource,
 }
 
-impl fmt::Debug for CopyTarget<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let directory = &self.data_directory;
-        f.debug_struct("CopyTarget").field("data_directory", directory).finish_non_exhaustive()
-    }
-}
-
-impl CopyTarget<'_> {
+impl CopyTarget {
     /// Serves one connection: checks the data directory, makes sure that no server can be started in it,
     /// and finishes it at the end. In between, the near end's rsync writes into it.
     ///
@@ -106,7 +95,7 @@ impl CopyTarget<'_> {
 
 /// A copy that is allowed.
 struct Incoming<'a> {
-    target: &'a CopyTarget<'a>,
+    target: &'a CopyTarget,
     hello: Hello,
     survey: Survey,
     parts: Parts,
