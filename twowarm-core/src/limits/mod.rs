@@ -6,7 +6,7 @@ mod heartbeat;
 mod program;
 mod receive;
 
-pub use background::{Background, within};
+pub use background::within;
 pub use every::Every;
 pub use heartbeat::{with_heartbeat, with_ticks};
 pub use program::output_within;
