@@ -101,6 +101,11 @@ impl PgMajor {
         self >= V9_5
     }
 
+    /// Whether the end of a backup waits until its WAL is archived (8.4 to 9.6).
+    pub fn archives_at_backup_end(self) -> bool {
+        (V8_4..V10).contains(&self)
+    }
+
     /// Asks for the last failure of archive_command, if no WAL file was archived since: file, time and the
     /// number of failures. From 9.4 on.
     pub fn archiver_failure(self) -> Option<&'static str> {
@@ -262,8 +267,20 @@ mod tests {
     }
 
     #[test]
+    fn the_archiver_is_asked_from_9_4_on() {
+        changes(
+            |m| m.archiver_failure().is_some().to_string(),
+            &[("8.2", "false"), ("9.4", "true")],
+        );
+    }
+
+    #[test]
     fn before_9_6_a_backup_is_the_server_s() {
         changes(|m| m.has_session_backup().to_string(), &[("8.2", "false"), ("9.6", "true")]);
+        changes(
+            |m| m.archives_at_backup_end().to_string(),
+            &[("8.2", "false"), ("8.4", "true"), ("10", "false")],
+        );
         changes(
             |m| m.exclusive_backup_start("l"),
             &[("8.2", "select pg_start_backup('l')"), ("8.4", "select pg_start_backup('l', true)")],

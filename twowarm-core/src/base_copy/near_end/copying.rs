@@ -90,7 +90,8 @@ impl Copying<'_> {
         let control = self.primary.control_bytes()?;
         let canceller = backup.canceller();
         let stop = move || backup.stop(layout);
-        let backup = other.during_statement(Wait::BackupEnd, canceller, stop)??;
+        let end = Wait::BackupEnd { archives: self.primary.major.archives_at_backup_end() };
+        let backup = other.during_statement(end, canceller, stop)??;
         other.report(Progress::BackupEnded(backup.last));
         other.send_part(Part::Label, &backup.label)?;
         let map = rewrite_map(&backup.tablespace_map, &self.tablespaces);
