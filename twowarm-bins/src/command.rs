@@ -1,5 +1,5 @@
-//! What every command does before and after its own work: find the 2warm tree, answer `debug`,
-//! `--help` and `--version`, and turn every way to end into an exit code and one line.
+//! What all commands do before and after their own work: find the 2warm tree, answer `debug`, `--help`,
+//! `--man` and `--version`, and end with an exit code and one line on stderr.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -13,18 +13,17 @@ use log::LevelFilter;
 use twowarm_core::node::{Caller, Install, InstallError, Invocation};
 
 use crate::ancestors;
-use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, FAILED, STOP_SERVER};
+use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, ExitPolicy, FAILED};
+use crate::manual::Manual;
 
 /// A command, as its binary describes it.
 pub(crate) struct Command {
-    /// The script's name.
-    pub name: &'static str,
-    /// Its arguments, for `--help` and for bad calls: `PATH NAME`.
-    pub arguments: &'static str,
-    /// What it does, in a few lines.
-    pub about: &'static str,
+    /// Its name and documentation.
+    pub manual: Manual,
     /// Who calls it.
     pub caller: Caller,
+    /// The exit codes of its failures.
+    pub failures: ExitPolicy,
     /// What to do where the 2warm tree can't be read, other than failing.
     pub misconfigured: fn(&[OsString], &mut Problem) -> Misconfigured,
     /// Its own work.
@@ -87,7 +86,7 @@ impl Command {
             // The default hook's several lines would land in the server's log; ours is one, and can't
             // itself panic when stderr is gone.
             panic::set_hook(Box::new(|info| log::error!("bug, please report: {info}")));
-            start_log(self.name);
+            start_log(self.manual.name);
             self.answer()
         }))
     }
@@ -95,27 +94,22 @@ impl Command {
     /// The exit code of work that may fail or panic; a panic's own code, 101, would end a recovery.
     fn exit_code(&self, work: impl FnOnce() -> Result<u8, u8>) -> u8 {
         let code = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(BUG));
-        code.unwrap_or_else(|code| self.failure_code(code))
-    }
-
-    /// To a server in recovery, codes 1 to 125 say that the WAL ends here, so restoreWALFile has one
-    /// code for all failures, above them.
-    fn failure_code(&self, code: u8) -> u8 {
-        if self.name == "restoreWALFile" { STOP_SERVER } else { code }
+        code.unwrap_or_else(|failure| self.failures.code(failure))
     }
 
     fn answer(&self) -> Result<u8, u8> {
         let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-        match arguments.first().and_then(|a| a.to_str()) {
-            Some("--help") => {
-                print(&format!("Usage: {} {}\n\n{}\n", self.name, self.arguments, self.about));
-                return Ok(DONE);
-            }
+        let documentation = match arguments.first().and_then(|a| a.to_str()) {
+            Some("--help") => Some(self.help()),
+            Some("--man") => Some(self.man_page()),
             Some("--version") => {
-                print(&format!("{} (twowarm) {}\n", self.name, env!("CARGO_PKG_VERSION")));
-                return Ok(DONE);
+                Some(format!("{} (twowarm) {}\n", self.manual.name, env!("CARGO_PKG_VERSION")))
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some(text) = documentation {
+            print(&text);
+            return Ok(DONE);
         }
         let find = || {
             Invocation::current()
@@ -186,7 +180,7 @@ impl Command {
     fn report(&self, failure: Failure) -> u8 {
         match failure {
             Failure::Usage(problem) => {
-                log::error!("{problem}; usage: {} {}", self.name, self.arguments);
+                log::error!("{problem}; usage: {}", self.usage());
                 BAD_ARGUMENTS
             }
             Failure::Failed(error) => {
@@ -233,41 +227,30 @@ fn start_log(name: &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn command(name: &'static str) -> Command {
-        let run = |_: &Install, _: &[OsString]| Ok(DONE);
-        Command {
-            name,
-            arguments: "",
-            about: "",
-            caller: Caller::Server,
-            misconfigured: fails,
-            run,
-        }
-    }
+    use crate::archive_wal_file::COMMAND as ARCHIVE;
+    use crate::exit_codes::STOP_SERVER;
+    use crate::restore_wal_file::COMMAND as RESTORE;
 
     #[test]
     fn a_panic_never_ends_a_recovery() {
         let panics = || -> Result<u8, u8> { panic!("as a bug would") };
-        assert_eq!(command("restoreWALFile").exit_code(panics), STOP_SERVER);
-        assert_eq!(command("archiveWALFile").exit_code(panics), BUG);
+        assert_eq!(RESTORE.exit_code(panics), STOP_SERVER);
+        assert_eq!(ARCHIVE.exit_code(panics), BUG);
     }
 
     /// As in 2warm's scripts, whose every check exits 1.
     #[test]
-    fn whatever_is_wrong_but_the_arguments_is_1() {
-        let archive = command("archiveWALFile");
-        assert_eq!(archive.report(Failure::Failed("bad".into())), FAILED);
-        assert_eq!(archive.report(Failure::Usage("bad".into())), BAD_ARGUMENTS);
+    fn every_failure_but_invalid_arguments_is_1() {
+        assert_eq!(ARCHIVE.report(Failure::Failed("bad".into())), FAILED);
+        assert_eq!(ARCHIVE.report(Failure::Usage("bad".into())), BAD_ARGUMENTS);
     }
 
     #[test]
     fn no_failure_of_restore_wal_file_ends_a_recovery() {
-        let restore = command("restoreWALFile");
         for failure in [Failure::Usage("bad".into()), Failure::Failed("bad".into())] {
-            let code = restore.exit_code(|| Err(restore.report(failure)));
+            let code = RESTORE.exit_code(|| Err(RESTORE.report(failure)));
             assert_eq!(code, STOP_SERVER);
         }
-        assert_eq!(restore.exit_code(|| Ok(1)), 1, "a wanted answer stays what it is");
+        assert_eq!(RESTORE.exit_code(|| Ok(1)), 1, "an answer is not a failure");
     }
 }

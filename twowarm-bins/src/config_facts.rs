@@ -12,20 +12,39 @@ use twowarm_core::node::{Caller, Install};
 use twowarm_core::server::{Role, role_of, running_role};
 
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
 
-/// configFacts' main.
-pub fn main() -> ExitCode {
-    Command {
+/// configFacts as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "configSetup",
         arguments: "[debug]",
-        about: "Prints PGROOT, PGDATA, GLOBAL, LOCAL, ARCHIVE, OTHERNODE and DRNODE as every command here sees them. \
-                A script that sources configSetup gets them as variables.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        summary: "prints this node's settings, or sets them as variables of a script",
+        description: "Prints PGROOT, PGDATA, GLOBAL, LOCAL, ARCHIVE, OTHERNODE and DRNODE as every command here sees them. \
+            A script that sources configSetup gets them as variables.",
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            (
+                "PGROOT/2warm/local/replication/drnode",
+                "The host name of the DR node, if there is one.",
+            ),
+        ],
+        see_also: &["configStandby(1)", "distrib2warm(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// configFacts's main.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
 /// The options are between configSetup and this program.

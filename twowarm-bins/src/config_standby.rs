@@ -7,21 +7,37 @@ use twowarm_core::node::{Caller, Install};
 use twowarm_core::server::prepare_standby;
 
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
+
+/// configStandby as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
+        name: "configStandby",
+        arguments: "",
+        summary: "prepares the data directory of a standby",
+        description: "Run on the standby before copyToStandby, on an empty data directory or an older standby's: makes \
+            the archive, empties pg_wal, removes a trigger and writes the recovery configuration. Refuses \
+            a directory that holds a running server or what looks like a primary.",
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/global/recovery.conf", "Optional recovery settings of all nodes."),
+            ("PGROOT/2warm/local/postgresql.conf", "Optional postgresql.conf of this node."),
+        ],
+        see_also: &["copyToStandby(1)", "restoreWALFile(1)", "triggerStandby(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
 
 /// configStandby's main.
 pub fn main() -> ExitCode {
-    Command {
-        name: "configStandby",
-        arguments: "",
-        about: "Run on the standby before copyToStandby, on an empty data directory or an older standby's: makes \
-                the archive, empties pg_wal, removes a trigger and writes the recovery configuration. Refuses \
-                a directory that holds a running server or what looks like a primary.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

@@ -13,26 +13,46 @@ use twowarm_core::server::{DataDirectory, RunningServer, write_for_server};
 
 use crate::archive_question::{ASK, Answer, Content, answer, ask};
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
 use crate::interruption::before_the_end;
+use crate::manual::Manual;
 use crate::patience::patiently;
 use crate::promotion::{Ending, wait_until_open};
 
-/// triggerStandby's main.
-pub fn main() -> ExitCode {
-    Command {
+/// triggerStandby as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "triggerStandby",
         arguments: "[smart|fast] [--accept-gap] [--no-wait]",
-        about: "Promotes this node's standby. smart (the default) replays all WAL that has arrived first, fast \
-                does not. smart refuses where a segment is missing in the archive and a later one is there; \
-                with --accept-gap it replays what comes before. Waits until the server is open and a write \
-                has been committed, then removes the trigger; with --no-wait, and where no server is running, \
-                it returns at once and you must remove the trigger.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        summary: "promotes this node's standby",
+        description: "Promotes this node's standby. smart (the default) replays all WAL that has arrived first, fast \
+            does not. smart refuses where a segment is missing in the archive and a later one is there; \
+            with --accept-gap it replays what comes before. Waits until the server is open and a write \
+            has been committed, then removes the trigger; with --no-wait, and where no server is running, \
+            it returns at once and you must remove the trigger.",
+        options: &[
+            ("smart", "Replay all WAL that has arrived first (the default)."),
+            ("fast", "Promote without replaying what has arrived."),
+            ("--accept-gap", "Replay what comes before a missing segment."),
+            ("--no-wait", "Return at once; you must remove the trigger file."),
+        ],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGDATA/trigger", "The trigger file."),
+        ],
+        see_also: &["restoreWALFile(1)", "configStandby(1)", "pg_ctl(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// triggerStandby's main.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,8 @@ use self::error::CopyError;
 use self::far::{FarEnd, prove_archive};
 use self::source::Source;
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
 use crate::patience::patiently;
 
 const LABEL: &str = "twowarm";
@@ -43,20 +44,38 @@ const LABEL: &str = "twowarm";
 /// after a minute.
 const PATIENCE: u32 = 10;
 
-/// copyToStandby's main.
-pub fn main() -> ExitCode {
-    Command {
+/// copyToStandby as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "copyToStandby",
         arguments: "[--yes]",
-        about: "Run on the primary, after configStandby on the other node: proves that WAL can be shipped there, \
-                turns shipping on, and copies the running cluster over what stands in the data directory there. \
-                What is not PostgreSQL's there and would be deleted or overwritten is named first, and you are \
-                asked; --yes answers beforehand.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        summary: "makes a base copy of the running primary on the other node",
+        description: "Run on the primary, after configStandby on the other node: proves that WAL can be shipped there, \
+            turns shipping on, and copies the running cluster over what stands in the data directory there. \
+            What is not PostgreSQL's there and would be deleted or overwritten is named first, and you are \
+            asked; --yes answers beforehand.",
+        options: &[(
+            "--yes",
+            "Delete or overwrite files that are not PostgreSQL's without asking.",
+        )],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            ("PGROOT/2warm/local/replication/archiving_active", "Created to turn shipping on."),
+        ],
+        see_also: &["configStandby(1)", "receiveBaseCopy(1)", "archiveWALFile(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// copyToStandby's main.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
