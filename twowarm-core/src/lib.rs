@@ -11,6 +11,7 @@ pub mod data_directory;
 pub mod durable;
 mod file_error;
 pub mod identifiers;
+#[cfg(feature = "tree")]
 pub mod node;
 pub mod prune;
 pub mod reach;

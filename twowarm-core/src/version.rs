@@ -63,11 +63,6 @@ impl PgMajor {
         (self >= PgMajor(900)).then(|| format!("PG_{self}_"))
     }
 
-    /// From 11 on initdb takes the size of WAL segments (`--wal-segsize`).
-    pub fn has_segment_size_option(self) -> bool {
-        self >= PgMajor(1100)
-    }
-
     /// From 12 on recovery is configured by settings and `recovery.signal`; a `recovery.conf` stops
     /// the server. Before, `recovery.conf` holds all of it.
     pub fn has_recovery_signal(self) -> bool {
@@ -78,12 +73,6 @@ impl PgMajor {
     /// promote` opens it. 9.0 has the mode without either.
     pub fn has_standby_mode_promotion(self) -> bool {
         self >= PgMajor(901)
-    }
-
-    /// From 8.3 on a promotion begins a new timeline. 8.2.0 goes on writing the one that it replayed, so that
-    /// what the old primary still writes has the same names; later minor versions of 8.2 may not.
-    pub fn promotes_to_new_timeline(self) -> bool {
-        self >= PgMajor(803)
     }
 
     /// From 9.3 on the file `promote` stays until the process that replays has seen it; before, the

@@ -3,15 +3,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::configuration::{CommandLine, each_setting};
 use super::{IdentityError, major_version};
 use crate::file_error::FileError;
 
 /// The two ways in which a server replays what restore_command brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecoveryMode {
     /// `standby.signal`, before 12 `standby_mode = 'on'`: whatever restore_command answers, the server
     /// asks again, and between two questions it hears a promotion and looks for new timelines.

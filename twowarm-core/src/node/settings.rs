@@ -17,6 +17,7 @@ pub struct Settings {
     pub time_limit: Duration,
     /// `mode`: what configStandby and copyToStandby make this node when it becomes a standby, `"standby"`
     /// or `"warm"`. Standby from PostgreSQL 9.1 on, but for pg_standby; before that warm, the only one there.
+    #[serde(deserialize_with = "mode")]
     pub mode: Option<RecoveryMode>,
     /// `[server]`
     pub server: ServerSettings,
@@ -137,6 +138,14 @@ impl Settings {
             SettingsError { line, message }
         })
     }
+}
+
+fn mode<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<RecoveryMode>, D::Error> {
+    let word = String::deserialize(from)?;
+    let modes = [RecoveryMode::Standby, RecoveryMode::Warm];
+    let found = modes.into_iter().find(|mode| mode.to_string() == word);
+    let unknown = || serde::de::Error::unknown_variant(&word, &["standby", "warm"]);
+    found.map(Some).ok_or_else(unknown)
 }
 
 fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -27,10 +27,8 @@ fn since(question: impl Fn(PgMajor) -> bool, major: &str) {
 fn what_each_version_has() {
     changes(PgMajor::skips_last_segment, &[("8.2", true), ("9.3", false)]);
     changes(PgMajor::wal_directory, &[("8.2", "pg_xlog"), ("10", "pg_wal")]);
-    since(PgMajor::has_segment_size_option, "11");
     since(PgMajor::has_recovery_signal, "12");
     since(PgMajor::has_standby_mode_promotion, "9.1");
-    since(PgMajor::promotes_to_new_timeline, "8.3");
     since(PgMajor::keeps_promote_file, "9.3");
     since(PgMajor::asks_twice, "15");
     since(PgMajor::keeps_restored_segments, "9.2");
