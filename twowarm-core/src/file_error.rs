@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
-        let error = FileError::of("read", Path::new("/a/b"))(io::Error::from(io::ErrorKind::NotFound));
+        let error =
+            FileError::of("read", Path::new("/a/b"))(io::Error::from(io::ErrorKind::NotFound));
         assert_eq!(error.to_string(), "could not read /a/b: entity not found");
         assert!(error.source().is_none());
     }
