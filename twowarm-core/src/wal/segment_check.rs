@@ -92,7 +92,7 @@ impl SegmentHeader {
 /// The segment is of a version newer than all known ones: only its size, cluster and position are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "records are not checked, because the segment is of a PostgreSQL version newer than {}, the newest known to this program (WAL magic number {magic:04X}). Update twowarm",
+    "its records are not checked, because the segment is of a PostgreSQL version newer than {}, the newest known to this program (WAL magic number {magic:04X}). Update twowarm",
     PgMajor::NEWEST
 )]
 pub struct UnknownRecords {
@@ -186,7 +186,7 @@ pub enum Unsound {
         found: Lsn,
     },
     /// The segment belongs to another cluster.
-    #[error("belongs to another cluster: its system identifier is {found}, not {expected}")]
+    #[error("segment of another cluster: system identifier {found}, not {expected}")]
     OtherCluster {
         /// The expected system identifier.
         expected: u64,
@@ -194,7 +194,7 @@ pub enum Unsound {
         found: u64,
     },
     /// The segment belongs to a cluster with another segment size.
-    #[error("belongs to another cluster: its segment size is {found}, not {expected}")]
+    #[error("segment of another cluster: segment size {found}, not {expected}")]
     OtherSegmentSize {
         /// The expected segment size.
         expected: SegmentSize,
