@@ -1,4 +1,4 @@
-//! The 2warm scripts as commands: one module each, called by a binary of the script's name.
+//! The commands of 2warm: one module each, called by a binary with the name of the script.
 
 mod ancestors;
 mod archive_question;
