@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{Archive, ArchiveError};
 use crate::data_directory::{Reached, redo_place};
 use crate::wal::{
-    ControlFile, Expected, HistoryPlace, PageHeader, SegmentLayout, SegmentName, SegmentPlace,
+    ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
     TimelineHistory, WalFileName, check_history, check_segment_header,
 };
 
@@ -41,7 +41,10 @@ pub fn gap(
 ) -> Option<Gap> {
     let counts = |name: SegmentName| {
         histories.iter().any(|history| {
-            matches!(history.place_of(name, layout), HistoryPlace::OnPath | HistoryPlace::AtFork)
+            matches!(
+                history.locate(name, layout),
+                SegmentInHistory::Included | SegmentInHistory::AtFork
+            )
         })
     };
     let there = listing.into_iter().filter(|name| name.place >= next && counts(*name));
