@@ -16,5 +16,4 @@ mod promotion;
 pub mod receive_base_copy;
 pub mod receive_wal_file;
 pub mod restore_wal_file;
-mod shutdown_budget;
 pub mod trigger_standby;

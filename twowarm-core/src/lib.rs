@@ -15,6 +15,7 @@ pub mod node;
 pub mod prune;
 pub mod reach;
 pub mod restore;
+mod retry;
 pub mod rsync;
 #[cfg(feature = "server")]
 pub mod server;
@@ -29,3 +30,4 @@ pub mod wal;
 pub mod watch;
 
 pub use file_error::FileError;
+pub use retry::Retryable;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use super::{EnvironmentError, PgdataSource, SettingsError};
 use crate::file_error::FileError;
 use crate::identifiers::{NotANodeName, NotAnId};
+use crate::retry::Retryable;
 
 /// Why the installation is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -58,10 +59,10 @@ pub enum InstallError {
     NoOtherNode(PathBuf),
 }
 
-impl InstallError {
-    /// Whether the same again, later, may go well: what the system could not read this time. What is
-    /// missing or wrong must be corrected first.
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for InstallError {
+    /// True for an error of the system while it reads a file. What is missing or wrong must be corrected
+    /// first.
+    fn is_retryable(&self) -> bool {
         use io::ErrorKind::{NotFound, PermissionDenied};
         matches!(self, InstallError::File(e) if !matches!(e.kind(), NotFound | PermissionDenied))
     }

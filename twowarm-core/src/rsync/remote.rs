@@ -1,23 +1,25 @@
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::identifiers::NodeName;
-use crate::reach::Reach;
+use crate::reach::{LocalUser, Reach, SshOptions};
 
-/// How rsync reaches a node: by the ssh client, with the user's own ssh configuration for what
-/// `2warm.toml` does not say.
+/// How rsync reaches a node: by the ssh client, with the user's ssh configuration for all that the reach
+/// leaves open.
 #[derive(Debug, Clone)]
 pub struct Remote {
     reach: Reach,
-    /// The user's ssh configuration, where ssh would not look for it.
-    configuration: Option<PathBuf>,
+    options: SshOptions,
 }
 
 impl Remote {
-    /// Of a node's keys the one for copying.
+    /// Logs in with the reach's key for base copies.
+    #[must_use]
     pub fn new(reach: Reach) -> Remote {
-        Remote { reach, configuration: own_configuration() }
+        let local = LocalUser::current();
+        let options = SshOptions::of(&reach, reach.key_for_copies(), local.as_ref());
+        Remote { reach, options }
     }
 
     /// The node's name, for messages.
@@ -52,50 +54,16 @@ impl Remote {
     /// The ssh command, as rsync's `-e` splits it: at spaces, except in quotes.
     pub(super) fn shell(&self) -> String {
         let limit = self.reach.time_limit.as_secs().max(1);
-        let mut words: Vec<String> = vec!["ssh".into()];
-        if let Some(file) = &self.configuration {
-            words.extend(["-F".to_owned(), file.display().to_string()]);
-        }
+        let mut words = vec!["ssh".to_owned()];
         let mut option = |text: String| words.extend(["-o".to_owned(), text]);
         option("BatchMode=yes".into());
         option("StrictHostKeyChecking=yes".into());
         option(format!("ConnectTimeout={limit}"));
         option(format!("ServerAliveInterval={}", limit.div_ceil(3)));
         option("ServerAliveCountMax=3".into());
-        if let Some(host) = &self.reach.host {
-            option(format!("HostName={}", config_word(host)));
-        }
-        if let Some(port) = self.reach.port {
-            option(format!("Port={port}"));
-        }
-        if let Some(user) = &self.reach.user {
-            option(format!("User={}", config_word(user)));
-        }
-        if let Some(key) = self.reach.copy_key.as_ref().or(self.reach.key.as_ref()) {
-            option(format!("IdentityFile={}", config_word(&key.display().to_string())));
-            option("IdentitiesOnly=yes".into());
-        }
-        if let Some(file) = &self.reach.known_hosts {
-            option(format!("UserKnownHostsFile={}", config_word(&file.display().to_string())));
-        }
+        words.extend(self.options.arguments());
         words.iter().map(|word| rsync_word(word)).collect::<Vec<_>>().join(" ")
     }
-}
-
-/// The same file that shipping over ssh goes by.
-#[cfg(feature = "ship")]
-fn own_configuration() -> Option<PathBuf> {
-    crate::ship::ssh::own_configuration()
-}
-
-#[cfg(not(feature = "ship"))]
-fn own_configuration() -> Option<PathBuf> {
-    None
-}
-
-/// A value in ssh's configuration: one word, and no `%` of it means anything.
-fn config_word(value: &str) -> String {
-    format!("\"{}\"", value.replace('%', "%%"))
 }
 
 /// A word for rsync's splitter: in single quotes, where a quote is doubled.
@@ -109,21 +77,16 @@ mod tests {
 
     fn remote(name: &str) -> Remote {
         let reach = Reach::new(name.parse().unwrap(), "/pg".into());
-        Remote { reach, configuration: None }
+        Remote { reach, options: SshOptions::default() }
     }
 
     #[test]
-    fn what_the_settings_say_reaches_ssh_in_one_piece_each() {
+    fn each_argument_of_ssh_is_one_quoted_word() {
         let mut remote = remote("db2");
-        remote.reach.host = Some("127.0.0.1".into());
-        remote.reach.port = Some(2222);
-        remote.reach.key = Some("/home/it's here/100%".into());
-        let with_file = Remote { configuration: Some("/h/c".into()), ..remote.clone() };
-        assert!(with_file.shell().starts_with("'ssh' '-F' '/h/c' '-o' 'BatchMode=yes' "));
+        remote.options.key = Some("/home/it's here/100%".into());
         let shell = remote.shell();
         assert!(shell.starts_with("'ssh' '-o' 'BatchMode=yes' "), "{shell}");
         assert!(shell.contains("'ServerAliveInterval=10'"), "{shell}");
-        assert!(shell.contains("'HostName=\"127.0.0.1\"' '-o' 'Port=2222'"), "{shell}");
         assert!(shell.contains("'IdentityFile=\"/home/it''s here/100%%\"'"), "{shell}");
     }
 

@@ -77,7 +77,7 @@ pub fn prepare_standby(install: &Install, tell: &mut dyn FnMut(String)) -> Resul
     durable::create_directory(archive)?;
     archive::mark(archive, &install.local_replication())?;
     let archive = Archive::open(archive)?;
-    archive.release()?;
+    archive.unbind()?;
     if let Some(line) = archive_clusters::told(&archive, found.system_identifier())? {
         tell(line);
     }
