@@ -69,7 +69,7 @@ fn a_far_side_that_says_something_else() {
     fs::remove_file(&receiver).unwrap();
     // A node with 2warm's scripts only: the order of their replacement.
     let order = "on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary";
-    pair.fails(&pair.send(), 1, &["receiveWALFile is not there", "distrib2warm", order]);
+    pair.fails(&pair.send(), 1, &["receiveWALFile is missing", "distrib2warm", order]);
     let built = Path::new(env!("CARGO_BIN_EXE_receiveWALFile")).parent().unwrap();
     pair.db2.install_commands(built, &COMMANDS).unwrap();
     pair.db2.write_local("2warm.toml", "nonsense = 1\n").unwrap();

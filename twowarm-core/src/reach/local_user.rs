@@ -5,6 +5,7 @@ use nix::unistd::{Uid, User};
 /// The user that this process runs as.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalUser {
+    #[cfg_attr(not(feature = "ship"), expect(dead_code))]
     pub name: String,
     /// `$HOME`, else the home directory in the password file.
     pub home: PathBuf,

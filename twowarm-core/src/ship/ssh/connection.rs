@@ -71,8 +71,18 @@ impl Read for SshConnection {
 }
 
 impl Write for SshConnection {
+    /// While the far side is busy with an earlier file, it reads nothing but sends heartbeats: they count as
+    /// progress too.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.channel.write(bytes).map_err(as_io)
+        loop {
+            let arrived = self.channel.read_window().available;
+            match self.channel.write(bytes).map_err(as_io) {
+                Err(e)
+                    if e.kind() == io::ErrorKind::TimedOut
+                        && self.channel.read_window().available > arrived => {}
+                written => return written,
+            }
+        }
     }
 
     /// Every write is sent at once. (libssh2's own flush would discard data that has arrived.)
