@@ -1,46 +1,35 @@
-//! Waiting for something that takes its time, and saying so.
+//! Waits that are logged.
 
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::convert::Infallible;
+use std::time::Duration;
 
-/// How often the user hears what is being waited for.
+use twowarm_core::limits::{Every, with_ticks};
+
+/// How often a message says what is being waited for.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(10);
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// Does some work beside a heartbeat; `tick` is called every second meanwhile, and its error ends the
-/// wait as soon as the work is over.
+/// Does the work and calls `tick` once per second meanwhile. An error of `tick` is returned instead of the
+/// result, as soon as the work is done.
 pub(crate) fn meanwhile<T: Send, E>(
     waiting_for: &str,
     tick: &mut dyn FnMut() -> Result<(), E>,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, E> {
-    thread::scope(|scope| {
-        let (done, is_done) = mpsc::channel();
-        scope.spawn(move || {
-            let _ = done.send(work());
-        });
-        let mut last_said = Instant::now();
-        loop {
-            match is_done.recv_timeout(TICK) {
-                Ok(result) => return Ok(result),
-                Err(RecvTimeoutError::Timeout) => {}
-                // The scope hands its panic on.
-                Err(RecvTimeoutError::Disconnected) => panic!("{waiting_for}: the work panicked"),
-            }
-            tick()?;
-            if last_said.elapsed() >= HEARTBEAT {
-                last_said = Instant::now();
-                log::info!("waiting for {waiting_for}");
-            }
+    let mut heartbeat = Every::new(HEARTBEAT);
+    let mut tick = || {
+        tick()?;
+        if heartbeat.is_due() {
+            log::info!("waiting for {waiting_for}");
         }
-    })
+        Ok(())
+    };
+    with_ticks(TICK, &mut tick, work)
 }
 
-/// The same where there is nothing else to do meanwhile.
+/// Does the work, with a message every [`HEARTBEAT`] meanwhile.
 pub(crate) fn patiently<T: Send>(waiting_for: &str, work: impl FnOnce() -> T + Send) -> T {
-    let nothing: &mut dyn FnMut() -> Result<(), std::convert::Infallible> = &mut || Ok(());
-    let Ok(result) = meanwhile(waiting_for, nothing, work);
+    let Ok(result) = meanwhile(waiting_for, &mut || Ok::<(), Infallible>(()), work);
     result
 }

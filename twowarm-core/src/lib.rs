@@ -11,6 +11,7 @@ pub mod data_directory;
 pub mod durable;
 mod file_error;
 pub mod identifiers;
+pub mod limits;
 pub mod node;
 pub mod prune;
 pub mod reach;
@@ -21,9 +22,10 @@ pub mod rsync;
 pub mod server;
 #[cfg(feature = "ship")]
 pub mod ship;
+#[cfg(feature = "server")]
+pub mod standby;
 #[cfg(feature = "testbed")]
 pub mod testbed;
-pub mod time_limit;
 pub mod trigger;
 pub mod version;
 pub mod wal;

@@ -3,9 +3,9 @@
 use std::io::{self, BufRead, IsTerminal};
 
 use twowarm_core::base_copy::rules_without_cluster;
+use twowarm_core::data_directory::CONFIGURATION;
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::rsync::{Event, Losses, Transfer};
-use twowarm_core::server::CONFIGURATION;
 
 use super::error::CopyError;
 use super::far::FarEnd;
@@ -26,11 +26,11 @@ pub(super) fn obtain(
     let mut losses = Losses::default();
     transfer.run(&mut |event| match event {
         Event::Line(line) => {
-            losses.hear(line);
+            losses.add(line);
             Ok(())
         }
-        Event::Progress(_) => Ok(()),
         Event::Tick => far.keep_alive(),
+        _ => Ok(()),
     })?;
     let is_configuration = |path: &String| CONFIGURATION.contains(&path.as_str());
     let (replaced, overwritten): (Vec<_>, Vec<_>) =

@@ -2,7 +2,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::server::{FinishedBackup, RunningServer};
+use twowarm_core::data_directory::running_server;
+use twowarm_core::server::FinishedBackup;
 use twowarm_core::wal::SegmentLayout;
 
 use super::error::CopyError;
@@ -41,7 +42,7 @@ pub(super) fn wait_for(
         if missing.len() < names.len() {
             last_arrival = Instant::now();
         }
-        if RunningServer::find(pgdata)?.is_none() {
+        if running_server(pgdata)?.is_none() {
             let (missing, first) = (missing.len(), first.clone());
             return Err(CopyError::Stopped { pgdata: pgdata.into(), missing, first });
         }

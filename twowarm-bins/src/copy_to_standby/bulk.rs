@@ -16,8 +16,8 @@ const OPTIONS: [&str; 5] =
     ["-rlpt", "--checksum", "--inplace", "--delete", "--info=progress2,stats1"];
 
 /// The same for a run that only tells what would be lost.
-pub(super) const TRIAL: [&str; 5] =
-    ["-rlpt", "--checksum", "--delete", Losses::OPTIONS[0], Losses::OPTIONS[1]];
+pub(super) const TRIAL: [&str; 6] =
+    ["-rlpt", "--checksum", "--delete", Losses::OPTIONS[0], Losses::OPTIONS[1], Losses::OPTIONS[2]];
 
 /// A file that is cut short while it is read counts as failed; the next run finds it as it is.
 const TRIES: u32 = 3;
@@ -93,6 +93,7 @@ impl<'a> Bulk<'a> {
                 self.bar.suspend(|| print(&format!("  {line}\n")));
             }
             Event::Tick => far.keep_alive()?,
+            _ => {}
         }
         if !self.watched && self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();

@@ -3,9 +3,10 @@ use std::path::PathBuf;
 
 use twowarm_core::FileError;
 use twowarm_core::base_copy::{LinksError, MappingError};
+use twowarm_core::data_directory::{InUse, NotTheOwner};
 use twowarm_core::node::InstallError;
 use twowarm_core::rsync::RsyncError;
-use twowarm_core::server::{InUse, NotTheOwner, ServerError};
+use twowarm_core::server::ServerError;
 use twowarm_core::ship::NodeError;
 use twowarm_core::ship::ssh::SshError;
 use twowarm_core::ship::wire::WireError;

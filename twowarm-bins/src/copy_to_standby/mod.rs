@@ -21,13 +21,12 @@ use twowarm_core::FileError;
 use twowarm_core::base_copy::{
     Nonce, Part, Survey, Tablespace, Target, map_tablespaces, rewrite_map, tablespace_links,
 };
+use twowarm_core::data_directory::{check_owner, lock_directory};
 use twowarm_core::durable;
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::rsync::{Remote, Transfer};
-use twowarm_core::server::{
-    Backup, FinishedBackup, RecoveryConfig, Session, check_owner, lock_directory,
-};
+use twowarm_core::server::{Backup, FinishedBackup, Session};
 
 use self::bulk::{Bulk, TRIAL};
 use self::error::CopyError;
@@ -94,7 +93,7 @@ fn copy(install: &Install, yes: bool) -> Result<(), CopyError> {
     let copy = Copy { install, node, source: &source, remote: &remote, target, tablespaces };
     copy.obtain_agreement(&mut far, yes)?;
     // The other node's is the same file; whether it is usable, that node says.
-    let recovery = RecoveryConfig::of(install, source.major).ok();
+    let recovery = install.recovery_source().read(source.major).ok();
     if let Some(line) = recovery.and_then(|recovery| recovery.warning()) {
         print(&format!("{line}\n"));
     }

@@ -1,11 +1,11 @@
 use std::fs;
 use std::path::Path;
 
+use twowarm_core::data_directory::{COPY_MARKER, CopyMarker};
 use twowarm_core::durable;
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::identifiers::random_id;
 use twowarm_core::rsync::{Remote, fetch};
-use twowarm_core::server::{COPY_MARKER, CopyMarker};
 
 use super::error::CopyError;
 use super::far::FarEnd;

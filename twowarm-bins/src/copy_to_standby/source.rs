@@ -6,10 +6,10 @@ use twowarm_core::base_copy::{
     DataRules, Target, links_inside, links_inside_tablespace, tablespace_rules, unlogged_files,
     whole_tablespace_rules,
 };
-use twowarm_core::data_directory::control_bytes;
+use twowarm_core::data_directory::{DirectoryContents, control_bytes};
 use twowarm_core::durable;
 use twowarm_core::node::Install;
-use twowarm_core::server::{DataDirectory, ServerError, Session};
+use twowarm_core::server::{ServerError, Session};
 use twowarm_core::ship::NodeError;
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{SegmentLayout, TimelineId};
@@ -39,7 +39,7 @@ impl Source {
     /// Looks whether this node is a primary that ships its WAL by archiveWALFile.
     pub fn examine(install: &Install) -> Result<(Source, Session), CopyError> {
         let named = install.require_pgdata()?;
-        let found = DataDirectory::look(named)?;
+        let found = DirectoryContents::read(named).map_err(ServerError::from)?;
         if let Some(file) = found.recovery {
             return Err(CopyError::Standby { pgdata: named.to_owned(), file });
         }

@@ -6,6 +6,8 @@ mod invocation;
 mod pgdata;
 mod settings;
 mod shell;
+#[cfg(feature = "server")]
+mod standby_values;
 mod tree;
 mod values;
 

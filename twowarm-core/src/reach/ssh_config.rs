@@ -2,7 +2,7 @@ use std::io;
 use std::process::{Command, Stdio};
 
 use super::{Reach, SshOptions};
-use crate::time_limit::output_within;
+use crate::limits::output_within;
 
 /// The user's ssh configuration could not be read.
 #[derive(Debug)]

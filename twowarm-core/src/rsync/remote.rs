@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::identifiers::NodeName;
 use crate::reach::{LocalUser, Reach, SshOptions};
 
-/// How rsync reaches a node: by the ssh client, with the user's ssh configuration for all that the reach
-/// leaves open.
+/// How rsync reaches a node: by the ssh client. What the [`Reach`] does not set comes from the user's ssh
+/// configuration.
 #[derive(Debug, Clone)]
 pub struct Remote {
     reach: Reach,
@@ -14,7 +14,7 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Logs in with the reach's key for base copies.
+    /// Uses the node's key for base copies, if it has one.
     #[must_use]
     pub fn new(reach: Reach) -> Remote {
         let local = LocalUser::current();
@@ -23,36 +23,38 @@ impl Remote {
     }
 
     /// The node's name, for messages.
+    #[must_use]
     pub fn name(&self) -> &NodeName {
         &self.reach.node
     }
 
-    /// The directory that holds `2warm` on the node.
+    /// The directory that contains `2warm` on the node.
+    #[must_use]
     pub fn pgroot(&self) -> &Path {
         &self.reach.pgroot
     }
 
-    /// A silence of this length ends a transfer. It is longer than that of the network below, which ssh
-    /// watches: a disk may take its time over the checksum of a large file.
-    pub(super) fn silence(&self) -> Duration {
+    /// A transfer fails if nothing is sent for this long. ssh detects a broken network sooner; this limit
+    /// allows for the time that the checksum of a large file takes.
+    pub(super) fn transfer_limit(&self) -> Duration {
         self.reach.time_limit * 10
     }
 
-    /// A directory on the node, as rsync's argument.
-    pub(super) fn place(&self, path: &Path) -> OsString {
+    /// A path on the node, as rsync's argument.
+    pub(super) fn argument(&self, path: &Path) -> OsString {
         let host = self.reach.node.host();
-        // rsync takes the first colon for the end of the name.
-        let mut place = OsString::from(if host.contains(':') {
+        // The host's name ends at the first colon.
+        let mut argument = OsString::from(if host.contains(':') {
             format!("[{host}]:")
         } else {
             format!("{host}:")
         });
-        place.push(path);
-        place
+        argument.push(path);
+        argument
     }
 
-    /// The ssh command, as rsync's `-e` splits it: at spaces, except in quotes.
-    pub(super) fn shell(&self) -> String {
+    /// The value of rsync's option `-e`, which rsync splits at spaces, except in quotes.
+    pub(super) fn ssh_command(&self) -> String {
         let limit = self.reach.time_limit.as_secs().max(1);
         let mut words = vec!["ssh".to_owned()];
         let mut option = |text: String| words.extend(["-o".to_owned(), text]);
@@ -66,7 +68,7 @@ impl Remote {
     }
 }
 
-/// A word for rsync's splitter: in single quotes, where a quote is doubled.
+/// A word of rsync's option `-e`: in single quotes, with quotes doubled.
 fn rsync_word(word: &str) -> String {
     format!("'{}'", word.replace('\'', "''"))
 }
@@ -84,15 +86,15 @@ mod tests {
     fn each_argument_of_ssh_is_one_quoted_word() {
         let mut remote = remote("db2");
         remote.options.key = Some("/home/it's here/100%".into());
-        let shell = remote.shell();
-        assert!(shell.starts_with("'ssh' '-o' 'BatchMode=yes' "), "{shell}");
-        assert!(shell.contains("'ServerAliveInterval=10'"), "{shell}");
-        assert!(shell.contains("'IdentityFile=\"/home/it''s here/100%%\"'"), "{shell}");
+        let command = remote.ssh_command();
+        assert!(command.starts_with("'ssh' '-o' 'BatchMode=yes' "), "{command}");
+        assert!(command.contains("'ServerAliveInterval=10'"), "{command}");
+        assert!(command.contains("'IdentityFile=\"/home/it''s here/100%%\"'"), "{command}");
     }
 
     #[test]
-    fn a_place_is_the_node_and_the_path() {
-        assert_eq!(remote("db2").place(Path::new("/a b")), "db2:/a b");
-        assert_eq!(remote("::1").place(Path::new("/d")), "[::1]:/d");
+    fn an_argument_is_the_host_and_the_path() {
+        assert_eq!(remote("db2").argument(Path::new("/a b")), "db2:/a b");
+        assert_eq!(remote("::1").argument(Path::new("/d")), "[::1]:/d");
     }
 }

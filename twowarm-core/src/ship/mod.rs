@@ -4,7 +4,6 @@
 //! `docs/protocol.md` specifies the protocol. The receiver can only add files to its archive. The command
 //! that starts it is fixed; names, sizes and versions travel in the stream.
 
-mod at_work;
 mod check;
 pub(crate) mod content;
 mod error;
@@ -20,9 +19,8 @@ mod timed;
 mod transport;
 mod wal_file;
 pub mod wire;
+mod working;
 
-#[cfg(feature = "server")]
-pub(crate) use at_work::while_working;
 pub use check::Defect;
 pub use content::BadContent;
 pub use error::ShipError;
@@ -35,3 +33,5 @@ pub use shutdown_budget::{OutOfTime, ShutdownBudget};
 pub use timed::TimedInput;
 pub use transport::{ConnectError, Connection, FarCommand, LocalTransport, Transport};
 pub use wal_file::WalFile;
+#[cfg(feature = "server")]
+pub(crate) use working::while_working;

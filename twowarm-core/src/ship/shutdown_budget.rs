@@ -2,12 +2,13 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::data_directory::Postmaster;
 use crate::durable;
+use crate::limits::{Closed, receive};
 
 /// The longest time by which shipping may delay a shutdown.
 const BUDGET: Duration = Duration::from_secs(5);
@@ -92,23 +93,23 @@ impl ShutdownBudget {
         loop {
             deadline = deadline.or_else(|| self.deadline());
             let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-            match reports.recv_timeout(left.unwrap_or(TICK).min(TICK)) {
-                Ok(Report::Progress(step)) => progress(step),
-                Ok(Report::Done(result)) => {
+            match receive(&reports, left.unwrap_or(TICK).min(TICK)) {
+                Ok(Some(Report::Progress(step))) => progress(step),
+                Ok(Some(Report::Done(result))) => {
                     if result.is_err() && self.spent().is_some_and(|spent| spent > QUICK) {
                         self.note_used_up();
                     }
                     return Ok(result);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => panic!("the work panicked"),
+                Ok(None) => {}
+                Err(Closed) => panic!("shipping panicked"),
             }
             if deadline.is_some_and(|end| Instant::now() >= end) {
                 self.note_used_up();
                 stop.store(true, Ordering::Relaxed);
                 let end = Instant::now() + STOP_LIMIT;
                 let left = || end.saturating_duration_since(Instant::now());
-                while let Ok(Report::Progress(step)) = reports.recv_timeout(left()) {
+                while let Ok(Some(Report::Progress(step))) = receive(&reports, left()) {
                     progress(step);
                 }
                 return Err(Unfinished::OutOfTime(OutOfTime::Now));

@@ -1,8 +1,10 @@
 use crate::base_copy::NonceError;
+use crate::data_directory::{InUse, NotATarget, NotTheOwner};
 use crate::file_error::FileError;
 use crate::node::InstallError;
-use crate::server::{InUse, NotATarget, NotTheOwner, RecoveryConfigError, ServerError};
+use crate::server::ServerError;
 use crate::ship::wire::{RefusalCode, WireError};
+use crate::standby::RecoveryConfigError;
 use crate::wal::{BadControlFile, NotAWalFileName};
 
 /// Why the far end ended a copy.

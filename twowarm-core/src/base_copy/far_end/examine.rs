@@ -6,10 +6,10 @@ use super::FarEndError;
 use super::own_tablespaces::own_tablespaces;
 use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target};
-use crate::data_directory::read_settings;
+use crate::data_directory::{CONFIGURATION, DirectoryContents, read_settings};
 use crate::file_error::FileError;
 use crate::node::Install;
-use crate::server::{CONFIGURATION, DataDirectory, unlisted_server};
+use crate::server::{ServerError, runs_without_pid_file};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::version::PgMajor;
 
@@ -22,7 +22,7 @@ pub(super) fn examine(
 ) -> Result<Target, FarEndError> {
     let pgdata = install.require_pgdata()?;
     let archive = install.require_archive()?;
-    let found = DataDirectory::look(pgdata)?;
+    let found = DirectoryContents::read(pgdata).map_err(ServerError::from)?;
     let real = pgdata.canonicalize().map_err(FileError::of("find", pgdata))?;
     let inside = |path: &Path| -> Option<PathBuf> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -31,7 +31,7 @@ pub(super) fn examine(
     let archive_inside = inside(archive);
     let archive_name = archive_inside.as_ref().and_then(|path| path.iter().next()?.to_str());
     found.may_be_overwritten(hello.system_identifier, archive_name)?;
-    if unlisted_server(install, pgdata) {
+    if runs_without_pid_file(pgdata, &install.login()) {
         let message =
             format!("a server stands in {} although no postmaster.pid says so", pgdata.display());
         return Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message));

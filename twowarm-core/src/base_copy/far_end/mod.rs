@@ -14,9 +14,10 @@ pub use error::FarEndError;
 
 use self::talk::Talk;
 use super::{CopyMessage, Part, Survey};
+use crate::data_directory::{check_owner, lock_directory};
 use crate::node::Install;
-use crate::server::{check_owner, lacks_for_failover, lock_directory};
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
+use crate::standby::lacks_for_failover;
 
 /// Serves one connection: looks at the target, makes it unable to start, and at the end finishes it.
 /// Between the two the near end's rsync writes into it.

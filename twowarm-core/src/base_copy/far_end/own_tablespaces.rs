@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base_copy::tablespaces::places_in_map;
-use crate::server::CopyMarker;
+use crate::data_directory::CopyMarker;
 
 /// The directories that are this data directory's own tablespaces, without links in their paths: its
 /// links lead there, or the map of a copy that was not started yet, or an unfinished copy wrote them

@@ -8,10 +8,10 @@ use nix::unistd::syncfs;
 use super::own_tablespaces::own_tablespaces;
 use super::{FarEndError, Parts};
 use crate::base_copy::{Survey, Tablespace};
+use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, running_server};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::node::Install;
-use crate::server::{COPY_MARKER, CopyMarker, NotATarget, RecoveryConfig, RunningServer};
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::wal::ControlFile;
 
@@ -78,7 +78,7 @@ fn disarm(
 }
 
 fn no_server(pgdata: &Path) -> Result<(), FarEndError> {
-    match RunningServer::find(pgdata)? {
+    match running_server(pgdata)? {
         Some(server) => {
             Err(NotATarget::Running { path: pgdata.to_owned(), pid: server.pid }.into())
         }
@@ -135,7 +135,7 @@ pub(super) fn finish(
         make_links(&pgdata.join("pg_tblspc"), &survey.tablespaces)?;
     }
     // The copy brought the source's settings.
-    RecoveryConfig::of(install, hello.major)?.apply(pgdata, hello.major)?;
+    install.recovery_source().read(hello.major)?.apply(pgdata)?;
     let wal = pgdata.join(hello.major.wal_directory());
     durable::create_directory(&wal.join("archive_status"))?;
     sync_file_system(pgdata)?;

@@ -11,11 +11,11 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::at_work::while_working;
 use super::wire::{
     Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
     read_greeting, write_frame, write_greeting,
 };
+use super::working::while_working;
 use crate::archive::{Archive, ArchiveError, Binding, Machines, check_mark};
 use crate::identifiers::NodeId;
 use crate::retry::Retryable;

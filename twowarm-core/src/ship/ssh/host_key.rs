@@ -9,7 +9,7 @@ use ssh2::{HashType, MethodType, Session};
 
 use super::target::Target;
 use super::{KnownHostsLine, SshError};
-use crate::time_limit::output_within;
+use crate::limits::output_within;
 
 /// A host's key in a file of known host keys.
 #[derive(Debug, Clone, PartialEq, Eq)]

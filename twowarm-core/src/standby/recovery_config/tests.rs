@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn parse_as(
@@ -5,7 +7,13 @@ fn parse_as(
     text: &str,
     major: &str,
 ) -> Result<RecoveryConfig, RecoveryConfigError> {
-    RecoveryConfig::parse(text, Path::new("recovery.conf"), major.parse().unwrap(), mode)
+    RecoveryConfig::parse(text, &source(mode), major.parse().unwrap())
+}
+
+const COMMAND: &str = "exec restore %f %p %r";
+
+fn source(mode: Option<RecoveryMode>) -> RecoverySource {
+    RecoverySource { file: "recovery.conf".into(), mode, restore_command: COMMAND.into() }
 }
 
 fn parse(text: &str, major: &str) -> Result<RecoveryConfig, RecoveryConfigError> {
@@ -22,18 +30,18 @@ const ORIGINAL: &str =
     "# ours\nrestore_command = '../x %f %p %r'\nrecovery_end_command = 'rm trigger'\n";
 
 #[test]
-fn without_a_file_there_is_a_default() {
+fn without_a_file_the_settings_are_the_defaults() {
     let config = parse("", "15").unwrap();
-    assert_eq!(config.restore_command(), RecoveryConfig::RESTORE_COMMAND);
+    assert_eq!(config.restore_command(), COMMAND);
     let other = parse("recovery_end_command = 'x'", "9.0").unwrap();
-    assert_eq!(other.restore_command(), RecoveryConfig::RESTORE_COMMAND);
+    assert_eq!(other.restore_command(), COMMAND);
     assert!(other.text.contains("'x'\nrestore_command"), "{}", other.text);
 }
 
 #[test]
-fn what_a_version_does_not_know_is_refused_by_name() {
+fn a_setting_that_the_version_does_not_have_is_refused_by_name() {
     let error = parse("a = 'b'", "15").unwrap_err().to_string();
-    assert!(error.contains("line 1") && error.contains("recovery setting a"), "{error}");
+    assert!(error.contains("line 1") && error.contains("parameter \"a\""), "{error}");
     let error = parse("\nstandby_mode = 'off'", "15").unwrap_err().to_string();
     assert!(error.contains("line 2") && error.contains("standby_mode"), "{error}");
     assert!(parse("standby_mode = 'off'", "9.6").is_ok());
@@ -41,7 +49,7 @@ fn what_a_version_does_not_know_is_refused_by_name() {
 }
 
 #[test]
-fn standby_mode_is_the_default_where_it_can_be_promoted() {
+fn standby_mode_is_the_default_if_the_version_can_promote_from_it() {
     let mode = |mode, text: &str, major| parse_as(mode, text, major).map(|config| config.mode());
     for (major, expected) in [
         ("8.2", RecoveryMode::Warm),
@@ -54,12 +62,12 @@ fn standby_mode_is_the_default_where_it_can_be_promoted() {
     }
     for major in ["8.2", "9.0"] {
         let error = mode(STANDBY, "", major).unwrap_err().to_string();
-        assert!(error.contains(major) && error.contains("say mode = \"warm\""), "{error}");
+        assert!(error.contains(major) && error.contains("set mode = \"warm\""), "{error}");
     }
     let pg_standby = "restore_command = 'exec pg_standby /a %f %p'";
     assert_eq!(mode(None, pg_standby, "15").unwrap(), RecoveryMode::Warm);
     assert_eq!(mode(STANDBY, pg_standby, "15").unwrap(), RecoveryMode::Standby);
-    // The cluster's own file counts more than the default, and may not contradict what was asked for.
+    // The file has priority over the default, and must not contradict the mode setting.
     for (major, own) in [("9.0", "TRUE"), ("11", "on")] {
         let text = format!("standby_mode = '{own}'");
         assert_eq!(mode(None, &text, major).unwrap(), RecoveryMode::Standby);
@@ -73,24 +81,23 @@ fn standby_mode_is_the_default_where_it_can_be_promoted() {
     assert!(mode(STANDBY, "standby_mode = on", "11").is_ok());
 }
 
-/// The files of a directory that was prepared, and the names of the settings in each that are not put
-/// back to a default.
+/// The files of a prepared directory, and the names of the settings in each that are not reset to a
+/// default.
 fn prepared(mode: Option<RecoveryMode>, text: &str, major: PgMajor) -> String {
     let dir = tempfile::tempdir().unwrap();
-    let config = RecoveryConfig::parse(text, Path::new("recovery.conf"), major, mode).unwrap();
-    config.apply(dir.path(), major).unwrap();
-    let described = |name: &str| {
+    RecoveryConfig::parse(text, &source(mode), major).unwrap().apply(dir.path()).unwrap();
+    let describe = |name: &str| {
         let text = fs::read_to_string(dir.path().join(name)).ok()?;
         let settings = read_settings(&text).unwrap().into_iter();
-        let said = settings.filter(|(_, _, value)| !value.is_empty() && value != "pause");
-        let said = said.map(|(_, name, value)| match name.as_str() {
+        let set = settings.filter(|(_, _, value)| !value.is_empty() && value != "pause");
+        let set = set.map(|(_, name, value)| match name.as_str() {
             "restore_command" => format!(" {name}"),
             _ => format!(" {name}={value}"),
         });
-        Some(format!("{name}{}", said.collect::<String>()))
+        Some(format!("{name}{}", set.collect::<String>()))
     };
     let names = ["recovery.conf", "recovery.signal", "standby.signal", "postgresql.auto.conf"];
-    names.into_iter().filter_map(described).collect::<Vec<_>>().join("; ")
+    names.into_iter().filter_map(describe).collect::<Vec<_>>().join("; ")
 }
 
 fn changes(mode: Option<RecoveryMode>, text: &str, since: &str, expected: &[(&str, &str)]) {
@@ -107,7 +114,7 @@ fn changes(mode: Option<RecoveryMode>, text: &str, since: &str, expected: &[(&st
 }
 
 #[test]
-fn each_version_gets_what_it_needs() {
+fn each_version_gets_the_settings_it_needs() {
     let warm_12 = "recovery.signal; postgresql.auto.conf recovery_target_timeline=latest \
                    restore_command";
     let warm_15 = format!("{warm_12} recovery_prefetch=off");
@@ -127,30 +134,30 @@ fn each_version_gets_what_it_needs() {
 }
 
 #[test]
-fn a_standby_that_streams_keeps_its_patience() {
+fn a_streaming_standby_keeps_its_retry_interval() {
     let streams = "primary_conninfo = 'host=a'\n";
     let conf = "recovery.conf primary_conninfo=host=a restore_command standby_mode=on \
                 recovery_target_timeline=latest";
     let signal = "standby.signal; postgresql.auto.conf primary_conninfo=host=a restore_command \
                   recovery_target_timeline=latest";
     changes(None, streams, "9.1", &[("9.1", conf), ("12", signal)]);
-    // In warm mode it does not stream.
+    // In warm mode a server does not stream.
     let warm = prepared(WARM, streams, "15".parse().unwrap());
     assert!(warm.ends_with("recovery_prefetch=off"), "{warm}");
-    // 9.0 does not go over to another timeline, and is not told to.
+    // 9.0 does not follow another timeline, so it gets no such setting.
     let oldest = prepared(None, "standby_mode = on", "9.0".parse().unwrap());
     assert_eq!(oldest, "recovery.conf standby_mode=on restore_command");
 }
 
 #[test]
-fn what_the_user_sets_stays() {
+fn settings_of_the_user_are_kept() {
     let own = "recovery_prefetch = 'try'\nwal_retrieve_retry_interval = '1s'\n\
                recovery_target_timeline = '3'\n";
     let lines = in_auto_conf(own, "15", "");
     for part in ["'off'", "200ms", "latest"] {
         assert!(!lines.contains(part), "{part} in {lines}");
     }
-    assert!(parse(own, "11").is_err(), "a recovery.conf knows no retry interval");
+    assert!(parse(own, "11").is_err(), "the retry interval does not belong into a recovery.conf");
     let conf = parse("recovery_target_timeline = '3'\n", "11").unwrap();
     assert!(!conf.text.contains("latest"), "{}", conf.text);
     // By ALTER SYSTEM, or in postgresql.conf.
@@ -168,7 +175,7 @@ fn what_the_user_sets_stays() {
 }
 
 #[test]
-fn a_standby_streams_where_it_is_told_to_and_not_where_its_source_did() {
+fn streaming_settings_of_the_source_are_removed_and_own_ones_kept() {
     let dir = tempfile::tempdir().unwrap();
     let conf = dir.path().join("postgresql.conf");
     let before = "primary_conninfo = 'host=me'\nprimary_slot_name = 'x'\n";
@@ -181,7 +188,7 @@ fn a_standby_streams_where_it_is_told_to_and_not_where_its_source_did() {
 }
 
 #[test]
-fn earlier_lines_of_the_same_settings_go() {
+fn earlier_lines_of_the_same_settings_are_replaced() {
     let before =
         "# by ALTER SYSTEM\nwork_mem = '4MB'\nRestore_Command = 'old'\nnonsense here it's\n";
     let after = in_auto_conf(ORIGINAL, "15", before);
@@ -217,12 +224,12 @@ fn no_recovery_target_is_inherited() {
 }
 
 #[test]
-fn a_directory_changes_its_mode_and_back() {
+fn the_mode_of_a_directory_can_be_changed_and_changed_back() {
     let dir = tempfile::tempdir().unwrap();
     let has = |name: &str| dir.path().join(name).exists();
     let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
     let apply = |mode, text: &str, major: &str| {
-        parse_as(mode, text, major).unwrap().apply(dir.path(), major.parse().unwrap()).unwrap();
+        parse_as(mode, text, major).unwrap().apply(dir.path()).unwrap();
     };
     let followed = format!("{ORIGINAL}recovery_target_timeline = 'latest'\n");
     apply(WARM, ORIGINAL, "11");
@@ -252,7 +259,7 @@ fn a_directory_changes_its_mode_and_back() {
 }
 
 #[test]
-fn a_restore_command_without_exec_is_warned_of() {
+fn a_restore_command_without_exec_gets_a_warning() {
     let warning =
         |command: &str| parse(&setting_line("restore_command", command), "15").unwrap().warning();
     assert_eq!(parse("", "15").unwrap().warning(), None);
@@ -264,8 +271,8 @@ fn a_restore_command_without_exec_is_warned_of() {
         ("LANG=C cp /a/%f %p", "script"),
         ("execute %f %p", "'exec execute %f %p'"),
     ] {
-        let said = warning(command).unwrap();
-        assert!(said.starts_with("WARNING: ") && said.contains("can't fork"), "{said}");
-        assert!(said.contains(better) && said.lines().count() == 1, "{better}: {said}");
+        let text = warning(command).unwrap();
+        assert!(text.starts_with("WARNING: ") && text.contains("can't fork"), "{text}");
+        assert!(text.contains(better) && text.lines().count() == 1, "{better}: {text}");
     }
 }

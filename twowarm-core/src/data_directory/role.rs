@@ -1,22 +1,23 @@
 use std::path::Path;
 
-use super::{Login, RunningServer, ServerError, Session};
-use crate::data_directory::major_version;
+use super::{IdentityError, major_version};
 use crate::file_error::FileError;
-use crate::node::Install;
 
-/// What a data directory, or a server, is.
+/// The role of a data directory or a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It takes writes, or would if it were started.
+    /// It accepts writes, or would if it were started.
     Primary,
-    /// It replays WAL, or would.
+    /// It replays WAL, or would if it were started.
     Standby,
 }
 
-/// What a server would be that is started in this directory: a standby by `recovery.conf`, from 12 on by
-/// one of the signal files. In a directory without a cluster (yet) any of them counts.
-pub fn role_of(pgdata: &Path) -> Result<Role, ServerError> {
+/// The role of a server that is started in this directory: a standby if there is a `recovery.conf`, from 12 on
+/// one of the signal files. In a directory without a cluster any of them makes it one.
+///
+/// # Errors
+/// If a file can't be read.
+pub fn role_of(pgdata: &Path) -> Result<Role, IdentityError> {
     let files: &[&str] = match major_version(pgdata)? {
         Some(major) if major.has_recovery_signal() => &["standby.signal", "recovery.signal"],
         Some(_) => &["recovery.conf"],
@@ -31,30 +32,12 @@ pub fn role_of(pgdata: &Path) -> Result<Role, ServerError> {
     Ok(Role::Primary)
 }
 
-/// What the server is that runs on this node: the one in its data directory, else whichever answers where
-/// clients look by themselves.
-///
-/// A server that can't be asked, such as one that is still starting, is what its data directory says.
-pub fn running_role(install: &Install, login: &Login) -> Result<Option<Role>, ServerError> {
-    let of_session = |mut session: Session| {
-        Ok::<_, ServerError>(if session.in_recovery()? { Role::Standby } else { Role::Primary })
-    };
-    if let Some(pgdata) = install.pgdata.as_deref()
-        && RunningServer::find(pgdata)?.is_some()
-    {
-        let asked = Session::open(pgdata, login).and_then(of_session);
-        return asked.or_else(|_| role_of(pgdata)).map(Some);
-    }
-    let answering = Session::of_clients(login);
-    answering.map(of_session).transpose()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_version_has_its_own_files() {
+    fn each_version_has_its_own_recovery_files() {
         let dir = tempfile::tempdir().unwrap();
         let with = |version: Option<&str>, file: Option<&str>| {
             for name in ["PG_VERSION", "standby.signal", "recovery.signal", "recovery.conf"] {

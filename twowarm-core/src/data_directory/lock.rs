@@ -6,21 +6,26 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::file_error::FileError;
 
-/// A data directory that another copy, or configStandby, is at work on.
+/// Why a data directory could not be locked.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum InUse {
-    #[error("another base copy or configStandby is at work on {}", .0.display())]
-    Busy(PathBuf),
+    /// Another process has locked it.
+    #[error("another base copy or configStandby is using \"{}\"", .0.display())]
+    Locked(PathBuf),
+    /// It can't be opened or locked.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
-/// Locks a directory until the lock is dropped or the process ends; nothing is written for that.
+/// Locks a directory until the lock is dropped or the process ends. Nothing is written for that.
+///
+/// # Errors
+/// If another process has locked it, or it can't be opened.
 pub fn lock_directory(directory: &Path) -> Result<Flock<File>, InUse> {
     let file = File::open(directory).map_err(FileError::of("open", directory))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => InUse::Busy(directory.into()),
+        Errno::EWOULDBLOCK => InUse::Locked(directory.into()),
         other => FileError::of("lock", directory)(other).into(),
     })
 }

@@ -3,8 +3,8 @@ use std::path::Path;
 use crate::data_directory::{each_setting, setting_line};
 use crate::version::PgMajor;
 
-/// Each of them ends recovery somewhere, and then by default the standby promotes itself or pauses. A
-/// server takes only one.
+/// Each of them ends recovery at some point, where by default the standby pauses or promotes itself. A
+/// server accepts only one.
 const TARGETS: [&str; 5] = [
     "recovery_target",
     "recovery_target_time",
@@ -13,8 +13,8 @@ const TARGETS: [&str; 5] = [
     "recovery_target_lsn",
 ];
 
-/// What else the source's configuration could do to a standby, and what is said instead: PostgreSQL's
-/// defaults. The commands are those of the days when the source was a standby itself.
+/// The other settings that a standby must not inherit, with PostgreSQL's defaults. The source may have set
+/// them when it was a standby itself.
 const OTHERS: [(&str, &str); 5] = [
     ("recovery_target_timeline", "latest"),
     ("recovery_target_action", "pause"),
@@ -23,22 +23,23 @@ const OTHERS: [(&str, &str); 5] = [
     ("promote_trigger_file", ""),
 ];
 
-/// What the source streamed from in its days as a standby, and that is perhaps the standby itself. Only
-/// its postgresql.auto.conf is the source's for sure, so there they go, and are not put back.
+/// How the source streamed when it was a standby, possibly from this very node. They are removed from
+/// postgresql.auto.conf and not reset, because in other files they may be this standby's own.
 const STREAMING: [&str; 2] = ["primary_conninfo", "primary_slot_name"];
 
-/// Whether the setting is one of those that a standby must not inherit by postgresql.auto.conf.
-pub(super) fn is_ours(name: &str) -> bool {
+/// Whether a line with this setting in postgresql.auto.conf is not kept.
+pub(super) fn is_reset(name: &str) -> bool {
     TARGETS.contains(&name)
         || OTHERS.iter().any(|(other, _)| *other == name)
         || STREAMING.contains(&name)
 }
 
-/// From 12 on recovery's settings are settings like all others, and a copy brings the source's. These
-/// lines, read last, put them back to their defaults, but for those that are `set` on purpose.
+/// The lines that reset inherited recovery settings to their defaults, except for those in `set`. From 12 on
+/// these settings are in the configuration files, which a copy brings from the source; these lines are read
+/// after them.
 ///
-/// A server refuses to start when one target is set, to nothing even, while another is in force: so
-/// the target that `configuration` (the data directory's postgresql.conf) sets is put back first.
+/// A server refuses to start if one target is set, even to an empty value, while another one is in force. So
+/// the target that `configuration` (the data directory's postgresql.conf) sets is reset first.
 pub(super) fn reset(set: &[(String, String)], major: PgMajor, configuration: &Path) -> String {
     let is_set = |wanted: &str| set.iter().any(|(name, _)| name == wanted);
     let inherited = inherited_target(configuration);
@@ -50,7 +51,7 @@ pub(super) fn reset(set: &[(String, String)], major: PgMajor, configuration: &Pa
     known.map(|(name, value)| setting_line(name, value)).collect()
 }
 
-/// The target that a configuration file leaves in force.
+/// The target that is in force after a configuration file was read.
 fn inherited_target(file: &Path) -> Option<String> {
     let mut target = None;
     each_setting(file, &mut |name, value| match name {
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_target_in_force_is_put_back_first_wherever_it_was_set() {
+    fn the_target_in_force_is_reset_first_in_whatever_file_it_is_set() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         fs::create_dir(dir.path().join("conf.d")).unwrap();
@@ -82,14 +83,14 @@ mod tests {
         assert_eq!(lines(&[]).len(), 10);
 
         write("postgresql.conf", "recovery_target = 'immediate'\ninclude_dir 'conf.d'\n");
-        write("conf.d/a.conf", "it's no setting\nrecovery_target = ''\n");
+        write("conf.d/a.conf", "it's not a setting\nrecovery_target = ''\n");
         write("conf.d/b.conf", "include = '../more'\n");
         write("more", "Recovery_Target_LSN = '0/1'\n");
         assert_eq!(lines(&[])[0], "recovery_target_lsn = ''");
         let own = lines(&[("recovery_target_xid", "7"), ("recovery_end_command", "x")]);
         assert_eq!(own[0], "recovery_target_lsn = ''");
         assert!(!own.iter().any(|line| line.contains("_xid") || line.contains("_end")), "{own:?}");
-        // It is put back, so that the others may be, and then set.
+        // It is reset first, so that the others can be, and then set.
         assert_eq!(lines(&[("recovery_target_lsn", "0/2")])[0], "recovery_target_lsn = ''");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Login, RunningServer};
-use crate::data_directory::Listening;
+use super::Login;
+use crate::data_directory::{Listening, PidFile};
 
 /// Where a server may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ const USUAL: &str = "the usual places";
 
 /// In the order in which they are to be tried: what libpq's variables name; what the running server says of
 /// itself in `postmaster.pid` (from 9.1 on), or else its configuration and the usual places.
-pub(super) fn places(pgdata: &Path, running: Option<&RunningServer>, login: &Login) -> Vec<Place> {
+pub(super) fn places(pgdata: &Path, running: Option<&PidFile>, login: &Login) -> Vec<Place> {
     let by_itself = match running {
         Some(server) if server.port.is_some() => by_pid_file(server, pgdata),
         _ => Vec::new(),
@@ -76,7 +76,7 @@ fn list(value: &Option<String>) -> impl Iterator<Item = &str> {
     value.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|entry| !entry.is_empty())
 }
 
-fn by_pid_file(server: &RunningServer, pgdata: &Path) -> Vec<Place> {
+fn by_pid_file(server: &PidFile, pgdata: &Path) -> Vec<Place> {
     let port = server.port.unwrap_or(DEFAULT_PORT);
     let socket = server.socket_directory.iter().map(|dir| Host::Socket(pgdata.join(dir)));
     let address = server.listen_address.iter().map(|address| Host::of(address));
@@ -138,16 +138,18 @@ mod tests {
         }
     }
 
-    fn server(port: Option<u16>, socket: Option<&str>, address: Option<&str>) -> RunningServer {
-        RunningServer {
+    fn server(port: Option<u16>, socket: Option<&str>, address: Option<&str>) -> PidFile {
+        PidFile {
             pid: 1,
+            started: None,
+            status: None,
             port,
             socket_directory: socket.map(PathBuf::from),
             listen_address: address.map(str::to_owned),
         }
     }
 
-    fn shown(pgdata: &Path, running: &RunningServer, login: &Login) -> Vec<String> {
+    fn shown(pgdata: &Path, running: &PidFile, login: &Login) -> Vec<String> {
         places(pgdata, Some(running), login).iter().map(Place::shown).collect()
     }
 

@@ -4,27 +4,28 @@ use std::path::{Path, PathBuf};
 
 use crate::file_error::FileError;
 
-/// Stands in a data directory while a base copy into it is not finished.
+/// The name of the file that marks a data directory while a base copy into it is unfinished.
 pub const COPY_MARKER: &str = ".twowarm-copy";
 
 const TOKEN: &str = "token ";
 const TABLESPACE: &str = "tablespace ";
 
-/// What that file holds: the system identifier in its first line, then the token and the
-/// tablespaces, a line each.
+/// The content of that file: the system identifier in the first line, then the token and the tablespaces, one
+/// per line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyMarker {
     /// The cluster that is being copied.
     pub system_identifier: u64,
-    /// Random digits from the primary, by which it sees that its rsync gets to this very directory.
+    /// Random digits from the primary, which checks by them that its rsync writes to this very directory.
     pub token: String,
-    /// Directories that are this data directory's tablespaces. Its links to them go when a copy begins,
-    /// and without them nobody could tell its own from another cluster's.
+    /// The directories of this data directory's tablespaces. The links to them are removed when a copy begins,
+    /// and then only this list tells them from another cluster's.
     pub tablespaces: Vec<PathBuf>,
 }
 
 impl CopyMarker {
-    /// The file's text. A path with a line end in it is left out.
+    /// The file's text. A path with a control character is left out.
+    #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("{}\n{TOKEN}{}\n", self.system_identifier, self.token);
         for path in self.tablespaces.iter().filter_map(|path| path.to_str()) {
@@ -35,8 +36,9 @@ impl CopyMarker {
         text
     }
 
-    /// Reads the text. It is written whole; what can't be read belongs to no cluster that could be
-    /// copied.
+    /// Parses the text. The file is written atomically; invalid text is read as that of cluster 0, which no
+    /// cluster is.
+    #[must_use]
     pub fn parse(text: &str) -> CopyMarker {
         let first = text.lines().next().unwrap_or_default();
         CopyMarker {
@@ -53,7 +55,10 @@ impl CopyMarker {
         }
     }
 
-    /// The one that stands in a data directory.
+    /// Reads the one in a data directory; none if there is none.
+    ///
+    /// # Errors
+    /// If it can't be read.
     pub fn read(pgdata: &Path) -> Result<Option<CopyMarker>, FileError> {
         let path = pgdata.join(COPY_MARKER);
         match fs::read(&path) {
@@ -69,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn written_text_is_read_back() {
         let mut marker = CopyMarker {
             system_identifier: 77,
             token: "0a".into(),
