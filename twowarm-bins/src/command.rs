@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use log::LevelFilter;
+use twowarm_core::Retryable;
 use twowarm_core::node::{Caller, Install, InstallError, Invocation};
 
 use crate::ancestors;

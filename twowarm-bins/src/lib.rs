@@ -15,5 +15,4 @@ pub mod receive_base_copy;
 pub mod receive_wal_file;
 pub mod restore_wal_file;
 mod roff;
-mod shutdown_budget;
 pub mod trigger_standby;

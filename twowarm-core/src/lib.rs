@@ -24,6 +24,7 @@ pub mod node;
 pub mod prune;
 pub mod reach;
 pub mod restore;
+mod retry;
 pub mod rsync;
 #[cfg(feature = "server")]
 pub mod server;
@@ -39,3 +40,4 @@ pub mod wal;
 pub mod watch;
 
 pub use file_error::FileError;
+pub use retry::Retryable;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
+use twowarm_core::Retryable;
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
     BackupHistory, BackupLabel, BadControlFile, ClusterState, ControlFile, Expected, ForkPoint,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use super::{EnvironmentError, PgdataSource, SettingsError};
 use crate::file_error::FileError;
 use crate::identifiers::{NotANodeName, NotAnId};
+use crate::retry::Retryable;
 
 /// Why the 2warm tree of this node, or a value in it, can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -114,11 +115,9 @@ pub enum InstallError {
     NoOtherNode(PathBuf),
 }
 
-impl InstallError {
-    /// Whether trying again later may help, as after an I/O error. A missing or invalid file must be corrected
-    /// first.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for InstallError {
+    /// True for an I/O error while a file is read. A missing or invalid file must be corrected first.
+    fn is_retryable(&self) -> bool {
         use io::ErrorKind::{NotFound, PermissionDenied};
         matches!(self, InstallError::File(e) if !matches!(e.kind(), NotFound | PermissionDenied))
     }

@@ -327,6 +327,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::retry::Retryable;
 
     fn find(pgroot: &Path) -> Result<Install, InstallError> {
         let call = Invocation {

@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::{Expected, Lsn, SegmentLayout, SegmentSize, TimelineId};
+use crate::retry::Retryable;
 use crate::version::{PgMajor, RecordFormat};
 
 mod fields;
@@ -245,10 +246,9 @@ pub enum BadControlFile {
     BadSegmentSize(u64),
 }
 
-impl BadControlFile {
-    /// Whether reading the file again may help: not every file system writes it at once.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for BadControlFile {
+    /// True for a wrong checksum: not every file system lets the server write the file atomically.
+    fn is_retryable(&self) -> bool {
         matches!(self, BadControlFile::BadChecksum { .. } | BadControlFile::BadNewerChecksum(_))
     }
 }
