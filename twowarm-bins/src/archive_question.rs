@@ -12,8 +12,9 @@ use twowarm_core::archive::{Archive, Given, check_mark};
 use twowarm_core::data_directory::identity;
 use twowarm_core::node::Install;
 use twowarm_core::restore::RecoveryMemory;
-use twowarm_core::server::{RunningServer, newer_timeline};
+use twowarm_core::server::RunningServer;
 use twowarm_core::time_limit::output_within;
+use twowarm_core::timelines::Timelines;
 
 use crate::command::{Failure, print};
 use crate::exit_codes::DONE;
@@ -87,7 +88,8 @@ fn look(install: &Install) -> Result<Content, Failure> {
     };
     let (newer, gap) = match identity(pgdata)?.and_then(|cluster| cluster.control) {
         Some(control) => (
-            newer_timeline(&archive, pgdata, &control)?
+            Timelines::new(directory, Some(pgdata))
+                .followable(&control)?
                 .filter(|newer| replayed.is_none_or(|timeline| timeline < newer.timeline)),
             archive.gap_of_standby(given, &control, pgdata)?,
         ),

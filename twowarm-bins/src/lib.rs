@@ -10,7 +10,6 @@ pub mod copy_to_standby;
 pub mod distrib_2warm;
 pub mod exit_codes;
 mod interruption;
-mod misconfigured_standby;
 mod patience;
 mod promotion;
 pub mod receive_base_copy;

@@ -23,6 +23,7 @@ pub mod ship;
 #[cfg(feature = "testbed")]
 pub mod testbed;
 pub mod time_limit;
+pub mod timelines;
 pub mod trigger;
 pub mod version;
 pub mod wal;

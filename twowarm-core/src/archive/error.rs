@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use super::owner::BadOwner;
 use crate::file_error::FileError;
 use crate::identifiers::{MachineId, NodeId};
+use crate::timelines::HistoryFileError;
 use crate::wal::BadText;
 
 /// Why an archive could not do what was asked.
@@ -95,5 +96,14 @@ impl ArchiveError {
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         )
+    }
+}
+
+impl From<HistoryFileError> for ArchiveError {
+    fn from(error: HistoryFileError) -> ArchiveError {
+        match error {
+            HistoryFileError::File(error) => ArchiveError::File(error),
+            HistoryFileError::Invalid { path, error } => ArchiveError::BadHistory { path, error },
+        }
     }
 }

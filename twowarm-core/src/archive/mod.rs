@@ -5,7 +5,6 @@
 
 mod error;
 mod gap;
-mod histories;
 mod incoming;
 mod mark;
 mod owner;
@@ -18,7 +17,6 @@ use std::path::{Path, PathBuf};
 
 pub use error::ArchiveError;
 pub use gap::{Gap, Given, gap};
-pub use histories::ForkedBefore;
 pub use incoming::{Incoming, Put, Standing};
 pub use mark::{check_mark, mark};
 pub use owner::{BadOwner, Machines, Owner};

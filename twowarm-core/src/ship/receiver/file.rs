@@ -5,6 +5,7 @@ use super::{owner, refusal, refusal_of, understood};
 use crate::archive::{Archive, ArchiveError, Incoming, Machines, Put};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
 use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
+use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is coming in, or being thrown away because it is refused.
@@ -60,8 +61,9 @@ impl FileInFlight {
         }
         if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
-            let forked = archive.forked_before(segment, layout, data_directory);
-            if let Some(later) = forked.map_err(|e| refusal_of(&e))? {
+            let forked =
+                Timelines::new(archive.path(), data_directory).forked_before(segment, layout);
+            if let Some(later) = forked.map_err(|e| refusal_of(&e.into()))? {
                 let message = format!(
                     "{name} is past the point where timeline {} branched off (by {} on the receiving node): the sender goes on with a timeline that was given up; make it a standby (configStandby on it)",
                     later.timeline,
@@ -75,7 +77,10 @@ impl FileInFlight {
         let forks = || {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
             match name.segment().and_then(|segment| layout.next(segment)) {
-                Some(next) => Ok(archive.forked_before(next, layout, data_directory)?.is_some()),
+                Some(next) => {
+                    let timelines = Timelines::new(archive.path(), data_directory);
+                    Ok(timelines.forked_before(next, layout)?.is_some())
+                }
                 None => Ok(false),
             }
         };
