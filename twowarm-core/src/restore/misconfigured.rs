@@ -59,7 +59,9 @@ impl MisconfiguredStandby {
             let Err(why) = read_again() else { return Ok(None) };
             let waited = clock.elapsed();
             if waited >= next_reminder {
-                log::error!("{why}; waiting until this is corrected or a trigger file is created");
+                log::error!(
+                    "{why}; the standby waits until this is corrected, and obeys a trigger"
+                );
                 next_reminder = waited + silence;
                 silence = (silence * 2).min(LONGEST_SILENCE);
             }
