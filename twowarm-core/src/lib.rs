@@ -34,6 +34,7 @@ pub mod ship;
 pub mod standby;
 #[cfg(feature = "testbed")]
 pub mod testbed;
+pub mod timelines;
 pub mod trigger;
 pub mod version;
 pub mod wal;

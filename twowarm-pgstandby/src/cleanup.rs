@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use twowarm_core::prune::{Sweep, timelines_up_to};
+use twowarm_core::prune::Prune;
 use twowarm_core::wal::SegmentSize;
 
 use crate::arguments::Arguments;
@@ -63,12 +63,9 @@ pub fn clean(
         Some((timeline, u64::from(log_id) * 256 + u64::from(segment)))
     };
     let (timeline, turn) = fields(arguments.next.as_bytes()).unwrap_or((1, 1));
-    let mut timelines = timelines_up_to(timeline);
-    if let Some((other, _)) = arguments.restart.as_ref().and_then(|r| fields(r.as_bytes()))
-        && !timelines.contains(&other)
-    {
-        timelines.push(other);
+    let mut prune = Prune::before(oldest, timeline, turn);
+    if let Some((other, _)) = arguments.restart.as_ref().and_then(|r| fields(r.as_bytes())) {
+        prune = prune.and_timeline(other);
     }
-    let sweep = Sweep { archive, oldest, timelines: &timelines, segments_per_log_id: 256, turn };
-    sweep.run(removing).map_err(|e| e.to_string())
+    prune.run(archive, removing).map_err(|e| e.to_string())
 }

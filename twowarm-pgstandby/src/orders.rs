@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use twowarm_core::data_directory::Postmaster;
-use twowarm_core::restore::{Clock, Order, Standing};
+use twowarm_core::restore::{Clock, Order, RecoveryOrders};
 use twowarm_core::trigger::{Trigger, TriggerFile, TriggerLook, Writing};
 use twowarm_core::wal::SegmentName;
 
@@ -64,7 +64,7 @@ impl<'a> Orders<'a> {
         }
         match consume_trigger(trigger) {
             Ok(()) => Order::EndNow { serve_again: false },
-            Err(problem) => Order::NobodyWaits(problem),
+            Err(problem) => Order::Stop(problem),
         }
     }
 
@@ -143,7 +143,7 @@ pub fn consume_trigger(trigger: &TriggerFile) -> Result<(), String> {
     trigger.delete().map_err(|e| format!("{e}; it would end recovery again (exit {STOP_SERVER})"))
 }
 
-impl Standing for Orders<'_> {
+impl RecoveryOrders for Orders<'_> {
     fn look(&mut self, clock: &dyn Clock) -> Order {
         if let Some(order) = &self.decided {
             return order.clone();
@@ -188,7 +188,7 @@ impl OnlyTheServer {
     }
 }
 
-impl Standing for OnlyTheServer {
+impl RecoveryOrders for OnlyTheServer {
     fn look(&mut self, _clock: &dyn Clock) -> Order {
         // The original leaves its loop of retries by no other signal than those that kill it.
         self.interrupts.order_fast();
@@ -197,6 +197,6 @@ impl Standing for OnlyTheServer {
 }
 
 fn no_server(postmaster: &Postmaster) -> Option<Order> {
-    let gone = || Order::NobodyWaits("the server that asked is gone".to_owned());
+    let gone = || Order::Stop("the server that asked is gone".to_owned());
     postmaster.is_gone().then(gone)
 }

@@ -63,7 +63,7 @@ impl<'a> Contrib<'a> {
 
 impl Policy for Contrib<'_> {
     fn decide(&mut self, situation: &Situation) -> Decision {
-        if let Order::NobodyWaits(why) = &situation.order {
+        if let Order::Stop(why) = &situation.order {
             return Decision::Stop(why.clone());
         }
         if matches!(situation.order, Order::EndNow { .. }) && self.succeeds_whatever_its_copy_said()

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use twowarm_core::data_directory::major_version;
-use twowarm_core::restore::{Outcome, RealClock, restore};
+use twowarm_core::restore::{Outcome, RealClock, restore_loop};
 use twowarm_core::trigger::TriggerFile;
 use twowarm_core::version::PgMajor;
 use twowarm_core::watch::{Events, Watcher};
@@ -97,11 +97,11 @@ fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
     let mut policy = Contrib::new(&arguments, kind);
     let outcome = if kind == Kind::History {
         let mut orders = OnlyTheServer::new(interrupts);
-        restore(&mut archived, &mut orders, &mut clock, &mut policy)
+        restore_loop(&mut archived, &mut orders, &mut clock, &mut policy)
     } else {
         let asks_twice = server.is_some_and(PgMajor::asks_twice);
         let mut orders = Orders::new(&arguments, interrupts, asks_twice);
-        restore(&mut archived, &mut orders, &mut clock, &mut policy)
+        restore_loop(&mut archived, &mut orders, &mut clock, &mut policy)
     };
     match outcome {
         Outcome::Restored => {

@@ -89,7 +89,7 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         }
 
         if !mode.follows_without_restart() {
-            let told = || db3.log().contains("so that it follows");
+            let told = || db3.log().contains("restart the server");
             wait_until("db3 to ask for a restart", LIMIT, told)
                 .unwrap_or_else(|e| panic!("{e}\n{}\n{}", log_of(&db3), log_of(&pair.db2)));
             db3.stop(StopMode::Fast).unwrap();

@@ -7,11 +7,14 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::unistd::{Whence, close, lseek};
 
-/// Copies a file as `cp` would, in this process: the kernel moves the bytes (and shares them where the
-/// file system can), holes stay holes, and the new file gets the old one's mode less the umask.
+/// Copies a file as `cp` does, without another process: the kernel copies the bytes (or shares them if the
+/// file system can), holes are kept, and the new file gets the mode of the old one less the umask.
 ///
-/// Other than `cp` it never writes through a link or into a file that somebody else has open, refuses a
-/// target that is the source, and leaves nothing behind when it fails.
+/// Unlike `cp` it does not write through a link or into an existing file, refuses a target that is the
+/// source, and leaves no file behind when it fails.
+///
+/// # Errors
+/// If the source cannot be read, changes meanwhile or is the target, or if the target cannot be written.
 pub fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
     let mut from = File::open(source)?;
     let metadata = from.metadata()?;
@@ -25,20 +28,23 @@ pub fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
     let mode = metadata.mode() & 0o777;
     let mut to = OpenOptions::new().write(true).create_new(true).mode(mode).open(target)?;
     let copied = copy_content(&mut from, &mut to, &metadata);
-    // A network file system may tell only now that it had no room.
+    // A network file system may report only now that it is full.
     let copied = copied.and_then(|()| Ok(close(to)?));
     if copied.is_err() {
-        // Torn, it would stop the server or end its recovery.
+        // Incomplete, it would stop the server or end its recovery.
         let _ = fs::remove_file(target);
     }
     copied
 }
 
-/// Whether parts of a file were never written, or were made free again.
+/// Whether a file has holes: parts that were never written, or were deallocated.
+///
+/// # Errors
+/// If the file cannot be read.
 pub fn has_holes(path: &Path) -> io::Result<bool> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
-    // Behind the last byte there is always one.
+    // There is always a hole after the last byte.
     Ok(size > 0 && (lseek(&file, 0, Whence::SeekHole)? as u64) < size)
 }
 
@@ -52,25 +58,27 @@ fn copy_content(from: &mut File, to: &mut File, metadata: &fs::Metadata) -> io::
         io::copy(from, to)?
     };
     if copied != size {
-        return Err(io::Error::other(format!("{copied} of {size} bytes: it changed meanwhile")));
+        return Err(io::Error::other(format!(
+            "only {copied} of {size} bytes were copied: the file changed meanwhile"
+        )));
     }
     Ok(())
 }
 
-/// Asks for all blocks at once, which spares ext4 looking for each as it comes: a fifth of the copy's time.
-/// The file grows only as it is written, so that one cut short never looks complete. Where this can't be
-/// had the copy goes on without.
+/// Allocates all blocks at once, which saves ext4 a fifth of the copy's time. The size of the file grows
+/// only as it is written, so that an incomplete file never looks complete. If the file system cannot do
+/// this, the copy continues without it.
 fn reserve(to: &File, size: u64) {
     let _ = fallocate(to, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, size as i64);
 }
 
-/// Copies the parts that hold data and leaves the holes out; returns the size reached.
+/// Copies the parts that hold data, without the holes, and returns the size reached.
 fn copy_data(from: &mut File, to: &mut File, size: u64) -> io::Result<u64> {
     let mut at = 0;
     while at < size {
         let data = match lseek(&*from, at as i64, Whence::SeekData) {
             Ok(data) => data as u64,
-            // Nothing but a hole from here on.
+            // The rest is a hole.
             Err(Errno::ENXIO) => break,
             Err(e) => return Err(e.into()),
         };
@@ -108,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_way_is_replaced_and_never_written_through() {
+    fn a_link_at_the_target_is_replaced_and_not_written_through() {
         let dir = tempfile::tempdir().unwrap();
         let (source, target) = (dir.path().join("s"), dir.path().join("t"));
         let other = dir.path().join("other");

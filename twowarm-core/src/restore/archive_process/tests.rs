@@ -4,7 +4,7 @@ use super::*;
 
 struct Ordered(Order);
 
-impl Standing for Ordered {
+impl RecoveryOrders for Ordered {
     fn look(&mut self, _clock: &dyn Clock) -> Order {
         self.0.clone()
     }
@@ -15,13 +15,16 @@ fn limits(question: u64, not_yet: Option<u64>) -> Limits {
     Limits { question, not_yet: not_yet.map(Duration::from_millis), tick }
 }
 
+/// A script's standard input is its connection to its parent.
 fn ended(script: &str, order: Order, limits: Limits, progress: &dyn Fn() -> u64) -> Ended {
-    let asker = Asker::start(Command::new("/bin/sh").args(["-c", script])).unwrap();
-    asker.wait(progress, &mut Ordered(order), limits).unwrap()
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]);
+    let process = ArchiveProcess::start(command).unwrap();
+    process.wait(progress, &mut Ordered(order), limits).unwrap()
 }
 
 fn hung(order: Order, limits: Limits) -> Outcome {
-    match ended("echo asking; exec sleep 600", order, limits, &|| 0) {
+    match ended("echo asking >&0; exec sleep 600", order, limits, &|| 0) {
         Ended::Hung(outcome, _) => outcome,
         _ => panic!("it hangs"),
     }
@@ -34,58 +37,50 @@ fn answered(script: &str, order: Order, limits: Limits, progress: &dyn Fn() -> u
     }
 }
 
+const SLOW: &str = "echo asking >&0; sleep 0.5; echo answered >&0; echo restored >&0";
+
 #[test]
-fn a_wanted_failover_leaves_a_hung_archive_behind() {
+fn a_failover_leaves_a_hung_archive_behind() {
     let unavailable = Outcome::GaveUp(GiveUp::ArchiveUnavailable);
     assert_eq!(hung(Order::EndWhenAbsent, limits(50, None)), unavailable);
     assert_eq!(hung(Order::EndNow { serve_again: true }, limits(50, None)), unavailable);
-    let gone = Order::NobodyWaits("gone".into());
+    let gone = Order::Stop("gone".into());
     assert_eq!(hung(gone, limits(50, None)), Outcome::Stopped("gone".into()));
 }
 
 #[test]
 fn untriggered_a_hung_archive_is_waited_for_and_in_standby_mode_not_yet_there() {
-    let script = "echo asking; sleep 0.3; echo answered; echo restored";
-    let restored = answered(script, Order::Wait, limits(50, None), &|| 0);
-    assert_eq!(restored, Outcome::Restored);
+    assert_eq!(answered(SLOW, Order::Wait, limits(50, None), &|| 0), Outcome::Restored);
     let not_yet = hung(Order::Wait, limits(50, Some(100)));
     assert_eq!(not_yet, Outcome::GaveUp(GiveUp::NotYet));
 }
 
 #[test]
-fn a_slow_copy_is_not_given_up_while_it_gets_on() {
+fn a_slow_copy_is_not_abandoned_while_it_proceeds() {
     let copied = Cell::new(0);
     let grows = || copied.replace(copied.get() + 1);
-    let script = "echo asking; sleep 0.5; echo answered; echo restored";
-    let outcome = answered(script, Order::EndWhenAbsent, limits(200, None), &grows);
+    let outcome = answered(SLOW, Order::EndWhenAbsent, limits(200, None), &grows);
     assert_eq!(outcome, Outcome::Restored);
 }
 
 #[test]
 fn the_answer_does_not_wait_for_pruning() {
     let started = Instant::now();
-    let script = "echo restored; exec sleep 600 >&- 2>&-";
+    let script = "echo restored >&0; exec sleep 600 <&- 2>&-";
     assert_eq!(answered(script, Order::Wait, limits(50, None), &|| 0), Outcome::Restored);
-    let script = "echo restored; exec sleep 600";
+    let script = "echo restored >&0; exec sleep 600";
     assert_eq!(answered(script, Order::Wait, limits(50, None), &|| 0), Outcome::Restored);
     assert!(started.elapsed() < Duration::from_secs(300));
 }
 
 #[test]
-fn one_that_dies_gives_no_answer() {
-    let died = ended("echo asking; exit 7", Order::Wait, limits(50, None), &|| 0);
+fn a_child_that_dies_gives_no_answer() {
+    let died = ended("echo asking >&0; exit 7", Order::Wait, limits(50, None), &|| 0);
     assert!(matches!(died, Ended::Died(status) if status.code() == Some(7)));
 }
 
 #[test]
-fn outcomes_are_read_back() {
-    for (_, why) in GIVE_UPS {
-        assert_eq!(outcome_of(&text_of(&Outcome::GaveUp(why))), Some(Outcome::GaveUp(why)));
-    }
-    for outcome in
-        [Outcome::Restored, Outcome::Exit(7), Outcome::Stopped("a server is gone".into())]
-    {
-        assert_eq!(outcome_of(&text_of(&outcome)), Some(outcome));
-    }
-    assert_eq!(outcome_of("nonsense"), None);
+fn what_the_child_prints_is_not_a_message() {
+    let script = "echo exit 7; echo restored >&0";
+    assert_eq!(answered(script, Order::Wait, limits(50, None), &|| 0), Outcome::Restored);
 }

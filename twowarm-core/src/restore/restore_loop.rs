@@ -1,33 +1,36 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Decision, Found, GiveUp, Order, Situation};
+use super::{Decision, Found, GiveUp, Order, Outcome, Situation};
 use crate::archive::Gap;
 use crate::trigger::Writing;
 use crate::watch::Watcher;
 
-/// The archive, as far as one requested file goes.
+/// The requested file in the archive.
 pub trait Source {
-    /// Looks whether the file is there.
+    /// Returns the state of the file.
     fn look(&mut self, clock: &dyn Clock) -> Found;
 
-    /// Copies it to where the server wants it, also damaged or unfinished if `as_it_is`. What comes back
-    /// instead is why it is not there now; no partial file is left behind.
+    /// Copies the file to the target; with `as_it_is` even if it is damaged or incomplete. An error is the
+    /// reason why it cannot be restored now; then no partial file is left at the target.
+    ///
+    /// # Errors
+    /// The state of the file that prevented the copy.
     fn restore(&mut self, as_it_is: bool) -> Result<(), Found>;
 
-    /// Moves it out of the way, under a name that nobody asks for. False if by now there is another file
-    /// under the name, which is to be looked at.
+    /// Renames the file to a name that PostgreSQL never requests. Returns false if by now there is another
+    /// file with its name, which is to be looked at.
     fn set_aside(&mut self, why: &str) -> bool;
 
-    /// Looks whether the archive has a later segment although this one, or one after it, is missing.
+    /// Whether the archive has a later segment although this one, or one after it, is missing.
     fn gap(&mut self) -> Option<Gap> {
         None
     }
 }
 
-/// Standing orders: the trigger file and whatever else ends a wait.
-pub trait Standing {
-    /// What is ordered now.
+/// What orders recovery to end: a trigger file, a promotion, a server that is gone.
+pub trait RecoveryOrders {
+    /// The order in force now.
     fn look(&mut self, clock: &dyn Clock) -> Order;
 }
 
@@ -35,65 +38,52 @@ pub trait Standing {
 pub trait Clock {
     /// How long this call has been running.
     fn elapsed(&self) -> Duration;
-    /// Starts to notice arrivals; true if something may have been missed until now.
+    /// Starts to watch for arrivals; true if something may have been missed until now.
     fn arm(&mut self) -> bool;
-    /// Waits for an arrival, at most for so long.
+    /// Waits for an arrival, at most for this time.
     fn wait(&mut self, at_most: Duration);
-    /// Ends the noticing, since what is waited for has come.
+    /// Stops watching, since the file has arrived.
     fn disarm(&mut self) {}
-    /// Whether somebody was seen writing this file.
+    /// Whether a process was seen writing to this file.
     fn writing(&self, path: &Path) -> Writing;
 }
 
-/// What one program makes of each situation.
+/// The decisions of one program.
 pub trait Policy {
-    /// The decision. After a copy that failed, `found` says why, and restoring again must come after a
-    /// wait.
+    /// The decision. If a copy has failed, `found` is the reason, and the copy must not be repeated before
+    /// a wait.
     fn decide(&mut self, situation: &Situation) -> Decision;
 
-    /// Whether an order is answered without looking into the archive, which may hang.
+    /// The answer to an order for which the archive, which may hang, need not be looked at.
     fn answers_at_once(&self, order: &Order) -> Option<GiveUp>;
 
-    /// Whether it wants to know of a gap in the archive now, where the file is absent: that takes a listing.
+    /// Whether to look for a gap in the archive now, while the file is absent. That takes a listing.
     fn asks_for_gap(&self, _situation: &Situation) -> bool {
         false
     }
 
-    /// The answer to that.
+    /// Receives the gap that was found.
     fn note_gap(&mut self, _gap: Option<Gap>, _situation: &Situation) {}
 
-    /// Called before each wait: to say now and then what is waited for. Returns how long to wait if
-    /// nothing happens.
+    /// Called before each wait, to log from time to time what the wait is for. Returns the longest time
+    /// to wait if nothing happens.
     fn waiting(&mut self, situation: &Situation) -> Duration;
 }
 
-/// How the loop ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The file stands where the server wants it.
-    Restored,
-    /// There is no such file, and this was the order when it was decided.
-    GaveUp(GiveUp),
-    /// The server is to stop, for this reason.
-    Stopped(String),
-    /// An exit code that the policy chose.
-    Exit(u8),
-}
-
-/// The longest wait while a trigger file or the file itself may be in the making.
+/// The longest wait while a trigger file or the requested file may be incomplete.
 const SETTLING: Duration = Duration::from_millis(10);
 
-/// Waits for the file, decides and restores it. Pruning comes after the answer, and is the caller's.
-pub fn restore(
+/// Waits for the file, decides, and restores it. Pruning follows the answer, and is left to the caller.
+pub fn restore_loop(
     source: &mut dyn Source,
-    standing: &mut dyn Standing,
+    orders: &mut dyn RecoveryOrders,
     clock: &mut dyn Clock,
     policy: &mut dyn Policy,
 ) -> Outcome {
     let mut failed_copies = 0;
     let mut failure = None;
     loop {
-        let order = standing.look(clock);
+        let order = orders.look(clock);
         if let Some(why) = policy.answers_at_once(&order) {
             return Outcome::GaveUp(why);
         }
@@ -118,8 +108,8 @@ pub fn restore(
                 let wait = policy.waiting(&situation);
                 let unsettled =
                     situation.order == Order::Unsettled || situation.found == Found::Settling;
-                // Between the look and the arming something may have arrived: look once more. To copy again
-                // at once would help nobody.
+                // Something may have arrived before the watch began: look once more, except after a
+                // copy that failed, which would only fail again.
                 if !clock.arm() || copy_failed {
                     clock.wait(if unsettled { wait.min(SETTLING) } else { wait });
                 }
@@ -136,7 +126,7 @@ pub fn restore(
     }
 }
 
-/// The real time, and a [`Watcher`] to wait with.
+/// Real time, and a [`Watcher`] to wait with.
 #[derive(Debug)]
 pub struct RealClock {
     started: Instant,
@@ -144,7 +134,8 @@ pub struct RealClock {
 }
 
 impl RealClock {
-    /// Starts counting.
+    /// Starts the clock.
+    #[must_use]
     pub fn new(watcher: Watcher) -> RealClock {
         RealClock { started: Instant::now(), watcher }
     }

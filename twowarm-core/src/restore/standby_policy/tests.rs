@@ -1,20 +1,21 @@
 use super::*;
+use crate::timelines::Superseded;
 use crate::wal::TimelineId;
 
-const WARM: Serving = Serving::Warm { restart_for_timeline: false };
-const STANDBY: Serving =
-    Serving::Standby { wait_limit: Duration::from_secs(60), follows_latest: true };
+const WARM: ServerMode = ServerMode::Warm { restart_for_timeline: false };
+const STANDBY: ServerMode =
+    ServerMode::Standby { wait_limit: Duration::from_secs(60), follows_latest: true };
 
-fn segment() -> Careful {
-    Careful::new("000000010000000C00000099".parse().unwrap(), WARM)
+fn segment() -> StandbyPolicy {
+    StandbyPolicy::new("000000010000000C00000099".parse().unwrap(), WARM)
 }
 
-fn standby() -> Careful {
-    Careful::new("000000010000000C00000099".parse().unwrap(), STANDBY)
+fn standby() -> StandbyPolicy {
+    StandbyPolicy::new("000000010000000C00000099".parse().unwrap(), STANDBY)
 }
 
-fn history() -> Careful {
-    Careful::new("00000002.history".parse().unwrap(), WARM)
+fn history() -> StandbyPolicy {
+    StandbyPolicy::new("00000002.history".parse().unwrap(), WARM)
 }
 
 fn superseded(following: Following) -> Found {
@@ -42,14 +43,14 @@ fn every_find() -> Vec<Found> {
     ]
 }
 
-fn decide(policy: &mut Careful, order: &Order, found: &Found, waited: u64) -> Decision {
+fn decide(policy: &mut StandbyPolicy, order: &Order, found: &Found, waited: u64) -> Decision {
     let waited = Duration::from_secs(waited);
     let (order, found) = (order.clone(), found.clone());
     policy.decide(&Situation { order, found, waited, failed_copies: 1 })
 }
 
 #[test]
-fn untriggered_a_segment_is_restored_or_waited_for_however_long() {
+fn untriggered_a_segment_is_restored_or_waited_for_without_limit() {
     for found in every_find() {
         for order in [Order::Wait, Order::Unsettled] {
             let decision = decide(&mut segment(), &order, &found, 1_000_000);
@@ -64,7 +65,7 @@ fn untriggered_a_segment_is_restored_or_waited_for_however_long() {
 }
 
 #[test]
-fn a_history_is_answered_at_once_when_it_is_known_to_be_absent_and_only_then() {
+fn a_history_is_answered_at_once_only_if_it_is_known_to_be_absent() {
     for found in every_find() {
         let decision = decide(&mut history(), &Order::Wait, &found, 0);
         let gave_up = matches!(decision, Decision::GiveUp(_));
@@ -73,7 +74,7 @@ fn a_history_is_answered_at_once_when_it_is_known_to_be_absent_and_only_then() {
 }
 
 #[test]
-fn triggered_nothing_waits_except_for_room_and_for_a_stumble_and_both_have_an_end() {
+fn triggered_the_only_waits_are_for_free_space_and_for_a_failed_read_and_both_end() {
     for found in every_find() {
         let mut policy = segment();
         let first = decide(&mut policy, &Order::EndWhenAbsent, &found, 5);
@@ -83,7 +84,10 @@ fn triggered_nothing_waits_except_for_room_and_for_a_stumble_and_both_have_an_en
             assert_eq!(later, Decision::GiveUp(GiveUp::ArchiveUnavailable));
         } else if let Found::NotCopied(_) = found {
             assert_eq!(first, Decision::Wait);
-            assert!(matches!(later, Decision::Stop(_)), "what has arrived is never given up");
+            assert!(
+                matches!(later, Decision::Stop(_)),
+                "a segment that has arrived is never given up"
+            );
         } else {
             assert_ne!(first, Decision::Wait, "{found:?}");
         }
@@ -91,7 +95,7 @@ fn triggered_nothing_waits_except_for_room_and_for_a_stumble_and_both_have_an_en
 }
 
 #[test]
-fn triggered_what_begins_as_the_segment_is_handed_over_and_only_another_file_is_set_aside() {
+fn triggered_whatever_begins_as_the_segment_is_restored_and_only_another_file_is_set_aside() {
     let restore = |as_it_is| Decision::Restore { as_it_is };
     for found in every_find() {
         let decision = decide(&mut segment(), &Order::EndWhenAbsent, &found, 0);
@@ -129,10 +133,11 @@ fn in_standby_mode_the_answer_is_not_yet_after_the_limit() {
 }
 
 #[test]
-fn a_restart_is_asked_for_only_where_it_helps() {
-    let restarting = Serving::Warm { restart_for_timeline: true };
+fn a_restart_is_requested_only_if_it_helps() {
+    let restarting = ServerMode::Warm { restart_for_timeline: true };
     for following in [Following::Possible, Following::BaseCopy] {
-        let mut policy = Careful::new("000000010000000C00000099".parse().unwrap(), restarting);
+        let mut policy =
+            StandbyPolicy::new("000000010000000C00000099".parse().unwrap(), restarting);
         let decision = decide(&mut policy, &Order::Wait, &superseded(following), 0);
         let stops = matches!(decision, Decision::Stop(_));
         assert_eq!(stops, following != Following::BaseCopy);
@@ -151,9 +156,9 @@ fn fast_is_answered_before_the_archive_is_looked_at() {
 }
 
 #[test]
-fn when_nobody_waits_the_server_is_stopped_never_promoted() {
+fn an_order_to_stop_never_promotes() {
     for found in every_find() {
-        let order = Order::NobodyWaits("gone".into());
+        let order = Order::Stop("gone".into());
         let decision = decide(&mut segment(), &order, &found, 0);
         assert_eq!(decision, Decision::Stop("gone".into()));
     }
@@ -171,7 +176,7 @@ fn absent(order: Order, seconds: u64) -> Situation {
 }
 
 #[test]
-fn a_gap_is_looked_for_now_and_then_and_is_trouble() {
+fn a_gap_is_looked_for_from_time_to_time_and_reported() {
     let mut policy = segment();
     let mut looks = Vec::new();
     for second in 0..200 {
@@ -185,7 +190,7 @@ fn a_gap_is_looked_for_now_and_then_and_is_trouble() {
     let trouble = policy.trouble(&Found::Absent).unwrap();
     let names = "000000010000000C00000099 is missing but 000000010000000C0000009A is here";
     assert!(trouble.contains(names), "{trouble}");
-    // It has arrived.
+    // The segment has arrived.
     policy.note_gap(None, &absent(Order::Wait, 250));
     assert_eq!(policy.trouble(&Found::Absent), None);
     assert!(!history().asks_for_gap(&absent(Order::Wait, 100)));
@@ -194,25 +199,25 @@ fn a_gap_is_looked_for_now_and_then_and_is_trouble() {
 #[test]
 fn a_gap_is_looked_for_before_each_answer_that_may_be_the_last() {
     assert!(standby().asks_for_gap(&absent(Order::Wait, 60)));
-    let short = Serving::Standby { wait_limit: Duration::ZERO, follows_latest: true };
-    let mut policy = Careful::new("000000010000000C00000099".parse().unwrap(), short);
+    let short = ServerMode::Standby { wait_limit: Duration::ZERO, follows_latest: true };
+    let mut policy = StandbyPolicy::new("000000010000000C00000099".parse().unwrap(), short);
     assert!(policy.asks_for_gap(&absent(Order::Wait, 0)));
     policy.note_gap(Some(gap()), &absent(Order::Wait, 0));
     let decision = policy.decide(&absent(Order::Wait, 0));
     assert_eq!(decision, Decision::GiveUp(GiveUp::NotYet));
-    assert!(policy.said.is_some_and(|said| said.what.contains("is missing but")));
+    assert!(policy.reminder.is_some_and(|reminder| reminder.about.contains("is missing but")));
 
     assert!(segment().asks_for_gap(&absent(Order::EndWhenAbsent, 0)));
     for serve_again in [true, false] {
         let fast = absent(Order::EndNow { serve_again }, 100);
-        assert!(!segment().asks_for_gap(&fast), "it waits for no listing");
+        assert!(!segment().asks_for_gap(&fast), "a fast trigger does not wait for a listing");
     }
-    let said = segment().gap_was_said();
-    assert!(!said.asks_for_gap(&absent(Order::EndWhenAbsent, 0)), "the server asks again");
+    let reported = segment().with_gap_reported();
+    assert!(!reported.asks_for_gap(&absent(Order::EndWhenAbsent, 0)), "it was reported before");
 }
 
 #[test]
-fn a_gap_does_not_hold_up_a_failover() {
+fn a_gap_does_not_delay_a_failover() {
     let mut policy = segment();
     let situation = absent(Order::EndWhenAbsent, 0);
     policy.note_gap(Some(gap()), &situation);
@@ -220,7 +225,7 @@ fn a_gap_does_not_hold_up_a_failover() {
 }
 
 #[test]
-fn of_a_damaged_segment_it_is_said_where_a_sound_copy_may_be() {
+fn the_message_about_a_damaged_segment_names_where_a_sound_copy_may_be() {
     let why = || "its WAL ends at 0/5000128".to_owned();
     for found in [Found::Damaged(why()), Found::NotThatFile(why()), Found::TooLarge { bytes: 9 }] {
         let trouble = segment().trouble(&found).unwrap();
