@@ -5,6 +5,7 @@
 
 mod arrival;
 mod content;
+mod killed_receiver;
 mod newer;
 mod no_pgdata;
 mod node_id;

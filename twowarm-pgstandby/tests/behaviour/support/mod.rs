@@ -1,13 +1,10 @@
 //! What the tests of pg_standby share: the binary in a scratch directory, and real servers on it.
 
-// Each test file uses some of it.
-#![allow(dead_code, unused_imports)]
-
 mod call;
 mod pair;
 mod scratch;
 
-pub use call::{Call, Ended};
+pub use call::Call;
 pub use pair::Pair;
 pub use scratch::{NAME, Scratch, segment};
 

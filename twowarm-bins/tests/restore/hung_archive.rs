@@ -1,15 +1,12 @@
 //! An archive whose file system hangs in the kernel, where not even SIGKILL ends a call: a frozen loop
 //! mount. It takes root and a loop device; elsewhere these tests say so and check nothing.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
-
-mod restore_support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use restore_support::{Call, Scratch};
+use crate::support::{Call, Scratch};
 use twowarm_core::testbed::wait_until;
 
 /// A file system of its own at a scratch data directory's archive.
@@ -58,7 +55,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         done("fsfreeze", &[&"-u", &self.at]);
         let unmounted = || done("umount", &[&self.at]);
-        let _ = wait_until("the disk to be free", restore_support::LIMIT, unmounted);
+        let _ = wait_until("the disk to be free", crate::support::LIMIT, unmounted);
     }
 }
 
@@ -84,7 +81,7 @@ fn the_answer_does_not_wait_for_pruning() {
     assert_eq!(code, Some(0), "{said}");
     disk.thaw();
     let pruned = || !Path::new(&scratch.archived(scratch.name(0))).exists();
-    wait_until("what was left behind to end", restore_support::LIMIT, pruned).unwrap();
+    wait_until("what was left behind to end", crate::support::LIMIT, pruned).unwrap();
 }
 
 /// "counts as absent" was logged, but the process could not end.
@@ -117,7 +114,7 @@ fn a_damaged_segment_is_handed_over_from_an_archive_that_takes_no_writes() {
     assert!(scratch.restored().unwrap().starts_with(&scratch.bytes(1)[..300_000]));
     disk.thaw();
     let kept = scratch.archived(&format!("{}.corrupt", scratch.name(1)));
-    wait_until("the copy to be kept", restore_support::LIMIT, || kept.exists()).unwrap();
+    wait_until("the copy to be kept", crate::support::LIMIT, || kept.exists()).unwrap();
 }
 
 /// Untriggered it is waited for, and the trigger that comes then is obeyed.

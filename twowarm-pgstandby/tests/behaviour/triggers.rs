@@ -1,14 +1,12 @@
 //! Triggers are obeyed at once and never read half-written; signals likewise; with and without events.
 
-mod support;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::support::{Call, NAME, Scratch, segment};
 use nix::sys::signal::Signal;
-use support::{Call, NAME, Scratch};
 use twowarm_core::testbed::wait_until;
 
 /// Far below any poll; a quiet machine needs a few milliseconds.
@@ -123,7 +121,7 @@ fn a_fast_trigger_stays_fast_for_servers_that_ask_twice() {
     }
     scratch.assert_nothing_restored();
     // What was restored before is given once more.
-    scratch.put("archive/000000010000000C00000098", support::segment());
+    scratch.put("archive/000000010000000C00000098", segment());
     let before =
         scratch.command(["-t", "trigger", "archive", "000000010000000C00000098", "pg_wal/X"]);
     Call::start(before).exits(0);
@@ -146,7 +144,7 @@ fn without_events_polling_finds_the_segment_and_the_trigger() {
     let scratch = Scratch::new();
     let mut call = Call::start(without_events(&scratch, &["-d", "-s", "1", "-t", "trigger"]));
     call.says("polling only").says("not there yet");
-    scratch.put(&format!("archive/{NAME}"), support::segment());
+    scratch.put(&format!("archive/{NAME}"), segment());
     scratch.assert_restores(call);
 
     let scratch = Scratch::new();

@@ -1,8 +1,6 @@
 //! `--verify`, for a server newer than all that are known.
 
-mod support;
-
-use support::{NAME, Scratch, segment};
+use crate::support::{NAME, Scratch, segment};
 use twowarm_core::testbed::{NEWER_MAJOR, newer_control};
 
 const CLUSTER: u64 = 77;

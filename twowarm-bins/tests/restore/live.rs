@@ -1,13 +1,11 @@
 //! Real servers on restoreWALFile: replay, restart, each way to fail over, and the accidents that must
 //! not fail over.
 
-mod restore_support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use restore_support::LIMIT;
+use crate::support::LIMIT;
 use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
 
 /// A primary that archives into the archive of a warm standby, which was made by copying its files.

@@ -3,9 +3,7 @@
 //!
 //! They run on the PostgreSQL that the testbed finds; `make test-matrix` runs them on others.
 
-mod support;
-
-use support::{LIMIT, Pair};
+use crate::support::{LIMIT, Pair};
 use twowarm_core::testbed::{StopMode, wait_until};
 
 /// Long, so that only an event can have ended a wait within the tests' limits.

@@ -1,14 +1,12 @@
 //! What a trigger file makes of restoreWALFile's answers, over all the questions that a server asks
 //! before its recovery is over.
 
-mod restore_support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::thread;
 
-use restore_support::{Call, LIMIT, Scratch, cluster};
+use crate::support::{Call, LIMIT, Scratch, cluster};
 use twowarm_core::testbed::{Testbed, wait_until};
 
 /// As an administrator's shell would.

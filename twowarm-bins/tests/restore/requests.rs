@@ -1,12 +1,10 @@
 //! The questions that servers of different versions ask, in their order, each answered as that server
 //! needs it.
 
-mod restore_support;
-
 use std::fs;
 use std::time::{Duration, Instant};
 
-use restore_support::Scratch;
+use crate::support::Scratch;
 
 /// 8.2 to 8.4 begin with files that need not exist, and stop with a panic if the last good segment is
 /// refused to them at the end.

@@ -1,10 +1,8 @@
 //! restoreWALFile for a server newer than all that are known: by name, size, cluster and position.
 
-mod restore_support;
-
 use std::fs;
 
-use restore_support::Scratch;
+use crate::support::Scratch;
 use twowarm_core::testbed::{NEWER_MAJOR, newer_control, newer_segment};
 
 /// The data directory of such a server.

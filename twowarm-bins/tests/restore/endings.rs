@@ -1,15 +1,13 @@
 //! restoreWALFile's ways to end: 0 restored, 1 only where that answer is wanted, 200 for all that no
 //! waiting mends, and the signal where it is killed.
 
-mod restore_support;
-
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::support::{Scratch, cluster};
 use nix::sys::signal::Signal;
-use restore_support::{Scratch, cluster};
 
 #[test]
 fn every_segment_of_a_real_server_is_restored_as_it_is() {

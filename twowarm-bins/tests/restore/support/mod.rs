@@ -1,9 +1,6 @@
 //! What the tests of restoreWALFile share: WAL that a real server wrote, and scratch data directories
 //! with an archive from which the real binary restores it.
 
-// Each test file uses some of it.
-#![allow(dead_code, unused_imports)]
-
 mod call;
 mod cluster;
 mod scratch;

@@ -1,15 +1,13 @@
 //! What goes wrong around pg_standby: the exit code is the original's, nothing torn is left, the reason
 //! is said, and the next call works.
 
-mod support;
-
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
+use crate::support::{Call, NAME, Scratch, segment};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
-use support::{Call, NAME, Scratch, segment};
 
 /// Some user who owns nothing here.
 const STRANGER: &str = "65534";

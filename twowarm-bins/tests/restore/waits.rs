@@ -1,14 +1,12 @@
 //! What restoreWALFile waits out, and how soon it is done when the cause is gone.
 
-mod restore_support;
-
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use restore_support::{Call, LIMIT, Scratch, cluster};
+use crate::support::{Call, LIMIT, Scratch, cluster};
 use twowarm_core::testbed::{Testbed, wait_until};
 
 /// The call waits for these words, and the real segment, once it stands there, is restored.

@@ -1,8 +1,6 @@
 //! What restoreWALFile removes from the archive, and what it must never remove.
 
-mod restore_support;
-
-use restore_support::{Ended, Scratch, cluster};
+use crate::support::{Ended, Scratch, cluster};
 
 /// The archive's names after the segment of this number was restored with this restart point.
 fn restore(scratch: &Scratch, number: usize, restart: &[&str]) -> (Ended, Vec<String>) {

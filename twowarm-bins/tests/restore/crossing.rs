@@ -1,13 +1,11 @@
 //! A record that crosses from one segment into others: restoreWALFile checks it from its beginning,
 //! and hands a segment over unchecked only where the server replays nothing of it.
 
-mod restore_support;
-
 use std::fs;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use restore_support::{LIMIT, Scratch};
+use crate::support::{LIMIT, Scratch};
 use twowarm_core::testbed::{BedError, Node, StopMode, Testbed, finish, wait_until};
 use twowarm_core::wal::{PageHeader, SegmentName};
 

@@ -1,14 +1,12 @@
 //! restoreWALFile under a server in standby mode, which takes "not there" for "not yet"; and what a
 //! running standby of either mode must live through.
 
-mod restore_support;
-
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use restore_support::{Call, LIMIT, Scratch, cluster};
+use crate::support::{Call, LIMIT, Scratch, cluster};
 use twowarm_core::testbed::{Testbed, wait_until};
 use twowarm_core::version::PgMajor;
 

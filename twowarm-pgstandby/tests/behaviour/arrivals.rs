@@ -2,15 +2,13 @@
 //!
 //! With `-s 60` only an event ends a wait within the tests' limits.
 
-mod support;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant, SystemTime};
 
-use support::{Call, Scratch, segment};
+use crate::support::{Call, NAME, Scratch, segment};
 
 /// Far below any poll; a quiet machine needs a few milliseconds.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -152,6 +150,6 @@ fn in_an_archive_that_comes_back() {
     fs::create_dir(scratch.path("archive")).unwrap();
     look_again(&scratch, &mut call);
     let complete = Instant::now();
-    scratch.put(&format!("archive/{}", support::NAME), segment());
+    scratch.put(&format!("archive/{}", NAME), segment());
     assert_restored_since(complete, &scratch, call);
 }
