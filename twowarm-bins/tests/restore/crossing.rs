@@ -2,12 +2,13 @@
 //! and hands a segment over unchecked only where the server replays nothing of it.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use crate::support::{LIMIT, Scratch};
-use twowarm_core::testbed::{BedError, Node, StopMode, Testbed, finish, wait_until};
-use twowarm_core::wal::{PageHeader, SegmentName};
+use twowarm_core::wal::PageHeader;
+
+use crate::support::{
+    BedError, LIMIT, Scratch, StopMode, Testbed, restoring_pair, segments_in, wait_until,
+};
 
 /// WAL with a message of 3 MB in segments of 1 MB.
 struct Log {
@@ -30,24 +31,18 @@ const MESSAGE: &str =
 
 impl Log {
     fn make() -> Result<Option<Log>, BedError> {
-        let bed = Testbed::new()?;
-        if bed.install().major()? < "11".parse().expect("a major") {
+        let node = Testbed::new()?.node("db1")?;
+        if !node.install().major()?.has_segment_size_option() {
             return Ok(None);
         }
-        let node = bed.node("db1")?;
         node.initdb(&["--wal-segsize=1"])?;
         let archive = node.home().join("archive");
-        node.run_as().make_dir(&archive, 0o755)?;
-        let to = archive.display();
-        node.append_conf(&format!(
-            "fsync = off\narchive_mode = on\narchive_command = 'cp %p {to}/%f'"
-        ))?;
+        node.archive_into(&archive)?;
         node.start()?;
         node.sql("create table t as select 0 as batch")?;
         node.sql(MESSAGE)?;
         node.sql("insert into t select 1")?;
-        let last = node.sql("select pg_walfile_name(pg_switch_wal())")?;
-        wait_until("the segments", LIMIT, || archive.join(&last).exists())?;
+        node.wait_until_archived(&node.switch_wal()?)?;
         node.stop(StopMode::Fast)?;
         let segments = segments_in(&archive);
         let shut_down = fs::read(node.pgdata().join("global/pg_control"));
@@ -114,19 +109,6 @@ fn at_redo(control: &[u8], redo: u64) -> Vec<u8> {
     control
 }
 
-fn segments_in(directory: &std::path::Path) -> Vec<(String, Vec<u8>)> {
-    let files = fs::read_dir(directory).expect("the directory was made").flatten();
-    let mut found: Vec<_> = files
-        .filter_map(|file| {
-            let name = file.file_name().into_string().ok()?;
-            name.parse::<SegmentName>().ok()?;
-            Some((name, fs::read(file.path()).expect("a file just listed")))
-        })
-        .collect();
-    found.sort();
-    found
-}
-
 fn assert_restores(scratch: &Scratch, log: &Log, number: usize) {
     let ended = scratch.run(log.name(number));
     assert_eq!(ended.code, Some(0), "{}", ended.said);
@@ -185,8 +167,7 @@ fn an_earlier_segment_that_is_missing_is_waited_for() {
         call.waits_for(&format!("put a sound {} into the archive", log.name(missing)));
         assert_eq!(scratch.restored(), None);
         scratch.put(log.name(missing), &log.segments[missing].1);
-        let ended = call.end();
-        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        call.exits(0);
         assert!(scratch.restored().as_deref() == Some(&log.segments[wanted].1));
     }
 }
@@ -263,88 +244,37 @@ fn a_small_keep_does_not_cut_a_message() {
     assert!(!scratch.archived(log.name(log.end - 3)).exists(), "it is pruned later");
 }
 
-/// A primary with a copy of it, which restores what the primary archives.
-struct Pair {
-    primary: Node,
-    standby: Node,
-}
-
-impl Pair {
-    fn new() -> Result<Option<Pair>, BedError> {
-        let bed = Testbed::new()?;
-        let (primary, standby) = (bed.node("db1")?, bed.node("db2")?);
-        if !bed.install().major()?.has_recovery_signal() {
-            return Ok(None);
-        }
-        primary.initdb(&["--wal-segsize=1"])?;
-        let archive = standby.archive();
-        let to = archive.display();
-        primary.append_conf(&format!(
-            "fsync = off\narchive_mode = on\n\
-             archive_command = 'cp %p {to}/%f.tmp && mv {to}/%f.tmp {to}/%f'"
-        ))?;
-        finish(standby.program("cp").arg("-a").arg(primary.pgdata()).arg(standby.pgdata()))?;
-        standby.run_as().make_dir(&archive, 0o700)?;
-        let binary = PathBuf::from(env!("CARGO_BIN_EXE_restoreWALFile"));
-        let built = binary.parent().expect("cargo puts binaries into a directory");
-        standby.install_commands(built, &["restoreWALFile"])?;
-        standby.append_conf(&format!(
-            "{}archive_command = ''\nhot_standby = off\n\
-             restore_command = '../2warm/global/replication/restoreWALFile %f %p %r'",
-            standby.own_conf()?
-        ))?;
-        standby.run_as().write(&standby.pgdata().join("recovery.signal"), "")?;
-        primary.start()?;
-        Ok(Some(Pair { primary, standby }))
-    }
-
-    /// Ends the segment and waits until it is archived.
-    fn ship(&self) -> Result<(), BedError> {
-        let last = self.primary.sql("select pg_walfile_name(pg_switch_wal())")?;
-        wait_until("the segments to arrive", LIMIT, || self.standby.archive().join(&last).exists())
-    }
-
-    fn says(&self, words: &str) {
-        wait_until(words, LIMIT, || self.standby.log().contains(words))
-            .unwrap_or_else(|e| panic!("{e}; its log:\n{}", self.standby.log()));
-    }
-
-    fn assert_not_opened(&self) {
-        let log = self.standby.log();
-        assert!(!log.contains("selected new timeline ID"), "{log}");
-    }
-}
-
 /// A real server in warm mode: it took the damaged message for the end of WAL and opened.
 #[test]
 fn a_damaged_message_does_not_open_a_server() -> Result<(), BedError> {
-    let Some(pair) = Pair::new()? else { return Ok(()) };
-    pair.primary.sql("create table t as select 0 as batch")?;
+    if log().is_none() {
+        return Ok(());
+    }
+    let pair = restoring_pair(false, &["--wal-segsize=1"])?;
     pair.primary.sql(MESSAGE)?;
     pair.primary.sql("insert into t select 1")?;
-    pair.ship()?;
+    pair.ship_segment()?;
     let segments = segments_in(&pair.standby.archive());
     let end = segments.iter().rposition(|(_, bytes)| continues(bytes)).expect("a message");
     let (name, good) = &segments[end - 2];
     let middle = pair.standby.archive().join(name);
     pair.standby.run_as().write(&middle, flipped(good))?;
     pair.standby.start_warm()?;
-    pair.says("as it crosses from");
-    pair.says(&format!("restored log file \"{}\"", segments[end - 1].0));
-    pair.assert_not_opened();
+    pair.standby.wait_for_log("as it crosses from")?;
+    pair.standby.wait_for_log(&format!("restored log file \"{}\"", segments[end - 1].0))?;
+    pair.not_promoted()?;
     // Its own copy is the damaged one.
     pair.standby.run_as().write(&middle, good)?;
     pair.standby.stop(StopMode::Fast)?;
     pair.standby.start_warm()?;
-    pair.says(&format!("restored log file \"{}\"", segments[segments.len() - 1].0));
+    pair.standby
+        .wait_for_log(&format!("restored log file \"{}\"", segments[segments.len() - 1].0))?;
     pair.primary.sql("insert into t select 2")?;
-    pair.ship()?;
+    pair.ship_segment()?;
     wait_until("the standby to wait", LIMIT, || pair.standby.runs("restoreWALFile"))?;
-    pair.assert_not_opened();
+    pair.not_promoted()?;
     pair.standby.run_as().write(&pair.standby.pgdata().join("trigger"), "smart")?;
-    wait_until("the promotion", LIMIT, || {
-        pair.standby.is_in_recovery().is_ok_and(|in_recovery| !in_recovery)
-    })?;
+    pair.standby.wait_for_promotion()?;
     assert_eq!(pair.standby.sql("select max(batch) from t")?, "2");
     Ok(())
 }

@@ -25,8 +25,7 @@ fn history_and_backup_files_are_restored_or_absent_at_once() {
     scratch.assert_absent(&backup);
     let history = scratch.left(1, 0x1C);
     scratch.put("00000002.history", &history);
-    let ended = scratch.run_with(&["00000002.history", "pg_wal/RECOVERYHISTORY"]);
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    scratch.run_with(&["00000002.history", "pg_wal/RECOVERYHISTORY"]).exited(0);
     assert_eq!(scratch.read("pg_wal/RECOVERYHISTORY"), history);
 }
 
@@ -48,7 +47,7 @@ fn a_damaged_backup_file_is_restored_and_a_damaged_history_waited_for() {
     let place = scratch.archived("00000002.history");
     fs::rename(&place, place.with_extension("history.foreign")).unwrap();
     scratch.put("00000002.history", scratch.left(1, 0x1C));
-    assert_eq!(call.end().code, Some(0));
+    call.exits(0);
 }
 
 #[test]
@@ -167,15 +166,13 @@ fn a_killed_postmaster_ends_the_wait_and_never_a_recovery() {
     first.waits_for("it has not arrived");
     second.waits_for("it has not arrived");
     postmaster.kill().unwrap();
-    let ended = first.end();
-    assert_eq!(ended.code, Some(200), "{}", ended.said);
+    first.exits(200);
     postmaster.wait().unwrap();
-    assert_eq!(second.end().code, Some(200));
+    second.exits(200);
     // Also when it was killed before the call had looked, and under any trigger.
     for trigger in [None, Some("smart"), Some("fast")] {
         trigger.iter().for_each(|content| scratch.write("trigger", content));
-        let ended = scratch.run(scratch.name(0));
-        assert_eq!(ended.code, Some(200), "{trigger:?}: {}", ended.said);
+        scratch.run(scratch.name(0)).exited(200);
     }
 }
 
@@ -199,8 +196,7 @@ fn a_promote_file_is_an_order_if_it_is_younger_than_the_server() {
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("it has not arrived");
     fs::File::create(&promote).unwrap();
-    let ended = call.end();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    call.exits(1);
     // The server asks again before its recovery is over.
     scratch.assert_absent(scratch.name(1));
     scratch.assert_restores(0);

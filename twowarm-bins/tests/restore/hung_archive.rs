@@ -6,8 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::support::{Call, Scratch};
-use twowarm_core::testbed::wait_until;
+use crate::support::{LIMIT, Scratch, wait_until};
 
 /// A file system of its own at a scratch data directory's archive.
 struct Disk {
@@ -55,7 +54,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         done("fsfreeze", &[&"-u", &self.at]);
         let unmounted = || done("umount", &[&self.at]);
-        let _ = wait_until("the disk to be free", crate::support::LIMIT, unmounted);
+        let _ = wait_until("the disk to be free", LIMIT, unmounted);
     }
 }
 
@@ -81,7 +80,7 @@ fn the_answer_does_not_wait_for_pruning() {
     assert_eq!(code, Some(0), "{said}");
     disk.thaw();
     let pruned = || !Path::new(&scratch.archived(scratch.name(0))).exists();
-    wait_until("what was left behind to end", crate::support::LIMIT, pruned).unwrap();
+    wait_until("what was left behind to end", LIMIT, pruned).unwrap();
 }
 
 /// "counts as absent" was logged, but the process could not end.
@@ -114,7 +113,7 @@ fn a_damaged_segment_is_handed_over_from_an_archive_that_takes_no_writes() {
     assert!(scratch.restored().unwrap().starts_with(&scratch.bytes(1)[..300_000]));
     disk.thaw();
     let kept = scratch.archived(&format!("{}.corrupt", scratch.name(1)));
-    wait_until("the copy to be kept", crate::support::LIMIT, || kept.exists()).unwrap();
+    wait_until("the copy to be kept", LIMIT, || kept.exists()).unwrap();
 }
 
 /// Untriggered it is waited for, and the trigger that comes then is obeyed.
@@ -124,11 +123,10 @@ fn a_trigger_is_seen_while_a_call_hangs_in_the_kernel() {
     let Some(disk) = Disk::mount(&scratch) else { return };
     scratch.write_local("2warm.toml", "time_limit = 1\n");
     scratch.put_old(scratch.name(1), scratch.bytes(2));
-    let mut call: Call = scratch.start(scratch.name(1));
+    let mut call = scratch.start(scratch.name(1));
     call.waits_for("is not 0000");
     disk.freeze();
     scratch.write("trigger", "smart");
-    let ended = call.end();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    call.exits(1);
     disk.thaw();
 }

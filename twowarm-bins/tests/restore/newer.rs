@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use crate::support::Scratch;
-use twowarm_core::testbed::{NEWER_MAJOR, newer_control, newer_segment};
+use crate::support::{NEWER_MAJOR, Scratch, newer_control, newer_segment};
 
 /// The data directory of such a server.
 fn newer() -> Scratch {
@@ -73,8 +72,7 @@ fn nothing_else_is_handed_over_and_a_wait_goes_on() {
         call.waits_for(words);
         assert_eq!(scratch.restored(), None);
         scratch.put(scratch.name(1), &right);
-        let ended = call.end();
-        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        call.exits(0);
         assert!(scratch.restored().as_ref() == Some(&right));
     }
 }
@@ -87,7 +85,7 @@ fn in_standby_mode_it_is_told_not_yet() {
     scratch.assert_absent(scratch.name(1));
     scratch.assert_absent("00000002.history");
     scratch.put(scratch.name(1), bytes(&scratch, 1));
-    assert_eq!(scratch.run(scratch.name(1)).code, Some(0));
+    scratch.run(scratch.name(1)).exited(0);
 }
 
 #[test]
@@ -95,7 +93,7 @@ fn it_is_promoted_as_ever() {
     let scratch = newer();
     scratch.put(scratch.name(1), bytes(&scratch, 1));
     scratch.write("trigger", "smart\n");
-    assert_eq!(scratch.run(scratch.name(1)).code, Some(0));
+    scratch.run(scratch.name(1)).exited(0);
     assert!(scratch.restored() == Some(bytes(&scratch, 1)));
     scratch.assert_absent(scratch.name(2));
 }
@@ -107,7 +105,7 @@ fn fast_refuses_what_an_open_server_can_do_without() {
     scratch.put(scratch.name(1), bytes(&scratch, 1));
     scratch.write("trigger", "fast\n");
     server(&scratch, "starting");
-    assert_eq!(scratch.run(scratch.name(1)).code, Some(0));
+    scratch.run(scratch.name(1)).exited(0);
     scratch.restored();
     server(&scratch, "ready   ");
     scratch.assert_absent(scratch.name(1));
@@ -121,5 +119,5 @@ fn a_known_version_gets_no_newer_wal() {
     call.waits_for("magic number D140");
     assert_eq!(scratch.restored(), None);
     scratch.ship(1);
-    assert_eq!(call.end().code, Some(0));
+    call.exits(0);
 }

@@ -1,10 +1,10 @@
 //! What restoreWALFile removes from the archive, and what it must never remove.
 
-use crate::support::{Ended, Scratch, cluster};
+use crate::support::{Call, Ended, Scratch, cluster};
 
 /// The archive's names after the segment of this number was restored with this restart point.
 fn restore(scratch: &Scratch, number: usize, restart: &[&str]) -> (Ended, Vec<String>) {
-    let ended = scratch.start_command(scratch.command(scratch.name(number), restart)).end();
+    let ended = Call::start(scratch.command(scratch.name(number), restart)).end();
     (ended, scratch.archive())
 }
 
@@ -110,13 +110,13 @@ fn nothing_goes_when_nothing_was_restored() {
     assert_eq!((ended.code, names), (Some(1), all.clone()));
     std::fs::remove_file(scratch.data().join("trigger")).unwrap();
     let history = ["00000002.history", "pg_wal/RECOVERYHISTORY", restart];
-    assert_eq!(scratch.run_with(&history).code, Some(1));
+    scratch.run_with(&history).exited(1);
     assert_eq!(scratch.archive(), all);
     let bad = [scratch.name(5), "no_such_directory/x", restart];
-    assert_eq!(scratch.run_with(&bad).code, Some(200));
+    scratch.run_with(&bad).exited(200);
     assert_eq!(scratch.archive(), all);
     scratch.put_old(scratch.name(5), scratch.bytes(2));
-    let mut call = scratch.start_command(scratch.command(scratch.name(5), &[restart]));
+    let mut call = Call::start(scratch.command(scratch.name(5), &[restart]));
     call.waits_for("recycled");
     assert_eq!(scratch.archive(), all);
 }

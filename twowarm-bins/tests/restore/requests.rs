@@ -19,8 +19,7 @@ fn from_8_2_to_8_4() {
     for number in 0..=last {
         // 8.2 passes on what it does not know.
         let restart = if number % 2 == 0 { "%r" } else { "000000000000000000000000" };
-        let ended = scratch.run_with(&[scratch.name(number), "pg_wal/RECOVERYXLOG", restart]);
-        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        scratch.run_with(&[scratch.name(number), "pg_wal/RECOVERYXLOG", restart]).exited(0);
         assert!(scratch.restored().as_deref() == Some(scratch.bytes(number)));
     }
     scratch.write("trigger", "fast");
@@ -60,8 +59,7 @@ fn following_a_timeline_before_13() {
     let mut call = scratch.start(&on_2(fork + 1));
     call.waits_for("it has not arrived");
     scratch.put(&on_2(fork + 1), scratch.bytes(fork + 1));
-    let ended = call.end();
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    call.exits(0);
 }
 
 /// 9.3 and 9.4 make a copy under the new name of a segment that a timeline left at its very end; from
@@ -77,14 +75,14 @@ fn a_timeline_left_at_the_end_of_a_segment() {
     call.waits_for("it has not arrived");
     scratch.assert_absent(&before);
     scratch.put(&before, scratch.bytes(2));
-    assert_eq!(scratch.run(&before).code, Some(0));
+    scratch.run(&before).exited(0);
     // Nothing is known as long as neither name has arrived.
     fs::remove_file(scratch.archived(&before)).unwrap();
     fs::remove_file(scratch.archived(scratch.name(2))).unwrap();
     let mut call = scratch.start(&before);
     call.waits_for("it has not arrived");
     scratch.ship(2);
-    assert_eq!(call.end().code, Some(1));
+    call.exits(1);
 }
 
 /// 15 and later ask twice for the segment that is missing, then for the last good one, then for the
@@ -99,7 +97,7 @@ fn from_15_on() {
         let mut call = scratch.start(name);
         call.waits_for("it has not arrived");
         scratch.write("trigger", content);
-        assert_eq!(call.end().code, Some(1));
+        call.exits(1);
         // It arrives after it was refused: a fast failover leaves it out, a smart one takes it.
         scratch.ship(missing);
         let ended = scratch.run(name);

@@ -6,8 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::support::{Call, LIMIT, Scratch, cluster};
-use twowarm_core::testbed::{Testbed, wait_until};
+use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_until};
 use twowarm_core::version::PgMajor;
 
 fn has_signal() -> bool {
@@ -97,7 +96,7 @@ fn an_arrival_ends_the_wait() {
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("it has not arrived");
     scratch.ship(1);
-    assert_eq!(call.end().code, Some(0));
+    call.exits(0);
 }
 
 #[test]
@@ -107,8 +106,7 @@ fn a_timeline_that_can_be_followed_is_left_to_the_server_at_once() {
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("it has not arrived");
     scratch.put("00000002.history", scratch.left(1, here));
-    let ended = call.end();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    call.exits(1);
     // It asks for the new timeline's segment then, and waits for that.
     let mut call = scratch.start(&format!("00000002{}", &scratch.name(1)[8..]));
     call.waits_for("it has not arrived");
@@ -143,8 +141,7 @@ fn a_trigger_file_makes_the_server_promote_once() {
         let mut call = scratch.start(scratch.name(1));
         call.waits_for("it has not arrived");
         scratch.write("trigger", content);
-        let ended = call.end();
-        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        call.exits(1);
         wait_until("the request", LIMIT, || postmaster.was_asked_to_promote()).unwrap();
         assert!(scratch.data().join("promote").exists());
     }
@@ -179,15 +176,14 @@ fn a_configuration_that_becomes_wrong_is_waited_out_and_a_trigger_obeyed() {
         call.says("waits until this is corrected");
         assert!(call.said().contains(file), "{}", call.said());
         scratch.write_local(file, "");
-        assert_eq!(call.end().code, Some(0));
+        call.exits(0);
         scratch.restored().unwrap();
 
         scratch.write_local(file, wrong);
         let mut call = scratch.start("000000010000000100000000");
         call.says("waits until this is corrected");
         scratch.write("trigger", "smart");
-        let ended = call.end();
-        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        call.exits(1);
         scratch.assert_restores(2);
     }
 }
@@ -197,8 +193,7 @@ fn a_start_with_a_wrong_configuration_is_refused() {
     let scratch = Scratch::full();
     let _postmaster = Postmaster::of(&scratch);
     scratch.write_local("2warm.toml", "restroe = 1\n");
-    let ended = scratch.run(scratch.name(0));
-    assert_eq!(ended.code, Some(200), "{}", ended.said);
+    scratch.run(scratch.name(0)).exited(200);
 }
 
 /// It was paid at each of the server's questions.
@@ -229,19 +224,14 @@ fn the_time_limit_is_paid_once_per_failover() {
 /// A call that can't start another process tries again, and where recovery is to end does the work itself.
 #[test]
 fn without_room_for_a_process_it_asks_by_itself() {
-    let bed = Testbed::new().unwrap();
-    let node = bed.node("db2").unwrap();
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_restoreWALFile"));
-    node.install_commands(binary.parent().unwrap(), &["restoreWALFile"]).unwrap();
-    node.run_as().make_dir(&node.pgdata(), 0o700).unwrap();
-    node.run_as().make_dir(&node.archive(), 0o700).unwrap();
+    let node = node_without_server();
     let (name, content) = &cluster().segments[1];
     node.run_as().write(&node.archive().join(name), content).unwrap();
     node.run_as().write(&node.pgdata().join("trigger"), "smart").unwrap();
     let command = node.global().join("replication/restoreWALFile");
     let mut limited = node.program("prlimit");
     limited.arg("--nproc=0").arg(command).args([name, "restored"]).current_dir(node.pgdata());
-    let ended = Call::start(limited, tempfile::NamedTempFile::new().unwrap()).end();
+    let ended = Call::start(limited).end();
     assert!(ended.said.contains("without a process of its own"), "{}", ended.said);
     assert_eq!(ended.code, Some(0), "{}", ended.said);
     assert!(&fs::read(node.pgdata().join("restored")).unwrap() == content);
@@ -257,8 +247,7 @@ fn a_promote_file_that_is_gone_again_was_seen() {
         let promote = scratch.data().join("promote");
         fs::write(&promote, "").unwrap();
         fs::remove_file(promote).unwrap();
-        let ended = call.end();
-        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        call.exits(1);
     }
 }
 
@@ -281,7 +270,7 @@ fn a_warm_server_stays_one_whatever_is_written_beside_it() {
     std::thread::sleep(Duration::from_secs(2));
     assert!(!call.has_ended(), "{}", call.said());
     scratch.ship(1);
-    assert_eq!(call.end().code, Some(0));
+    call.exits(0);
 }
 
 /// A request that was taken back is made again for the next trigger.

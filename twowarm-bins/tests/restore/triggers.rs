@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::thread;
 
-use crate::support::{Call, LIMIT, Scratch, cluster};
-use twowarm_core::testbed::{Testbed, wait_until};
+use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_until};
 
 /// As an administrator's shell would.
 fn shell(scratch: &Scratch, line: &str) {
@@ -38,8 +37,7 @@ fn smart_ends_a_wait() {
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("it has not arrived");
     shell(&scratch, ": > trigger");
-    let ended = call.end();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    call.exits(1);
 }
 
 #[test]
@@ -61,7 +59,7 @@ fn fast_refuses_from_where_it_was_met_and_remembers() {
     // Histories are answered as ever: the new timeline's number depends on them.
     scratch.assert_absent("00000003.history");
     scratch.put("00000002.history", scratch.left(1, 0x1000));
-    assert_eq!(scratch.run("00000002.history").code, Some(0));
+    scratch.run("00000002.history").exited(0);
 }
 
 #[test]
@@ -71,8 +69,7 @@ fn fast_ends_a_wait_and_is_answered_before_the_archive() {
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("could not read the archive directory");
     shell(&scratch, "echo fast > trigger");
-    let ended = call.end();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    call.exits(1);
     assert_eq!(scratch.read("trigger"), format!("fast {}\n", scratch.name(1)));
 }
 
@@ -110,26 +107,14 @@ fn fast_does_not_refuse_a_base_backup_its_wal() {
 /// Root's trigger file can't be written to by the server's user, yet it has to remember.
 #[test]
 fn a_trigger_file_of_somebody_else_remembers_too() {
-    let bed = Testbed::new().unwrap();
-    let node = bed.node("db2").unwrap();
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_restoreWALFile"));
-    node.install_commands(binary.parent().unwrap(), &["restoreWALFile"]).unwrap();
-    node.run_as().make_dir(&node.pgdata(), 0o700).unwrap();
-    node.run_as().make_dir(&node.archive(), 0o700).unwrap();
+    let node = node_without_server();
     let trigger = node.pgdata().join("trigger");
     fs::write(&trigger, "fast\n").unwrap();
     fs::set_permissions(&trigger, fs::Permissions::from_mode(0o444)).unwrap();
     let name = &cluster().segments[1].0;
     let mut command = node.command("restoreWALFile");
-    let ended = Call::start(
-        {
-            command.args([name, "restored"]);
-            command
-        },
-        tempfile::NamedTempFile::new().unwrap(),
-    )
-    .end();
-    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    command.args([name, "restored"]);
+    Call::start(command).exits(1);
     assert_eq!(fs::read_to_string(&trigger).unwrap(), format!("fast {name}\n"));
 }
 
@@ -209,7 +194,7 @@ fn what_is_no_trigger_is_ignored_aloud() {
     scratch.assert_restores(0);
     fs::remove_dir(scratch.data().join("trigger")).unwrap();
     scratch.write("trigger", "smart");
-    assert_eq!(call.end().code, Some(1));
+    call.exits(1);
 }
 
 #[test]
@@ -284,8 +269,7 @@ fn smart_hands_over_what_there_is_of_a_segment_in_a_segments_size() {
     part.resize(whole.len(), 0);
     assert!(scratch.restored().unwrap() == part);
     scratch.put(scratch.name(2), [scratch.bytes(2), b"more"].concat());
-    let ended = scratch.run(scratch.name(2));
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    scratch.run(scratch.name(2)).exited(0);
     assert!(scratch.restored().unwrap() == scratch.bytes(2));
 }
 
@@ -312,10 +296,8 @@ fn smart_without_room_stops_the_server_after_its_patience() {
         "trap '' XFSZ; ulimit -f 100; exec ../2warm/global/replication/restoreWALFile \"$@\"";
     let mut command = Command::new("/bin/sh");
     command.args(["-c", line, "sh", scratch.name(1), "pg_wal/RECOVERYXLOG"]);
-    let mut call = scratch.start_command({
-        command.current_dir(scratch.data());
-        command
-    });
+    command.current_dir(scratch.data());
+    let mut call = Call::start(command);
     call.waits_for("could not write");
     wait_until("its patience to end", LIMIT, || call.has_ended()).unwrap();
     let ended = call.end();
@@ -339,7 +321,6 @@ fn an_archive_that_hangs_holds_no_wanted_failover_up() {
             "promote" => scratch.write("promote", ""),
             order => scratch.write("trigger", order),
         }
-        let ended = call.end();
-        assert_eq!(ended.code, Some(1), "{order}: {}", ended.said);
+        call.exits(1);
     }
 }

@@ -6,16 +6,14 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Call, LIMIT, Scratch, cluster};
-use twowarm_core::testbed::{Testbed, wait_until};
+use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_until};
 
 /// The call waits for these words, and the real segment, once it stands there, is restored.
 fn waits_until_shipped(scratch: &Scratch, mut call: Call, words: &str) {
     call.waits_for(words);
     assert_eq!(scratch.restored(), None, "nothing is left at the target");
     scratch.ship(1);
-    let ended = call.end();
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    call.exits(0);
     assert!(scratch.restored().as_deref() == Some(scratch.bytes(1)));
 }
 
@@ -64,7 +62,7 @@ fn a_damaged_record() {
     call.waits_for("incomplete or damaged");
     assert!(call.said().contains("checksum") || call.said().contains("length"), "{}", call.said());
     scratch.ship(number);
-    assert_eq!(call.end().code, Some(0));
+    call.exits(0);
 }
 
 /// A record that crosses from one segment into the next can be seen to be damaged only from both.
@@ -80,7 +78,7 @@ fn a_damaged_record_that_crosses_into_the_segment() {
     call.waits_for("as it crosses from");
     assert_eq!(scratch.restored(), None);
     scratch.ship(number);
-    assert_eq!(call.end().code, Some(0));
+    call.exits(0);
     // In the part that was last in the segment before, and what the server has replayed counts too.
     let mut damaged = scratch.bytes(number - 1).to_vec();
     *damaged.last_mut().unwrap() ^= 1;
@@ -147,7 +145,7 @@ fn what_is_no_file() {
     call.waits_for("could not read");
     fs::remove_dir(scratch.archived(scratch.name(1))).unwrap();
     scratch.ship(1);
-    assert_eq!(call.end().code, Some(0));
+    call.exits(0);
 }
 
 /// A disk that is not mounted: nothing is known to be absent then, histories neither.
@@ -161,8 +159,8 @@ fn a_missing_archive() {
     segment.waits_for("could not read the archive directory");
     history.waits_for("could not read the archive directory");
     fs::rename(&away, &archive).unwrap();
-    assert_eq!(segment.end().code, Some(0));
-    assert_eq!(history.end().code, Some(1));
+    segment.exits(0);
+    history.exits(1);
 }
 
 #[test]
@@ -180,25 +178,19 @@ fn an_archive_that_becomes_another_directory_is_watched_again() {
 #[test]
 fn an_unreadable_archive() {
     use std::os::unix::fs::PermissionsExt;
-    let bed = Testbed::new().unwrap();
-    let node = bed.node("db2").unwrap();
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_restoreWALFile"));
-    node.install_commands(binary.parent().unwrap(), &["restoreWALFile"]).unwrap();
-    node.run_as().make_dir(&node.pgdata(), 0o700).unwrap();
-    node.run_as().make_dir(&node.archive(), 0o700).unwrap();
+    let node = node_without_server();
     let mode =
         |mode| fs::set_permissions(node.archive(), fs::Permissions::from_mode(mode)).unwrap();
     let (name, content) = &cluster().segments[1];
     node.run_as().write(&node.archive().join(name), content).unwrap();
     mode(0o000);
-    let log = tempfile::NamedTempFile::new().unwrap();
     let mut command = node.command("restoreWALFile");
     command.args([name, "restored"]);
-    let mut call = Call::start(command, log);
+    let mut call = Call::start(command);
     call.says("Permission denied");
     assert!(!call.has_ended());
     mode(0o700);
-    assert_eq!(call.end().code, Some(0));
+    call.exits(0);
     assert!(fs::read(node.pgdata().join("restored")).unwrap() == *content);
 }
 
@@ -211,14 +203,13 @@ fn no_room_for_the_target() {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", line, "sh", scratch.name(1), "pg_wal/RECOVERYXLOG"]);
     command.current_dir(scratch.data()).env("TWOWARM_LOG", "debug");
-    let mut call = scratch.start_command(command);
+    let mut call = Call::start(command);
     call.waits_for("could not write pg_wal/RECOVERYXLOG");
     let lift = Command::new("prlimit")
-        .args(["--pid", &call.asker().to_string(), "--fsize=unlimited:unlimited"])
+        .args(["--pid", &call.worker().to_string(), "--fsize=unlimited:unlimited"])
         .status();
     assert!(lift.unwrap().success());
-    let ended = call.end();
-    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    call.exits(0);
     assert!(scratch.restored().as_deref() == Some(scratch.bytes(1)));
 }
 
@@ -230,7 +221,7 @@ fn a_damaged_history() {
         let mut call = scratch.start("00000002.history");
         call.waits_for("damaged in the archive");
         scratch.put("00000002.history", scratch.left(1, 1));
-        assert_eq!(call.end().code, Some(0), "{content:?}");
+        call.exits(0);
         fs::remove_file(scratch.archived("00000002.history")).unwrap();
     }
 }
@@ -255,8 +246,7 @@ fn a_segment_that_is_written_in_place() {
         call.waits_for(if begin_with == 0 { "not complete yet" } else { "incomplete or damaged" });
         file.write_all_at(&whole[used / 2..], used as u64 / 2).unwrap();
         drop(file);
-        let ended = call.end();
-        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        call.exits(0);
         assert!(scratch.restored().as_deref() == Some(whole));
         fs::remove_file(scratch.archived(name)).unwrap();
     }
@@ -298,8 +288,7 @@ fn a_superseded_timeline() {
     call.waits_for("timeline 2 forked from this timeline");
     drop(call);
     scratch.write_local("2warm.toml", "[restore]\nrestart_for_timeline = true\n");
-    let ended = scratch.run(scratch.name(1));
-    assert_eq!(ended.code, Some(200), "{}", ended.said);
+    scratch.run(scratch.name(1)).exited(200);
     scratch.put("00000002.history", scratch.left(1, here + 1));
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("it has not arrived");

@@ -5,7 +5,9 @@
 //! through a real sshd on the loopback address. What can't be started is an error that names it and
 //! what to install; nothing is skipped. Only files of a server that does not exist yet are forged.
 
+mod archiving;
 mod bed;
+mod call;
 mod error;
 mod janitor;
 mod newer;
@@ -22,8 +24,10 @@ mod stalling;
 mod tool;
 mod version;
 mod wait;
+mod warm_pair;
 
 pub use bed::Testbed;
+pub use call::{Call, Ended};
 pub use error::{BedError, finish};
 pub use newer::{NEWER_MAJOR, newer_control, newer_segment};
 pub use node::{COMMANDS, Node};
@@ -34,4 +38,5 @@ pub use server::StopMode;
 pub use ssh_key::SshKey;
 pub use sshd::Sshd;
 pub use stalling::StallingListener;
-pub use wait::{Answer, wait_until};
+pub use wait::{Answer, LIMIT, wait_until};
+pub use warm_pair::WarmPair;

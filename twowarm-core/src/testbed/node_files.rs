@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use super::{BedError, Node};
 
-/// Where the clone has the commands that are text files.
+/// Where the repository keeps the commands that are shell scripts: these are not built.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts");
 
 /// What lies on a node beside its data directory: the 2warm tree and its configuration.
@@ -22,13 +22,18 @@ impl Node {
         self.write_local("2warm.toml", format!("[server]\nbindir = \"{bindir}\"\n"))
     }
 
-    /// Copies commands into `global/replication` from the directory where cargo built them. They are
-    /// copied because the servers' user may be unable to enter that directory.
-    pub fn install_commands(&self, from: &Path, names: &[&str]) -> Result<(), BedError> {
+    /// Copies commands into `global/replication`. `built` is the directory where cargo built them, or one of the
+    /// programs in it. They are copied because the servers' user may be unable to enter that directory.
+    pub fn install_commands(
+        &self,
+        built: impl AsRef<Path>,
+        names: &[&str],
+    ) -> Result<(), BedError> {
+        let built = built.as_ref();
+        let built = if built.is_dir() { built } else { built.parent().unwrap_or(built) };
         let to = self.global().join("replication");
         names.iter().try_for_each(|name| {
-            // A text file is not built.
-            let from = if *name == "configSetup" { Path::new(SCRIPTS) } else { from };
+            let from = if *name == "configSetup" { Path::new(SCRIPTS) } else { built };
             self.run_as().copy_program(&from.join(name), &to.join(name)).map_err(|error| {
                 BedError(format!("{error} (cargo build makes it; see install_commands)"))
             })

@@ -186,21 +186,28 @@ impl Node {
         }
     }
 
-    fn with_log(&self, error: BedError) -> BedError {
+    pub(super) fn with_log(&self, error: BedError) -> BedError {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(30)..].join("\n");
         BedError(format!("{error}\nthe end of its log:\n{tail}"))
     }
 
+    /// Runs pg_ctl for the node's data directory; returns what it printed.
+    pub fn pg_ctl(&self, arguments: &[&str]) -> Result<String, BedError> {
+        let mut command = self.program(self.bed.install().program("pg_ctl"));
+        finish(command.args(arguments).arg("-D").arg(self.pgdata()))
+            .map_err(|error| self.with_log(error))
+    }
+
     /// Stops the server with pg_ctl.
     pub fn stop(&self, mode: StopMode) -> Result<(), BedError> {
-        let mut command = self.program(self.bed.install().program("pg_ctl"));
-        command.arg("stop").arg("-D").arg(self.pgdata()).args(["-w", "-m", mode.name()]);
+        let limit = STOP_LIMIT.as_secs().to_string();
+        let mut arguments = vec!["stop", "-w", "-m", mode.name()];
         if self.bed.install().major()?.has_pg_ctl_time_limit() {
-            command.args(["-t", &STOP_LIMIT.as_secs().to_string()]);
+            arguments.extend(["-t", &limit]);
         }
-        finish(&mut command).map_err(|error| self.with_log(error))?;
+        self.pg_ctl(&arguments)?;
         self.reap();
         Ok(())
     }

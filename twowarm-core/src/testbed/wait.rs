@@ -6,6 +6,9 @@ use super::BedError;
 /// How often a condition is looked at: often enough that waiting adds nothing one would notice.
 const PERIOD: Duration = Duration::from_millis(10);
 
+/// How long tests wait for what should happen soon, where they have no limit of their own.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
 /// What a probe of [`wait_until`] may say: a `bool`, or an `Option` whose value is then handed on.
 pub trait Answer {
     /// What the wait ends with.

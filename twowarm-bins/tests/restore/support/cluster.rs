@@ -1,9 +1,8 @@
 use std::fs;
+use std::path::Path;
 use std::sync::OnceLock;
 
-use twowarm_core::testbed::{BedError, Node, StopMode, Testbed, wait_until};
-
-use super::LIMIT;
+use super::{BedError, LIMIT, Node, StopMode, Testbed, wait_until};
 
 /// What a real server wrote, kept in memory.
 pub struct Cluster {
@@ -27,11 +26,9 @@ pub fn cluster() -> &'static Cluster {
 impl Cluster {
     fn make() -> Result<Cluster, BedError> {
         let bed = Testbed::new()?;
-        let small: &[&str] =
-            if bed.install().major()? >= major("11") { &["--wal-segsize=1"] } else { &[] };
         let (node, other) = (bed.node("db1")?, bed.node("other")?);
-        node.initdb(small)?;
-        other.initdb(small)?;
+        node.initdb_small_segments()?;
+        other.initdb_small_segments()?;
         let read = |node: &Node, name: &str| {
             fs::read(node.pgdata().join(name)).expect("initdb made the file")
         };
@@ -40,11 +37,7 @@ impl Cluster {
         let foreign = segments_in(&other.pgdata().join("pg_wal")).pop();
 
         let archive = node.home().join("archive");
-        node.run_as().make_dir(&archive, 0o755)?;
-        let place = archive.display();
-        node.append_conf(&format!(
-            "fsync = off\narchive_mode = on\narchive_command = 'cp %p {place}/%f'"
-        ))?;
+        node.archive_into(&archive)?;
         node.start()?;
         node.sql("create table t as select 0 as i, ''::text as filler")?;
         for batch in 0..6 {
@@ -53,7 +46,7 @@ impl Cluster {
             node.sql(&format!(
                 "insert into t select {batch}, repeat('x', 150) from generate_series(1, {rows})"
             ))?;
-            node.sql("select pg_switch_wal()")?;
+            node.switch_wal()?;
         }
         node.stop(StopMode::Fast)?;
         wait_until("the last segment", LIMIT, || segments_in(&archive).len() >= 7)?;
@@ -66,11 +59,8 @@ impl Cluster {
     }
 }
 
-fn major(text: &str) -> twowarm_core::version::PgMajor {
-    text.parse().expect("the name of a major version")
-}
-
-fn segments_in(directory: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+/// The segments in a directory, in order, with their names.
+pub fn segments_in(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let files = fs::read_dir(directory).expect("the directory was made").flatten();
     let mut found: Vec<_> = files
         .filter_map(|file| {

@@ -1,12 +1,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use super::{Call, Cluster, Ended, cluster};
+use super::{Call, Cluster, Ended, RESTORE_WAL_FILE, cluster};
 
 /// A data directory with an archive and a 2warm tree beside it, as on a standby, and no server.
 pub struct Scratch {
@@ -31,7 +31,7 @@ impl Scratch {
             fs::create_dir_all(made).expect("a directory in a directory of ours");
         }
         let program = tree.join("global/replication/restoreWALFile");
-        symlink(env!("CARGO_BIN_EXE_restoreWALFile"), program).expect("a link in our directory");
+        symlink(RESTORE_WAL_FILE, program).expect("a link in our directory");
         scratch.write("PG_VERSION", &scratch.cluster.version);
         scratch.write("global/pg_control", &scratch.cluster.control);
         scratch
@@ -127,19 +127,12 @@ impl Scratch {
     pub fn command_with(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("../2warm/global/replication/restoreWALFile");
         command.current_dir(self.data()).env_clear().env("TWOWARM_LOG", "debug").args(arguments);
-        command.stdin(Stdio::null());
         command
     }
 
     /// A call, begun.
     pub fn start(&self, name: &str) -> Call {
-        self.start_command(self.command(name, &[]))
-    }
-
-    /// A call, begun.
-    pub fn start_command(&self, command: Command) -> Call {
-        let log = tempfile::NamedTempFile::new_in(self.dir.path()).expect("a file for its log");
-        Call::start(command, log)
+        Call::start(self.command(name, &[]))
     }
 
     /// A call that is expected to end.
@@ -149,7 +142,7 @@ impl Scratch {
 
     /// A call that is expected to end.
     pub fn run_with(&self, arguments: &[&str]) -> Ended {
-        self.start_command(self.command_with(arguments)).end()
+        Call::start(self.command_with(arguments)).end()
     }
 
     /// What was restored, and makes room for the next.
@@ -162,16 +155,14 @@ impl Scratch {
 
     /// Asserts that the segment is restored by a call now.
     pub fn assert_restores(&self, number: usize) {
-        let ended = self.run(self.name(number));
-        assert_eq!(ended.code, Some(0), "{}", ended.said);
-        assert!(self.restored().as_deref() == Some(self.bytes(number)), "{}", ended.said);
+        let said = self.run(self.name(number)).exited(0);
+        assert!(self.restored().as_deref() == Some(self.bytes(number)), "{said}");
     }
 
     /// Asserts that the answer is "there is no such file", and that nothing is left at the target.
     pub fn assert_absent(&self, name: &str) -> String {
-        let ended = self.run(name);
-        assert_eq!(ended.code, Some(1), "{}", ended.said);
+        let said = self.run(name).exited(1);
         assert_eq!(self.restored(), None);
-        ended.said
+        said
     }
 }
