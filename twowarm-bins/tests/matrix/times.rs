@@ -10,13 +10,10 @@ use twowarm_core::testbed::{StopMode, finish, wait_until};
 use twowarm_core::wal::Lsn;
 
 use crate::mode::Mode;
-use crate::pair::{LIMIT, Pair, succeeds};
+use crate::pair::{LIMIT, Pair, log_of, names, succeeds};
 
 /// How many of each are measured; the matrix takes more.
 const ROUNDS: &str = "TWOWARM_ROUNDS";
-
-/// How long the server gets to ask for the next segment, since nothing tells when it does.
-const TO_ASK: Duration = Duration::from_millis(500);
 
 /// Prints a row of the matrix's table; asserts nothing about time.
 #[test]
@@ -47,9 +44,16 @@ fn create_table(pair: &Pair) {
     pair.db1.sql("create table replayed (n int)").unwrap();
 }
 
+/// Waits until the standby has been given all that has arrived and waits for the next segment.
+fn asks_for_more(pair: &Pair) {
+    let last = names(&pair.db2.archive()).into_iter().rfind(|name| name.len() == 24).unwrap();
+    wait_until("db2 to wait for a segment", LIMIT, || pair.db2.waits_after(&last))
+        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
+}
+
 /// From the moment a segment got its final name in the archive until all of it is replayed.
 fn arrival_to_replayed(pair: &Pair) -> Duration {
-    sleep(TO_ASK);
+    asks_for_more(pair);
     let major = pair.db1.install().major().unwrap();
     pair.db1.sql("insert into replayed select generate_series(1, 1000)").unwrap();
     let position: Lsn = pair.db1.sql(major.current_wal_position()).unwrap().parse().unwrap();
@@ -82,7 +86,7 @@ fn promotion(pair: &Pair, pristine: &Path) -> Duration {
     db2.start_warm().unwrap();
     let rows = pair.db1.sql("select count(*) from replayed").unwrap().parse().unwrap();
     pair.wait_for_rows("replayed", rows);
-    sleep(TO_ASK);
+    asks_for_more(pair);
     let mut trigger = db2.command("triggerStandby");
     trigger.arg("--no-wait");
     let start = Instant::now();

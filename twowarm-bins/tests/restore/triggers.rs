@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_until};
 
@@ -172,8 +173,10 @@ fn a_trigger_is_read_when_its_writer_has_closed_it() {
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("it has not arrived");
     let mut trigger = fs::File::create(scratch.data().join("trigger")).unwrap();
-    // The writer's pause, not ours.
-    thread::sleep(std::time::Duration::from_millis(700));
+    call.looks_again(2);
+    // Its writer has paused for longer than an empty file without a writer would be waited for.
+    trigger.set_modified(SystemTime::now() - Duration::from_secs(1)).unwrap();
+    call.looks_again(5);
     assert!(!call.has_ended(), "{}", call.said());
     trigger.write_all(b"fast").unwrap();
     drop(trigger);

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::NamedTempFile;
 
-use super::{LIMIT, wait_until};
+use super::{LIMIT, processes, wait_until};
 
 /// A command that runs while the test continues. Its output is kept. Dropping it kills the command.
 #[derive(Debug)]
@@ -53,9 +53,7 @@ impl Call {
     /// The process that does the work: the command's first child (what strace runs, or the process in which
     /// restoreWALFile reads the archive), else the command itself.
     pub fn worker(&self) -> i32 {
-        let pid = self.pid();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-        children.ok().and_then(|list| list.split(' ').next()?.parse().ok()).unwrap_or(pid)
+        processes::worker_of(self.pid())
     }
 
     /// The output so far.
@@ -77,7 +75,7 @@ impl Call {
     /// Waits until the command has looked at everything, watches for changes and sleeps.
     #[track_caller]
     pub fn watches(&mut self) -> &mut Call {
-        self.becomes("watch and sleep", |call| call.has_inotify() && call.sleeps())
+        self.becomes("watch and sleep", |call| processes::watches(call.worker()))
     }
 
     /// Waits until the command has said why it waits, and waits.
@@ -91,14 +89,18 @@ impl Call {
     pub fn looks_again_after(&mut self, act: impl FnOnce()) -> &mut Call {
         let before = self.times_asleep();
         act();
-        self.becomes("look again", |call| call.times_asleep() > before && call.sleeps())
+        self.becomes("look again", |call| {
+            call.times_asleep() > before && processes::sleeps(call.worker())
+        })
     }
 
     /// Waits until the command has woken and gone back to sleep this often since now.
     #[track_caller]
     pub fn looks_again(&mut self, times: u64) -> &mut Call {
         let enough = self.times_asleep() + times;
-        self.becomes("look again", |call| call.times_asleep() >= enough && call.sleeps())
+        self.becomes("look again", |call| {
+            call.times_asleep() >= enough && processes::sleeps(call.worker())
+        })
     }
 
     #[track_caller]
@@ -117,19 +119,6 @@ impl Call {
         let status = status.unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
         line.and_then(|number| number.trim().parse().ok()).unwrap_or_default()
-    }
-
-    fn has_inotify(&self) -> bool {
-        let files = fs::read_dir(format!("/proc/{}/fd", self.worker()));
-        files.into_iter().flatten().flatten().any(|file| {
-            fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == "anon_inode:inotify")
-        })
-    }
-
-    /// False for a process that is traced, too.
-    fn sleeps(&self) -> bool {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.worker())).unwrap_or_default();
-        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
     }
 
     /// Sends the command a signal.

@@ -3,7 +3,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{BedError, PgInstall, RunAs, SshKey, Sshd, Testbed, tool};
+use super::{BedError, PgInstall, Process, RunAs, SshKey, Sshd, Testbed, processes, tool};
 
 /// The commands that a node's `2warm/global/replication` holds.
 pub const COMMANDS: [&str; 10] = [
@@ -170,35 +170,37 @@ impl Node {
         Ok(command)
     }
 
-    /// Whether the node's server waits for a segment that comes after this one: what restored the one
-    /// itself may still be at its pruning.
+    /// Whether restoreWALFile has looked for a segment after this one and waits. The call that restored this one
+    /// may still be pruning.
     pub fn waits_after(&self, segment: &str) -> bool {
-        self.bed.processes().iter().any(|process| {
-            let here = process.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
+        self.processes().any(|process| {
             let mut words = process.command.split(' ');
-            let restores = words.next().is_some_and(|word| word.ends_with("/restoreWALFile"));
-            here && restores
+            words.next().is_some_and(|word| word.ends_with("/restoreWALFile"))
                 && words.next().is_some_and(|asked| asked.len() == 24 && asked > segment)
+                && processes::watches(processes::worker_of(process.pid))
         })
     }
 
-    /// Whether one of our commands runs on this node just now, such as the `restoreWALFile` that a
-    /// standby waits in.
+    /// Whether one of our commands runs on this node, such as the `restoreWALFile` that a standby waits in.
     pub fn runs(&self, name: &str) -> bool {
         // A script's name comes second, after its interpreter's.
         self.runs_by(name, 2)
     }
 
-    /// Whether such a program runs on this node just now, one that is no script.
+    /// Whether a program runs on this node; a script is not one.
     pub fn runs_program(&self, name: &str) -> bool {
         self.runs_by(name, 1)
     }
 
     fn runs_by(&self, name: &str, words: usize) -> bool {
         let named = |word: &str| word.rsplit('/').next() == Some(name);
-        self.bed.processes().iter().any(|process| {
-            let here = process.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
-            here && process.command.split(' ').take(words).any(named)
-        })
+        self.processes().any(|process| process.command.split(' ').take(words).any(named))
+    }
+
+    /// The processes whose working directory is in the node's home.
+    pub fn processes(&self) -> impl Iterator<Item = Process> {
+        let here =
+            |cwd: &Option<PathBuf>| cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
+        self.bed.processes().into_iter().filter(move |process| here(&process.cwd))
     }
 }

@@ -56,6 +56,25 @@ impl Process {
     }
 }
 
+/// The first child of a process, else the process itself: of a command that works in a child, the one that works.
+pub(super) fn worker_of(pid: i32) -> i32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    children.ok().and_then(|list| list.split(' ').next()?.parse().ok()).unwrap_or(pid)
+}
+
+/// Whether a process sleeps. One that is stopped or traced does not.
+pub(super) fn sleeps(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+}
+
+/// Whether a process has an inotify descriptor, and sleeps.
+pub(super) fn watches(pid: i32) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+    targets.any(|target| target.as_os_str() == "anon_inode:inotify") && sleeps(pid)
+}
+
 fn all() -> Vec<Process> {
     let own = std::process::id() as i32;
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
