@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use twowarm_core::testbed::wait_until;
 
 #[derive(Deserialize)]
 struct Case {
@@ -244,17 +245,13 @@ fn read_all(stream: &mut impl Read) -> Vec<u8> {
 }
 
 fn wait(child: &mut Child, started: Instant) -> Option<ExitStatus> {
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status);
-        }
-        if started.elapsed() > LIMIT {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return None;
-        }
-        thread::sleep(Duration::from_millis(10));
+    let left = LIMIT.saturating_sub(started.elapsed());
+    let ended = wait_until("the case to end", left, || child.try_wait().unwrap()).ok();
+    if ended.is_none() {
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
+    ended
 }
 
 fn name_of(status: Option<ExitStatus>) -> String {

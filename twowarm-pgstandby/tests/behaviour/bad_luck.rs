@@ -98,8 +98,7 @@ fn a_full_target_leaves_nothing_torn() {
         let ask = scratch.ask(&["--dialect", dialect, "-s", "1", "-r", "1"]);
         let mut command = Command::new("/bin/bash");
         command.args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\""]);
-        command.arg(ask.get_program()).args(ask.get_args()).current_dir(scratch.path(""));
-        let said = Call::start(command).exits(code);
+        let said = Call::start(scratch.wrapped(command, &ask)).exits(code);
         assert!(said.contains("could not copy"), "{said}");
         scratch.assert_nothing_restored();
     }
@@ -119,8 +118,7 @@ fn a_full_file_system_leaves_nothing_torn() {
     command.arg(
         "mount -t tmpfs -o size=512k none pg_wal || exit 77; \"$0\" \"$@\"; code=$?; ls -A pg_wal; exit $code",
     );
-    command.arg(ask.get_program()).args(ask.get_args()).current_dir(scratch.path(""));
-    let ended = Call::start(command).end();
+    let ended = Call::start(scratch.wrapped(command, &ask)).end();
     if ended.code != Some(77) && !ended.said.contains("unshare failed") {
         assert_eq!(ended.code, Some(1), "{}", ended.said);
         assert!(ended.said.contains("No space left"), "{}", ended.said);
@@ -143,8 +141,7 @@ fn nobody_needs_to_listen() {
         let ask = scratch.ask(&["-d", "-s", "1"]);
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirection}"));
-        command.arg(ask.get_program()).args(ask.get_args()).current_dir(scratch.path(""));
-        scratch.assert_restores(Call::start(command));
+        scratch.assert_restores(Call::start(scratch.wrapped(command, &ask)));
     }
     let scratch = Scratch::full();
     let (reader, writer) = std::io::pipe().unwrap();
@@ -163,12 +160,8 @@ fn killed_at_any_moment_the_next_call_works() {
     for name in calls {
         for when in 1..=3 {
             let scratch = Scratch::full();
-            let ask = scratch.ask(&["-s", "1"]);
-            let mut command = Command::new("strace");
-            command.args(["-o", "strace.out", "-e"]).arg(format!("trace={name}"));
-            command.arg("-e").arg(format!("inject={name}:signal=SIGKILL:when={when}"));
-            command.arg(ask.get_program()).args(ask.get_args()).current_dir(scratch.path(""));
-            let ended = Call::start(command).end();
+            let how = format!("signal=SIGKILL:when={when}");
+            let ended = Call::start(scratch.tampered(name, &how, &scratch.ask(&["-s", "1"]))).end();
             let killed = ended.signal == Some(Signal::SIGKILL as i32);
             assert!(killed || ended.code == Some(0), "{name} {when}: {ended:?}");
             scratch.assert_restores(scratch.start(&["-s", "1"]));
@@ -181,12 +174,8 @@ fn killed_at_any_moment_the_next_call_works() {
 fn an_interrupted_call_is_made_again() {
     for name in ["copy_file_range", "openat", "read", "poll"] {
         let scratch = Scratch::full();
-        let ask = scratch.ask(&["-s", "1"]);
-        let mut command = Command::new("strace");
-        command.args(["-o", "strace.out", "-e"]).arg(format!("trace={name}"));
-        command.arg("-e").arg(format!("inject={name}:error=EINTR:when=4"));
-        command.arg(ask.get_program()).args(ask.get_args()).current_dir(scratch.path(""));
-        scratch.assert_restores(Call::start(command));
+        let call = scratch.tampered(name, "error=EINTR:when=4", &scratch.ask(&["-s", "1"]));
+        scratch.assert_restores(Call::start(call));
     }
 }
 

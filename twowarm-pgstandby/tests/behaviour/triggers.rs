@@ -3,11 +3,10 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{Call, NAME, Scratch, segment};
 use nix::sys::signal::Signal;
-use twowarm_core::testbed::wait_until;
 
 /// Far below any poll; a quiet machine needs a few milliseconds.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -21,12 +20,7 @@ fn shell(scratch: &Scratch, line: &str) {
 
 /// Takes away what tells inotify, as on a machine that has run out of it.
 fn without_events(scratch: &Scratch, options: &[&str]) -> Command {
-    let call = scratch.ask(options);
-    let mut command = Command::new("strace");
-    command.args(["-o", "strace.out", "-e", "trace=inotify_init1"]);
-    command.args(["-e", "inject=inotify_init1:error=EMFILE"]);
-    command.arg(call.get_program()).args(call.get_args()).current_dir(scratch.path(""));
-    command
+    scratch.tampered("inotify_init1", "error=EMFILE", &scratch.ask(options))
 }
 
 /// The shell creates the file empty and writes into it a moment later: 200 of 200 are fast, and each is
@@ -36,9 +30,9 @@ fn echo_fast_is_always_fast() {
     for round in 0..20 {
         let scratches: Vec<_> = (0..10).map(|_| Scratch::new()).collect();
         let mut calls: Vec<_> = scratches.iter().map(|scratch| scratch.start(WAIT)).collect();
-        calls.iter_mut().for_each(|call| {
+        for call in &mut calls {
             call.watches();
-        });
+        }
         scratches.iter().for_each(|scratch| shell(scratch, "echo fast > trigger"));
         for call in calls {
             let said = call.exits(1);
@@ -67,9 +61,9 @@ fn a_trigger_written_a_while_after_it_was_created_is_fast() {
     call.watches();
     let mut trigger = File::create(scratch.path("trigger")).unwrap();
     call.says("found, empty");
-    // Longer than an empty file that nobody has open is waited for.
-    let since = Instant::now();
-    wait_until("a while", AT_ONCE, || since.elapsed() > Duration::from_millis(700)).unwrap();
+    // Its writer has paused for longer than an empty file without a writer would be waited for.
+    trigger.set_modified(SystemTime::now() - Duration::from_secs(1)).unwrap();
+    call.looks_again(5);
     assert!(!call.has_ended());
     trigger.write_all(b"fast\n").unwrap();
     let written = Instant::now();
@@ -161,7 +155,7 @@ fn without_events_a_signal_ends_the_wait_at_once() {
         let mut call = Call::start(without_events(&scratch, &["-d", "-s", "60"]));
         call.says("polling only").says("not there yet");
         let sent = Instant::now();
-        call.signal(signal);
+        call.signal_worker(signal);
         let ended = call.end();
         let expected = match signal {
             Signal::SIGTERM => (None, Some(Signal::SIGTERM as i32)),

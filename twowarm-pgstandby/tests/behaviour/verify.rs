@@ -1,7 +1,6 @@
 //! `--verify`, for a server newer than all that are known.
 
-use crate::support::{NAME, Scratch, segment};
-use twowarm_core::testbed::{NEWER_MAJOR, newer_control};
+use crate::support::{NAME, NEWER_MAJOR, Scratch, newer_control, segment};
 
 const CLUSTER: u64 = 77;
 

@@ -61,7 +61,21 @@ impl Scratch {
         self.command(options.iter().copied().chain(["archive", NAME, "pg_wal/RECOVERYXLOG"]))
     }
 
-    /// The same, begun.
+    /// The same call, made by a program that takes a command line as its last arguments.
+    pub fn wrapped(&self, mut wrapper: Command, call: &Command) -> Command {
+        wrapper.arg(call.get_program()).args(call.get_args()).current_dir(self.dir.path());
+        wrapper
+    }
+
+    /// The same call under strace, which tampers with one kind of system call.
+    pub fn tampered(&self, system_call: &str, how: &str, call: &Command) -> Command {
+        let mut strace = Command::new("strace");
+        strace.args(["-o", "strace.out", "-e"]).arg(format!("trace={system_call}"));
+        strace.arg("-e").arg(format!("inject={system_call}:{how}"));
+        self.wrapped(strace, call)
+    }
+
+    /// Starts a call for the segment.
     pub fn start(&self, options: &[&str]) -> Call {
         Call::start(self.ask(options))
     }
