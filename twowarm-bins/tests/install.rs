@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use twowarm_core::testbed::COMMANDS;
+use twowarm_core::testbed::{COMMANDS, names_in};
 
 fn install(from: &Path, pgroot: &Path) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install");
@@ -26,11 +26,6 @@ fn built(dir: &Path) -> PathBuf {
     // An older version's: a binary.
     fs::write(from.join("configSetup"), "not to be installed").unwrap();
     from
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
@@ -72,7 +67,7 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
     let after = fs::metadata(&command).unwrap();
     assert!(after.ino() != before && after.permissions().mode() & 0o777 == 0o755);
     assert!(fs::read(&command).unwrap().starts_with(b"#!/bin/sh\n"));
-    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    assert_eq!(names_in(&target).len(), COMMANDS.len() + 1, "{:?}", names_in(&target));
     assert_eq!(fs::read_to_string(local.join("environment.sh")).unwrap(), "PGDATA=/mine\n");
     assert!(local.join("replication").is_dir());
 }
@@ -93,7 +88,7 @@ fn nothing_is_replaced_where_the_new_commands_could_not_read_the_configuration()
     assert!(!output.status.success() && said.contains("nothing was installed"), "{output:?}");
     assert!(said.contains("environment.sh"), "{said}");
     assert!(fs::read(target.join("archiveWALFile")).unwrap() != b"a newer one");
-    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    assert_eq!(names_in(&target).len(), COMMANDS.len() + 1, "{:?}", names_in(&target));
     fs::write(&environment, "export PGDATA=/data\n").unwrap();
     assert!(install(&from, &pgroot).status.success());
 }
@@ -111,6 +106,6 @@ fn all_commands_are_installed_or_none() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("triggerStandby"), "{output:?}");
     assert!(fs::read(target.join("archiveWALFile")).unwrap() != b"a newer one");
-    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    assert_eq!(names_in(&target).len(), COMMANDS.len() + 1, "{:?}", names_in(&target));
     assert!(!install(&from, &dir.path().join("nowhere")).status.success());
 }

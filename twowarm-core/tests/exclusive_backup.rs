@@ -4,13 +4,12 @@
 
 use std::fs;
 use std::mem;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twowarm_core::server::{ExclusiveBackup, Login, ServerError, Session};
-use twowarm_core::testbed::{Node, StopMode, Testbed, wait_until};
+use twowarm_core::testbed::{Node, StopMode, Testbed, names_in, wait_until};
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{BackupLabel, SegmentLayout, SegmentSize};
 
@@ -233,7 +232,6 @@ fn an_archiver_that_fails_does_not_hold_up_the_end() {
     assert!(finished.last >= finished.first);
     primary.nothing_is_left();
     let (wal, first) = (primary.major.wal_directory(), finished.first.to_string());
-    let names = fs::read_dir(Path::new(&primary.node.pgdata()).join(wal)).unwrap();
-    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names = names_in(&primary.node.pgdata().join(wal)).into_iter();
     assert!(names.any(|name| name.starts_with(&first) && name.ends_with(".backup")));
 }

@@ -1,6 +1,4 @@
-use std::fs;
-
-use twowarm_core::testbed::{StopMode, finish};
+use twowarm_core::testbed::{StopMode, finish, names_in};
 
 use crate::pair::{Pair, replace};
 
@@ -10,10 +8,7 @@ fn flush(pair: &Pair) {
 }
 
 fn foreign(pair: &Pair) -> bool {
-    let names = fs::read_dir(pair.db2.archive()).unwrap();
-    names
-        .map(|entry| entry.unwrap().file_name())
-        .any(|name| name.to_str().unwrap().ends_with(".foreign"))
+    names_in(&pair.db2.archive()).iter().any(|name| name.ends_with(".foreign"))
 }
 
 /// It has no successor yet, so the script is called beside our commands.

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use twowarm_core::ship::wire::{Hello, Purpose, Stored};
 use twowarm_core::ship::{FarCommand, Link, LinkError, LocalTransport, SendError, Sender};
+use twowarm_core::testbed::names_in;
 use twowarm_core::wal::{SegmentSize, WalFileName};
 
 const RECEIVER: &str = env!("CARGO_BIN_EXE_receiveWALFile");
@@ -72,14 +73,6 @@ impl Node {
         assert_eq!(names_in(&self.archive().join(".incoming")), [""; 0], "{context}");
         stored
     }
-}
-
-fn names_in(directory: &Path) -> Vec<String> {
-    let files = fs::read_dir(directory).expect("a directory");
-    let name = |f: std::io::Result<fs::DirEntry>| f.expect("an entry").file_name();
-    let mut names: Vec<_> = files.map(|f| name(f).to_string_lossy().into_owned()).collect();
-    names.sort();
-    names
 }
 
 fn hello() -> Hello {

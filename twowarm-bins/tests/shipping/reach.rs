@@ -1,11 +1,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use twowarm_core::testbed::StallingListener;
 
-use crate::pair::{COMMANDS, ONE, Pair};
+use crate::pair::{BUILT, COMMANDS, ONE, Pair};
 
 #[test]
 fn nodes_that_can_not_be_reached() {
@@ -70,8 +69,7 @@ fn a_far_side_that_says_something_else() {
     // A node with 2warm's scripts only: the order of their replacement.
     let order = "on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary";
     pair.fails(&pair.send(), 1, &["receiveWALFile is not there", "distrib2warm", order]);
-    let built = Path::new(env!("CARGO_BIN_EXE_receiveWALFile")).parent().unwrap();
-    pair.db2.install_commands(built, &COMMANDS).unwrap();
+    pair.db2.install_commands(BUILT, &COMMANDS).unwrap();
     pair.db2.write_local("2warm.toml", "nonsense = 1\n").unwrap();
     pair.fails(&pair.send(), 1, &["db2", "nonsense"]);
     pair.db2.write_local("2warm.toml", "").unwrap();

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use twowarm_core::testbed::{StallingListener, StopMode, wait_until};
+use twowarm_core::testbed::{StallingListener, StopMode, names_in, wait_until};
 
 use crate::pair::{LIMIT, ONE, Pair};
 
@@ -123,9 +123,8 @@ fn a_server_that_stops_ships_all_it_has_to_a_node_that_answers() {
     }
     pair.db2.sshd().restart().unwrap();
     pair.db1.stop(StopMode::Fast).unwrap();
-    let waiting = fs::read_dir(pair.db1.pgdata().join("pg_wal/archive_status")).unwrap();
-    let waiting = waiting.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let waiting: Vec<_> = waiting.filter(|name| name.ends_with(".ready")).collect();
+    let mut waiting = names_in(&pair.db1.pgdata().join("pg_wal/archive_status"));
+    waiting.retain(|name| name.ends_with(".ready"));
     assert!(waiting.is_empty(), "{waiting:?}\n{}", pair.db1.log());
     assert!(pair.archived("000000010000000000000004").exists());
 }

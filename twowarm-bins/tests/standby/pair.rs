@@ -2,6 +2,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+pub use twowarm_core::testbed::names_in as names;
 use twowarm_core::testbed::{COMMANDS, Node, Testbed, finish, wait_until};
 
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -137,14 +138,4 @@ pub fn fails(mut command: Command, code: i32) -> String {
     assert_eq!(status.code(), Some(code), "{said}{printed}");
     assert_eq!(said.lines().count(), 1, "one line: {said}");
     said
-}
-
-/// The names in a directory, sorted.
-pub fn names(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }

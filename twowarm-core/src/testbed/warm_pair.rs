@@ -1,7 +1,6 @@
-use std::fs;
 use std::ops::RangeInclusive;
 
-use super::{BedError, LIMIT, Node, StopMode, Testbed, wait_until};
+use super::{BedError, LIMIT, Node, StopMode, Testbed, names_in, wait_until};
 
 /// A primary that archives with `cp` into a warm standby's archive directory (`$PGDATA/archive`), and that
 /// standby, made by copying the primary's files. The test decides what its restore_command is.
@@ -52,19 +51,14 @@ impl WarmPair {
     }
 
     /// The segments in the archive, in order.
-    pub fn archived(&self) -> Result<Vec<String>, BedError> {
-        let archive = self.standby.archive();
-        let files = fs::read_dir(&archive).map_err(BedError::io("read", &archive))?.flatten();
-        let names = files.filter_map(|file| file.file_name().into_string().ok());
-        let mut names: Vec<_> = names.filter(|name| name.len() == 24).collect();
-        names.sort();
-        Ok(names)
+    pub fn archived(&self) -> Vec<String> {
+        names_in(&self.standby.archive()).into_iter().filter(|name| name.len() == 24).collect()
     }
 
     /// Waits until the standby has been given all that was archived and waits for more.
     pub fn caught_up(&self) -> Result<(), BedError> {
         let none = || BedError("nothing was archived".to_owned());
-        let last = self.archived()?.pop().ok_or_else(none)?;
+        let last = self.archived().pop().ok_or_else(none)?;
         self.standby.wait_for_log(&format!("restored log file \"{last}\""))?;
         let waits = || self.standby.runs(self.restorer);
         wait_until("the standby to ask for the next segment", LIMIT, waits)

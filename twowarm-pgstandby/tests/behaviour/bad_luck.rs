@@ -5,7 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 
-use crate::support::{Call, NAME, Scratch, segment};
+use crate::support::{Call, NAME, Scratch, names_in, segment};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
@@ -238,12 +238,7 @@ fn nothing_is_left_behind() {
     let mut call = Call::start(waits);
     call.watches().signal(Signal::SIGTERM);
     assert_eq!(call.end().signal, Some(Signal::SIGTERM as i32));
-    let names = |name| {
-        let files = fs::read_dir(scratch.path(name)).unwrap().flatten();
-        let mut names: Vec<_> = files.map(|f| f.file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    };
+    let names = |name| names_in(&scratch.path(name));
     assert_eq!(names(""), ["archive", "pg_wal"]);
     assert_eq!(names("archive"), [NAME]);
     assert_eq!(names("pg_wal"), ["RECOVERYXLOG"]);

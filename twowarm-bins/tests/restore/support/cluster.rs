@@ -2,7 +2,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::{BedError, LIMIT, Node, StopMode, Testbed, wait_until};
+use super::{BedError, LIMIT, Node, StopMode, Testbed, names_in, wait_until};
 
 /// What a real server wrote, kept in memory.
 pub struct Cluster {
@@ -61,14 +61,10 @@ impl Cluster {
 
 /// The segments in a directory, in order, with their names.
 pub fn segments_in(directory: &Path) -> Vec<(String, Vec<u8>)> {
-    let files = fs::read_dir(directory).expect("the directory was made").flatten();
-    let mut found: Vec<_> = files
-        .filter_map(|file| {
-            let name = file.file_name().into_string().ok()?;
-            let is_segment = name.len() == 24 && file.file_type().ok()?.is_file();
-            is_segment.then(|| (name, fs::read(file.path()).expect("a file just listed")))
-        })
-        .collect();
-    found.sort();
-    found
+    let segments = names_in(directory).into_iter().filter(|name| name.len() == 24);
+    let read = |name: String| {
+        let content = fs::read(directory.join(&name)).expect("the file was just listed");
+        (name, content)
+    };
+    segments.map(read).collect()
 }

@@ -7,8 +7,8 @@ mod scratch;
 pub use cluster::{Cluster, cluster, segments_in};
 pub use scratch::Scratch;
 pub use twowarm_core::testbed::{
-    BedError, Call, Ended, LIMIT, NEWER_MAJOR, Node, StopMode, Testbed, WarmPair, newer_control,
-    newer_segment, wait_until,
+    BedError, Call, Ended, LIMIT, NEWER_MAJOR, Node, StopMode, Testbed, WarmPair, names_in,
+    newer_control, newer_segment, wait_until,
 };
 
 /// The built command.

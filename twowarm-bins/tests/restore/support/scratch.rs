@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-use super::{Call, Cluster, Ended, RESTORE_WAL_FILE, cluster};
+use super::{Call, Cluster, Ended, RESTORE_WAL_FILE, cluster, names_in};
 
 /// A data directory with an archive and a 2warm tree beside it, as on a standby, and no server.
 pub struct Scratch {
@@ -56,11 +56,7 @@ impl Scratch {
 
     /// The names in the archive, sorted.
     pub fn archive(&self) -> Vec<String> {
-        let files = fs::read_dir(self.data().join("archive")).expect("there is an archive");
-        let mut names: Vec<_> =
-            files.flatten().map(|f| f.file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
+        names_in(&self.data().join("archive"))
     }
 
     /// Writes a file into the data directory.

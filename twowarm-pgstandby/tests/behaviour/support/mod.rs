@@ -6,5 +6,5 @@ mod scratch;
 pub use pair::Pair;
 pub use scratch::{NAME, Scratch, segment};
 pub use twowarm_core::testbed::{
-    BedError, Call, LIMIT, NEWER_MAJOR, StopMode, WarmPair, newer_control, wait_until,
+    BedError, Call, LIMIT, NEWER_MAJOR, StopMode, WarmPair, names_in, newer_control, wait_until,
 };

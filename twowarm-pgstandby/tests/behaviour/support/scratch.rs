@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::Call;
+use super::{Call, names_in};
 
 /// The segment that most tests ask for.
 pub const NAME: &str = "000000010000000C00000099";
@@ -93,8 +93,7 @@ impl Scratch {
 
     /// Asserts that nothing stands at the target, nor beside it.
     pub fn assert_nothing_restored(&self) {
-        let left = fs::read_dir(self.path("pg_wal")).expect("a directory of ours").flatten();
-        let left: Vec<_> = left.map(|file| file.file_name()).collect();
+        let left = names_in(&self.path("pg_wal"));
         assert!(left.is_empty(), "{left:?}");
     }
 }

@@ -18,7 +18,6 @@ pub fn all() -> Vec<Sample> {
     samples
 }
 
-#[allow(dead_code)]
 pub fn one(name: &str) -> Sample {
     all().into_iter().find(|sample| sample.name == name).unwrap()
 }
@@ -37,7 +36,6 @@ impl Sample {
     }
 
     /// Names and contents of the files that end so.
-    #[allow(dead_code)]
     pub fn ending_in(&self, suffix: &str) -> Vec<(String, Vec<u8>)> {
         let mut names = names(&self.folder);
         names.retain(|name| name.ends_with(suffix));

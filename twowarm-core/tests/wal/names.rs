@@ -1,7 +1,5 @@
 //! Names of WAL files, positions, and the arithmetic between them.
 
-#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
-
 use proptest::prelude::*;
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{

@@ -1,7 +1,5 @@
 //! Timeline histories and backup labels that nobody sampled.
 
-#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
-
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
     BackupHistory, BackupLabel, BadBackupLabel, ForkPoint, HistoryError, HistoryPlace,

@@ -1,13 +1,11 @@
 //! Segments that real servers of 8.2 to 19 wrote, walked over whole and damaged.
 
-#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
-
 use twowarm_core::wal::{
     Completeness, ControlFile, Expected, ForkPoint, SegmentName, SegmentWalk, StopReason,
     TimelineHistory, TimelineId, WalEnd, WalFileName, check_segment_header, completeness,
 };
 
-mod samples;
+use crate::samples;
 
 fn name(text: &str) -> SegmentName {
     text.parse::<WalFileName>().unwrap().segment().unwrap()
@@ -23,7 +21,7 @@ fn walk(bytes: &[u8], name: SegmentName) -> WalEnd {
 
 /// Where each segment's WAL ends. The switches of 15 are where pg_waldump sees them, the stops where
 /// the next timeline's history says that it forked.
-const ENDS: &str = include_str!("wal_ends.txt");
+const ENDS: &str = include_str!("ends.txt");
 
 #[test]
 fn every_segment_ends_where_it_should() {

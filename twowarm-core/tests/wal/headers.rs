@@ -1,7 +1,5 @@
 //! The first page of a segment: which files may bear a segment's name.
 
-#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
-
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
     BadPageHeader, Expected, PageHeader, SegmentName, SegmentSize, Unsound, check_segment_header,

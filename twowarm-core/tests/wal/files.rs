@@ -1,14 +1,12 @@
 //! The small files around WAL, as real servers of 8.2 to 19 wrote them.
 
-#![allow(clippy::unwrap_used, reason = "all of this file is tests")]
-
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
     BackupHistory, BackupLabel, BadControlFile, ClusterState, ControlFile, Expected, ForkPoint,
     HistoryPlace, Lsn, TimelineHistory, Unsound, WalFileName, check_segment_header,
 };
 
-mod samples;
+use crate::samples;
 
 #[test]
 fn pg_control_says_what_pg_controldata_says() {
