@@ -19,18 +19,16 @@ const KEPT: &str = ".twowarm-backup_label";
 struct Primary {
     node: Node,
     major: PgMajor,
-    _bed: Testbed,
 }
 
 impl Primary {
     fn new() -> Primary {
-        let bed = Testbed::new().unwrap();
-        let node = bed.node("db1").unwrap();
+        let node = Testbed::new().unwrap().node("db1").unwrap();
         node.initdb_small_segments().unwrap();
         node.append_conf(&node.archiving_conf().unwrap()).unwrap();
         node.append_conf("archive_command = 'true'").unwrap();
         node.start().unwrap();
-        Primary { major: node.install().major().unwrap(), node, _bed: bed }
+        Primary { major: node.install().major().unwrap(), node }
     }
 
     fn login(&self) -> Login {

@@ -3,14 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use twowarm_core::data_directory::{RecoveryMode, RecoverySettings, recovery_settings};
 use twowarm_core::server::RecoveryConfig;
-use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
+use twowarm_core::testbed::{LIMIT, Node, StopMode, Testbed, finish, wait_until};
 use twowarm_core::version::PgMajor;
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits for segments, and for nothing else.
 const RESTORE: &str = "case $1 in\n\
@@ -25,7 +22,6 @@ struct Cluster {
     archive: PathBuf,
     major: PgMajor,
     rounds: u32,
-    _bed: Testbed,
 }
 
 impl Cluster {
@@ -34,22 +30,14 @@ impl Cluster {
         let bed = Testbed::new().unwrap();
         let (primary, standby) = (bed.node("db1").unwrap(), bed.node("db2").unwrap());
         let archive = bed.dir().join("shipped");
-        bed.run_as().make_dir(&archive, 0o755).unwrap();
         primary.initdb(&[]).unwrap();
-        let at = archive.display();
-        let conf = format!(
-            "fsync = off\nhot_standby = on\nwal_level = replica\narchive_mode = on\n\
-             archive_command = 'cp %p {at}/new && mv {at}/new {at}/%f'\n"
-        );
-        primary.append_conf(&conf).unwrap();
+        primary.archive_into(&archive).unwrap();
         primary.start().unwrap();
         primary.stop(StopMode::Fast).unwrap();
-        let mut copy = primary.program("cp");
-        finish(copy.arg("-a").arg(primary.pgdata()).arg(standby.pgdata())).unwrap();
-        standby.append_conf(&standby.own_conf().unwrap()).unwrap();
+        standby.copy_of(&primary).unwrap();
         primary.start().unwrap();
         let major = bed.install().major().unwrap();
-        Cluster { primary, standby, archive, major, rounds: 0, _bed: bed }
+        Cluster { primary, standby, archive, major, rounds: 0 }
     }
 
     /// Makes the copy a standby by our files, and starts it.
@@ -86,16 +74,8 @@ impl Cluster {
         self.primary.sql(self.major.switch_wal()).unwrap();
         let question = format!("select count(*) from {table}");
         wait_until(&table, LIMIT, || self.standby.sql(&question).is_ok_and(|rows| rows == "1"))
-            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.standby.telling_log()));
         assert!(self.standby.is_in_recovery().unwrap());
-    }
-
-    /// The standby's log without connections that came too early.
-    fn log(&self) -> String {
-        let log = self.standby.log();
-        let early = ["not yet accepting", "Consistent recovery state has not", "is starting up"];
-        let telling = log.lines().filter(|line| !early.iter().any(|early| line.contains(early)));
-        telling.collect::<Vec<_>>().join("\n")
     }
 
     /// What the server said last of how it recovers.
@@ -118,10 +98,10 @@ fn a_server_is_what_its_files_were_made_to_say() {
         cluster.replays();
         if mode == RecoveryMode::Standby {
             assert_eq!(cluster.settings(), standby);
-            assert!(cluster.says("entering standby mode"), "{}", cluster.log());
+            assert!(cluster.says("entering standby mode"), "{}", cluster.standby.telling_log());
         } else {
             assert_eq!(cluster.settings(), warm);
-            assert!(cluster.says("starting archive recovery"), "{}", cluster.log());
+            assert!(cluster.says("starting archive recovery"), "{}", cluster.standby.telling_log());
         }
         cluster.standby.stop(StopMode::Fast).unwrap();
     }

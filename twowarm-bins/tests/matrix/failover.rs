@@ -1,6 +1,6 @@
 use std::fs;
 
-use twowarm_core::testbed::{Node, StopMode, finish};
+use twowarm_core::testbed::{Node, StopMode};
 
 use crate::mode::{Mode, wait_until_writable};
 use crate::pair::{Pair, succeeds};
@@ -98,8 +98,7 @@ fn pg_ctl_promote() {
             succeeds(db2.command("triggerStandby"));
             return;
         }
-        let mut command = db2.program(db2.install().program("pg_ctl"));
-        finish(command.args(["promote", "-w", "-t", "60", "-D"]).arg(db2.pgdata())).unwrap();
+        db2.pg_ctl(&["promote", "-w", "-t", "60"]).unwrap();
     });
 }
 

@@ -1,17 +1,15 @@
 use std::fs;
-use std::path::Path;
 
-use twowarm_core::testbed::{Node, PgInstall, StopMode, finish, wait_until};
+use twowarm_core::testbed::{COMMANDS, Node, PgInstall, StopMode, wait_until};
 
 use crate::mode::{Mode, wait_until_writable};
-use crate::pair::{LIMIT, Pair, log_of, make_empty, names, set_mode, succeeds, wait_for_rows};
+use crate::pair::{LIMIT, Pair, make_empty, names, set_mode, succeeds, wait_for_rows};
 
 /// A third node, copied from db1 and fed from db2's archive until db2 is promoted and ships to it.
 fn third_node(pair: &Pair, mode: Mode) -> Node {
-    let mut db3 = pair.bed.node("db3").unwrap();
+    let mut db3 = pair.db1.testbed().node("db3").unwrap();
     db3.start_sshd().unwrap();
-    let built = Path::new(env!("CARGO_BIN_EXE_copyToStandby")).parent().unwrap();
-    db3.install_commands(built, &twowarm_core::testbed::COMMANDS).unwrap();
+    db3.install_commands(env!("CARGO_BIN_EXE_copyToStandby"), &COMMANDS).unwrap();
     make_empty(&db3);
     set_mode(&db3, mode.name());
     pair.db1.reach(&db3).unwrap();
@@ -41,8 +39,7 @@ fn relay(pair: &Pair, db3: &Node) {
 /// Without our commands where the server knows how to (9.1 on).
 fn promote(node: &Node) {
     if node.install().major().unwrap().has_standby_mode_promotion() {
-        let mut promote = node.program(node.install().program("pg_ctl"));
-        finish(promote.args(["promote", "-w", "-t", "60", "-D"]).arg(node.pgdata())).unwrap();
+        node.pg_ctl(&["promote", "-w", "-t", "60"]).unwrap();
     } else {
         node.run_as().write(&node.pgdata().join("trigger"), "").unwrap();
     }
@@ -90,14 +87,15 @@ fn a_third_node_follows_the_promotion_of_the_second() {
 
         if !mode.follows_without_restart() {
             let told = || db3.log().contains("so that it follows");
-            wait_until("db3 to ask for a restart", LIMIT, told)
-                .unwrap_or_else(|e| panic!("{e}\n{}\n{}", log_of(&db3), log_of(&pair.db2)));
+            wait_until("db3 to ask for a restart", LIMIT, told).unwrap_or_else(|e| {
+                panic!("{e}\n{}\n{}", db3.telling_log(), pair.db2.telling_log())
+            });
             db3.stop(StopMode::Fast).unwrap();
             db3.start_warm().unwrap();
         }
         let arrived = || names(&db3.archive()).iter().any(|name| name.starts_with("00000002000"));
         wait_until("db2 to ship", LIMIT, arrived)
-            .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
+            .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
         wait_for_rows(&db3, "third", 3000);
         assert!(db3.is_in_recovery().unwrap());
         assert_eq!(db3.pid() == server, mode.follows_without_restart());

@@ -1,6 +1,6 @@
 use twowarm_core::testbed::{Node, PgInstall, wait_until};
 
-use crate::pair::{LIMIT, Pair, log_of};
+use crate::pair::{LIMIT, Pair};
 
 /// How a standby is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,6 @@ pub fn wait_until_writable(node: &Node) {
     wait_until("the server to take writes", LIMIT, || {
         node.sql("drop table if exists written; create table written (n int)").is_ok()
     })
-    .unwrap_or_else(|error| panic!("{error}\n{}", log_of(node)));
+    .unwrap_or_else(|error| panic!("{error}\n{}", node.telling_log()));
     assert!(!node.is_in_recovery().unwrap());
 }

@@ -1,8 +1,8 @@
 use std::fs;
 
-use twowarm_core::testbed::{StopMode, finish, wait_until};
+use twowarm_core::testbed::{StopMode, finish};
 
-use crate::pair::{LIMIT, Pair, copy, put_back, replace};
+use crate::pair::{Pair, copy, put_back, replace};
 
 /// Which commands of the standby are ours, and how it is triggered.
 struct Case {
@@ -67,8 +67,7 @@ fn fails_over(pair: &mut Pair, case: &Case) {
     let mut trigger = db2.command("triggerStandby");
     trigger.args(case.fast.then_some("fast"));
     finish(&mut trigger).unwrap_or_else(|error| panic!("{what}: {error}\n{}", db2.log()));
-    wait_until("db2 to be open", LIMIT, || db2.is_in_recovery().is_ok_and(|recovers| !recovers))
-        .unwrap_or_else(|error| panic!("{what}: {error}\n{}", db2.log()));
+    db2.wait_for_promotion().unwrap_or_else(|error| panic!("{what}: {error}"));
     db2.sql("create table written (n int)").unwrap();
     assert_eq!(pair.seen(), Some(pair.rows), "{what}");
     assert!(!data.join("trigger").exists(), "{what}");

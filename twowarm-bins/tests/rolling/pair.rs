@@ -3,13 +3,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use twowarm_core::testbed::{Node, Testbed, finish, wait_until};
+pub use twowarm_core::testbed::LIMIT;
+use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
 
 use crate::stand_ins::{CONFIG_SETUP, PG_STANDBY, SCRIPTS, text_of};
 
-pub const LIMIT: Duration = Duration::from_secs(60);
 const ROWS: u64 = 1000;
 
 /// A primary that ships and a standby that replays, by the scripts alone.
@@ -31,7 +30,7 @@ impl Pair {
         db1.start().unwrap();
         db1.sql("create table t as select 1 as n where false").unwrap();
         let segment = db1.sql("select pg_size_bytes(current_setting('wal_segment_size'))").unwrap();
-        db1.stop(twowarm_core::testbed::StopMode::Fast).unwrap();
+        db1.stop(StopMode::Fast).unwrap();
         for (node, other) in [(&db1, &db2), (&db2, &db1)] {
             write_scripts(node, &segment);
             write_environment(node, other);

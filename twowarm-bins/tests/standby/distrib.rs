@@ -3,16 +3,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use twowarm_core::testbed::{Node, Testbed};
+use twowarm_core::testbed::Node;
 
-use crate::pair::{fails, names, succeeds};
+use crate::pair::{fails, names, nodes_with, succeeds};
 
 #[test]
 fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
-    let bed = Testbed::new().unwrap();
-    let (db1, db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm", "configFacts", "configSetup"]).unwrap();
+    let (db1, db2) = nodes_with(&["distrib2warm", "configFacts", "configSetup"], &[]);
     db1.run_as().write(&db1.global().join("recovery.conf"), "# new\n").unwrap();
     for name in ["postgresql.conf", "replication/archiving_active", "replication/node_id", "key"] {
         db1.write_local(name, "db1's").unwrap();
@@ -45,10 +42,7 @@ fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
 /// A full disk left some of the new commands beside some of the old ones.
 #[test]
 fn all_of_the_installation_is_replaced_or_nothing() {
-    let bed = Testbed::new().unwrap();
-    let (db1, mut db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    let (db1, mut db2) = nodes_with(&["distrib2warm"], &[]);
     let global = |node: &Node, name: &str| node.global().join("replication").join(name);
     for (name, node, text) in
         [("aOne", &db1, "new"), ("zTwo", &db1, "new"), ("aOne", &db2, "old"), ("zTwo", &db2, "old")]
@@ -75,12 +69,7 @@ fn all_of_the_installation_is_replaced_or_nothing() {
 #[test]
 fn a_killed_distribution_is_finished_by_the_next_one() {
     const NAMES: [&str; 4] = ["aOne", "bTwo", "cThree", "dFour"];
-    let bed = Testbed::new().unwrap();
-    let (db1, mut db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    for node in [&db1, &db2] {
-        node.install_commands(built, &["distrib2warm"]).unwrap();
-    }
+    let (db1, mut db2) = nodes_with(&["distrib2warm"], &["distrib2warm"]);
     let replication = db2.global().join("replication");
     for own in ["theirs", ".aOne.backup"] {
         db2.run_as().write(&replication.join(own), "db2's").unwrap();
@@ -116,11 +105,8 @@ fn a_killed_distribution_is_finished_by_the_next_one() {
 /// Stand-ins for the scripts that came before: small text files.
 #[test]
 fn the_scripts_that_are_replaced_are_named_before() {
-    let bed = Testbed::new().unwrap();
-    let (db1, db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm", "archiveWALFile", "restoreWALFile"]).unwrap();
-    db2.install_commands(built, &["restoreWALFile"]).unwrap();
+    let (db1, db2) =
+        nodes_with(&["distrib2warm", "archiveWALFile", "restoreWALFile"], &["restoreWALFile"]);
     let write = |node: &Node, name: &str, text: &str| {
         node.run_as().write(&node.global().join("replication").join(name), text).unwrap();
     };
@@ -148,12 +134,8 @@ fn the_scripts_that_are_replaced_are_named_before() {
 /// rsync and receiveWALFile waited for each other until a time limit struck.
 #[test]
 fn a_key_that_is_pinned_to_receive_wal_file_is_said_to_be() {
-    let bed = Testbed::new().unwrap();
-    let (db1, mut db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    for node in [&db1, &db2] {
-        node.install_commands(built, &["distrib2warm", "receiveWALFile"]).unwrap();
-    }
+    let (db1, mut db2) =
+        nodes_with(&["distrib2warm", "receiveWALFile"], &["distrib2warm", "receiveWALFile"]);
     let receiver = db2.global().join("replication/receiveWALFile").display().to_string();
     db2.sshd().authorize(db1.copy_key(), Some(&receiver)).unwrap();
     let start = std::time::Instant::now();
@@ -166,13 +148,7 @@ fn a_key_that_is_pinned_to_receive_wal_file_is_said_to_be() {
 
 #[test]
 fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
-    let bed = Testbed::new().unwrap();
-    let (db1, db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm"]).unwrap();
-    for node in [&db1, &db2] {
-        node.install_commands(built, &["configFacts"]).unwrap();
-    }
+    let (db1, db2) = nodes_with(&["distrib2warm", "configFacts"], &["configFacts"]);
     let command = db2.global().join("replication/configFacts");
     let over = AtomicBool::new(false);
     let (over, program) = (&over, &command);
@@ -205,10 +181,7 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
 
 #[test]
 fn an_ssh_that_is_refused_says_so() {
-    let bed = Testbed::new().unwrap();
-    let (db1, mut db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    let (db1, mut db2) = nodes_with(&["distrib2warm"], &[]);
     db2.sshd().refuse(db1.copy_key()).unwrap();
     let said = fails(db1.command("distrib2warm"), 1);
     // rsync itself says one time that ssh failed, another time that its connection broke.
@@ -218,10 +191,7 @@ fn an_ssh_that_is_refused_says_so() {
 /// "The connection broke (WARNING: UNPROTECTED PRIVATE KEY FILE!)" was all that it said.
 #[test]
 fn a_key_that_others_can_read_is_named() {
-    let bed = Testbed::new().unwrap();
-    let (db1, _db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    let (db1, _db2) = nodes_with(&["distrib2warm"], &[]);
     fs::set_permissions(db1.copy_key().private(), fs::Permissions::from_mode(0o644)).unwrap();
     let said = fails(db1.command("distrib2warm"), 1);
     assert!(said.contains("ssh did not use the private key"), "{said}");

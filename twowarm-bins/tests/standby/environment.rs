@@ -3,7 +3,7 @@ use std::process::Output;
 
 use twowarm_core::testbed::{StopMode, wait_until};
 
-use crate::pair::{LIMIT, Pair, fails, log_of, set_mode, succeeds, wait_for_rows};
+use crate::pair::{LIMIT, Pair, fails, set_mode, succeeds, wait_for_rows};
 
 /// As a 2warm of 2010 has it: PGDATA comes from the login shell, which sshd starts nothing by.
 const SHELL: &str = ". ~/.bash_profile\numask 077\n[ -f ~/extra ] && . ~/extra\n";
@@ -54,7 +54,7 @@ fn a_pair_works_whose_environment_sh_is_for_a_shell() {
     db2.stop(StopMode::Fast).unwrap();
     db2.start_warm().unwrap();
     wait_until("the data directory to be noted", LIMIT, || memory.exists())
-        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(db2)));
+        .unwrap_or_else(|error| panic!("{error}\n{}", db2.telling_log()));
     assert_eq!(fs::read_to_string(&memory).unwrap(), noted);
     pair.fill("third", 1000);
     pair.ship();

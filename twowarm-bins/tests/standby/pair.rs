@@ -1,33 +1,41 @@
-use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 
-pub use twowarm_core::testbed::names_in as names;
 use twowarm_core::testbed::{COMMANDS, Node, Testbed, finish, wait_until};
+pub use twowarm_core::testbed::{LIMIT, names_in as names};
 
-pub const LIMIT: Duration = Duration::from_secs(60);
+/// One of the built commands.
+const BUILT: &str = env!("CARGO_BIN_EXE_copyToStandby");
+
+/// A node with these commands and nothing else.
+pub fn node_with(commands: &[&str]) -> Node {
+    let node = Testbed::new().unwrap().node("db2").unwrap();
+    node.install_commands(BUILT, commands).unwrap();
+    node
+}
+
+/// db1 and db2, which reach each other, with these commands on each.
+pub fn nodes_with(on_db1: &[&str], on_db2: &[&str]) -> (Node, Node) {
+    let (db1, db2) = Testbed::new().unwrap().pair().unwrap();
+    for (node, commands) in [(&db1, on_db1), (&db2, on_db2)] {
+        node.install_commands(BUILT, commands).unwrap();
+    }
+    (db1, db2)
+}
 
 /// db1 is a running primary whose archive_command is ours, db2 an empty data directory.
 pub struct Pair {
     pub db1: Node,
     pub db2: Node,
-    #[allow(dead_code, reason = "the matrix puts a third node there")]
-    pub bed: Testbed,
 }
 
 impl Pair {
     pub fn new() -> Pair {
-        let bed = Testbed::new().unwrap();
-        let (db1, db2) = bed.pair().unwrap();
-        let built = Path::new(env!("CARGO_BIN_EXE_copyToStandby")).parent().unwrap();
-        for node in [&db1, &db2] {
-            node.install_commands(built, &COMMANDS).unwrap();
-        }
+        let (db1, db2) = nodes_with(&COMMANDS, &COMMANDS);
         db1.initdb_small_segments().unwrap();
         db1.append_conf(&db1.archiving_conf().unwrap()).unwrap();
         db1.start().unwrap();
         make_empty(&db2);
-        Pair { db1, db2, bed }
+        Pair { db1, db2 }
     }
 
     /// Everything up to a standby that replays, in warm mode.
@@ -67,7 +75,7 @@ impl Pair {
         self.db1.sql(major.switch_wal()).unwrap();
         let place = self.db2.archive().join(&last);
         wait_until(&format!("{last} to arrive"), LIMIT, || place.exists())
-            .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&self.db1)));
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.db1.telling_log()));
     }
 
     /// How many rows the standby shows, once it shows the table.
@@ -86,28 +94,14 @@ pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
         let served = format!("restored log file \"{last}\"");
         // A fast stop between two calls is lost on servers before 8.4.
         let waits = || node.log().contains(&served) && node.waits_after(&last);
-        wait_until(&served, LIMIT, waits).unwrap_or_else(|e| panic!("{e}\n{}", log_of(node)));
+        wait_until(&served, LIMIT, waits).unwrap_or_else(|e| panic!("{e}\n{}", node.telling_log()));
         return;
     }
     let question = format!("select count(*) from {table}");
     wait_until(&format!("{rows} rows of {table}"), LIMIT, || {
         node.sql(&question).is_ok_and(|count| count == rows.to_string())
     })
-    .unwrap_or_else(|error| panic!("{error}\n{}", log_of(node)));
-}
-
-/// A node's log without the lines about connections that came too early.
-pub fn log_of(node: &Node) -> String {
-    let log = node.log();
-    let noise = [
-        "not yet accepting",
-        "is starting up",
-        "Consistent recovery state has not",
-        "does not exist",
-        "STATEMENT",
-    ];
-    let telling = log.lines().filter(|line| !noise.iter().any(|noise| line.contains(noise)));
-    telling.collect::<Vec<_>>().join("\n")
+    .unwrap_or_else(|error| panic!("{error}\n{}", node.telling_log()));
 }
 
 /// An empty data directory, and the configuration that makes a server there db2's.

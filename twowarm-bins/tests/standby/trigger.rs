@@ -42,8 +42,7 @@ fn a_fast_trigger_without_wait_returns_at_once() {
     let trigger = pair.db2.pgdata().join("trigger");
     assert!(said.contains(&trigger.display().to_string()), "{said}");
     assert!(trigger.exists());
-    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
-    wait_until("the server to open", LIMIT, open).unwrap();
+    pair.db2.wait_for_promotion().unwrap();
 }
 
 /// It waited without end, and `triggerStandby; pg_ctl start` never came to the second command.
@@ -57,8 +56,7 @@ fn without_a_server_the_trigger_is_written_and_remains_in_force() {
     assert!(said.contains(&trigger.display().to_string()), "{said}");
     assert_eq!(fs::read_to_string(&trigger).unwrap(), "smart\n");
     pair.db2.start_warm().unwrap();
-    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
-    wait_until("the server to open", LIMIT, open).unwrap();
+    pair.db2.wait_for_promotion().unwrap();
 }
 
 /// From now on the server lets nobody in.
@@ -206,6 +204,5 @@ fn a_trigger_that_root_writes_is_the_servers() {
     let owner = |path: &Path| fs::metadata(path).unwrap().uid();
     assert_eq!(owner(&pair.db2.pgdata().join("trigger")), owner(&pair.db2.pgdata()));
     pair.db2.start_warm().unwrap();
-    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
-    wait_until("the server to open", LIMIT, open).unwrap();
+    pair.db2.wait_for_promotion().unwrap();
 }

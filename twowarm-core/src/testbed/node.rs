@@ -54,6 +54,11 @@ impl Node {
         Ok(node)
     }
 
+    /// The testbed that the node is in.
+    pub fn testbed(&self) -> &Testbed {
+        &self.bed
+    }
+
     /// The node's name, by which others know it.
     pub fn name(&self) -> &str {
         &self.name

@@ -302,6 +302,20 @@ impl Node {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
     }
+
+    /// The log without the connections and statements that came before the server could answer them.
+    pub fn telling_log(&self) -> String {
+        let noise = [
+            "not yet accepting",
+            "is starting up",
+            "Consistent recovery state has not",
+            "does not exist",
+            "STATEMENT",
+        ];
+        let log = self.log();
+        let telling = log.lines().filter(|line| !noise.iter().any(|noise| line.contains(noise)));
+        telling.collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl Drop for Node {
