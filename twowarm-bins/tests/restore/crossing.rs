@@ -1,5 +1,5 @@
-//! A record that crosses from one segment into others: restoreWALFile checks it from its beginning,
-//! and hands a segment over unchecked only where the server replays nothing of it.
+//! A WAL record that spans several segments. restoreWALFile checks it from its beginning. It restores a segment
+//! without this check only if the server does not replay the record.
 
 use std::fs;
 use std::sync::OnceLock;
@@ -12,15 +12,15 @@ use crate::support::{
 
 /// WAL with a message of 3 MB in segments of 1 MB.
 struct Log {
-    /// In order, with their names.
+    /// Names and contents, in order.
     segments: Vec<(String, Vec<u8>)>,
-    /// pg_control of the server once it was shut down behind all of them.
+    /// pg_control after a shutdown that followed all of the segments.
     shut_down: Vec<u8>,
-    /// The segment in which the message ends; it begins three before.
+    /// The index of the segment in which the message ends. It begins three segments earlier.
     end: usize,
 }
 
-/// The log of this test program; none of a server whose segments can't be so small.
+/// The WAL that these tests share; `None` before PostgreSQL 11, whose segments can't be that small.
 fn log() -> Option<&'static Log> {
     static LOG: OnceLock<Option<Log>> = OnceLock::new();
     LOG.get_or_init(|| Log::make().expect("a server writes some WAL")).as_ref()
@@ -53,8 +53,7 @@ impl Log {
         Ok(Some(Log { segments, shut_down, end }))
     }
 
-    /// A data directory with all of the log in its archive, and a call for the segment in which the
-    /// message ends.
+    /// A data directory whose archive holds all segments.
     fn scratch(&self) -> Scratch {
         let scratch = Scratch::new();
         scratch.write("global/pg_control", at_redo(&self.shut_down, self.start(0)));
@@ -82,7 +81,7 @@ fn continues(bytes: &[u8]) -> bool {
     bytes[2] & 1 != 0
 }
 
-/// One byte in the middle.
+/// A copy with one changed byte in the middle.
 fn flipped(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let middle = bytes.len() / 2 + 100;
@@ -90,7 +89,7 @@ fn flipped(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The same pg_control of 11 or later with another redo position.
+/// The same pg_control (of PostgreSQL 11 or later) with another redo location.
 fn at_redo(control: &[u8], redo: u64) -> Vec<u8> {
     let mut control = control.to_vec();
     let checksum = |bytes: &[u8]| {
@@ -132,14 +131,14 @@ fn a_message_of_3_mb_with_a_damaged_byte_in_a_middle_segment() {
         call.waits_for("as it crosses from");
         assert!(call.said().contains(log.name(number)), "{}", call.said());
         assert_eq!(scratch.restored(), None);
-        // The server would still replay the damaged one, which it has in its own directory.
+        // The server still has the damaged segment in pg_wal, and would replay that.
         scratch.write(&format!("pg_wal/{}", log.name(number)), log.damaged(number));
         scratch.put_old(log.name(number), &log.segments[number].1);
         drop(call);
         let mut call = scratch.start(log.name(log.end));
         call.waits_for("start the server again");
         drop(call);
-        // A server that was started again has replayed the sound one.
+        // After a restart the server has replayed the sound segment.
         scratch.write(&format!("pg_wal/{}", log.name(number)), &log.segments[number].1);
         assert_restores(&scratch, log, log.end);
     }
@@ -172,8 +171,8 @@ fn an_earlier_segment_that_is_missing_is_waited_for() {
     }
 }
 
-/// From 9.2 on the server keeps what it restored until a restart point: what was pruned from the
-/// archive meanwhile is there.
+/// From 9.2 on the server keeps restored segments in pg_wal until a restart point, including those that have been
+/// pruned from the archive.
 #[test]
 fn what_the_server_keeps_itself_is_enough() {
     let Some(log) = log() else { return };
@@ -185,8 +184,8 @@ fn what_the_server_keeps_itself_is_enough() {
     assert_restores(&scratch, log, log.end);
 }
 
-/// A server that is started again begins in the segment of its restart point, and everything before
-/// that may have been pruned.
+/// After a restart the server begins with the segment of its restart point. All earlier segments may have been
+/// pruned.
 #[test]
 fn the_first_segment_after_a_restart_needs_nothing_before_it() {
     let Some(log) = log() else { return };
@@ -198,16 +197,16 @@ fn the_first_segment_after_a_restart_needs_nothing_before_it() {
     if log.end + 1 < log.segments.len() {
         assert_restores(&scratch, log, log.end + 1);
     }
-    // Nor is it held up by what it does not replay: damage before the restart point.
+    // Damage before the restart point does not matter: the server does not replay it.
     scratch.put_old(log.name(log.end - 1), log.damaged(log.end - 1));
     assert_restores(&scratch, log, log.end);
-    // One segment earlier the server would replay the message.
+    // From a restart point one segment earlier, the server would replay the message.
     scratch.write("global/pg_control", at_redo(&log.shut_down, log.start(log.end) - 1));
     scratch.start(log.name(log.end)).waits_for("put a sound");
 }
 
-/// The first segment after a base backup: its label tells where replay starts, whatever the copy of
-/// pg_control says, and archiving may have begun with that very segment.
+/// After a base backup, backup_label says where replay starts, whatever the copied pg_control says. Archiving may
+/// have begun with that segment.
 #[test]
 fn the_first_segment_after_a_base_backup_needs_nothing_before_it() {
     let Some(log) = log() else { return };
@@ -222,17 +221,17 @@ fn the_first_segment_after_a_base_backup_needs_nothing_before_it() {
     };
     scratch.write("backup_label", label(log.start(log.end) + 0x8_0000, log.end));
     assert_restores(&scratch, log, log.end);
-    // A backup that started before the message needs all of it, wherever pg_control was copied.
+    // A backup that started before the message needs all of it, whatever pg_control says.
     scratch.write("global/pg_control", &log.shut_down);
     scratch.write("backup_label", label(log.start(log.end - 3) + 40, log.end - 3));
     scratch.start(log.name(log.end)).waits_for("put a sound");
-    // Its own first segment is the one where the message begins.
+    // The first segment of that backup is the one where the message begins.
     scratch.put_old(log.name(log.end - 3), &log.segments[log.end - 3].1);
     assert_restores(&scratch, log, log.end - 3);
 }
 
-/// A count of segments to keep, for servers that tell no restart point, does not prune a message's
-/// beginning while it goes on.
+/// `keep`, for servers that report no restart point, does not prune the beginning of a message before its end has
+/// been restored.
 #[test]
 fn a_small_keep_does_not_cut_a_message() {
     let Some(log) = log() else { return };
@@ -244,7 +243,7 @@ fn a_small_keep_does_not_cut_a_message() {
     assert!(!scratch.archived(log.name(log.end - 3)).exists(), "it is pruned later");
 }
 
-/// A real server in warm mode: it took the damaged message for the end of WAL and opened.
+/// Regression: a server in warm mode took the damaged message for the end of WAL and ended recovery.
 #[test]
 fn a_damaged_message_does_not_open_a_server() -> Result<(), BedError> {
     if log().is_none() {
@@ -263,7 +262,7 @@ fn a_damaged_message_does_not_open_a_server() -> Result<(), BedError> {
     pair.standby.wait_for_log("as it crosses from")?;
     pair.standby.wait_for_log(&format!("restored log file \"{}\"", segments[end - 1].0))?;
     pair.not_promoted()?;
-    // Its own copy is the damaged one.
+    // The copy in the server's pg_wal is still damaged.
     pair.standby.run_as().write(&middle, good)?;
     pair.standby.stop(StopMode::Fast)?;
     pair.standby.start_warm()?;

@@ -1,5 +1,5 @@
-//! restoreWALFile's ways to end: 0 restored, 1 only where that answer is wanted, 200 for all that no
-//! waiting mends, and the signal where it is killed.
+//! How restoreWALFile ends: exit 0 if the file was restored, 1 if it is absent and that is the right answer, 200 for
+//! errors that waiting does not fix, and by the signal that killed it.
 
 use std::fs;
 use std::io::Write;
@@ -29,8 +29,8 @@ fn history_and_backup_files_are_restored_or_absent_at_once() {
     assert_eq!(scratch.read("pg_wal/RECOVERYHISTORY"), history);
 }
 
-/// Sender and receiver let a damaged one pass, since no server from 9.0 on needs it: whoever asks all the same
-/// must not wait for ever. A history is judged as they judge it, too.
+/// Sender and receiver accept a damaged .backup file, since no server from 9.0 on needs it, so waiting for another
+/// one would not end. They refuse a damaged history file, so a sound one will arrive.
 #[test]
 fn a_damaged_backup_file_is_restored_and_a_damaged_history_waited_for() {
     let scratch = Scratch::full();
@@ -43,7 +43,7 @@ fn a_damaged_backup_file_is_restored_and_a_damaged_history_waited_for() {
     scratch.put("00000002.history", "");
     let mut call = scratch.start("00000002.history");
     call.waits_for("names no ancestor");
-    // As the receiver makes room for the right one.
+    // The receiver sets the damaged one aside like this.
     let place = scratch.archived("00000002.history");
     fs::rename(&place, place.with_extension("history.foreign")).unwrap();
     scratch.put("00000002.history", scratch.left(1, 0x1C));
@@ -55,7 +55,7 @@ fn a_segment_from_before_its_timeline_began_is_absent_at_once() {
     let scratch = Scratch::full();
     scratch.put("00000002.history", scratch.left(1, 0x1C));
     scratch.assert_absent("000000020000000000000012");
-    // The history of a descendant tells too, and the server may hold it already.
+    // The history file of a descendant also says so, and may already be in pg_wal.
     scratch.write("pg_wal/00000004.history", scratch.left(1, 1) + &scratch.left(3, 0x1C));
     scratch.assert_absent("000000040000000000000012");
     scratch.put("00000003.history", scratch.left(1, 0x1C) + &scratch.left(2, 0x29));
@@ -111,7 +111,7 @@ fn a_configuration_that_cannot_work_stops_the_server() {
     scratch.write("global/pg_control", [0_u8; 8192]);
     refused(&["pg_control"]);
     scratch.write("global/pg_control", &cluster().control);
-    // Lines that a shell would run change nothing: PGDATA is the server's working directory.
+    // Shell commands in environment.sh do not matter: PGDATA is the server's working directory.
     scratch.write_local("environment.sh", "umask 077\nif true; then B=2; fi\n. ~/.profile\n");
     scratch.assert_restores(1);
     fs::rename(scratch.data().join("../2warm/local"), scratch.data().join("../local")).unwrap();
@@ -121,7 +121,7 @@ fn a_configuration_that_cannot_work_stops_the_server() {
     assert!(command.status().is_err(), "the shell's 127 stops a server too");
 }
 
-/// The messages have nowhere to go: nobody reads them any more, there is no room, or no file at all.
+/// Messages can't be written: the pipe has no reader, the disk is full, or standard error is closed.
 #[test]
 fn a_lost_stderr_changes_no_exit_code() {
     let scratch = Scratch::full();
@@ -169,14 +169,14 @@ fn a_killed_postmaster_ends_the_wait_and_never_a_recovery() {
     first.exits(200);
     postmaster.wait().unwrap();
     second.exits(200);
-    // Also when it was killed before the call had looked, and under any trigger.
+    // Also if it was killed before the call looked, and with any trigger.
     for trigger in [None, Some("smart"), Some("fast")] {
         trigger.iter().for_each(|content| scratch.write("trigger", content));
         scratch.run(scratch.name(0)).exited(200);
     }
 }
 
-/// As triggerStandby's man would with `pg_ctl promote`.
+/// The file that `pg_ctl promote` creates.
 #[test]
 fn a_promote_file_is_an_order_if_it_is_younger_than_the_server() {
     let scratch = Scratch::new();
@@ -197,7 +197,7 @@ fn a_promote_file_is_an_order_if_it_is_younger_than_the_server() {
     call.waits_for("it has not arrived");
     fs::File::create(&promote).unwrap();
     call.exits(1);
-    // The server asks again before its recovery is over.
+    // The server repeats its requests before recovery ends.
     scratch.assert_absent(scratch.name(1));
     scratch.assert_restores(0);
     scratch.assert_absent("00000002.history");

@@ -1,5 +1,5 @@
-//! An archive whose file system hangs in the kernel, where not even SIGKILL ends a call: a frozen loop
-//! mount. It takes root and a loop device; elsewhere these tests say so and check nothing.
+//! An archive whose file system hangs in the kernel, so that not even SIGKILL ends a call: a frozen loop mount.
+//! This needs root and a loop device. Without them these tests print a notice and check nothing.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::support::{LIMIT, Scratch, wait_until};
 
-/// A file system of its own at a scratch data directory's archive.
+/// A mounted file system that holds the archive of a scratch data directory.
 struct Disk {
     at: PathBuf,
 }
@@ -58,13 +58,13 @@ impl Drop for Disk {
     }
 }
 
-/// Waits for the end of a call, and for whoever reads what it says.
+/// Makes a call and waits until its output is closed too; returns exit code and output.
 fn ends(scratch: &Scratch, arguments: &[&str]) -> (Option<i32>, String) {
     let output = scratch.command_with(arguments).output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Neither smart nor fast was seen any more while old segments were being removed.
+/// Regression: no trigger was seen while old segments were being removed.
 #[test]
 fn the_answer_does_not_wait_for_pruning() {
     let scratch = Scratch::new();
@@ -83,13 +83,13 @@ fn the_answer_does_not_wait_for_pruning() {
     wait_until("what was left behind to end", LIMIT, pruned).unwrap();
 }
 
-/// "counts as absent" was logged, but the process could not end.
+/// Regression: the call reported the segment as absent, but its process could not end.
 #[test]
 fn a_call_that_hangs_in_the_kernel_is_left_behind() {
     let scratch = Scratch::new();
     let Some(disk) = Disk::mount(&scratch) else { return };
     scratch.write_local("2warm.toml", "time_limit = 1\n");
-    // What is not the segment is to be renamed, and that hangs.
+    // This content is not the segment, so it is renamed, and that hangs.
     scratch.put_old(scratch.name(1), scratch.bytes(2));
     disk.freeze();
     scratch.write("trigger", "smart");
@@ -99,7 +99,7 @@ fn a_call_that_hangs_in_the_kernel_is_left_behind() {
     disk.thaw();
 }
 
-/// What had been copied for the server counted as absent, because the copy to keep could not be made.
+/// Regression: a restored segment was reported as absent because its copy in the archive could not be made.
 #[test]
 fn a_damaged_segment_is_handed_over_from_an_archive_that_takes_no_writes() {
     let scratch = Scratch::new();
@@ -116,7 +116,7 @@ fn a_damaged_segment_is_handed_over_from_an_archive_that_takes_no_writes() {
     wait_until("the copy to be kept", LIMIT, || kept.exists()).unwrap();
 }
 
-/// Untriggered it is waited for, and the trigger that comes then is obeyed.
+/// Without a trigger the call waits, and it obeys a trigger that comes while it hangs.
 #[test]
 fn a_trigger_is_seen_while_a_call_hangs_in_the_kernel() {
     let scratch = Scratch::new();

@@ -1,5 +1,5 @@
-//! Real servers on restoreWALFile: replay, restart, each way to fail over, and the accidents that must
-//! not fail over.
+//! restoreWALFile as the restore_command of real servers: replay, restart, each way to fail over, and accidents
+//! that must not cause a failover.
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ fn trigger(pair: &WarmPair, content: &str) -> Result<(), BedError> {
     pair.standby.run_as().write(&pair.standby.pgdata().join("trigger"), content)
 }
 
-/// After the failover: the trigger file is removed, the new primary stopped and started.
+/// Removes the trigger file after a failover, and restarts the new primary.
 fn restarts_with(pair: &WarmPair, batches: u32) -> Result<(), BedError> {
     let _ = fs::remove_file(pair.standby.pgdata().join("trigger"));
     pair.standby.stop(StopMode::Fast)?;
@@ -44,7 +44,7 @@ fn fails_over_fast() -> Result<(), BedError> {
     restarts_with(&pair, 7)
 }
 
-/// What a fast failover leaves out though it has arrived.
+/// A fast failover ignores segments that have arrived and were not replayed.
 #[test]
 fn fails_over_fast_before_a_segment_that_is_there() -> Result<(), BedError> {
     let pair = restoring_pair(false, &[])?;
@@ -68,7 +68,7 @@ fn fails_over_by_pg_ctl_promote() -> Result<(), BedError> {
     restarts_with(&pair, 7)
 }
 
-/// A damaged segment is waited out; the real one, when it comes, is replayed.
+/// The standby does not replay a damaged segment, and continues when a sound one arrives.
 #[test]
 fn a_damaged_segment_does_not_promote() -> Result<(), BedError> {
     let pair = restoring_pair(true, &[])?;
@@ -90,7 +90,7 @@ fn a_damaged_segment_does_not_promote() -> Result<(), BedError> {
     pair.promoted_with(5)
 }
 
-/// A record whose first part ends one segment and whose damage shows only in the next.
+/// Damage at the end of a segment, in a record that continues in the next one.
 #[test]
 fn a_damaged_record_between_two_segments_does_not_promote() -> Result<(), BedError> {
     let pair = restoring_pair(false, &[])?;
@@ -118,7 +118,7 @@ fn a_damaged_record_between_two_segments_does_not_promote() -> Result<(), BedErr
     Ok(())
 }
 
-/// A restoreWALFile that outlived its server would keep the next one from starting.
+/// A restoreWALFile that outlives its server would prevent the next start.
 #[test]
 fn a_killed_server_starts_again() -> Result<(), BedError> {
     let pair = restoring_pair(false, &[])?;
@@ -129,7 +129,7 @@ fn a_killed_server_starts_again() -> Result<(), BedError> {
     let gone = || !pair.standby.runs("restoreWALFile");
     wait_until("restoreWALFile to end", Duration::from_secs(20), gone)?;
     pair.ship(3..=3)?;
-    // The children of the killed one may need a moment.
+    // A start fails until the processes of the killed server have ended.
     wait_until("the server to start again", LIMIT, || pair.standby.start_warm().is_ok())?;
     pair.caught_up()?;
     pair.not_promoted()?;

@@ -1,4 +1,4 @@
-//! restoreWALFile: what it restores, waits for, refuses and removes, by itself and under real servers.
+//! restoreWALFile: what it restores, waits for, refuses and removes; called directly and by real servers.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod crossing;

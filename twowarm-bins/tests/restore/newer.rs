@@ -1,4 +1,4 @@
-//! restoreWALFile for a server newer than all that are known: by name, size, cluster and position.
+//! restoreWALFile for a server of an unknown, newer version: it checks name, size, cluster and position only.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn bytes(scratch: &Scratch, number: usize) -> Vec<u8> {
     newer_segment(scratch.bytes(number))
 }
 
-/// A running server's pid file, by its status.
+/// Writes the postmaster.pid of a running server in this state.
 fn server(scratch: &Scratch, status: &str) {
     let pid = std::process::id();
     let data = scratch.data();
@@ -98,7 +98,8 @@ fn it_is_promoted_as_ever() {
     scratch.assert_absent(scratch.name(2));
 }
 
-/// Only pg_control says how much the server needs before it can open, so that until it is open it gets all.
+/// How much WAL the server needs to become consistent is known from pg_control only, whose format is unknown here.
+/// So a fast trigger refuses nothing before the server accepts connections.
 #[test]
 fn fast_refuses_what_an_open_server_can_do_without() {
     let scratch = newer();

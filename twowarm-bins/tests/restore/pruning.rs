@@ -2,7 +2,7 @@
 
 use crate::support::{Call, Ended, Scratch, cluster};
 
-/// The archive's names after the segment of this number was restored with this restart point.
+/// Restores a segment with this restart point; returns the names that the archive then holds.
 fn restore(scratch: &Scratch, number: usize, restart: &[&str]) -> (Ended, Vec<String>) {
     let ended = Call::start(scratch.command(scratch.name(number), restart)).end();
     (ended, scratch.archive())
@@ -50,7 +50,7 @@ fn so_many_are_kept_where_the_server_names_no_restart_point() {
     let scratch = Scratch::full();
     scratch.write_local("2warm.toml", "[archive]\nkeep = 2\n");
     assert_keeps_from(&scratch, 4, &["%r"], 2);
-    // Where it names one, that counts and not the number.
+    // A restart point takes precedence over `keep`.
     assert_keeps_from(&scratch, 6, &[scratch.name(3)], 3);
 }
 
@@ -69,7 +69,7 @@ fn that_nothing_goes_for_the_dr_node_is_said_now_and_then() {
     scratch.write_local("replication/drnode", "db3\n");
     let pid_file = |pid: u32| scratch.write("postmaster.pid", format!("{pid}\n/d\n1\n"));
     let said = |number| restore(&scratch, number, &[]).0.said.contains("drnode names db3");
-    // The first time for each server.
+    // Once for each start of the server.
     for server in [1, std::process::id()] {
         pid_file(server);
         assert!(said(0));

@@ -1,13 +1,12 @@
-//! The questions that servers of different versions ask, in their order, each answered as that server
-//! needs it.
+//! The files that servers of different versions request, in their order, and the answers that they need.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::Scratch;
 
-/// 8.2 to 8.4 begin with files that need not exist, and stop with a panic if the last good segment is
-/// refused to them at the end.
+/// 8.2 to 8.4 first request files that need not exist. At the end of recovery they request the last segment again
+/// and stop with a PANIC if it is refused.
 #[test]
 fn from_8_2_to_8_4() {
     let scratch = Scratch::full();
@@ -17,7 +16,7 @@ fn from_8_2_to_8_4() {
     assert!(start.elapsed() < Duration::from_secs(10), "nothing is waited for");
     let last = 4;
     for number in 0..=last {
-        // 8.2 passes on what it does not know.
+        // 8.2 does not know %r and passes it on unchanged.
         let restart = if number % 2 == 0 { "%r" } else { "000000000000000000000000" };
         scratch.run_with(&[scratch.name(number), "pg_wal/RECOVERYXLOG", restart]).exited(0);
         assert!(scratch.restored().as_deref() == Some(scratch.bytes(number)));
@@ -29,8 +28,8 @@ fn from_8_2_to_8_4() {
     scratch.assert_absent("00000001.history");
 }
 
-/// Servers before the minors of May 2020 ask for each segment on the newest timeline first, also where
-/// that had not begun. Whoever waits for those waits for ever.
+/// Servers before the minor releases of May 2020 request each segment on the newest timeline first, including
+/// segments from before that timeline began. These never arrive.
 #[test]
 fn following_a_timeline_before_13() {
     let scratch = Scratch::full();
@@ -38,7 +37,7 @@ fn following_a_timeline_before_13() {
     let fork = 3;
     let place = u64::from_str_radix(&scratch.name(fork)[16..], 16).unwrap();
     scratch.put("00000002.history", scratch.left(1, place));
-    // A promotion copies the segment that it leaves.
+    // A promotion copies the segment of the fork to the new timeline.
     scratch.put(&on_2(fork), scratch.bytes(fork));
     let start = Instant::now();
     let answer = |name: &str| {
@@ -55,15 +54,15 @@ fn following_a_timeline_before_13() {
     }
     assert_eq!(answer(&on_2(fork)), Some(0));
     assert!(start.elapsed() < Duration::from_secs(20), "nothing is waited for");
-    // Saying that this one is absent would send the server back to timeline 1, which has one.
+    // If this one were reported absent, the server would replay the segment of timeline 1 instead.
     let mut call = scratch.start(&on_2(fork + 1));
     call.waits_for("it has not arrived");
     scratch.put(&on_2(fork + 1), scratch.bytes(fork + 1));
     call.exits(0);
 }
 
-/// 9.3 and 9.4 make a copy under the new name of a segment that a timeline left at its very end; from
-/// 9.5 on there is none, but servers before 13 ask for it.
+/// If a timeline forks exactly at the end of a segment, 9.3 and 9.4 copy that segment to the new timeline. Servers
+/// from 9.5 on do not, but those before 13 request it.
 #[test]
 fn a_timeline_left_at_the_end_of_a_segment() {
     let scratch = Scratch::full();
@@ -76,7 +75,7 @@ fn a_timeline_left_at_the_end_of_a_segment() {
     scratch.assert_absent(&before);
     scratch.put(&before, scratch.bytes(2));
     scratch.run(&before).exited(0);
-    // Nothing is known as long as neither name has arrived.
+    // While neither segment has arrived, it is not known whether there will be a copy.
     fs::remove_file(scratch.archived(&before)).unwrap();
     fs::remove_file(scratch.archived(scratch.name(2))).unwrap();
     let mut call = scratch.start(&before);
@@ -85,8 +84,8 @@ fn a_timeline_left_at_the_end_of_a_segment() {
     call.exits(1);
 }
 
-/// 15 and later ask twice for the segment that is missing, then for the last good one, then for the
-/// histories; a fast trigger that is met by the second request only would be one that was forgotten.
+/// From 15 on the server requests the missing segment twice, then the last good one, then timeline history files.
+/// The second request must get the same answer to a fast trigger as the first.
 #[test]
 fn from_15_on() {
     for (content, then) in [("fast", true), ("smart", false)] {
@@ -98,7 +97,7 @@ fn from_15_on() {
         call.waits_for("it has not arrived");
         scratch.write("trigger", content);
         call.exits(1);
-        // It arrives after it was refused: a fast failover leaves it out, a smart one takes it.
+        // The segment arrives after it was refused. A fast failover ignores it, a smart one restores it.
         scratch.ship(missing);
         let ended = scratch.run(name);
         assert_eq!(ended.code == Some(1), then, "{}", ended.said);

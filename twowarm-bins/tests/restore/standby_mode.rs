@@ -1,5 +1,5 @@
-//! restoreWALFile under a server in standby mode, which takes "not there" for "not yet"; and what a
-//! running standby of either mode must live through.
+//! restoreWALFile under a server in standby mode, which requests an absent file again; and problems that a running
+//! standby in either mode must survive.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -25,7 +25,7 @@ fn standby() -> Scratch {
     scratch
 }
 
-/// A process that stands for the postmaster; a request to promote ends it, since it has no handler.
+/// A process in the place of the postmaster. A request to promote (SIGUSR1) ends it, since it has no handler.
 struct Postmaster(Child);
 
 impl Postmaster {
@@ -35,7 +35,7 @@ impl Postmaster {
         Postmaster(child)
     }
 
-    /// One that writes each request to promote into the file `asked`.
+    /// One that notes each request to promote in the file `asked`.
     fn that_writes_down_requests(scratch: &Scratch) -> Postmaster {
         let script = "trap 'echo asked >> asked' USR1; while :; do sleep 0.05; done";
         let mut shell = Command::new("/bin/sh");
@@ -79,7 +79,7 @@ fn what_has_not_arrived_is_not_yet_there_after_the_limit() {
     );
     scratch.ship(1);
     scratch.assert_restores(1);
-    // What is damaged is not handed over, and said.
+    // A damaged segment is not restored, and reported.
     let mut damaged = scratch.bytes(2).to_vec();
     damaged[60] ^= 4;
     scratch.put_old(scratch.name(2), damaged);
@@ -107,11 +107,11 @@ fn a_timeline_that_can_be_followed_is_left_to_the_server_at_once() {
     call.waits_for("it has not arrived");
     scratch.put("00000002.history", scratch.left(1, here));
     call.exits(1);
-    // It asks for the new timeline's segment then, and waits for that.
+    // The server then requests the segment of the new timeline, for which the call waits.
     let mut call = scratch.start(&format!("00000002{}", &scratch.name(1)[8..]));
     call.waits_for("it has not arrived");
     drop(call);
-    // A standby that is past the fork can't follow, and asking again and again would not help.
+    // A standby that has replayed past the fork can't follow.
     scratch.put("00000002.history", scratch.left(1, here - 1));
     let mut call = scratch.start(scratch.name(1));
     call.waits_for("needs a new base copy");
@@ -126,7 +126,7 @@ fn where_the_server_streams_nothing_is_waited_for() {
     } else {
         scratch.write("recovery.conf", format!("standby_mode = 'on'\n{set}"));
     }
-    // The limit is not reached, whatever it is.
+    // The limit is not used.
     scratch.write_local("2warm.toml", "[restore]\nwait_limit = 100000\n");
     scratch.assert_absent(scratch.name(1));
     scratch.ship(1);
@@ -147,7 +147,7 @@ fn a_trigger_file_makes_the_server_promote_once() {
     }
 }
 
-/// The server deletes the file when it obeys; another one would be found by the primary that it becomes.
+/// The server deletes the promote file when it starts promotion. A second one would be left in the new primary.
 #[test]
 fn a_server_that_has_obeyed_is_not_asked_again() {
     let scratch = standby();
@@ -164,7 +164,7 @@ fn a_server_that_has_obeyed_is_not_asked_again() {
     assert!(!promote.exists());
 }
 
-/// A typing error stopped a healthy standby at its next segment.
+/// Regression: a typing error in the configuration stopped a healthy standby at the next segment.
 #[test]
 fn a_configuration_that_becomes_wrong_is_waited_out_and_a_trigger_obeyed() {
     for (file, wrong) in [("2warm.toml", "restroe = 1\n"), ("environment.sh", "if x; then\n")] {
@@ -196,7 +196,7 @@ fn a_start_with_a_wrong_configuration_is_refused() {
     scratch.run(scratch.name(0)).exited(200);
 }
 
-/// It was paid at each of the server's questions.
+/// Regression: each request of the server waited for the time limit.
 #[test]
 fn the_time_limit_is_paid_once_per_failover() {
     let scratch = Scratch::full();
@@ -215,13 +215,13 @@ fn the_time_limit_is_paid_once_per_failover() {
     for again in [name, "00000002.history", name] {
         scratch.assert_absent(again);
     }
-    // Four limits without the memory; what is left of the time is the machine's.
+    // Without the memory the later calls would take at least three times as long as the first.
     assert!(begun.elapsed() - first < first, "{:?} after {first:?}", begun.elapsed() - first);
-    // An archive that answers again is served from.
+    // Files in an archive that answers again are restored.
     scratch.assert_restores(1);
 }
 
-/// A call that can't start another process tries again, and where recovery is to end does the work itself.
+/// A call that can't start its child process tries again; when recovery is to end, it reads the archive itself.
 #[test]
 fn without_room_for_a_process_it_asks_by_itself() {
     let node = node_without_server();
@@ -237,7 +237,7 @@ fn without_room_for_a_process_it_asks_by_itself() {
     assert!(&fs::read(node.pgdata().join("restored")).unwrap() == content);
 }
 
-/// Before 9.3 the postmaster deletes the file within a moment, and the call waited on.
+/// Regression: before 9.3 the postmaster deletes the promote file at once, and the call did not see it.
 #[test]
 fn a_promote_file_that_is_gone_again_was_seen() {
     for scratch in [standby(), Scratch::new()] {
@@ -251,7 +251,7 @@ fn a_promote_file_that_is_gone_again_was_seen() {
     }
 }
 
-/// The server read its files when it started: to answer it "not yet" would open it.
+/// A server reads its recovery settings when it starts. An answer for standby mode would end recovery of a warm one.
 #[test]
 fn a_warm_server_stays_one_whatever_is_written_beside_it() {
     let scratch = Scratch::new();
@@ -275,7 +275,7 @@ fn a_warm_server_stays_one_whatever_is_written_beside_it() {
     call.exits(0);
 }
 
-/// A request that was taken back is made again for the next trigger.
+/// The request to promote is repeated for a new trigger after the first was withdrawn.
 #[test]
 fn a_trigger_that_was_taken_back_can_be_given_again() {
     let scratch = standby();

@@ -1,5 +1,5 @@
-//! What a trigger file makes of restoreWALFile's answers, over all the questions that a server asks
-//! before its recovery is over.
+//! How a trigger file changes restoreWALFile's answers, in all requests that a server makes until the end of
+//! recovery.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_until};
 
-/// As an administrator's shell would.
+/// Runs a line as an administrator would type it.
 fn shell(scratch: &Scratch, line: &str) {
     let done = Command::new("/bin/sh").args(["-c", line]).current_dir(scratch.data()).status();
     assert!(done.expect("there is a shell").success());
@@ -23,7 +23,7 @@ fn smart_replays_what_is_there() {
         scratch.write("trigger", content);
         (0..3).for_each(|number| scratch.assert_restores(number));
         let next = scratch.name(3);
-        // 15 and later ask twice.
+        // From 15 on the server requests it twice.
         scratch.assert_absent(next);
         scratch.assert_absent(next);
         scratch.assert_restores(2);
@@ -57,7 +57,7 @@ fn fast_refuses_from_where_it_was_met_and_remembers() {
     scratch.put(&elsewhere(met), scratch.bytes(met));
     scratch.assert_absent(&elsewhere(met));
     assert_eq!(scratch.read("trigger"), format!("fast {}\n", scratch.name(met)));
-    // Histories are answered as ever: the new timeline's number depends on them.
+    // A trigger does not affect history files: the number of the new timeline depends on them.
     scratch.assert_absent("00000003.history");
     scratch.put("00000002.history", scratch.left(1, 0x1000));
     scratch.run("00000002.history").exited(0);
@@ -74,7 +74,7 @@ fn fast_ends_a_wait_and_is_answered_before_the_archive() {
     assert_eq!(scratch.read("trigger"), format!("fast {}\n", scratch.name(1)));
 }
 
-/// A server could not even start without the segment of its checkpoint.
+/// A server can't start without the segment of its checkpoint.
 #[test]
 fn fast_does_not_refuse_what_the_server_needs_to_open() {
     let scratch = Scratch::full();
@@ -85,7 +85,7 @@ fn fast_does_not_refuse_what_the_server_needs_to_open() {
     assert_eq!(scratch.read("trigger"), format!("fast {}\n", scratch.name(1)));
 }
 
-/// Where a base backup ends only its WAL says, so all of it is needed.
+/// Only the WAL says where a base backup ends, so all of it is needed.
 #[test]
 fn fast_does_not_refuse_a_base_backup_its_wal() {
     let scratch = Scratch::full();
@@ -105,7 +105,7 @@ fn fast_does_not_refuse_a_base_backup_its_wal() {
     scratch.assert_absent(scratch.name(4));
 }
 
-/// Root's trigger file can't be written to by the server's user, yet it has to remember.
+/// The server's user can't write to a trigger file of root, which must still remember what was refused.
 #[test]
 fn a_trigger_file_of_somebody_else_remembers_too() {
     let node = node_without_server();
@@ -119,8 +119,8 @@ fn a_trigger_file_of_somebody_else_remembers_too() {
     assert_eq!(fs::read_to_string(&trigger).unwrap(), format!("fast {name}\n"));
 }
 
-/// A shell creates the file empty, which means smart, before it writes "fast" into it. The fast answer
-/// is told from the smart one by what the trigger remembers.
+/// A shell creates the file empty, which means smart, before it writes "fast" into it. What the trigger file
+/// remembers tells which of the two was obeyed.
 #[test]
 fn echo_fast_is_never_taken_for_smart() {
     let waiting = || {
@@ -174,7 +174,7 @@ fn a_trigger_is_read_when_its_writer_has_closed_it() {
     call.waits_for("it has not arrived");
     let mut trigger = fs::File::create(scratch.data().join("trigger")).unwrap();
     call.looks_again(2);
-    // Its writer has paused for longer than an empty file without a writer would be waited for.
+    // An empty trigger file of this age is obeyed, unless it is still open for writing.
     trigger.set_modified(SystemTime::now() - Duration::from_secs(1)).unwrap();
     call.looks_again(5);
     assert!(!call.has_ended(), "{}", call.said());
@@ -212,14 +212,14 @@ fn smart_sets_aside_what_is_not_the_segment() {
     assert!(fs::read(scratch.archived(&aside)).unwrap() == scratch.bytes(2));
     assert!(!scratch.archived(name).exists());
     scratch.assert_absent(name);
-    // Once more, and nothing set aside before is lost.
+    // A second one does not replace the first.
     scratch.put_old(name, scratch.bytes(1));
     scratch.assert_absent(name);
     assert!(fs::read(scratch.archived(&aside)).unwrap() == scratch.bytes(2));
     assert!(fs::read(scratch.archived(&format!("{aside}.2"))).unwrap() == scratch.bytes(1));
 }
 
-/// It was set aside whole, and all that was committed in front of the damage was lost.
+/// Regression: the whole segment was set aside, and the transactions before the damage were lost.
 #[test]
 fn smart_hands_over_a_damaged_segment_as_it_is_and_keeps_a_copy() {
     let scratch = Scratch::full();
@@ -229,21 +229,21 @@ fn smart_hands_over_a_damaged_segment_as_it_is_and_keeps_a_copy() {
     scratch.put(scratch.name(4), &damaged);
     scratch.write("trigger", "smart");
     let corrupt = format!("{}.corrupt", scratch.name(4));
-    // The server asks for its last segment again.
+    // The server requests its last segment again.
     for _ in 0..2 {
         let ended = scratch.run(scratch.name(4));
         assert_eq!(ended.code, Some(0), "{}", ended.said);
         assert!(ended.said.contains("damaged") && ended.said.contains(&corrupt), "{}", ended.said);
         assert!(scratch.restored().unwrap() == damaged);
     }
-    // It is made after the answer.
+    // The copy is made after the answer.
     let kept = scratch.archived(&corrupt);
     wait_until("the copy to be kept", LIMIT, || kept.exists()).unwrap();
     assert!(fs::read(kept).unwrap() == damaged);
     assert!(!scratch.archived(&format!("{corrupt}.2")).exists());
 }
 
-/// Its server got no further: all that was committed in it is wanted.
+/// The primary crashed in this segment. The transactions in it must not be lost.
 #[test]
 fn smart_replays_a_segment_that_was_never_finished_to_its_end_and_says_so() {
     let scratch = Scratch::full();
@@ -258,7 +258,7 @@ fn smart_replays_a_segment_that_was_never_finished_to_its_end_and_says_so() {
     assert!(scratch.restored().unwrap() == unfinished);
 }
 
-/// A server stops on a file of another size, and what has arrived is wanted.
+/// A server rejects a file of another size, and the transactions in the part that arrived must not be lost.
 #[test]
 fn smart_hands_over_what_there_is_of_a_segment_in_a_segments_size() {
     let scratch = Scratch::full();
@@ -290,7 +290,7 @@ fn smart_takes_an_unreadable_archive_and_a_bare_beginning_for_absent_aloud() {
     }
 }
 
-/// What has arrived is never given up for want of room: the server stops and can be started again.
+/// A full disk must not lose a segment that has arrived: the server stops and can be started again.
 #[test]
 fn smart_without_room_stops_the_server_after_its_patience() {
     let scratch = Scratch::full();
@@ -310,7 +310,7 @@ fn smart_without_room_stops_the_server_after_its_patience() {
     assert!(ended.said.lines().count() < 6, "{}", ended.said);
 }
 
-/// As on a network file system whose server is away: opening the file does not come back.
+/// Opening the file never returns, as on a network file system whose server is down.
 #[test]
 fn an_archive_that_hangs_holds_no_wanted_failover_up() {
     for order in ["smart", "fast", "promote"] {

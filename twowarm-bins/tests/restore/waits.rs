@@ -1,4 +1,4 @@
-//! What restoreWALFile waits out, and how soon it is done when the cause is gone.
+//! Problems that restoreWALFile waits for to end, and how soon it notices that they have ended.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_until};
 
-/// The call waits for these words, and the real segment, once it stands there, is restored.
+/// Asserts that the call reports `words` and waits, and that it restores the segment once this arrives.
 fn waits_until_shipped(scratch: &Scratch, mut call: Call, words: &str) {
     call.waits_for(words);
     assert_eq!(scratch.restored(), None, "nothing is left at the target");
@@ -17,7 +17,7 @@ fn waits_until_shipped(scratch: &Scratch, mut call: Call, words: &str) {
     assert!(scratch.restored().as_deref() == Some(scratch.bytes(1)));
 }
 
-/// What stands under the segment's name is waited out, with these words.
+/// Asserts that a call waits, with these words, while the segment's file has this content.
 fn waits_out(content: &[u8], words: &str) {
     let scratch = Scratch::new();
     scratch.put_old(scratch.name(1), content);
@@ -49,7 +49,7 @@ fn a_segment_with_too_much() {
 
 #[test]
 fn a_damaged_record() {
-    // One that fills the whole segment, so that the byte is some record's.
+    // In a segment that is full, so that the byte belongs to a record.
     let scratch = Scratch::new();
     let number = (1..cluster().segments.len())
         .find(|&number| scratch.bytes(number).iter().rev().take(8192).any(|&b| b != 0))
@@ -65,12 +65,12 @@ fn a_damaged_record() {
     call.exits(0);
 }
 
-/// A record that crosses from one segment into the next can be seen to be damaged only from both.
+/// Damage to a record that spans two segments shows only if both are read.
 #[test]
 fn a_damaged_record_that_crosses_into_the_segment() {
     let scratch = Scratch::full();
     let number = (1..cluster().segments.len()).find(|&n| scratch.bytes(n)[2] & 1 != 0).unwrap();
-    // In the part that comes first here.
+    // Damage in the part that is in the second segment.
     let mut damaged = scratch.bytes(number).to_vec();
     damaged[40] ^= 1;
     scratch.put_old(scratch.name(number), damaged);
@@ -79,7 +79,7 @@ fn a_damaged_record_that_crosses_into_the_segment() {
     assert_eq!(scratch.restored(), None);
     scratch.ship(number);
     call.exits(0);
-    // In the part that was last in the segment before, and what the server has replayed counts too.
+    // Damage in the part that is in the first segment, also in the server's own copy.
     let mut damaged = scratch.bytes(number - 1).to_vec();
     *damaged.last_mut().unwrap() ^= 1;
     scratch.put_old(scratch.name(number - 1), &damaged);
@@ -148,7 +148,7 @@ fn what_is_no_file() {
     call.exits(0);
 }
 
-/// A disk that is not mounted: nothing is known to be absent then, histories neither.
+/// A disk that is not mounted: no file is known to be absent, and no timeline history file either.
 #[test]
 fn a_missing_archive() {
     let scratch = Scratch::full();
@@ -174,7 +174,7 @@ fn an_archive_that_becomes_another_directory_is_watched_again() {
     waits_until_shipped(&scratch, call, "could not read");
 }
 
-/// A mode does not stop root, so the call is made as the servers' user.
+/// File modes do not stop root, so the call is made as the servers' user.
 #[test]
 fn an_unreadable_archive() {
     use std::os::unix::fs::PermissionsExt;
@@ -194,7 +194,7 @@ fn an_unreadable_archive() {
     assert!(fs::read(node.pgdata().join("restored")).unwrap() == *content);
 }
 
-/// A limit on the size of files, since it can be lifted by anybody: to the program it is a full disk.
+/// A limit on the size of files stands in for a full disk, since the test can lift it without being root.
 #[test]
 fn no_room_for_the_target() {
     let scratch = Scratch::full();
@@ -226,7 +226,7 @@ fn a_damaged_history() {
     }
 }
 
-/// Written by somebody who does not rename: never restored before it is whole, and never forgotten.
+/// A writer that does not rename: the segment is not restored before it is complete, and then at once.
 #[test]
 fn a_segment_that_is_written_in_place() {
     let scratch = Scratch::new();
@@ -237,7 +237,7 @@ fn a_segment_that_is_written_in_place() {
         call.waits_for("it has not arrived");
         let file = OpenOptions::new().write(true).create_new(true).open(scratch.archived(name));
         let mut file = file.unwrap();
-        // Some make the file as large as it is to be before they fill it.
+        // Some writers give the file its final size before they fill it.
         file.set_len(begin_with as u64).unwrap();
         for part in whole[..used / 2].chunks(100_000) {
             file.write_all(part).unwrap();
@@ -252,7 +252,7 @@ fn a_segment_that_is_written_in_place() {
     }
 }
 
-/// Looking now and then is once a second, so what takes a fraction of that came by an event.
+/// The call polls once a second, so a wait of a fraction of a second was ended by inotify.
 #[test]
 fn an_arrival_is_noticed_at_once() {
     let scratch = Scratch::new();
@@ -277,7 +277,7 @@ fn an_arrival_is_noticed_at_once() {
     }
 }
 
-/// A newer timeline has left this one: said, and where a supervisor starts the server again, ended.
+/// A newer timeline forked from this one: a warning, and exit 200 if a supervisor restarts the server.
 #[test]
 fn a_superseded_timeline() {
     let scratch = Scratch::new();

@@ -4,20 +4,20 @@ use std::sync::OnceLock;
 
 use super::{BedError, LIMIT, Node, StopMode, Testbed, names_in, wait_until};
 
-/// What a real server wrote, kept in memory.
+/// Files that a real server wrote.
 pub struct Cluster {
     /// PG_VERSION.
     pub version: String,
-    /// pg_control as initdb left it: recovery would start in the first of the segments.
+    /// pg_control as initdb wrote it: recovery would start in the first of the segments.
     pub control: Vec<u8>,
-    /// Its archived segments in order, with their names. The records of some end with a switch, those
-    /// of others go on in the next.
+    /// Names and contents of the archived segments, in order. Some end with a switch, others with a record that
+    /// continues in the next.
     pub segments: Vec<(String, Vec<u8>)>,
     /// A segment of another cluster.
     pub foreign: (String, Vec<u8>),
 }
 
-/// The cluster of this test program.
+/// The cluster that these tests share.
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
     CLUSTER.get_or_init(|| Cluster::make().expect("a server writes some WAL"))
@@ -59,7 +59,7 @@ impl Cluster {
     }
 }
 
-/// The segments in a directory, in order, with their names.
+/// Names and contents of the segments in a directory, in order.
 pub fn segments_in(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let segments = names_in(directory).into_iter().filter(|name| name.len() == 24);
     let read = |name: String| {

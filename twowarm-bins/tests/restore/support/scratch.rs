@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{Call, Cluster, Ended, RESTORE_WAL_FILE, cluster, names_in};
 
-/// A data directory with an archive and a 2warm tree beside it, as on a standby, and no server.
+/// A standby's data directory, archive and 2warm tree, without a server.
 pub struct Scratch {
     dir: TempDir,
     pub cluster: &'static Cluster,
@@ -37,7 +37,7 @@ impl Scratch {
         scratch
     }
 
-    /// The same with all segments of the cluster in the archive.
+    /// With all segments of the cluster in the archive.
     pub fn full() -> Scratch {
         let scratch = Scratch::new();
         (0..scratch.cluster.segments.len()).for_each(|number| scratch.ship(number));
@@ -64,7 +64,7 @@ impl Scratch {
         fs::write(self.data().join(name), content).expect("a file in our directory");
     }
 
-    /// What a file in the data directory holds.
+    /// Reads a file in the data directory.
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.data().join(name)).expect("a file that was written")
     }
@@ -75,36 +75,36 @@ impl Scratch {
             .expect("a file in our directory");
     }
 
-    /// The name of the cluster's segment of this number.
+    /// The name of one of the cluster's segments.
     pub fn name(&self, number: usize) -> &'static str {
         &self.cluster.segments[number].0
     }
 
-    /// A history's line: the timeline left in the middle of this segment.
+    /// A line of a timeline history file: this timeline was left in the middle of this segment.
     pub fn left(&self, timeline: u32, segment: u64) -> String {
         let size = self.bytes(0).len() as u64;
         let at = segment * size + size / 2;
         format!("{timeline}\t{:X}/{:X}\tno recovery target specified\n", at >> 32, at as u32)
     }
 
-    /// The content of the cluster's segment of this number.
+    /// The content of one of the cluster's segments.
     pub fn bytes(&self, number: usize) -> &'static [u8] {
         &self.cluster.segments[number].1
     }
 
-    /// Puts a segment into the archive, whole and at once.
+    /// Puts one of the cluster's segments into the archive, by renaming.
     pub fn ship(&self, number: usize) {
         self.put(self.name(number), self.bytes(number));
     }
 
-    /// Puts a file into the archive, whole and at once.
+    /// Puts a file into the archive, by renaming.
     pub fn put(&self, name: &str, content: impl AsRef<[u8]>) {
         let aside = self.archived("aside.tmp");
         fs::write(&aside, content).expect("a file in our archive");
         fs::rename(&aside, self.archived(name)).expect("a file just written");
     }
 
-    /// Puts a file there that nobody has written to for a while.
+    /// Puts a file into the archive that was last modified a minute ago.
     pub fn put_old(&self, name: &str, content: impl AsRef<[u8]>) {
         self.put(name, content);
         let file = fs::File::open(self.archived(name)).expect("a file just written");
@@ -119,14 +119,14 @@ impl Scratch {
         self.command_with(&arguments)
     }
 
-    /// A call with any arguments.
+    /// A call with these arguments.
     pub fn command_with(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("../2warm/global/replication/restoreWALFile");
         command.current_dir(self.data()).env_clear().env("TWOWARM_LOG", "debug").args(arguments);
         command
     }
 
-    /// A call, begun.
+    /// Starts a call for a file.
     pub fn start(&self, name: &str) -> Call {
         Call::start(self.command(name, &[]))
     }
@@ -141,7 +141,7 @@ impl Scratch {
         Call::start(self.command_with(arguments)).end()
     }
 
-    /// What was restored, and makes room for the next.
+    /// Reads and removes the restored file.
     pub fn restored(&self) -> Option<Vec<u8>> {
         let target = self.data().join("pg_wal/RECOVERYXLOG");
         let content = fs::read(&target).ok()?;
@@ -149,13 +149,13 @@ impl Scratch {
         Some(content)
     }
 
-    /// Asserts that the segment is restored by a call now.
+    /// Asserts that a call restores this segment.
     pub fn assert_restores(&self, number: usize) {
         let said = self.run(self.name(number)).exited(0);
         assert!(self.restored().as_deref() == Some(self.bytes(number)), "{said}");
     }
 
-    /// Asserts that the answer is "there is no such file", and that nothing is left at the target.
+    /// Asserts that a call exits with 1 and leaves nothing at the target; returns its output.
     pub fn assert_absent(&self, name: &str) -> String {
         let said = self.run(name).exited(1);
         assert_eq!(self.restored(), None);
