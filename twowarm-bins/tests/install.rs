@@ -1,4 +1,4 @@
-//! `scripts/install`, which `make install` calls: beside a server that runs the commands meanwhile.
+//! `scripts/install`, which `make install` calls, while a server uses the commands.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 use std::fs;
@@ -14,7 +14,7 @@ fn install(from: &Path, pgroot: &Path) -> Output {
     Command::new(script).args([from, pgroot]).output().unwrap()
 }
 
-/// A directory as cargo's with all the commands in it; one of them is real, which is enough to run.
+/// A directory like cargo's with all commands. One of them, configFacts, is real.
 fn built(dir: &Path) -> PathBuf {
     let from = dir.join("built");
     fs::create_dir(&from).unwrap();
@@ -23,7 +23,7 @@ fn built(dir: &Path) -> PathBuf {
         fs::write(from.join(name), "#!/bin/sh\n").unwrap();
     }
     fs::copy(cargo_built.join("configFacts"), from.join("configFacts")).unwrap();
-    // An older version's: a binary.
+    // A binary of an older version.
     fs::write(from.join("configSetup"), "not to be installed").unwrap();
     from
 }
@@ -39,10 +39,10 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
     fs::write(local.join("environment.sh"), "PGDATA=/mine\n").unwrap();
     let target = pgroot.join("2warm/global/replication");
     let command = target.join("configSetup");
-    // An older version's configSetup was a binary that asked nobody.
+    // In an older version configSetup was a binary that did not need configFacts.
     fs::remove_file(target.join("configFacts")).unwrap();
     fs::remove_file(&command).unwrap();
-    // Not in this process, whose other tests start children that would have it open for writing.
+    // Not in this process: children of other tests would inherit the file while it is open for writing.
     let copied = Command::new("cp").arg(from.join("configFacts")).arg(&command).status();
     assert!(copied.unwrap().success());
     let before = fs::metadata(&command).unwrap().ino();
@@ -72,7 +72,7 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
     assert!(local.join("replication").is_dir());
 }
 
-/// A standby whose restoreWALFile is still 2warm's script would end its recovery.
+/// Otherwise a standby whose restoreWALFile is still the script of 2warm would end recovery.
 #[test]
 fn nothing_is_replaced_where_the_new_commands_could_not_read_the_configuration() {
     let dir = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ fn foreign(pair: &Pair) -> bool {
     names_in(&pair.db2.archive()).iter().any(|name| name.ends_with(".foreign"))
 }
 
-/// It has no successor yet, so the script is called beside our commands.
+/// flushPrimary has not been rewritten, so the script is used together with our commands.
 #[test]
 fn what_flush_primary_copies_opens_no_standby_and_ends_no_archiving() {
     let mut pair = Pair::new();
@@ -21,13 +21,13 @@ fn what_flush_primary_copies_opens_no_standby_and_ends_no_archiving() {
     for name in ["configSetup", "archiveWALFile"] {
         replace(&pair.db1, name);
     }
-    // Segments that are recycled under names of the future.
+    // Segments that are recycled under the names of later ones.
     for _ in 0..3 {
         pair.flows();
         pair.db1.sql("checkpoint").unwrap();
     }
     flush(&pair);
-    // The primary goes on after all.
+    // The primary is started again.
     pair.db1.start().unwrap();
     for _ in 0..8 {
         pair.flows();

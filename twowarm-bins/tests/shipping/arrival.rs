@@ -16,7 +16,7 @@ fn a_segment_arrives_and_again_is_fine() {
     assert!(again.status.success());
     assert!(said(&again).contains("already"), "{}", said(&again));
 
-    // Pinned to the one command by authorized_keys.
+    // With a key that authorized_keys restricts to this command.
     let receiver = pair.receiver();
     pair.force(&receiver);
     fs::remove_file(pair.archived(ONE)).unwrap();
@@ -62,7 +62,7 @@ fn bad_calls_and_bad_files() {
     pair.fails(&pair.archive("pg_wal/none", ONE), 1, &["pg_wal/none", "No such file"]);
     let one_argument = pair.db1.command("archiveWALFile").arg(ONE).output().unwrap();
     pair.fails(&one_argument, 2, &["usage: archiveWALFile PATH NAME"]);
-    // Under another name than its own it is what a recycled segment looks like.
+    // Under another name it looks like a recycled segment.
     pair.fails(&pair.archive(&wal, "000000010000000000000007"), 1, &["is not sent", "recycled"]);
     let half = pair.db1.pgdata().join("half");
     let content = fs::read(pair.db1.pgdata().join(&wal)).unwrap();
@@ -109,7 +109,7 @@ fn the_far_archive_refuses() {
         pair.force(&receiver);
     }
 
-    // The data directory there holds another cluster.
+    // db2's data directory holds another cluster.
     let moved = pair.db2.home().join("kept");
     fs::rename(pair.db2.pgdata(), &moved).unwrap();
     pair.db2.initdb(&[]).unwrap();
@@ -119,7 +119,7 @@ fn the_far_archive_refuses() {
     fs::rename(moved, pair.db2.pgdata()).unwrap();
     pair.arrives();
 
-    // Another content stands under the name.
+    // The archive holds a different content under this name.
     let mut content = fs::read(pair.archived(ONE)).unwrap();
     content[9000] ^= 1;
     pair.db2.run_as().write(&pair.archived(ONE), &content).unwrap();

@@ -1,5 +1,5 @@
-//! receiveWALFile killed before each of its system calls: the archive holds the whole file or none of
-//! it, nothing that was acknowledged is lost, and the next run clears up.
+//! receiveWALFile, killed before each of its system calls: the archive holds the whole file or nothing, no
+//! acknowledged file is lost, and the next run cleans up.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -55,7 +55,7 @@ impl Node {
         stored
     }
 
-    /// Sends to a receiver under strace, with one more of strace's options.
+    /// Sends to a receiver under strace with this `-e` option.
     fn send_traced(&self, option: &str) -> Result<Stored, SendError> {
         let log = self.log().display().to_string();
         self.send(&self.transport("strace", &["-f", "-qq", "-o", &log, "-e", option, RECEIVER]))
@@ -65,7 +65,7 @@ impl Node {
         self.dir.path().join("log")
     }
 
-    /// The next run, undisturbed, succeeds and clears up.
+    /// Asserts that an undisturbed run succeeds and cleans up.
     fn recovers(&self, context: &str) -> Stored {
         let stored = self.send(&self.transport(RECEIVER, &[])).expect(context);
         assert!(fs::read(self.archive().join(NAME)).expect(context) == segment_two(), "{context}");
@@ -87,7 +87,7 @@ fn hello() -> Hello {
     }
 }
 
-/// The second segment of a cluster of PostgreSQL 15, as far as its header goes.
+/// The second segment of a cluster of PostgreSQL 15: a valid header, and no records.
 fn segment_two() -> Vec<u8> {
     let mut bytes = Vec::with_capacity(SIZE as usize);
     bytes.extend(0xD110u16.to_le_bytes());
@@ -102,8 +102,8 @@ fn segment_two() -> Vec<u8> {
     bytes
 }
 
-/// The system calls of a receiver that takes in one segment, in order, each with its turn among its
-/// like.
+/// The system calls of a receiver that stores one segment, in order, each with its number among those of the same
+/// name.
 fn calls() -> Vec<(String, usize)> {
     let node = Node::new();
     node.send_traced("trace=all").expect("install strace, which these tests need");
@@ -111,7 +111,7 @@ fn calls() -> Vec<(String, usize)> {
     let mut turns = BTreeMap::new();
     let mut calls = Vec::new();
     for line in log.lines() {
-        // "PID name(...": other lines tell of signals and of the end.
+        // "PID name(...": other lines are about signals and exits.
         let name = line.split_whitespace().nth(1).and_then(|call| call.split_once('('));
         if let Some((name, _)) = name.filter(|(name, _)| !name.starts_with(['+', '-', '<'])) {
             let turn = turns.entry(name.to_owned()).or_insert(0);
@@ -127,7 +127,7 @@ fn killed_before_each_system_call() {
     let calls = calls();
     let whole = segment_two();
     let (mut nothing, mut stored, mut acknowledged) = (0, 0, 0);
-    // execve is strace's own, and an exit needs no killing.
+    // strace makes the execve itself.
     for (call, turn) in calls.iter().filter(|(name, _)| name != "execve" && name != "exit_group") {
         let context = format!("killed before {call} {turn}");
         let node = Node::new();
@@ -156,7 +156,7 @@ fn killed_before_each_system_call() {
     assert!(nothing > 50 && stored > acknowledged && acknowledged > 0);
 }
 
-/// A call that fails instead: a refusal that tells so, and never an acknowledgement.
+/// A failed system call leads to a refusal that says so, never to an acknowledgement.
 #[test]
 fn failing_calls_are_never_acknowledged() {
     let of = |call: &str| calls().iter().filter(|(name, _)| name == call).count();

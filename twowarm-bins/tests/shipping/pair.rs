@@ -60,7 +60,7 @@ impl Pair {
         fs::read_dir(self.archived(".incoming")).map_or(0, Iterator::count)
     }
 
-    /// It fails with this exit code, one line that says all of `words`, and stores nothing.
+    /// Asserts this exit code, one line on standard error with all of `words`, and that nothing was stored.
     pub fn fails(&self, output: &Output, code: i32, words: &[&str]) {
         let text = said(output);
         assert_eq!(output.status.code(), Some(code), "{text}");
@@ -75,7 +75,7 @@ impl Pair {
         }
     }
 
-    /// Lets db1 in on db2 for this command only.
+    /// Restricts db1's key on db2 to this command.
     pub fn force(&mut self, command: &str) {
         self.db2.sshd().authorize(self.db1.key(), Some(command)).unwrap();
     }

@@ -66,7 +66,7 @@ fn a_far_side_that_says_something_else() {
     let receiver = pair.receiver();
     pair.force(&receiver);
     fs::remove_file(&receiver).unwrap();
-    // A node with 2warm's scripts only: the order of their replacement.
+    // A node with the original scripts: the message says in which order to replace them.
     let order = "on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary";
     pair.fails(&pair.send(), 1, &["receiveWALFile is not there", "distrib2warm", order]);
     pair.db2.install_commands(BUILT, &COMMANDS).unwrap();
@@ -92,7 +92,7 @@ fn an_ssh_keygen_that_hangs_ends_the_wait() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
-/// It failed for ever: there was nobody to ship to.
+/// Regression: it failed on each call because there was no other node.
 #[test]
 fn a_node_that_ships_nothing_needs_no_other_node() {
     let pair = Pair::new();
@@ -104,12 +104,12 @@ fn a_node_that_ships_nothing_needs_no_other_node() {
     pair.fails(&pair.send(), 1, &["othernode"]);
 }
 
-/// A disk that is slow, but gets there, was taken for one that hangs.
+/// Regression: a slow disk was taken for one that hangs.
 #[test]
 fn a_store_that_takes_longer_than_the_time_limit_is_waited_for() {
     let mut pair = Pair::new();
     let receiver = pair.receiver();
-    // The first time both nodes have files of their own to write.
+    // On the first call both nodes also write other files.
     pair.arrives();
     fs::remove_file(pair.archived(ONE)).unwrap();
     let slowly = "strace -f -qq -o /dev/null -e inject=fsync:delay_enter=5s:when=1";

@@ -14,7 +14,7 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
     node.run_as().write(&wal.join("000000010000000000000001"), "old").unwrap();
     symlink(&wal, node.pgdata().join("pg_wal")).unwrap();
     node.run_as().write(&node.pgdata().join("trigger"), "").unwrap();
-    // From its days as a primary.
+    // Left from the time when the node was the primary.
     node.write_local("replication/archiving_active", "").unwrap();
 
     let said = succeeds(node.command("configStandby"));
@@ -100,7 +100,7 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
     assert!(said.contains("a server runs in") && said.contains("stop it"), "{said}");
     assert_eq!(names(&node.pgdata()), before);
 
-    // Left by a copy that was cut short after pg_control: the server was promoted since.
+    // Left by a copy that was interrupted after pg_control had arrived. The server was promoted later.
     node.run_as().write(&node.pgdata().join(".twowarm-copy"), "77\n").unwrap();
     for stop in [StopMode::Immediate, StopMode::Fast] {
         node.stop(stop).unwrap();

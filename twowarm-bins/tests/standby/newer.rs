@@ -1,4 +1,4 @@
-//! The commands on a node whose cluster is newer than all that are known.
+//! The commands on a node whose cluster has an unknown, newer version.
 
 use std::fs;
 

@@ -38,12 +38,12 @@ impl Pair {
         Pair { db1, db2 }
     }
 
-    /// Everything up to a standby that replays, in warm mode.
+    /// With a running standby in warm mode.
     pub fn with_standby() -> Pair {
         Pair::with_standby_in("warm")
     }
 
-    /// Everything up to a standby that replays in this mode.
+    /// With a running standby in this mode.
     pub fn with_standby_in(mode: &str) -> Pair {
         let pair = Pair::new();
         set_mode(&pair.db2, mode);
@@ -52,14 +52,14 @@ impl Pair {
         pair
     }
 
-    /// db2 becomes a standby, and runs.
+    /// Makes db2 a standby and starts it.
     pub fn make_standby(&self) {
         succeeds(self.db2.command("configStandby"));
         succeeds(self.db1.command("copyToStandby"));
         self.db2.start_warm().unwrap();
     }
 
-    /// A table of so many rows.
+    /// Creates a table with this many rows on db1.
     pub fn fill(&self, table: &str, rows: u32) {
         let text = format!(
             "create table {table} as select n, md5(n::text) from generate_series(1, {rows}) n"
@@ -67,7 +67,7 @@ impl Pair {
         self.db1.sql(&text).unwrap();
     }
 
-    /// Waits until all that db1 has written so far stands in db2's archive.
+    /// Waits until everything that db1 has written so far is in db2's archive.
     pub fn ship(&self) {
         self.db1.sql("drop table if exists shipped; create table shipped (n int)").unwrap();
         let major = self.db1.install().major().unwrap();
@@ -78,21 +78,21 @@ impl Pair {
             .unwrap_or_else(|error| panic!("{error}\n{}", self.db1.telling_log()));
     }
 
-    /// How many rows the standby shows, once it shows the table.
+    /// Waits until db2 shows this many rows; see [`wait_for_rows`].
     pub fn wait_for_rows(&self, table: &str, rows: u32) {
         wait_for_rows(&self.db2, table, rows);
     }
 }
 
-/// Waits until a node shows so many rows; before 9.0, where a standby shows none, until it has been
-/// served all that has arrived.
+/// Waits until a node shows this many rows. A standby before 9.0 can't be queried: then waits until it has restored
+/// all segments that have arrived.
 pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
     let hot = node.install().major().unwrap().has_hot_standby();
     if !hot && node.is_in_recovery().unwrap() {
         let is_segment = |name: &String| name.len() == 24;
         let last = names(&node.archive()).into_iter().rfind(is_segment).unwrap();
         let served = format!("restored log file \"{last}\"");
-        // A fast stop between two calls is lost on servers before 8.4.
+        // Servers before 8.4 ignore a fast stop between two calls of restore_command.
         let waits = || node.log().contains(&served) && node.waits_after(&last);
         wait_until(&served, LIMIT, waits).unwrap_or_else(|e| panic!("{e}\n{}", node.telling_log()));
         return;
@@ -104,7 +104,7 @@ pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
     .unwrap_or_else(|error| panic!("{error}\n{}", node.telling_log()));
 }
 
-/// An empty data directory, and the configuration that makes a server there db2's.
+/// Creates an empty data directory, and `local/postgresql.conf` for a server in it.
 pub fn make_empty(node: &Node) {
     node.run_as().make_dir(&node.pgdata(), 0o755).unwrap();
     let conf = [node.own_conf(), node.small_conf(), node.archiving_conf()];
@@ -112,7 +112,7 @@ pub fn make_empty(node: &Node) {
     node.write_local("postgresql.conf", conf).unwrap();
 }
 
-/// Says in `2warm.toml` what the node is as a standby: the last word counts.
+/// Sets the mode of the node as a standby in `2warm.toml`.
 pub fn set_mode(node: &Node, mode: &str) {
     let before = std::fs::read_to_string(node.local().join("2warm.toml")).unwrap_or_default();
     let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("mode =")).collect();
