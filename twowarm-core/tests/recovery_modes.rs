@@ -1,4 +1,4 @@
-//! What is written to make a server a standby does so, in both modes, and can be told from its files.
+//! The files that make a server a standby do so, in both modes, and its mode is recognized from them.
 #![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
 use std::fs;
@@ -9,7 +9,7 @@ use twowarm_core::server::RecoveryConfig;
 use twowarm_core::testbed::{LIMIT, Node, StopMode, Testbed, finish, wait_until};
 use twowarm_core::version::PgMajor;
 
-/// Waits for segments, and for nothing else.
+/// Waits for segments, not for history files.
 const RESTORE: &str = "case $1 in\n\
     *.history) exec cp \"$3/$1\" \"$2\" ;;\n\
     esac\n\
@@ -25,7 +25,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// A primary that archives, and a file copy of it.
+    /// A primary that archives, and a copy of its files.
     fn new() -> Cluster {
         let bed = Testbed::new().unwrap();
         let (primary, standby) = (bed.node("db1").unwrap(), bed.node("db2").unwrap());
@@ -40,14 +40,14 @@ impl Cluster {
         Cluster { primary, standby, archive, major, rounds: 0 }
     }
 
-    /// Makes the copy a standby by our files, and starts it.
+    /// Makes the copy a standby and starts it.
     fn start_standby(&self, mode: RecoveryMode, more: &str) {
         let script = self.standby.home().join("restore.sh");
         self.standby.run_as().write(&script, RESTORE).unwrap();
         let (script, archive) = (script.display(), self.archive.display());
         let command = match more {
             "" => format!("exec sh {script} %f %p {archive}"),
-            // One that streams too is not to wait in the call.
+            // A standby that also streams must not wait in restore_command.
             _ => format!("exec cp {archive}/%f %p"),
         };
         let text = format!("restore_command = '{command}'\n{more}");
@@ -55,7 +55,7 @@ impl Cluster {
         let config = RecoveryConfig::parse(&text, path, self.major, Some(mode)).unwrap();
         assert_eq!(config.warning(), None);
         config.apply(&self.standby.pgdata(), self.major).unwrap();
-        // Where the tests run as root, the servers don't.
+        // The tests may run as root, the servers never do.
         let mut own = std::process::Command::new("chown");
         own.arg("-R").arg("--reference").arg(self.standby.home()).arg(self.standby.pgdata());
         finish(&mut own).unwrap();
@@ -66,7 +66,7 @@ impl Cluster {
         recovery_settings(&self.standby.pgdata()).unwrap()
     }
 
-    /// A row that the primary writes now is seen on the standby.
+    /// Asserts that the standby shows a row that the primary writes now.
     fn replays(&mut self) {
         self.rounds += 1;
         let table = format!("round_{}", self.rounds);
@@ -78,7 +78,7 @@ impl Cluster {
         assert!(self.standby.is_in_recovery().unwrap());
     }
 
-    /// What the server said last of how it recovers.
+    /// Whether this is the last recovery mode that the server logged.
     fn says(&self, what: &str) -> bool {
         let log = self.standby.log();
         let said = ["entering standby mode", "starting archive recovery"];

@@ -1,4 +1,4 @@
-//! The testbed itself: what it starts is real, and nothing of it stays behind.
+//! The testbed: it starts real servers and sshds, and leaves nothing behind.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -126,7 +126,7 @@ fn nothing_is_left_behind_after_a_panic() {
     assert!(!dir.exists());
 }
 
-/// Run as a child of the test below, it tells where its bed is and waits to be killed.
+/// As a child of the test below, it writes the path of its testbed into a file and waits to be killed.
 #[test]
 fn a_pair_of_nodes_is_up_together() {
     let bed = Testbed::new().unwrap();

@@ -1,4 +1,4 @@
-//! The small files around WAL, as real servers of 8.2 to 19 wrote them.
+//! pg_control, backup labels and history files that real servers of 8.2 to 19 wrote.
 
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
@@ -22,7 +22,7 @@ fn pg_control_says_what_pg_controldata_says() {
                 }
             }
         };
-        // From 19 on positions are padded with zeros.
+        // From 19 on WAL locations are padded with zeros.
         let padded = sample.name.starts_with("19");
         let lsn = |lsn: Lsn| match padded {
             true => format!("{:X}/{:08X}", lsn.0 >> 32, lsn.0 & 0xFFFF_FFFF),
@@ -85,7 +85,7 @@ fn a_damaged_pg_control_is_worth_another_look() {
             bytes[at] ^= 0x11;
             match ControlFile::parse(&bytes) {
                 Err(error) => assert!(error.is_retryable(), "{} byte {at}: {error}", sample.name),
-                // 8.2 and 8.3 end in names padded with what is not checked.
+                // In 8.2 and 8.3 it ends in names, whose padding is not checked.
                 Ok(control) => assert_eq!(control, intact, "{} byte {at}", sample.name),
             }
         }

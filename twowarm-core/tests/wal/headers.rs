@@ -1,4 +1,4 @@
-//! The first page of a segment: which files may bear a segment's name.
+//! The first page of a segment: which content is accepted under which name.
 
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
@@ -43,7 +43,7 @@ fn a_good_one() {
     assert_eq!(segment.layout().size(), SegmentSize::DEFAULT);
     assert_eq!(segment.first_timeline(), name.timeline);
     assert_eq!(check(&header(), &segment.expected()), Ok(segment.major()));
-    // The copy that a promotion makes keeps its first pages.
+    // A promotion copies the segment to the new timeline, and the first pages keep the old one.
     let later = SegmentName { timeline: 4.to_string().parse().unwrap(), ..name };
     assert!(check_segment_header(&header(), later, SIZE, &Expected::default()).is_ok());
 }
@@ -65,7 +65,7 @@ fn of_something_else() {
     assert_eq!(PageHeader::parse(&foreign), Err(big_endian));
 }
 
-/// A server that was upgraded past what this program knows goes on archiving.
+/// A server that was upgraded to an unknown, newer version can still archive.
 #[test]
 fn of_a_version_newer_than_all_that_are_known() {
     let newer = |magic: u16| {
@@ -81,7 +81,7 @@ fn of_a_version_newer_than_all_that_are_known() {
         let why = segment.unknown_records().unwrap().to_string();
         assert!(why.contains(&format!("{magic:04X}")) && why.contains("newer than 19"), "{why}");
         assert_eq!(check(&newer(magic), &segment.expected()), Ok(None));
-        // 19's last betas had another number than the ones before.
+        // The last betas of 19 had another magic number than the earlier ones.
         for major in ["19", "20"] {
             assert_eq!(check(&newer(magic), &of(major)), Ok(None));
         }
@@ -99,14 +99,14 @@ fn of_a_version_newer_than_all_that_are_known() {
             bytes[at] = byte;
             check(&bytes, &of("20")).unwrap_err();
         }
-        let mut nobodys = newer(magic);
-        nobodys[24..32].fill(0);
-        assert_eq!(check(&nobodys, &of("20")), unknown(magic));
+        let mut without_cluster = newer(magic);
+        without_cluster[24..32].fill(0);
+        assert_eq!(check(&without_cluster, &of("20")), unknown(magic));
     }
     for magic in [0xD11F, 0xD300, 0xFFFF, 0xD0] {
         assert_eq!(check(&newer(magic), &of("20")), unknown(magic));
     }
-    // One that writes WAL as 19 does: its development begins so.
+    // A development version that still writes the WAL of 19.
     assert_eq!(check(&newer(0xD122), &of("20")), Ok("19".parse().ok()));
     let found = "18".parse().unwrap();
     let error = Unsound::OtherMajor { expected: "20".parse().unwrap(), found };

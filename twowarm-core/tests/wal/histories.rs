@@ -1,4 +1,4 @@
-//! Timeline histories and backup labels that nobody sampled.
+//! Timeline history files and backup labels that are not among the samples.
 
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{

@@ -1,4 +1,4 @@
-//! The types of `twowarm_core::wal`, on files that real servers wrote and on made-up ones.
+//! The types of `twowarm_core::wal`, with files that real servers wrote and with constructed ones.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod files;

@@ -1,4 +1,4 @@
-//! Names of WAL files, positions, and the arithmetic between them.
+//! Names of WAL files, WAL locations, and the conversions between them.
 
 use proptest::prelude::*;
 use twowarm_core::version::PgMajor;
@@ -77,7 +77,7 @@ fn what_a_name_holds() {
     assert_eq!(WalFileName::Backup(segment, 0x28).timeline().number(), 3);
 }
 
-/// What servers of these versions were seen to call the segment of a position.
+/// Segment names that servers of these versions gave for a WAL location.
 #[test]
 fn observed_names() {
     for (version, megabytes, lsn, file) in [
@@ -179,7 +179,7 @@ fn majors() {
         assert!(text.parse::<PgMajor>().is_err(), "{text:?}");
     }
     assert!(PgMajor::ALL.is_sorted());
-    // 17 as it was before its release.
+    // A development version of 17.
     assert_eq!(PgMajor::from_wal_magic(0xD115), None);
     assert_eq!(major("20").wal_magic(), None);
 }

@@ -8,7 +8,7 @@ pub struct Sample {
     folder: PathBuf,
 }
 
-/// Of each version there is one, of 18 a second one with segments of 1 MB, and of 19 one of a beta.
+/// One for each version, a second one for 18 with segments of 1 MB, and one of a beta of 19.
 pub fn all() -> Vec<Sample> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut samples: Vec<Sample> =
@@ -35,7 +35,7 @@ impl Sample {
         fs::read(self.folder.join(file)).unwrap()
     }
 
-    /// Names and contents of the files that end so.
+    /// Names and contents of the files with this suffix.
     pub fn ending_in(&self, suffix: &str) -> Vec<(String, Vec<u8>)> {
         let mut names = names(&self.folder);
         names.retain(|name| name.ends_with(suffix));

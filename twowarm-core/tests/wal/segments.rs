@@ -1,4 +1,4 @@
-//! Segments that real servers of 8.2 to 19 wrote, walked over whole and damaged.
+//! Reads the records of segments that real servers of 8.2 to 19 wrote, sound and damaged.
 
 use twowarm_core::wal::{
     Completeness, ControlFile, Expected, ForkPoint, SegmentName, SegmentWalk, StopReason,
@@ -19,8 +19,8 @@ fn walk(bytes: &[u8], name: SegmentName) -> WalEnd {
     walk.finish()
 }
 
-/// Where each segment's WAL ends. The switches of 15 are where pg_waldump sees them, the stops where
-/// the next timeline's history says that it forked.
+/// Where the WAL of each segment ends. The switches of 15 agree with pg_waldump, the stops with the fork in the
+/// history file of the next timeline.
 const ENDS: &str = include_str!("ends.txt");
 
 #[test]
@@ -43,8 +43,8 @@ fn every_segment_ends_where_it_should() {
     assert_eq!(seen, ENDS, "what was found:\n{seen}");
 }
 
-/// A promotion in the middle of a segment forks where the old timeline's WAL stops. 9.0 to 9.4 archive
-/// that segment by its plain name, later ones as `.partial`.
+/// A promotion in the middle of a segment forks where the WAL of the old timeline stops. 9.0 to 9.4 archive that
+/// segment under its own name, later versions as `.partial`.
 #[test]
 fn the_wal_of_an_abandoned_segment_stops_at_the_fork() {
     for sample in samples::all() {
@@ -72,8 +72,8 @@ fn complete(bytes: &[u8], name: SegmentName) -> Completeness {
     completeness(name, &header, &mut &bytes[..]).unwrap()
 }
 
-/// What a server archives is never taken for damaged, also where its WAL ends in the middle: 9.0 to 9.4
-/// archive what a promotion left unfinished.
+/// No segment of a real server is taken for damaged, not even one whose WAL ends in the middle: 9.0 to 9.4 archive
+/// segments that a promotion left unfinished.
 #[test]
 fn no_segment_of_a_real_server_counts_as_damaged() {
     let mut unfinished = 0;
@@ -131,8 +131,8 @@ fn a_flipped_byte_stops_the_walk() {
         for _ in 0..40 {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             let at = (state >> 33) as usize % bytes.len();
-            // Padding is zeros and unchecked, headers of pages hold bits that make no difference, and
-            // what runs in from the segment before has its checksum there.
+            // Zeros are unchecked padding, some bits of page headers have no effect, and the checksum of a record that
+            // begins in the segment before is there.
             if bytes[at] == 0 || at % 8192 < 40 {
                 continue;
             }
@@ -147,8 +147,8 @@ fn a_flipped_byte_stops_the_walk() {
     }
 }
 
-/// Through 9.3 nothing clears a recycled segment: behind a switch stand old pages, and in the copy that
-/// a promotion made they even bear the right addresses.
+/// Before 9.4 recycled segments are not cleared: old pages follow a switch, and in the copy made by a promotion these
+/// even have the right page addresses.
 #[test]
 fn old_pages_after_a_switch_are_not_looked_at() {
     let sample = samples::one("8.2");
@@ -165,7 +165,7 @@ fn old_pages_after_a_switch_are_not_looked_at() {
     assert_eq!(walk(&bytes, name(file)), end);
 }
 
-/// Walks from the last record of one segment into the next. Where it stops, if it does.
+/// Reads from the last record of one segment into the next. Returns where the WAL stops, if it does.
 fn cross(before: (&str, &[u8]), next: (&str, &[u8])) -> Option<Option<WalEnd>> {
     let header = |(file, bytes): (&str, &[u8])| {
         check_segment_header(bytes, name(file), bytes.len() as u64, &Expected::default()).unwrap()
@@ -203,12 +203,12 @@ fn a_record_that_crosses_into_the_next_segment_is_checked_whole() {
             let walk = |first: &[u8]| cross((&pair[0], first), (&pair[1], &second));
             let Some(stops) = walk(&first) else { continue };
             assert_eq!(stops, None, "{} {pair:?}", sample.name);
-            // The server of 15 gave that record up in a crash, so nobody reads it.
+            // The server of 15 abandoned that record in a crash, so it is never replayed.
             let given_up = sample.name == "15" && pair[1].ends_with("10");
             if second[2] & 1 == 0 || given_up {
                 continue;
             }
-            // Its last byte is the crossing record's, and nothing in the segment itself tells of it.
+            // Its last byte belongs to the spanning record. The segment alone does not show the damage.
             let mut damaged = first.clone();
             *damaged.last_mut().unwrap() ^= 1;
             assert!(walk(&damaged).is_none_or(|stops| stops.is_some()), "{} {pair:?}", sample.name);

@@ -1,6 +1,6 @@
-//! A segment is restored at once when it is complete, however it arrives, and never before.
+//! A segment is restored at once when it is complete, and not before, in whatever way it arrives.
 //!
-//! With `-s 60` only an event ends a wait within the tests' limits.
+//! With `-s 60` only an event can end a wait within the limits of these tests.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::support::{Call, NAME, Scratch, segment};
 
-/// Far below any poll; a quiet machine needs a few milliseconds.
+/// Far below the polling interval. An idle machine needs a few milliseconds.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 fn waiting(scratch: &Scratch) -> Call {
@@ -19,7 +19,7 @@ fn waiting(scratch: &Scratch) -> Call {
     call
 }
 
-/// Lets the call look again, and asserts that it goes on waiting.
+/// Makes the call look again, and asserts that it still waits.
 fn look_again(scratch: &Scratch, call: &mut Call) {
     call.looks_again_after(|| scratch.put("trigger", "neither"));
     scratch.assert_nothing_restored();
@@ -70,14 +70,13 @@ fn by_a_slow_writer() {
         file.write_all(part).unwrap();
         look_again(&scratch, &mut call);
     }
-    // It has its size, and is still open.
+    // The file has its full size, and is still open for writing.
     let complete = Instant::now();
     drop(file);
     assert_restored_since(complete, &scratch, call);
 }
 
-/// A writer that makes the file as large as it will be and then stalls for longer than any
-/// heuristic should bear.
+/// A writer that creates the file in its full size and then pauses for a long time.
 #[test]
 fn by_a_writer_that_preallocates() {
     let scratch = Scratch::new();
@@ -97,7 +96,7 @@ fn by_a_writer_that_preallocates() {
     assert_restored_since(complete, &scratch, call);
 }
 
-/// The same, when the call begins only in the middle of it and has not seen the file being made.
+/// The same for a call that starts later and has not seen the file being created.
 #[test]
 fn by_a_writer_that_preallocated_before() {
     let scratch = Scratch::new();
@@ -113,7 +112,7 @@ fn by_a_writer_that_preallocated_before() {
     assert_restored_since(complete, &scratch, call);
 }
 
-/// A file that was complete before somebody asked is not held up.
+/// There is no delay for a file that was complete before the call.
 #[test]
 fn at_once_when_it_is_there() {
     let scratch = Scratch::full();
@@ -126,7 +125,7 @@ fn at_once_when_it_is_there() {
     assert_restored_since(complete, &scratch, call);
 }
 
-/// Clocks of two machines differ.
+/// The clocks of two machines may differ.
 #[test]
 fn at_once_when_its_time_lies_in_the_future() {
     let scratch = Scratch::full();
@@ -138,7 +137,7 @@ fn at_once_when_its_time_lies_in_the_future() {
     assert_restored_since(Instant::now(), &scratch, call);
 }
 
-/// The archive may be moved away, and another take its place.
+/// The archive directory may be moved away and replaced by another.
 #[test]
 fn in_an_archive_that_comes_back() {
     let scratch = Scratch::new();

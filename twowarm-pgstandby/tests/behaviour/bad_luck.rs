@@ -1,5 +1,5 @@
-//! What goes wrong around pg_standby: the exit code is the original's, nothing torn is left, the reason
-//! is said, and the next call works.
+//! Failures around pg_standby: the exit code is the original's, no partial file is left, the message names the
+//! reason, and the next call works.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -9,10 +9,10 @@ use crate::support::{Call, NAME, Scratch, names_in, segment};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
-/// Some user who owns nothing here.
+/// A user id that owns no file of the test.
 const STRANGER: &str = "65534";
 
-/// The same call as one who is not root, whom no mode keeps out.
+/// The same call as a user other than root, since file modes do not stop root.
 fn as_stranger(scratch: &Scratch, call: Command) -> Command {
     if !geteuid().is_root() {
         return call;
@@ -21,7 +21,7 @@ fn as_stranger(scratch: &Scratch, call: Command) -> Command {
         .expect("the scratch directory is ours");
     fs::set_permissions(scratch.path("pg_wal"), Permissions::from_mode(0o777))
         .expect("the scratch directory is ours");
-    // The build directory may be closed to others.
+    // Other users may be unable to enter the build directory.
     let program = scratch.path("pg_standby");
     fs::copy(call.get_program(), &program).expect("the scratch directory is ours");
     let mut command = Command::new("setpriv");
@@ -35,7 +35,7 @@ fn mode(scratch: &Scratch, name: &str, mode: u32) {
         .expect("the scratch directory is ours");
 }
 
-/// The original sees no file, and waits.
+/// The original finds no file and waits.
 #[test]
 fn an_archive_that_may_not_be_entered_is_waited_for() {
     let scratch = Scratch::full();
@@ -46,7 +46,7 @@ fn an_archive_that_may_not_be_entered_is_waited_for() {
     scratch.assert_restores(call);
 }
 
-/// The original opens it for writing and never finds it ready.
+/// The original opens the segment for writing, which fails, and waits for ever.
 #[test]
 fn a_read_only_archive_serves() {
     let scratch = Scratch::full();
@@ -64,7 +64,7 @@ fn a_segment_that_may_not_be_read_is_a_failed_copy() {
     let scratch = Scratch::full();
     mode(&scratch, &format!("archive/{NAME}"), 0o000);
     for dialect in ["8.4", "8.3"] {
-        // There the size is enough to try.
+        // In this dialect the size alone decides whether to copy.
         scratch.put(&format!("archive/{NAME}"), vec![1; 16 << 20]);
         mode(&scratch, &format!("archive/{NAME}"), 0o000);
         let options = ["--dialect", dialect, "-s", "1", "-r", "1"];
@@ -86,8 +86,8 @@ fn a_history_that_may_not_be_read_is_not_taken_for_absent() {
     scratch.assert_nothing_restored();
 }
 
-/// A limit on the size of files is what a full disk is to a copy; the signal that comes with it is
-/// ignored here, so that the copy fails as it would there.
+/// A limit on the size of files stands in for a full disk. Its signal is ignored, so that the copy fails with an
+/// error.
 #[test]
 fn a_full_target_leaves_nothing_torn() {
     for (dialect, code) in [("13", 1), ("8.3", 0)] {
@@ -104,7 +104,7 @@ fn a_full_target_leaves_nothing_torn() {
     }
 }
 
-/// A real one, where we may mount it.
+/// A real full file system, if the test can mount one.
 #[test]
 fn a_full_file_system_leaves_nothing_torn() {
     if !geteuid().is_root() {
@@ -113,7 +113,7 @@ fn a_full_file_system_leaves_nothing_torn() {
     let scratch = Scratch::full();
     let ask = scratch.ask(&["-s", "1", "-r", "1"]);
     let mut command = Command::new("unshare");
-    // What is mounted in a name space of its own goes with it. 77: not in this container.
+    // The mount ends with its namespace. 77: mounting is not allowed here.
     command.args(["-m", "/bin/sh", "-c"]);
     command.arg(
         "mount -t tmpfs -o size=512k none pg_wal || exit 77; \"$0\" \"$@\"; code=$?; ls -A pg_wal; exit $code",
@@ -133,7 +133,7 @@ fn an_archive_that_is_missing_or_a_file_ends_as_in_the_original() {
     assert!(said.contains("nowhere"), "{said}");
 }
 
-/// Under a server stderr is the log, whose other end may be gone.
+/// Standard error is the server's log, whose reader may be gone.
 #[test]
 fn nobody_needs_to_listen() {
     for redirection in [">&- 2>&-", "2>&-", ">/dev/full 2>/dev/full"] {
@@ -152,8 +152,7 @@ fn nobody_needs_to_listen() {
     assert!(scratch.restored() == Some(segment()));
 }
 
-/// Each system call of the copy is a moment to be killed at; what a killed call leaves, the server
-/// removes, and the next call replaces.
+/// Killed at system calls of the copy. The server removes what a killed call leaves, and the next call replaces it.
 #[test]
 fn killed_at_any_moment_the_next_call_works() {
     let calls = ["copy_file_range", "openat", "unlink", "statx", "sendfile", "read"];
@@ -169,7 +168,7 @@ fn killed_at_any_moment_the_next_call_works() {
     }
 }
 
-/// Signals that are handled interrupt system calls.
+/// A signal with a handler interrupts system calls.
 #[test]
 fn an_interrupted_call_is_made_again() {
     for name in ["copy_file_range", "openat", "read", "poll"] {
@@ -179,7 +178,7 @@ fn an_interrupted_call_is_made_again() {
     }
 }
 
-/// The original hands paths to a shell.
+/// The original passes paths to a shell.
 #[test]
 fn paths_that_a_shell_would_stumble_over() {
     for odd in ["it's", "a \"b\" c", "$HOME", "`id`", "a\\b", "x;y", "-n", "*", "new\nline", " "] {
@@ -227,7 +226,7 @@ fn a_target_that_is_the_source_is_refused() {
     }
 }
 
-/// Nothing of ours is left in the archive or the working directory, whatever the ending.
+/// pg_standby leaves no file of its own in the archive or the working directory, however it ends.
 #[test]
 fn nothing_is_left_behind() {
     let scratch = Scratch::full();
@@ -245,7 +244,7 @@ fn nothing_is_left_behind() {
     File::open(scratch.archived()).unwrap();
 }
 
-/// The original opens it for writing whatever it says, and then is not triggered.
+/// The original opens every trigger file for writing, and ignores one where that fails.
 #[test]
 fn a_smart_trigger_that_may_only_be_read_counts() {
     let scratch = Scratch::new();
@@ -255,7 +254,7 @@ fn a_smart_trigger_that_may_only_be_read_counts() {
     assert!(call.exits(1).contains("smart failover"));
 }
 
-/// The original goes on trying for half a minute.
+/// The original continues its tries for half a minute.
 #[test]
 fn a_fast_trigger_ends_the_tries_of_a_failing_copy() {
     let scratch = Scratch::full();
@@ -266,8 +265,7 @@ fn a_fast_trigger_ends_the_tries_of_a_failing_copy() {
     assert!(call.exits(1).contains("fast failover"));
 }
 
-/// The original remembers what it read first: a segment that is overwritten in place would never be
-/// ready.
+/// The original remembers what it read first, so that a segment that is overwritten in place is never ready.
 #[test]
 fn a_segment_that_begins_with_zeros_is_read_again() {
     let scratch = Scratch::new();

@@ -1,11 +1,11 @@
-//! Real servers on pg_standby alone: replay, a restart in between, each way to fail over, and a server
-//! that is killed.
+//! pg_standby as the restore_command of real servers: replay, a restart, each way to fail over, and a server that is
+//! killed.
 //!
 //! They run on the PostgreSQL that the testbed finds; `make test-matrix` runs them on others.
 
 use crate::support::{BedError, LIMIT, Pair, StopMode, wait_until};
 
-/// Long, so that only an event can have ended a wait within the tests' limits.
+/// A polling interval so long that only an event can end a wait within the limits of these tests.
 const LONG_POLL: &str = "-s 60";
 
 #[test]
@@ -42,8 +42,7 @@ fn fails_over_fast() -> Result<(), BedError> {
     Ok(())
 }
 
-/// A fast failover leaves out what has arrived, also from 15 on, where the server asks twice for the
-/// segment that it was refused.
+/// A fast failover ignores a segment that arrives after it was refused. Servers from 15 on request it again.
 #[test]
 fn fails_over_fast_before_a_segment_that_is_there() -> Result<(), BedError> {
     let pair = Pair::new(false, "-d")?;
@@ -66,7 +65,7 @@ fn fails_over_fast_before_a_segment_that_is_there() -> Result<(), BedError> {
 fn fails_over_by_pg_ctl_promote() -> Result<(), BedError> {
     let pair = Pair::new(true, LONG_POLL)?;
     if !pair.major()?.has_standby_mode_promotion() {
-        // Before 9.1 pg_ctl has no such word.
+        // Before 9.1 pg_ctl can't promote.
         assert!(pair.standby.pg_ctl(&["promote"]).is_err());
         return Ok(());
     }
@@ -75,7 +74,7 @@ fn fails_over_by_pg_ctl_promote() -> Result<(), BedError> {
     pair.promoted_with(7)
 }
 
-/// A pg_standby that outlived its server would keep the next one from starting.
+/// A pg_standby that outlives its server would prevent the next start.
 #[test]
 fn a_killed_server_starts_again() -> Result<(), BedError> {
     let pair = Pair::new(false, LONG_POLL)?;
@@ -86,7 +85,7 @@ fn a_killed_server_starts_again() -> Result<(), BedError> {
     let gone = || !pair.standby.runs("pg_standby");
     wait_until("pg_standby to end", std::time::Duration::from_secs(10), gone)?;
     pair.ship(3..=3)?;
-    // The children of the killed one may need a moment.
+    // A start fails until the processes of the killed server have ended.
     wait_until("the server to start again", LIMIT, || pair.standby.start_warm().is_ok())?;
     pair.caught_up()?;
     pair.not_promoted()?;

@@ -1,4 +1,4 @@
-//! pg_standby: what it waits for, how soon it answers and what it leaves, by itself and under real servers.
+//! pg_standby: what it waits for, how soon it answers and which files it leaves; called directly and by real servers.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod arrivals;

@@ -1,4 +1,5 @@
-//! Triggers are obeyed at once and never read half-written; signals likewise; with and without events.
+//! Trigger files are obeyed at once and never read half-written, and signals end a wait at once, with and without
+//! inotify.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::support::{Call, NAME, Scratch, segment};
 use nix::sys::signal::Signal;
 
-/// Far below any poll; a quiet machine needs a few milliseconds.
+/// Far below the polling interval. An idle machine needs a few milliseconds.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 const WAIT: &[&str] = &["-s", "60", "-t", "trigger"];
@@ -18,13 +19,12 @@ fn shell(scratch: &Scratch, line: &str) {
     assert!(done.expect("the scratch directory is ours").success(), "{line}");
 }
 
-/// Takes away what tells inotify, as on a machine that has run out of it.
+/// A call without inotify, as on a machine that has run out of instances.
 fn without_events(scratch: &Scratch, options: &[&str]) -> Command {
     scratch.tampered("inotify_init1", "error=EMFILE", &scratch.ask(options))
 }
 
-/// The shell creates the file empty and writes into it a moment later: 200 of 200 are fast, and each is
-/// left as a fast one leaves it.
+/// The shell creates the file empty and writes into it a moment later. All of 200 must be fast.
 #[test]
 fn echo_fast_is_always_fast() {
     for round in 0..20 {
@@ -44,7 +44,7 @@ fn echo_fast_is_always_fast() {
     }
 }
 
-/// With the segment there, a trigger that is taken for an empty one would restore it.
+/// The trigger file was written just before the call started.
 #[test]
 fn echo_fast_just_before_the_call_is_fast() {
     for _ in 0..20 {
@@ -61,7 +61,7 @@ fn a_trigger_written_a_while_after_it_was_created_is_fast() {
     call.watches();
     let mut trigger = File::create(scratch.path("trigger")).unwrap();
     call.says("found, empty");
-    // Its writer has paused for longer than an empty file without a writer would be waited for.
+    // An empty trigger file of this age is obeyed, unless it is still open for writing.
     trigger.set_modified(SystemTime::now() - Duration::from_secs(1)).unwrap();
     call.looks_again(5);
     assert!(!call.has_ended());
@@ -88,7 +88,7 @@ fn each_kind_is_obeyed_at_once() {
     }
 }
 
-/// In the oldest dialect too, which deletes it.
+/// The oldest dialect also deletes the trigger file.
 #[test]
 fn the_oldest_dialect_obeys_at_once() {
     let scratch = Scratch::new();
@@ -102,7 +102,7 @@ fn the_oldest_dialect_obeys_at_once() {
     assert!(!scratch.path("trigger").exists());
 }
 
-/// Servers from 15 on ask again for what they were refused.
+/// Servers from 15 on request a refused segment again.
 #[test]
 fn a_fast_trigger_stays_fast_for_servers_that_ask_twice() {
     let scratch = Scratch::full();
@@ -114,14 +114,14 @@ fn a_fast_trigger_stays_fast_for_servers_that_ask_twice() {
         assert_eq!(left, format!("fast {NAME}\n"));
     }
     scratch.assert_nothing_restored();
-    // What was restored before is given once more.
+    // An earlier segment, which was restored before, is restored again.
     scratch.put("archive/000000010000000C00000098", segment());
     let before =
         scratch.command(["-t", "trigger", "archive", "000000010000000C00000098", "pg_wal/X"]);
     Call::start(before).exits(0);
 }
 
-/// The file that pg_ctl promote leaves in the data directory.
+/// The file that pg_ctl promote creates in the data directory.
 #[test]
 fn promote_is_obeyed_at_once() {
     let scratch = Scratch::new();

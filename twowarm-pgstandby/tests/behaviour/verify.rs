@@ -1,10 +1,10 @@
-//! `--verify`, for a server newer than all that are known.
+//! `--verify` under a server of an unknown, newer version.
 
 use crate::support::{NAME, NEWER_MAJOR, Scratch, newer_control, segment};
 
 const CLUSTER: u64 = 77;
 
-/// The segment as such a server would begin it.
+/// A segment with a page header as such a server would write it.
 fn newer(cluster: u64) -> Vec<u8> {
     let mut bytes = segment();
     bytes[..8].copy_from_slice(&[0x40, 0xD1, 2, 0, 1, 0, 0, 0]);

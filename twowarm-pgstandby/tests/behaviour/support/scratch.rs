@@ -10,7 +10,7 @@ use super::{Call, names_in};
 /// The segment that most tests ask for.
 pub const NAME: &str = "000000010000000C00000099";
 
-/// A working directory with an archive in it, and no server.
+/// A working directory with an archive, without a server.
 pub struct Scratch {
     dir: TempDir,
 }
@@ -32,31 +32,31 @@ impl Scratch {
         scratch
     }
 
-    /// A path in it.
+    /// A path in the working directory.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    /// Puts a file there, whole and at once.
+    /// Puts a file there, by renaming.
     pub fn put(&self, name: &str, content: impl AsRef<[u8]>) {
         let aside = self.path("aside");
         fs::write(&aside, content).expect("a file in our directory");
         fs::rename(aside, self.path(name)).expect("a file just written");
     }
 
-    /// Where the segment is archived.
+    /// The path of the segment in the archive.
     pub fn archived(&self) -> PathBuf {
         self.path("archive").join(NAME)
     }
 
-    /// A call in it, with these arguments.
+    /// A call with these arguments.
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pg_standby"));
         command.current_dir(self.dir.path()).env_clear().args(arguments);
         command
     }
 
-    /// What a server would call with these options, for the segment.
+    /// A server's call for the segment, with these options.
     pub fn ask(&self, options: &[&str]) -> Command {
         self.command(options.iter().copied().chain(["archive", NAME, "pg_wal/RECOVERYXLOG"]))
     }
@@ -80,7 +80,7 @@ impl Scratch {
         Call::start(self.ask(options))
     }
 
-    /// What was restored.
+    /// Reads the restored file.
     pub fn restored(&self) -> Option<Vec<u8>> {
         fs::read(self.path("pg_wal/RECOVERYXLOG")).ok()
     }
@@ -91,14 +91,14 @@ impl Scratch {
         assert!(self.restored().as_deref() == Some(&segment()), "{said}");
     }
 
-    /// Asserts that nothing stands at the target, nor beside it.
+    /// Asserts that there is no file at the target or beside it.
     pub fn assert_nothing_restored(&self) {
         let left = names_in(&self.path("pg_wal"));
         assert!(left.is_empty(), "{left:?}");
     }
 }
 
-/// A segment of 1 MB, no page of which looks like another.
+/// A segment of 1 MB whose pages all differ.
 pub fn segment() -> Vec<u8> {
     const SIZE: u32 = 1 << 20;
     let mut bytes: Vec<u8> = (0..SIZE / 4).flat_map(|n| (n | 1).to_le_bytes()).collect();
