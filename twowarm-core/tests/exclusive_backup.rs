@@ -151,7 +151,7 @@ fn a_primary_that_crashes_in_a_backup_starts_without_the_wal_of_its_start() {
 }
 
 #[test]
-fn what_a_killed_run_left_is_ended_by_the_next() {
+fn the_backup_of_a_killed_run_is_ended_by_the_next() {
     let primary = Primary::new();
     let Some(backup) = primary.start() else { return };
     mem::forget(backup);
@@ -187,7 +187,7 @@ fn a_backup_that_is_given_up_is_ended_also_when_its_session_is_gone() {
 }
 
 #[test]
-fn anothers_backup_is_neither_ended_nor_taken_for_ours() {
+fn another_programs_backup_is_neither_ended_nor_used() {
     let primary = Primary::new();
     let Some(backup) = primary.start() else { return };
     drop(backup);

@@ -88,7 +88,7 @@ impl Cluster {
 }
 
 #[test]
-fn a_server_is_what_its_files_were_made_to_say() {
+fn a_servers_mode_is_what_its_files_say() {
     let mut cluster = Cluster::new();
     let standby =
         RecoverySettings { mode: RecoveryMode::Standby, streams: false, follows_latest: true };

@@ -87,7 +87,7 @@ fn a_dead_node_is_dead_until_it_is_restarted() {
 }
 
 #[test]
-fn a_frozen_sshd_goes_on_when_thawed() {
+fn a_frozen_sshd_continues_when_thawed() {
     let bed = Testbed::new().unwrap();
     let (db1, mut db2) = bed.pair().unwrap();
     db2.sshd().freeze();
@@ -99,7 +99,7 @@ fn a_frozen_sshd_goes_on_when_thawed() {
 }
 
 #[test]
-fn a_stalling_port_accepts_and_says_nothing() {
+fn a_stalling_port_accepts_and_never_answers() {
     use std::io::{ErrorKind, Read};
     let port = StallingListener::start().unwrap();
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port.port())).unwrap();

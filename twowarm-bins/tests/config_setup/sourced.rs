@@ -91,7 +91,7 @@ fn environment_sh_s_assignments_are_the_script_s_and_exported_as_it_says() {
 }
 
 #[test]
-fn variables_of_the_script_that_are_not_exported_count() {
+fn variables_that_the_script_does_not_export_are_used() {
     let tree = Tree::new();
     fs::write(tree.local().join("environment.sh"), "").unwrap();
     let text = format!(

@@ -145,7 +145,7 @@ fn a_message_of_3_mb_with_a_damaged_byte_in_a_middle_segment() {
 }
 
 #[test]
-fn what_a_failover_gets_is_not_held_up() {
+fn a_failover_is_not_delayed_by_the_check() {
     let Some(log) = log() else { return };
     let scratch = log.scratch();
     scratch.write("trigger", "smart");
@@ -174,7 +174,7 @@ fn an_earlier_segment_that_is_missing_is_waited_for() {
 /// From 9.2 on the server keeps restored segments in pg_wal until a restart point, including those that have been
 /// pruned from the archive.
 #[test]
-fn what_the_server_keeps_itself_is_enough() {
+fn segments_kept_in_pg_wal_are_enough() {
     let Some(log) = log() else { return };
     let scratch = log.scratch();
     for number in 0..log.end {
@@ -245,7 +245,7 @@ fn a_small_keep_does_not_cut_a_message() {
 
 /// Regression: a server in warm mode took the damaged message for the end of WAL and ended recovery.
 #[test]
-fn a_damaged_message_does_not_open_a_server() -> Result<(), BedError> {
+fn a_damaged_message_does_not_end_recovery() -> Result<(), BedError> {
     if log().is_none() {
         return Ok(());
     }

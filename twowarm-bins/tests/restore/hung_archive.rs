@@ -101,7 +101,7 @@ fn a_call_that_hangs_in_the_kernel_is_left_behind() {
 
 /// Regression: a restored segment was reported as absent because its copy in the archive could not be made.
 #[test]
-fn a_damaged_segment_is_handed_over_from_an_archive_that_takes_no_writes() {
+fn a_damaged_segment_is_restored_from_an_archive_that_takes_no_writes() {
     let scratch = Scratch::new();
     let Some(disk) = Disk::mount(&scratch) else { return };
     scratch.write_local("2warm.toml", "time_limit = 2\n");

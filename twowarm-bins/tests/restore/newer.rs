@@ -46,7 +46,7 @@ fn its_segments_are_restored_with_one_warning_each() {
 }
 
 #[test]
-fn nothing_else_is_handed_over_and_a_wait_goes_on() {
+fn other_content_is_not_restored_and_the_call_waits() {
     let right = bytes(&newer(), 1);
     let half = right[..right.len() / 2].to_vec();
     let changed = |at: usize, byte: u8| {
@@ -78,7 +78,7 @@ fn nothing_else_is_handed_over_and_a_wait_goes_on() {
 }
 
 #[test]
-fn in_standby_mode_it_is_told_not_yet() {
+fn in_standby_mode_an_absent_segment_is_reported() {
     let scratch = newer();
     scratch.write("standby.signal", "");
     scratch.write_local("2warm.toml", "[restore]\nwait_limit = 1\n");
@@ -89,7 +89,7 @@ fn in_standby_mode_it_is_told_not_yet() {
 }
 
 #[test]
-fn it_is_promoted_as_ever() {
+fn it_is_promoted_by_a_smart_trigger() {
     let scratch = newer();
     scratch.put(scratch.name(1), bytes(&scratch, 1));
     scratch.write("trigger", "smart\n");
@@ -101,7 +101,7 @@ fn it_is_promoted_as_ever() {
 /// How much WAL the server needs to become consistent is known from pg_control only, whose format is unknown here.
 /// So a fast trigger refuses nothing before the server accepts connections.
 #[test]
-fn fast_refuses_what_an_open_server_can_do_without() {
+fn fast_refuses_segments_once_the_server_is_open() {
     let scratch = newer();
     scratch.put(scratch.name(1), bytes(&scratch, 1));
     scratch.write("trigger", "fast\n");

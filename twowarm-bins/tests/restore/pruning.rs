@@ -16,7 +16,7 @@ fn assert_keeps_from(scratch: &Scratch, number: usize, restart: &[&str], first: 
 }
 
 #[test]
-fn what_lies_before_the_restart_point_goes() {
+fn segments_before_the_restart_point_are_removed() {
     let scratch = Scratch::full();
     assert_keeps_from(&scratch, 3, &[scratch.name(0)], 0);
     assert_keeps_from(&scratch, 3, &[scratch.name(2)], 2);
@@ -31,7 +31,7 @@ fn the_timeline_of_the_restart_point_does_not_count() {
 }
 
 #[test]
-fn without_a_restart_point_nothing_goes() {
+fn without_a_restart_point_nothing_is_removed() {
     let scratch = Scratch::full();
     let zeros = "0".repeat(24);
     for restart in [&[][..], &["%r"], &[""], &[zeros.as_str()], &["nonsense"], &["-1"]] {
@@ -40,13 +40,13 @@ fn without_a_restart_point_nothing_goes() {
 }
 
 #[test]
-fn a_restart_point_after_the_segment_makes_no_sense() {
+fn a_restart_point_after_the_segment_is_ignored() {
     let scratch = Scratch::full();
     assert_keeps_from(&scratch, 3, &[scratch.name(4)], 0);
 }
 
 #[test]
-fn so_many_are_kept_where_the_server_names_no_restart_point() {
+fn keep_applies_if_the_server_names_no_restart_point() {
     let scratch = Scratch::full();
     scratch.write_local("2warm.toml", "[archive]\nkeep = 2\n");
     assert_keeps_from(&scratch, 4, &["%r"], 2);
@@ -55,7 +55,7 @@ fn so_many_are_kept_where_the_server_names_no_restart_point() {
 }
 
 #[test]
-fn what_the_dr_node_may_lack_stays() {
+fn segments_that_the_dr_node_may_lack_are_kept() {
     let scratch = Scratch::full();
     scratch.write_local("replication/drnode", "db3\n");
     assert_keeps_from(&scratch, 4, &[scratch.name(4)], 0);
@@ -64,7 +64,7 @@ fn what_the_dr_node_may_lack_stays() {
 }
 
 #[test]
-fn that_nothing_goes_for_the_dr_node_is_said_now_and_then() {
+fn keeping_segments_for_the_dr_node_is_reported_now_and_then() {
     let scratch = Scratch::full();
     scratch.write_local("replication/drnode", "db3\n");
     let pid_file = |pid: u32| scratch.write("postmaster.pid", format!("{pid}\n/d\n1\n"));
@@ -78,7 +78,7 @@ fn that_nothing_goes_for_the_dr_node_is_said_now_and_then() {
 }
 
 #[test]
-fn only_whole_segments_go() {
+fn only_segments_are_removed() {
     let scratch = Scratch::full();
     let (first, restart) = (scratch.name(0), scratch.name(4));
     let mut others = vec![
@@ -101,7 +101,7 @@ fn only_whole_segments_go() {
 }
 
 #[test]
-fn nothing_goes_when_nothing_was_restored() {
+fn nothing_is_removed_if_nothing_was_restored() {
     let scratch = Scratch::full();
     let all = scratch.archive();
     let restart = scratch.name(4);

@@ -68,7 +68,7 @@ impl Drop for Postmaster {
 }
 
 #[test]
-fn what_has_not_arrived_is_not_yet_there_after_the_limit() {
+fn an_absent_segment_is_reported_after_the_limit() {
     let scratch = standby();
     scratch.write_local("2warm.toml", "[restore]\nwait_limit = 1\n");
     let begun = Instant::now();
@@ -118,7 +118,7 @@ fn a_timeline_that_can_be_followed_is_left_to_the_server_at_once() {
 }
 
 #[test]
-fn where_the_server_streams_nothing_is_waited_for() {
+fn a_server_that_streams_is_answered_at_once() {
     let scratch = standby();
     let set = "primary_conninfo = 'host=db1'\n";
     if has_signal() {
@@ -149,7 +149,7 @@ fn a_trigger_file_makes_the_server_promote_once() {
 
 /// The server deletes the promote file when it starts promotion. A second one would be left in the new primary.
 #[test]
-fn a_server_that_has_obeyed_is_not_asked_again() {
+fn a_server_that_has_started_promotion_is_not_asked_again() {
     let scratch = standby();
     let _server = Postmaster::that_writes_down_requests(&scratch);
     scratch.ship(0);
@@ -166,7 +166,7 @@ fn a_server_that_has_obeyed_is_not_asked_again() {
 
 /// Regression: a typing error in the configuration stopped a healthy standby at the next segment.
 #[test]
-fn a_configuration_that_becomes_wrong_is_waited_out_and_a_trigger_obeyed() {
+fn a_wrong_configuration_delays_a_call_until_it_is_corrected_or_a_trigger_comes() {
     for (file, wrong) in [("2warm.toml", "restroe = 1\n"), ("environment.sh", "if x; then\n")] {
         let scratch = Scratch::full();
         let _postmaster = Postmaster::of(&scratch);
@@ -198,7 +198,7 @@ fn a_start_with_a_wrong_configuration_is_refused() {
 
 /// Regression: each request of the server waited for the time limit.
 #[test]
-fn the_time_limit_is_paid_once_per_failover() {
+fn the_time_limit_applies_once_per_failover() {
     let scratch = Scratch::full();
     let _postmaster = Postmaster::of(&scratch);
     let name = scratch.name(2);
@@ -223,7 +223,7 @@ fn the_time_limit_is_paid_once_per_failover() {
 
 /// A call that can't start its child process tries again; when recovery is to end, it reads the archive itself.
 #[test]
-fn without_room_for_a_process_it_asks_by_itself() {
+fn without_a_child_process_it_reads_the_archive_itself() {
     let node = node_without_server();
     let (name, content) = &cluster().segments[1];
     node.run_as().write(&node.archive().join(name), content).unwrap();
@@ -239,7 +239,7 @@ fn without_room_for_a_process_it_asks_by_itself() {
 
 /// Regression: before 9.3 the postmaster deletes the promote file at once, and the call did not see it.
 #[test]
-fn a_promote_file_that_is_gone_again_was_seen() {
+fn a_promote_file_that_was_deleted_again_is_seen() {
     for scratch in [standby(), Scratch::new()] {
         let _postmaster = Postmaster::of(&scratch);
         let mut call = scratch.start(scratch.name(1));
@@ -253,7 +253,7 @@ fn a_promote_file_that_is_gone_again_was_seen() {
 
 /// A server reads its recovery settings when it starts. An answer for standby mode would end recovery of a warm one.
 #[test]
-fn a_warm_server_stays_one_whatever_is_written_beside_it() {
+fn a_warm_server_stays_warm_if_its_configuration_changes() {
     let scratch = Scratch::new();
     let _postmaster = Postmaster::of(&scratch);
     scratch.write_local("2warm.toml", "[restore]\nwait_limit = 1\n");
@@ -277,7 +277,7 @@ fn a_warm_server_stays_one_whatever_is_written_beside_it() {
 
 /// The request to promote is repeated for a new trigger after the first was withdrawn.
 #[test]
-fn a_trigger_that_was_taken_back_can_be_given_again() {
+fn a_withdrawn_trigger_can_be_repeated() {
     let scratch = standby();
     let _server = Postmaster::that_writes_down_requests(&scratch);
     scratch.ship(0);

@@ -16,7 +16,7 @@ fn shell(scratch: &Scratch, line: &str) {
 }
 
 #[test]
-fn smart_replays_what_is_there() {
+fn smart_restores_what_has_arrived() {
     for content in ["", "smart", "smart\n"] {
         let scratch = Scratch::new();
         (0..3).for_each(|number| scratch.ship(number));
@@ -42,7 +42,7 @@ fn smart_ends_a_wait() {
 }
 
 #[test]
-fn fast_refuses_from_where_it_was_met_and_remembers() {
+fn fast_refuses_the_next_segment_and_remembers_it() {
     let scratch = Scratch::full();
     let (before, met, after) = (3, 4, 5);
     scratch.assert_restores(before);
@@ -64,7 +64,7 @@ fn fast_refuses_from_where_it_was_met_and_remembers() {
 }
 
 #[test]
-fn fast_ends_a_wait_and_is_answered_before_the_archive() {
+fn fast_ends_a_wait_without_reading_the_archive() {
     let scratch = Scratch::new();
     fs::rename(scratch.data().join("archive"), scratch.data().join("away")).unwrap();
     let mut call = scratch.start(scratch.name(1));
@@ -87,7 +87,7 @@ fn fast_does_not_refuse_what_the_server_needs_to_open() {
 
 /// Only the WAL says where a base backup ends, so all of it is needed.
 #[test]
-fn fast_does_not_refuse_a_base_backup_its_wal() {
+fn fast_does_not_refuse_the_wal_of_a_base_backup() {
     let scratch = Scratch::full();
     let start = scratch.name(0);
     scratch.write(
@@ -107,7 +107,7 @@ fn fast_does_not_refuse_a_base_backup_its_wal() {
 
 /// The server's user can't write to a trigger file of root, which must still remember what was refused.
 #[test]
-fn a_trigger_file_of_somebody_else_remembers_too() {
+fn a_trigger_file_of_another_user_remembers_too() {
     let node = node_without_server();
     let trigger = node.pgdata().join("trigger");
     fs::write(&trigger, "fast\n").unwrap();
@@ -184,7 +184,7 @@ fn a_trigger_is_read_when_its_writer_has_closed_it() {
 }
 
 #[test]
-fn what_is_no_trigger_is_ignored_aloud() {
+fn an_invalid_trigger_file_is_ignored_with_a_warning() {
     let scratch = Scratch::new();
     scratch.ship(0);
     scratch.write("trigger", "FAST\n");
@@ -221,7 +221,7 @@ fn smart_sets_aside_what_is_not_the_segment() {
 
 /// Regression: the whole segment was set aside, and the transactions before the damage were lost.
 #[test]
-fn smart_hands_over_a_damaged_segment_as_it_is_and_keeps_a_copy() {
+fn smart_restores_a_damaged_segment_and_keeps_a_copy() {
     let scratch = Scratch::full();
     let mut damaged = scratch.bytes(4).to_vec();
     let used = damaged.iter().rposition(|&b| b != 0).unwrap();
@@ -245,7 +245,7 @@ fn smart_hands_over_a_damaged_segment_as_it_is_and_keeps_a_copy() {
 
 /// The primary crashed in this segment. The transactions in it must not be lost.
 #[test]
-fn smart_replays_a_segment_that_was_never_finished_to_its_end_and_says_so() {
+fn smart_restores_an_unfinished_segment_with_a_warning() {
     let scratch = Scratch::full();
     let mut unfinished = scratch.bytes(4).to_vec();
     let used = unfinished.iter().rposition(|&b| b != 0).unwrap();
@@ -260,7 +260,7 @@ fn smart_replays_a_segment_that_was_never_finished_to_its_end_and_says_so() {
 
 /// A server rejects a file of another size, and the transactions in the part that arrived must not be lost.
 #[test]
-fn smart_hands_over_what_there_is_of_a_segment_in_a_segments_size() {
+fn smart_restores_a_segment_of_another_size_in_the_right_size() {
     let scratch = Scratch::full();
     scratch.write("trigger", "smart");
     let whole = scratch.bytes(1);
@@ -277,7 +277,7 @@ fn smart_hands_over_what_there_is_of_a_segment_in_a_segments_size() {
 }
 
 #[test]
-fn smart_takes_an_unreadable_archive_and_a_bare_beginning_for_absent_aloud() {
+fn smart_reports_an_unreadable_archive_and_a_truncated_header_as_absent() {
     let scratch = Scratch::full();
     scratch.write("trigger", "smart");
     scratch.put(scratch.name(1), &scratch.bytes(1)[..20]);
@@ -292,7 +292,7 @@ fn smart_takes_an_unreadable_archive_and_a_bare_beginning_for_absent_aloud() {
 
 /// A full disk must not lose a segment that has arrived: the server stops and can be started again.
 #[test]
-fn smart_without_room_stops_the_server_after_its_patience() {
+fn smart_on_a_full_disk_stops_the_server() {
     let scratch = Scratch::full();
     scratch.write("trigger", "smart");
     let line =
@@ -312,7 +312,7 @@ fn smart_without_room_stops_the_server_after_its_patience() {
 
 /// Opening the file never returns, as on a network file system whose server is down.
 #[test]
-fn an_archive_that_hangs_holds_no_wanted_failover_up() {
+fn a_hung_archive_does_not_delay_a_failover() {
     for order in ["smart", "fast", "promote"] {
         let scratch = Scratch::new();
         let name = scratch.name(2);

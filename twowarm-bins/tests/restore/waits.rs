@@ -41,7 +41,7 @@ fn a_truncated_segment() {
 }
 
 #[test]
-fn a_segment_with_too_much() {
+fn a_segment_that_is_too_long() {
     let mut longer = cluster().segments[1].1.clone();
     longer.push(0);
     waits_out(&longer, "more than a segment");
@@ -138,7 +138,7 @@ fn a_segment_of_another_major() {
 }
 
 #[test]
-fn what_is_no_file() {
+fn a_directory_in_place_of_the_segment() {
     let scratch = Scratch::new();
     fs::create_dir(scratch.archived(scratch.name(1))).unwrap();
     let mut call = scratch.start(scratch.name(1));

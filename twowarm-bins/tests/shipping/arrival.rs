@@ -7,7 +7,7 @@ use twowarm_core::testbed::{finish, wait_until};
 use crate::pair::{LIMIT, ONE, Pair, said};
 
 #[test]
-fn a_segment_arrives_and_again_is_fine() {
+fn a_segment_may_be_sent_twice() {
     let mut pair = Pair::new();
     pair.arrives();
     let start = Instant::now();
@@ -154,7 +154,7 @@ impl Drop for Mounted {
 }
 
 #[test]
-fn a_node_that_sends_to_itself_is_told_so() {
+fn sending_to_the_same_node_is_refused() {
     let pair = Pair::new();
     pair.db1.reach(&pair.db1).unwrap();
     let output = pair.send();

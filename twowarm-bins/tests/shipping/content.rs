@@ -7,7 +7,7 @@ use crate::pair::{ONE, Pair, said};
 /// Regression: a `.backup` file that was empty after a crash, since the server does not fsync it, stopped all
 /// archiving.
 #[test]
-fn an_empty_backup_file_holds_nothing_up() {
+fn an_empty_backup_file_does_not_stop_archiving() {
     let pair = Pair::new();
     let name = format!("{ONE}.00000028.backup");
     let path = format!("pg_wal/{name}");
@@ -21,7 +21,7 @@ fn an_empty_backup_file_holds_nothing_up() {
 
 /// Regression: an empty history file was stored, and the right one refused as a conflict.
 #[test]
-fn an_empty_history_is_not_sent_and_makes_room() {
+fn an_empty_history_is_not_sent_and_is_replaced_by_the_right_one() {
     let pair = Pair::new();
     let name = "00000002.history";
     let path = format!("pg_wal/{name}");
@@ -37,7 +37,7 @@ fn an_empty_history_is_not_sent_and_makes_room() {
 }
 
 #[test]
-fn leftovers_behind_a_switch_are_no_conflict() {
+fn old_content_after_a_switch_is_not_a_conflict() {
     let pair = Pair::new();
     pair.db1.start().unwrap();
     pair.db1.sql("select pg_switch_wal()").unwrap();
@@ -112,7 +112,7 @@ fn filled(pair: &Pair) -> Vec<u8> {
 /// Regression: the segment was archived with success, and the primary had recycled it before the standby reported
 /// the damage.
 #[test]
-fn a_segment_with_a_flipped_bit_is_held_back_until_somebody_says_otherwise() {
+fn a_segment_with_a_flipped_bit_is_sent_only_with_ship_damaged() {
     let pair = Pair::new();
     let sound = filled(&pair);
     let mut damaged = sound.clone();

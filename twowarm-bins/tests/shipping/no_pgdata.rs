@@ -5,7 +5,7 @@ use crate::pair::{ONE, Pair};
 /// The original scripts sent the path with the file, so the receiving node needed no environment.sh. Ours does not
 /// send paths.
 #[test]
-fn a_receiver_that_nothing_names_its_data_directory_to() {
+fn a_receiver_whose_environment_sh_does_not_name_the_data_directory() {
     let pair = Pair::new();
     let (usual, other) = (pair.db2.pgdata(), pair.db2.home().join("other"));
     fs::remove_file(pair.db2.local().join("environment.sh")).unwrap();

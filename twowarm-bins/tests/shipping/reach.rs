@@ -7,7 +7,7 @@ use twowarm_core::testbed::StallingListener;
 use crate::pair::{BUILT, COMMANDS, ONE, Pair};
 
 #[test]
-fn nodes_that_can_not_be_reached() {
+fn unreachable_nodes() {
     let mut pair = Pair::new();
     pair.db2.sshd().stop();
     pair.fails(&pair.send(), 1, &["could not connect to db2 (127.0.0.1:", "refused"]);

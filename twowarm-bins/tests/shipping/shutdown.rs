@@ -75,7 +75,7 @@ fn a_call_gives_up_within_five_seconds_of_a_shutdown() {
 
 /// Before 10, postmaster.pid does not show the state. pg_control of a new cluster says that it is shut down.
 #[test]
-fn before_10_pg_control_tells_of_the_shutdown() {
+fn before_10_pg_control_shows_the_shutdown() {
     let (pair, _listener) = with_stalling_node();
     postmaster(&pair, None);
     let (output, took) = timed(&pair);
@@ -104,7 +104,7 @@ fn start_archiving(pair: &Pair) {
 
 /// Regression: it took 184 s.
 #[test]
-fn a_server_stops_although_the_far_node_says_nothing() {
+fn a_server_stops_although_the_other_node_never_answers() {
     let (pair, _listener) = with_stalling_node();
     start_archiving(&pair);
     wait_until("the archiver", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();

@@ -43,7 +43,7 @@ fn host_keys_are_checked() {
 
 /// Regression: the message named /etc/ssh/ssh_known_hosts, which only root can write.
 #[test]
-fn an_unknown_host_key_belongs_into_the_user_s_known_hosts() {
+fn an_unknown_host_key_belongs_in_the_users_known_hosts() {
     let pair = Pair::new();
     let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
     let no_file: String =
@@ -60,7 +60,7 @@ fn an_unknown_host_key_belongs_into_the_user_s_known_hosts() {
 
 /// Regression: the hint was to add the public key on the other node.
 #[test]
-fn a_private_key_that_can_not_be_used_is_said_to_be() {
+fn an_unusable_private_key_is_reported() {
     let pair = Pair::new();
     let private = pair.db1.key().private().to_owned();
     let name = private.display().to_string();

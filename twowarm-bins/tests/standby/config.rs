@@ -56,7 +56,7 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
 }
 
 #[test]
-fn that_a_dr_node_ends_pruning_is_said() {
+fn a_dr_node_that_ends_pruning_is_reported() {
     let node = node_with(&COMMANDS);
     make_empty(&node);
     node.write_local("replication/drnode", "db3\n").unwrap();
@@ -118,7 +118,7 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn wal_of_another_cluster_in_the_archive_is_told_of() {
+fn wal_of_another_cluster_in_the_archive_is_reported() {
     let node = node_with(&COMMANDS);
     node.initdb(&[]).unwrap();
     let wal = node.pgdata().join("pg_wal/000000010000000000000001");

@@ -210,7 +210,7 @@ fn what_is_the_nodes_own_is_neither_copied_nor_deleted() {
 }
 
 #[test]
-fn two_copies_at_once_are_one_too_many() {
+fn a_second_copy_at_the_same_time_is_refused() {
     let pair = Pair::new();
     pair.fill("large", 300_000);
     succeeds(pair.db2.command("configStandby"));

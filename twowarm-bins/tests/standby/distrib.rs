@@ -133,7 +133,7 @@ fn the_scripts_that_are_replaced_are_named_before() {
 
 /// Regression: rsync and receiveWALFile waited for each other until the time limit.
 #[test]
-fn a_key_that_is_pinned_to_receive_wal_file_is_said_to_be() {
+fn a_key_that_is_restricted_to_receive_wal_file_is_reported() {
     let (db1, mut db2) =
         nodes_with(&["distrib2warm", "receiveWALFile"], &["distrib2warm", "receiveWALFile"]);
     let receiver = db2.global().join("replication/receiveWALFile").display().to_string();

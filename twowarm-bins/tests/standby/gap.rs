@@ -54,7 +54,7 @@ fn a_smart_failover_past_a_gap_is_refused_until_the_gap_is_accepted() {
 }
 
 #[test]
-fn a_fast_failover_goes_on_with_a_warning() {
+fn a_fast_failover_past_a_gap_gives_a_warning() {
     let (pair, [missing, found], _) = pair_with_gap("warm");
     let mut fast = pair.db2.command("triggerStandby");
     fast.arg("fast");
@@ -84,7 +84,7 @@ fn a_trigger_made_by_hand_is_obeyed_with_a_warning_in_the_servers_log() {
 
 /// A segment that arrives in time leaves no gap, and one that the server has replayed is not missing.
 #[test]
-fn a_gap_that_is_filled_is_none() {
+fn a_filled_gap_does_not_stop_a_failover() {
     let (pair, [missing, _], aside) = pair_with_gap("warm");
     pair.db2.start_warm().unwrap();
     fails(pair.db2.command("triggerStandby"), 1);

@@ -109,7 +109,7 @@ fn a_node_keeps_its_own_configuration_files() {
 }
 
 #[test]
-fn what_the_standby_would_lack_as_a_primary_is_said_on_both_nodes() {
+fn settings_that_the_standby_would_lack_as_a_primary_are_reported_on_both_nodes() {
     let pair = Pair::new();
     // As on Debian, where the server is started with another configuration file.
     let elsewhere = pair.db2.home().join("elsewhere.conf");

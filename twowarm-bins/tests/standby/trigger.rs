@@ -140,7 +140,7 @@ fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_
 }
 
 #[test]
-fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote() {
+fn promotion_is_refused_if_the_archive_is_unreadable_or_has_a_newer_timeline() {
     let pair = Pair::with_standby();
     let trigger = pair.db2.pgdata().join("trigger");
     let history = pair.db2.archive().join("00000002.history");

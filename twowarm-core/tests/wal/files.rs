@@ -75,7 +75,7 @@ fn pg_control_after_a_shutdown() {
 }
 
 #[test]
-fn a_damaged_pg_control_is_worth_another_look() {
+fn a_damaged_pg_control_is_a_retryable_error() {
     for sample in samples::all() {
         let whole = sample.read("pg_control");
         let intact = ControlFile::parse(&whole).unwrap();

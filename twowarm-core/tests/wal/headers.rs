@@ -33,7 +33,7 @@ fn changed(at: usize, byte: u8) -> Result<Option<PgMajor>, Unsound> {
 }
 
 #[test]
-fn a_good_one() {
+fn a_sound_header() {
     let name = name("000000010000000000000002");
     let segment = check_segment_header(&header(), name, SIZE, &Expected::default()).unwrap();
     assert_eq!(segment.major(), "18".parse().ok());

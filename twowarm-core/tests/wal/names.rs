@@ -108,7 +108,7 @@ fn before_9_3_the_last_segment_of_a_log_id_is_skipped() {
 }
 
 #[test]
-fn positions_that_no_byte_has_before_9_3() {
+fn positions_that_do_not_exist_before_9_3() {
     let old = layout("9.2", 16);
     let hole: Lsn = "0/FF000000".parse().unwrap();
     let at = |text: &str| Some(name(text));
@@ -210,7 +210,7 @@ proptest! {
     }
 
     #[test]
-    fn text_is_no_name_or_prints_as_it_was(text in "[0-9A-Fa-f.hp]{0,26}(\\.(history|partial|backup))?") {
+    fn text_that_parses_prints_as_it_was(text in "[0-9A-Fa-f.hp]{0,26}(\\.(history|partial|backup))?") {
         if let Ok(name) = text.parse::<WalFileName>() {
             prop_assert_eq!(name.to_string(), text);
         }

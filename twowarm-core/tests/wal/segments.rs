@@ -75,7 +75,7 @@ fn complete(bytes: &[u8], name: SegmentName) -> Completeness {
 /// No segment of a real server is taken for damaged, not even one whose WAL ends in the middle: 9.0 to 9.4 archive
 /// segments that a promotion left unfinished.
 #[test]
-fn no_segment_of_a_real_server_counts_as_damaged() {
+fn no_segment_of_a_real_server_is_taken_for_damaged() {
     let mut unfinished = 0;
     for sample in samples::all() {
         for file in sample.segments("wal") {

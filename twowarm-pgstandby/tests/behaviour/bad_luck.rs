@@ -89,7 +89,7 @@ fn a_history_that_may_not_be_read_is_not_taken_for_absent() {
 /// A limit on the size of files stands in for a full disk. Its signal is ignored, so that the copy fails with an
 /// error.
 #[test]
-fn a_full_target_leaves_nothing_torn() {
+fn a_full_target_leaves_no_partial_file() {
     for (dialect, code) in [("13", 1), ("8.3", 0)] {
         let scratch = Scratch::full();
         if dialect == "8.3" {
@@ -106,7 +106,7 @@ fn a_full_target_leaves_nothing_torn() {
 
 /// A real full file system, if the test can mount one.
 #[test]
-fn a_full_file_system_leaves_nothing_torn() {
+fn a_full_file_system_leaves_no_partial_file() {
     if !geteuid().is_root() {
         return;
     }
@@ -135,7 +135,7 @@ fn an_archive_that_is_missing_or_a_file_ends_as_in_the_original() {
 
 /// Standard error is the server's log, whose reader may be gone.
 #[test]
-fn nobody_needs_to_listen() {
+fn messages_that_can_not_be_written_change_nothing() {
     for redirection in [">&- 2>&-", "2>&-", ">/dev/full 2>/dev/full"] {
         let scratch = Scratch::full();
         let ask = scratch.ask(&["-d", "-s", "1"]);
@@ -180,7 +180,7 @@ fn an_interrupted_call_is_made_again() {
 
 /// The original passes paths to a shell.
 #[test]
-fn paths_that_a_shell_would_stumble_over() {
+fn paths_with_characters_that_are_special_to_a_shell() {
     for odd in ["it's", "a \"b\" c", "$HOME", "`id`", "a\\b", "x;y", "-n", "*", "new\nline", " "] {
         let scratch = Scratch::new();
         let (archive, target) = (scratch.path(odd), scratch.path(format!("to {odd}")));
@@ -246,7 +246,7 @@ fn nothing_is_left_behind() {
 
 /// The original opens every trigger file for writing, and ignores one where that fails.
 #[test]
-fn a_smart_trigger_that_may_only_be_read_counts() {
+fn a_read_only_smart_trigger_is_obeyed() {
     let scratch = Scratch::new();
     scratch.put("trigger", "smart\n");
     mode(&scratch, "trigger", 0o444);
