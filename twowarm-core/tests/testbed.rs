@@ -49,7 +49,7 @@ fn a_warm_standby_is_up_before_it_accepts() {
     node.run_as().write(&node.pgdata().join("recovery.signal"), "").unwrap();
     node.start_warm().unwrap();
     assert!(node.sql("select 1").is_err());
-    wait_until("the restore_command", LIMIT, || node.runs("sleep")).unwrap();
+    wait_until("restore_command to start", LIMIT, || node.runs("sleep")).unwrap();
     drop(node);
     assert_eq!(bed.processes(), []);
 }
@@ -77,7 +77,7 @@ fn a_dead_node_is_dead_until_it_is_restarted() {
     let line = format!("touch {}; sleep 600", marker.display());
     let mut session = db1.ssh(&db2).unwrap();
     let mut session = session.arg(line).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("the session", LIMIT, || marker.exists()).unwrap();
+    wait_until("the session to start", LIMIT, || marker.exists()).unwrap();
 
     db2.sshd().stop();
     assert!(!session.wait().unwrap().success());
@@ -156,7 +156,7 @@ fn nothing_is_left_behind_after_a_kill() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let dir = wait_until("the child's bed", LIMIT, || {
+    let dir = wait_until("the child's testbed", LIMIT, || {
         std::fs::read_to_string(&tell).ok().filter(|text| !text.is_empty())
     });
     child.kill().unwrap();

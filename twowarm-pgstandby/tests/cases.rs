@@ -34,12 +34,12 @@ struct Case {
 
 /// Actions have three or four parts. They are padded to four, since a tuple has a fixed length.
 fn read_case(line: &str) -> Case {
-    let mut value: serde_json::Value = serde_json::from_str(line).expect("a case is JSON");
-    for action in value["actions"].as_array_mut().expect("actions") {
+    let mut value: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+    for action in value["actions"].as_array_mut().expect("a case has actions") {
         let parts = action.as_array_mut().expect("an action is a list");
         parts.resize(4, serde_json::Value::Null);
     }
-    serde_json::from_value(value).expect("a case")
+    serde_json::from_value(value).expect("a case has these fields")
 }
 
 #[derive(Deserialize, Debug, PartialEq, Eq)]
@@ -165,7 +165,7 @@ fn act(case: &Case, root: &Path, started: Instant, pid: u32) {
                 let name = subject.trim_start_matches("SIG");
                 // If it has already ended, the outcome shows that.
                 let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).output();
-                sent.expect("there is kill");
+                sent.expect("kill can be run");
             }
             other => panic!("{}: what is {other}?", case.id),
         }

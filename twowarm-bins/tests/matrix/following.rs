@@ -19,7 +19,7 @@ fn third_node(pair: &Pair, mode: Mode) -> Node {
     set_mode(&pair.db2, mode.name());
     succeeds(pair.db2.command("configStandby"));
     pair.db1.write_local("replication/othernode", "db2\n").unwrap();
-    wait_until("db1 to end what it ships", LIMIT, || !pair.db1.runs("archiveWALFile")).unwrap();
+    wait_until("db1 to stop shipping", LIMIT, || !pair.db1.runs("archiveWALFile")).unwrap();
     succeeds(db3.command("configStandby"));
     db3
 }

@@ -23,7 +23,7 @@ struct Log {
 /// The WAL that these tests share; `None` before PostgreSQL 11, whose segments can't be that small.
 fn log() -> Option<&'static Log> {
     static LOG: OnceLock<Option<Log>> = OnceLock::new();
-    LOG.get_or_init(|| Log::make().expect("a server writes some WAL")).as_ref()
+    LOG.get_or_init(|| Log::make().expect("the server can be set up")).as_ref()
 }
 
 const MESSAGE: &str =
@@ -46,7 +46,7 @@ impl Log {
         node.stop(StopMode::Fast)?;
         let segments = segments_in(&archive);
         let shut_down = fs::read(node.pgdata().join("global/pg_control"));
-        let shut_down = shut_down.expect("initdb made it");
+        let shut_down = shut_down.expect("initdb created it");
         let end = segments.iter().rposition(|(_, bytes)| continues(bytes));
         let end = end.expect("the message crosses into a segment");
         assert!(end >= 3 && (end - 2..end).all(|n| continues(&segments[n].1)));
@@ -69,7 +69,10 @@ impl Log {
 
     /// The position of a segment's first byte.
     fn start(&self, number: usize) -> u64 {
-        PageHeader::parse(&self.segments[number].1).expect("a segment").address.0
+        PageHeader::parse(&self.segments[number].1)
+            .expect("the segment begins with a page header")
+            .address
+            .0
     }
 
     fn damaged(&self, number: usize) -> Vec<u8> {
@@ -254,7 +257,10 @@ fn a_damaged_message_does_not_end_recovery() -> Result<(), BedError> {
     pair.primary.sql("insert into t select 1")?;
     pair.ship_segment()?;
     let segments = segments_in(&pair.standby.archive());
-    let end = segments.iter().rposition(|(_, bytes)| continues(bytes)).expect("a message");
+    let end = segments
+        .iter()
+        .rposition(|(_, bytes)| continues(bytes))
+        .expect("the message crosses into a segment");
     let (name, good) = &segments[end - 2];
     let middle = pair.standby.archive().join(name);
     pair.standby.run_as().write(&middle, flipped(good))?;

@@ -118,7 +118,10 @@ fn a_configuration_that_cannot_work_stops_the_server() {
     fs::remove_dir_all(scratch.data().join("../2warm")).unwrap();
     let mut command = scratch.command(scratch.name(1), &[]);
     command.env("PGROOT", "/nowhere");
-    assert!(command.status().is_err(), "the shell's 127 stops a server too");
+    assert!(
+        command.status().is_err(),
+        "a missing command: the shell's exit code 127 stops the server"
+    );
 }
 
 /// Messages can't be written: the pipe has no reader, the disk is full, or standard error is closed.

@@ -80,7 +80,7 @@ fn the_answer_does_not_wait_for_pruning() {
     assert_eq!(code, Some(0), "{said}");
     disk.thaw();
     let pruned = || !Path::new(&scratch.archived(scratch.name(0))).exists();
-    wait_until("what was left behind to end", LIMIT, pruned).unwrap();
+    wait_until("the child process to end", LIMIT, pruned).unwrap();
 }
 
 /// Regression: the call reported the segment as absent, but its process could not end.

@@ -13,7 +13,7 @@ fn from_8_2_to_8_4() {
     let start = Instant::now();
     scratch.assert_absent("00000001.history");
     scratch.assert_absent(&format!("{}.00000020.backup", scratch.name(0)));
-    assert!(start.elapsed() < Duration::from_secs(10), "nothing is waited for");
+    assert!(start.elapsed() < Duration::from_secs(10), "there is no wait");
     let last = 4;
     for number in 0..=last {
         // 8.2 does not know %r and passes it on unchanged.
@@ -53,7 +53,7 @@ fn following_a_timeline_before_13() {
         scratch.assert_restores(number);
     }
     assert_eq!(answer(&on_2(fork)), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(20), "nothing is waited for");
+    assert!(start.elapsed() < Duration::from_secs(20), "there is no wait");
     // If this one were reported absent, the server would replay the segment of timeline 1 instead.
     let mut call = scratch.start(&on_2(fork + 1));
     call.waits_for("it has not arrived");

@@ -10,7 +10,7 @@ use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_un
 use twowarm_core::version::PgMajor;
 
 fn has_signal() -> bool {
-    cluster().version.parse::<PgMajor>().expect("a real server's").has_recovery_signal()
+    cluster().version.parse::<PgMajor>().expect("PG_VERSION holds a version").has_recovery_signal()
 }
 
 /// As configStandby leaves it.
@@ -30,7 +30,7 @@ struct Postmaster(Child);
 
 impl Postmaster {
     fn of(scratch: &Scratch) -> Postmaster {
-        let child = Command::new("sleep").arg("600").spawn().expect("there is a sleep");
+        let child = Command::new("sleep").arg("600").spawn().expect("sleep can be run");
         scratch.write("postmaster.pid", format!("{}\n/d\n1\n", child.id()));
         Postmaster(child)
     }
@@ -40,9 +40,9 @@ impl Postmaster {
         let script = "trap 'echo asked >> asked' USR1; while :; do sleep 0.05; done";
         let mut shell = Command::new("/bin/sh");
         let child = shell.args(["-c", script]).current_dir(scratch.data()).spawn();
-        let child = child.expect("there is a shell");
+        let child = child.expect("/bin/sh can be run");
         let status = format!("/proc/{}/status", child.id());
-        wait_until("the trap", LIMIT, || {
+        wait_until("the shell to set its trap", LIMIT, || {
             let status = fs::read_to_string(&status).unwrap_or_default();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
             let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -54,7 +54,7 @@ impl Postmaster {
     }
 
     fn was_asked_to_promote(&mut self) -> bool {
-        let ended = self.0.try_wait().expect("a child of ours");
+        let ended = self.0.try_wait().expect("the child was not reaped");
         ended
             .is_some_and(|status| status.signal() == Some(nix::sys::signal::Signal::SIGUSR1 as i32))
     }
@@ -142,7 +142,7 @@ fn a_trigger_file_makes_the_server_promote_once() {
         call.waits_for("it has not arrived");
         scratch.write("trigger", content);
         call.exits(1);
-        wait_until("the request", LIMIT, || postmaster.was_asked_to_promote()).unwrap();
+        wait_until("the request to promote", LIMIT, || postmaster.was_asked_to_promote()).unwrap();
         assert!(scratch.data().join("promote").exists());
     }
 }
@@ -155,7 +155,7 @@ fn a_server_that_has_started_promotion_is_not_asked_again() {
     scratch.ship(0);
     scratch.write("trigger", "smart");
     scratch.assert_absent(scratch.name(1));
-    wait_until("the request", LIMIT, || scratch.data().join("asked").exists()).unwrap();
+    wait_until("the request to promote", LIMIT, || scratch.data().join("asked").exists()).unwrap();
     let promote = scratch.data().join("promote");
     fs::remove_file(&promote).unwrap();
     scratch.assert_restores(0);

@@ -12,7 +12,7 @@ use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_un
 /// Runs a line as an administrator would type it.
 fn shell(scratch: &Scratch, line: &str) {
     let done = Command::new("/bin/sh").args(["-c", line]).current_dir(scratch.data()).status();
-    assert!(done.expect("there is a shell").success());
+    assert!(done.expect("/bin/sh can be run").success());
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn check_fast(scratch: &Scratch, call: Call, turn: u32) {
     assert_eq!(ended.code, Some(1), "turn {turn}: {}", ended.said);
     let remembered = format!("fast {}\n", scratch.name(1));
     assert_eq!(scratch.read("trigger"), remembered, "turn {turn}: {}", ended.said);
-    fs::remove_file(scratch.data().join("trigger")).expect("it was just read");
+    fs::remove_file(scratch.data().join("trigger")).expect("the file was just read");
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn smart_on_a_full_disk_stops_the_server() {
     command.current_dir(scratch.data());
     let mut call = Call::start(command);
     call.waits_for("could not write");
-    wait_until("its patience to end", LIMIT, || call.has_ended()).unwrap();
+    wait_until("the call to give up", LIMIT, || call.has_ended()).unwrap();
     let ended = call.end();
     assert_eq!(ended.code, Some(200), "{}", ended.said);
     assert!(ended.said.contains("make room"), "{}", ended.said);

@@ -83,7 +83,11 @@ fn a_damaged_record_that_crosses_into_the_segment() {
     let mut damaged = scratch.bytes(number - 1).to_vec();
     *damaged.last_mut().unwrap() ^= 1;
     scratch.put_old(scratch.name(number - 1), &damaged);
-    assert_eq!(scratch.run(scratch.name(number - 1)).code, Some(0), "it can't tell by itself");
+    assert_eq!(
+        scratch.run(scratch.name(number - 1)).code,
+        Some(0),
+        "the segment alone does not show the damage"
+    );
     let mut call = scratch.start(scratch.name(number));
     call.waits_for("as it crosses from");
     scratch.write(&format!("pg_wal/{}", scratch.name(number - 1)), &damaged);
@@ -267,7 +271,7 @@ fn an_arrival_is_noticed_at_once() {
             call.waits_for("it has not arrived");
             arrive(1);
             let start = Instant::now();
-            wait_until("the restore", LIMIT, || call.has_ended()).unwrap();
+            wait_until("the call to end", LIMIT, || call.has_ended()).unwrap();
             let took = start.elapsed();
             fs::remove_file(scratch.archived(scratch.name(1))).unwrap();
             took

@@ -49,7 +49,7 @@ fn roll(steps: &[Step]) {
 fn is_kept(pair: &mut Pair) {
     pair.write();
     let order = "on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary";
-    wait_until("the primary to say what to do", LIMIT, || pair.db1.log().contains(order)).unwrap();
+    wait_until("the primary to log what to do", LIMIT, || pair.db1.log().contains(order)).unwrap();
     assert_ne!(pair.seen(), Some(pair.rows));
 }
 

@@ -35,7 +35,8 @@ fn a_server_ships_its_segments() {
     pair.db1.sql("create table t as select 1 as n; select pg_switch_wal()").unwrap();
     pair.db1.sql("insert into t values (2); select pg_switch_wal()").unwrap();
     let second = pair.archived("000000010000000000000002");
-    wait_until("two segments", LIMIT, || second.exists() && pair.archived(ONE).exists()).unwrap();
+    wait_until("two segments to arrive", LIMIT, || second.exists() && pair.archived(ONE).exists())
+        .unwrap();
     let failed = pair.db1.sql("select failed_count from pg_stat_archiver").unwrap();
     assert_eq!(failed, "0", "{}", pair.db1.log());
 }
@@ -195,6 +196,6 @@ fn a_killed_sender_leaves_a_whole_file_or_none() {
         pair.arrives();
         fs::remove_file(pair.archived(ONE)).unwrap();
     }
-    assert!(killed >= 10, "only {killed} were killed on their way");
+    assert!(killed >= 10, "only {killed} were killed while sending");
     drop(pair.bed);
 }

@@ -22,12 +22,12 @@ struct Node {
 
 impl Node {
     fn new() -> Node {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = tempfile::tempdir().expect("the temporary directory is writable");
         for made in ["2warm/local/replication", "data/archive"] {
             fs::create_dir_all(dir.path().join(made)).expect(made);
         }
         let segment = dir.path().join("segment");
-        fs::write(&segment, segment_two()).expect("a file");
+        fs::write(&segment, segment_two()).expect("the directory is writable");
         Node { dir, segment }
     }
 
@@ -50,7 +50,8 @@ impl Node {
 
     fn send(&self, transport: &LocalTransport) -> Result<Stored, SendError> {
         let mut sender = Sender::new(Link::open(transport, hello())?);
-        let stored = sender.send(NAME.parse::<WalFileName>().expect("a name"), &self.segment);
+        let stored =
+            sender.send(NAME.parse::<WalFileName>().expect("the name is valid"), &self.segment);
         sender.close();
         stored
     }
@@ -79,9 +80,9 @@ fn hello() -> Hello {
     Hello {
         purpose: Purpose::ShipWal,
         system_identifier: CLUSTER,
-        segment_size: SegmentSize::new(SIZE).expect("a size"),
-        major: "15".parse().expect("a major"),
-        node_id: "near-node-id".parse().expect("an id"),
+        segment_size: SegmentSize::new(SIZE).expect("the size is valid"),
+        major: "15".parse().expect("the version is valid"),
+        node_id: "near-node-id".parse().expect("the id is valid"),
         label: "near".into(),
         machine: None,
     }
@@ -134,12 +135,12 @@ fn killed_before_each_system_call() {
         let outcome = node.send_traced(&format!("inject={call}:signal=KILL:when={turn}"));
         match fs::read(node.archive().join(NAME)) {
             Ok(content) => {
-                assert!(content == whole, "{context}: a part stands in the archive");
+                assert!(content == whole, "{context}: the archive holds a part of the file");
                 stored += 1;
             }
             Err(e) => {
                 assert_eq!(e.kind(), std::io::ErrorKind::NotFound, "{context}");
-                assert!(outcome.is_err(), "{context}: acknowledged and not there");
+                assert!(outcome.is_err(), "{context}: acknowledged but not stored");
                 nothing += 1;
             }
         }

@@ -48,7 +48,7 @@ impl Pair {
         let output = self.send();
         assert!(output.status.success(), "{}", said(&output));
         let sent = fs::read(self.db1.pgdata().join("pg_wal").join(ONE)).unwrap();
-        assert!(fs::read(self.archived(ONE)).unwrap() == sent, "another content arrived");
+        assert!(fs::read(self.archived(ONE)).unwrap() == sent, "a different content arrived");
         assert_eq!(self.leftovers(), 0);
     }
 

@@ -45,7 +45,7 @@ fn a_call_gives_up_within_five_seconds_of_a_shutdown() {
     let mut call = pair.db1.command("archiveWALFile");
     call.args([&format!("pg_wal/{ONE}"), ONE]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let call = call.spawn().unwrap();
-    wait_until("the call", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
+    wait_until("the call to start", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
     let begun = Instant::now();
     postmaster(&pair, Some("stopping"));
     let (output, took) = (call.wait_with_output().unwrap(), begun.elapsed());
@@ -107,7 +107,7 @@ fn start_archiving(pair: &Pair) {
 fn a_server_stops_although_the_other_node_never_answers() {
     let (pair, _listener) = with_stalling_node();
     start_archiving(&pair);
-    wait_until("the archiver", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
+    wait_until("archiveWALFile to start", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
     let start = Instant::now();
     pair.db1.stop(StopMode::Fast).unwrap();
     assert!(start.elapsed() < Duration::from_secs(13), "{:?}", start.elapsed());

@@ -116,7 +116,7 @@ fn of_several_host_keys_the_known_one_is_asked_for() {
     pair.db2.run_as().write(&file, format!("Port {port}\nPidFile none\n{config}")).unwrap();
     let mut sshd = pair.db2.program("/usr/sbin/sshd");
     let mut sshd = sshd.args(["-D", "-E", "/dev/null", "-f"]).arg(&file).spawn().unwrap();
-    wait_until("the other sshd", LIMIT, || {
+    wait_until("the second sshd to answer", LIMIT, || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     })
     .unwrap();
@@ -185,7 +185,7 @@ fn an_agent_s_key_is_used() {
     let socket = pair.db1.home().join("agent");
     let mut agent = pair.db1.program("ssh-agent");
     let mut agent = agent.arg("-D").arg("-a").arg(&socket).spawn().unwrap();
-    wait_until("the agent", LIMIT, || socket.exists()).unwrap();
+    wait_until("the agent to start", LIMIT, || socket.exists()).unwrap();
     let with_agent = |name: &str| {
         let mut command = pair.db1.command(name);
         command.env("SSH_AUTH_SOCK", &socket);

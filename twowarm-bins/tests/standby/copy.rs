@@ -22,7 +22,7 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
     assert!(pair.db1.local().join("replication/archiving_active").exists());
     for node in [&pair.db1, &pair.db2] {
         let left = names(&node.pgdata()).into_iter().find(|name| name.starts_with(".twowarm"));
-        assert_eq!(left, None, "our own state is gone");
+        assert_eq!(left, None, "our own files are removed");
     }
     // db2 has db1's settings, and its own port.
     let conf = fs::read_to_string(pair.db2.pgdata().join("postgresql.conf")).unwrap();
@@ -156,7 +156,7 @@ fn a_killed_copy_cannot_be_started_and_is_continued_by_the_next() {
     let mut copying = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let marker = pair.db2.pgdata().join(".twowarm-copy");
     let node_runs_rsync = || marker.exists() && pair.db2.runs("rsync");
-    wait_until("rsync at work", LIMIT, node_runs_rsync).unwrap();
+    wait_until("rsync to run", LIMIT, node_runs_rsync).unwrap();
     copying.kill().unwrap();
     copying.wait().unwrap();
 
@@ -165,7 +165,7 @@ fn a_killed_copy_cannot_be_started_and_is_continued_by_the_next() {
     assert!(error.contains("pg_control"), "{error}");
     wait_until("rsync to end", LIMIT, || !pair.db1.runs("rsync") && !pair.db2.runs("rsync"))
         .unwrap();
-    wait_until("the far end to end", LIMIT, || !pair.db2.runs("receiveBaseCopy")).unwrap();
+    wait_until("the other end to stop", LIMIT, || !pair.db2.runs("receiveBaseCopy")).unwrap();
 
     let said = succeeds(pair.db1.command("copyToStandby"));
     assert!(said.contains("An older copy is there"), "{said}");
@@ -238,7 +238,7 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
         // Before that rsync only lists what would be deleted.
         let mut told = BufReader::new(copying.stdout.take().unwrap()).lines();
         assert!(told.any(|line| line.unwrap().contains("online backup begins")));
-        wait_until("rsync at work", LIMIT, || marker.exists() && pair.db2.runs("rsync")).unwrap();
+        wait_until("rsync to run", LIMIT, || marker.exists() && pair.db2.runs("rsync")).unwrap();
         if hangs {
             pair.db2.sshd().freeze();
         } else {
@@ -256,7 +256,7 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
             pair.db2.sshd().restart().unwrap();
         }
         let far_end_is_gone = || !pair.db2.runs("rsync") && !pair.db2.runs("receiveBaseCopy");
-        wait_until("the far end to notice", LIMIT, far_end_is_gone).unwrap();
+        wait_until("the other end to notice", LIMIT, far_end_is_gone).unwrap();
     }
     succeeds(pair.db1.command("copyToStandby"));
     pair.db2.start_warm().unwrap();

@@ -38,7 +38,7 @@ fn a_smart_failover_past_a_gap_is_refused_until_the_gap_is_accepted() {
     assert!(!trigger.exists());
 
     // restoreWALFile also reports the gap while it waits.
-    wait_until("the gap to be said", LIMIT, || pair.db2.log().contains(&named))
+    wait_until("the gap to be reported", LIMIT, || pair.db2.log().contains(&named))
         .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
     assert!(pair.db2.log().contains(&format!("still waiting for {missing}")));
 
@@ -73,7 +73,7 @@ fn a_trigger_made_by_hand_is_obeyed_with_a_warning_in_the_servers_log() {
     pair.db2.append_settings(settings).unwrap();
     pair.db2.start_warm().unwrap();
     let named = format!("{missing} is missing but {found} is here");
-    wait_until("the gap to be said", LIMIT, || pair.db2.log().contains(&named))
+    wait_until("the gap to be reported", LIMIT, || pair.db2.log().contains(&named))
         .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
     pair.db2.run_as().write(&pair.db2.pgdata().join("trigger"), "").unwrap();
     let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);

@@ -16,7 +16,7 @@ fn copying(pair: &Pair) -> Child {
     // rsync also fetches the marker file, before the backup starts.
     let is_backup = || is_of_session(pair) || left(pair) == [".twowarm-backup_label"];
     let is_at_files = || marker.exists() && is_backup() && pair.db2.runs("rsync");
-    wait_until("rsync at work", LIMIT, is_at_files).unwrap();
+    wait_until("rsync to run", LIMIT, is_at_files).unwrap();
     copying
 }
 
@@ -33,7 +33,7 @@ fn is_of_session(pair: &Pair) -> bool {
 
 fn wait_for_the_far_end(pair: &Pair) {
     let is_over = || !pair.db2.runs("rsync") && !pair.db2.runs("receiveBaseCopy");
-    wait_until("the far end to end", LIMIT, is_over).unwrap();
+    wait_until("the other end to stop", LIMIT, is_over).unwrap();
 }
 
 /// The files of an exclusive backup in the primary's data directory.

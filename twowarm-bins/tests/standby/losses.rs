@@ -74,8 +74,11 @@ fn a_terminal_is_asked() {
         let inside = "../2warm/global/replication/copyToStandby";
         let mut command = pair.db1.program("script");
         command.current_dir(pair.db1.pgdata()).args(["-qec", inside, "/dev/null"]);
-        let mut asked =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script runs");
+        let mut asked = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script can be run");
         let mut input = asked.stdin.take().unwrap();
         input.write_all(format!("{answer}\n").as_bytes()).unwrap();
         let output = asked.wait_with_output().unwrap();

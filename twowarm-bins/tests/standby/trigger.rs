@@ -108,7 +108,7 @@ fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_
     let pair = Pair::with_standby();
     let trigger = pair.db2.pgdata().join("trigger");
     // Until then connections fail because the server is starting up.
-    wait_until("the standby to let clients in", LIMIT, || pair.db2.client().is_ok()).unwrap();
+    wait_until("the standby to accept connections", LIMIT, || pair.db2.client().is_ok()).unwrap();
     refuse_everybody(&pair);
     let startup = startup_process(&pair);
     kill(startup, Signal::SIGSTOP).unwrap();
@@ -123,7 +123,7 @@ fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_
         let mut command = pair.db2.command("triggerStandby");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let waiting = command.spawn().unwrap();
-        wait_until("the trigger", LIMIT, || trigger.exists()).unwrap();
+        wait_until("the trigger file to be written", LIMIT, || trigger.exists()).unwrap();
         kill(Pid::from_raw(waiting.id() as i32), signal).unwrap();
         let output = waiting.wait_with_output().unwrap();
         assert_eq!(output.status.signal(), Some(number), "{output:?}");

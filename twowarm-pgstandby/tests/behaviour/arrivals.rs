@@ -23,7 +23,7 @@ fn waiting(scratch: &Scratch) -> Call {
 fn look_again(scratch: &Scratch, call: &mut Call) {
     call.looks_again_after(|| scratch.put("trigger", "neither"));
     scratch.assert_nothing_restored();
-    fs::remove_file(scratch.path("trigger")).expect("the scratch directory is ours");
+    fs::remove_file(scratch.path("trigger")).expect("the scratch directory is writable");
 }
 
 fn assert_restored_since(complete: Instant, scratch: &Scratch, call: Call) {

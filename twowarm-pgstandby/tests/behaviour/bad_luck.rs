@@ -18,12 +18,12 @@ fn as_stranger(scratch: &Scratch, call: Command) -> Command {
         return call;
     }
     fs::set_permissions(scratch.path(""), Permissions::from_mode(0o755))
-        .expect("the scratch directory is ours");
+        .expect("the scratch directory is writable");
     fs::set_permissions(scratch.path("pg_wal"), Permissions::from_mode(0o777))
-        .expect("the scratch directory is ours");
+        .expect("the scratch directory is writable");
     // Other users may be unable to enter the build directory.
     let program = scratch.path("pg_standby");
-    fs::copy(call.get_program(), &program).expect("the scratch directory is ours");
+    fs::copy(call.get_program(), &program).expect("the scratch directory is writable");
     let mut command = Command::new("setpriv");
     command.args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups"]).arg(program);
     command.args(call.get_args()).current_dir(scratch.path(""));
@@ -32,7 +32,7 @@ fn as_stranger(scratch: &Scratch, call: Command) -> Command {
 
 fn mode(scratch: &Scratch, name: &str, mode: u32) {
     fs::set_permissions(scratch.path(name), Permissions::from_mode(mode))
-        .expect("the scratch directory is ours");
+        .expect("the scratch directory is writable");
 }
 
 /// The original finds no file and waits.

@@ -16,7 +16,7 @@ const WAIT: &[&str] = &["-s", "60", "-t", "trigger"];
 
 fn shell(scratch: &Scratch, line: &str) {
     let done = Command::new("/bin/sh").arg("-c").arg(line).current_dir(scratch.path("")).status();
-    assert!(done.expect("the scratch directory is ours").success(), "{line}");
+    assert!(done.expect("the scratch directory is writable").success(), "{line}");
 }
 
 /// A call without inotify, as on a machine that has run out of instances.

@@ -17,7 +17,7 @@ fn data_directory(major: &str) -> Scratch {
     let scratch = Scratch::new();
     let mut control = vec![0; 8192];
     control[..8].copy_from_slice(&CLUSTER.to_le_bytes());
-    std::fs::create_dir(scratch.path("global")).expect("the scratch directory is ours");
+    std::fs::create_dir(scratch.path("global")).expect("the scratch directory is writable");
     scratch.put("global/pg_control", newer_control(&control));
     scratch.put("PG_VERSION", format!("{major}\n"));
     scratch

@@ -20,7 +20,7 @@ pub struct Cluster {
 /// The cluster that these tests share.
 pub fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| Cluster::make().expect("a server writes some WAL"))
+    CLUSTER.get_or_init(|| Cluster::make().expect("the server can be set up"))
 }
 
 impl Cluster {
@@ -30,7 +30,7 @@ impl Cluster {
         node.initdb_small_segments()?;
         other.initdb_small_segments()?;
         let read = |node: &Node, name: &str| {
-            fs::read(node.pgdata().join(name)).expect("initdb made the file")
+            fs::read(node.pgdata().join(name)).expect("initdb created it")
         };
         let control = read(&node, "global/pg_control");
         let version = String::from_utf8_lossy(&read(&node, "PG_VERSION")).into_owned();
@@ -49,7 +49,7 @@ impl Cluster {
             node.switch_wal()?;
         }
         node.stop(StopMode::Fast)?;
-        wait_until("the last segment", LIMIT, || segments_in(&archive).len() >= 7)?;
+        wait_until("the last segment to be archived", LIMIT, || segments_in(&archive).len() >= 7)?;
         Ok(Cluster {
             version,
             control,

@@ -17,7 +17,7 @@ pub struct Scratch {
 impl Scratch {
     /// With an empty archive.
     pub fn new() -> Scratch {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = tempfile::tempdir().expect("the temporary directory is writable");
         let scratch = Scratch { dir, cluster: cluster() };
         let tree = scratch.dir.path().join("2warm");
         let data = scratch.data();
@@ -28,10 +28,10 @@ impl Scratch {
             data.join("global"),
             data.join("pg_wal"),
         ] {
-            fs::create_dir_all(made).expect("a directory in a directory of ours");
+            fs::create_dir_all(made).expect("the scratch directory is writable");
         }
         let program = tree.join("global/replication/restoreWALFile");
-        symlink(RESTORE_WAL_FILE, program).expect("a link in our directory");
+        symlink(RESTORE_WAL_FILE, program).expect("the scratch directory is writable");
         scratch.write("PG_VERSION", &scratch.cluster.version);
         scratch.write("global/pg_control", &scratch.cluster.control);
         scratch
@@ -61,18 +61,18 @@ impl Scratch {
 
     /// Writes a file into the data directory.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        fs::write(self.data().join(name), content).expect("a file in our directory");
+        fs::write(self.data().join(name), content).expect("the scratch directory is writable");
     }
 
     /// Reads a file in the data directory.
     pub fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.data().join(name)).expect("a file that was written")
+        fs::read_to_string(self.data().join(name)).expect("the file was written")
     }
 
     /// Writes a file of `2warm/local`.
     pub fn write_local(&self, name: &str, content: &str) {
         fs::write(self.dir.path().join("2warm/local").join(name), content)
-            .expect("a file in our directory");
+            .expect("the scratch directory is writable");
     }
 
     /// The name of one of the cluster's segments.
@@ -100,16 +100,16 @@ impl Scratch {
     /// Puts a file into the archive, by renaming.
     pub fn put(&self, name: &str, content: impl AsRef<[u8]>) {
         let aside = self.archived("aside.tmp");
-        fs::write(&aside, content).expect("a file in our archive");
-        fs::rename(&aside, self.archived(name)).expect("a file just written");
+        fs::write(&aside, content).expect("the archive is writable");
+        fs::rename(&aside, self.archived(name)).expect("the file was just written");
     }
 
     /// Puts a file into the archive that was last modified a minute ago.
     pub fn put_old(&self, name: &str, content: impl AsRef<[u8]>) {
         self.put(name, content);
-        let file = fs::File::open(self.archived(name)).expect("a file just written");
+        let file = fs::File::open(self.archived(name)).expect("the file was just written");
         let long_ago = SystemTime::now() - Duration::from_secs(60);
-        file.set_modified(long_ago).expect("a file of ours");
+        file.set_modified(long_ago).expect("the file was just written");
     }
 
     /// The call that a server would make, with a target in pg_wal.
@@ -145,7 +145,7 @@ impl Scratch {
     pub fn restored(&self) -> Option<Vec<u8>> {
         let target = self.data().join("pg_wal/RECOVERYXLOG");
         let content = fs::read(&target).ok()?;
-        fs::remove_file(target).expect("a file just read");
+        fs::remove_file(target).expect("the file was just read");
         Some(content)
     }
 

@@ -58,7 +58,7 @@ impl Pair {
     /// The segment after the last in the archive.
     pub fn next(&self) -> String {
         let last = self.archived().pop().expect("something was shipped");
-        let place = last.parse::<SegmentName>().expect("the name of a segment").place;
+        let place = last.parse::<SegmentName>().expect("it is the name of a segment").place;
         assert!(place.segment < 0xFE, "the tests stay within the first 4 GB");
         format!("{:08X}{:08X}{:08X}", 1, place.log_id, place.segment + 1)
     }

@@ -18,9 +18,10 @@ pub struct Scratch {
 impl Scratch {
     /// With an empty archive. Without PG_VERSION the dialect is the newest.
     pub fn new() -> Scratch {
-        let scratch = Scratch { dir: tempfile::tempdir().expect("a temporary directory") };
+        let scratch =
+            Scratch { dir: tempfile::tempdir().expect("the temporary directory is writable") };
         for name in ["archive", "pg_wal"] {
-            fs::create_dir(scratch.path(name)).expect("a directory in a directory of ours");
+            fs::create_dir(scratch.path(name)).expect("the scratch directory is writable");
         }
         scratch
     }
@@ -40,8 +41,8 @@ impl Scratch {
     /// Puts a file there, by renaming.
     pub fn put(&self, name: &str, content: impl AsRef<[u8]>) {
         let aside = self.path("aside");
-        fs::write(&aside, content).expect("a file in our directory");
-        fs::rename(aside, self.path(name)).expect("a file just written");
+        fs::write(&aside, content).expect("the scratch directory is writable");
+        fs::rename(aside, self.path(name)).expect("the file was just written");
     }
 
     /// The path of the segment in the archive.
