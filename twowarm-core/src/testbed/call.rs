@@ -37,6 +37,7 @@ impl Ended {
 
 impl Call {
     /// Starts a command with nothing on its standard input.
+    #[must_use]
     #[track_caller]
     pub fn start(mut command: Command) -> Call {
         let output = NamedTempFile::new().expect("the temporary directory is writable");
@@ -46,17 +47,20 @@ impl Call {
     }
 
     /// The process id of the command.
+    #[must_use]
     pub fn pid(&self) -> i32 {
         self.child.id() as i32
     }
 
     /// The process that does the work: the command's first child (what strace runs, or the process in which
     /// restoreWALFile reads the archive), else the command itself.
+    #[must_use]
     pub fn worker(&self) -> i32 {
         processes::worker_of(self.pid())
     }
 
     /// The output so far.
+    #[must_use]
     pub fn said(&self) -> String {
         fs::read_to_string(self.output.path()).expect("the output is text")
     }

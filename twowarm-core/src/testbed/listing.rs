@@ -5,6 +5,7 @@ use std::path::Path;
 ///
 /// # Panics
 /// If the directory can't be read.
+#[must_use]
 #[track_caller]
 pub fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory)

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::{BedError, PgInstall, Process, RunAs, SshKey, Sshd, Testbed, processes, tool};
 
-/// The commands that a node's `2warm/global/replication` holds.
+/// The commands in a node's `2warm/global/replication`.
 pub const COMMANDS: [&str; 10] = [
     "archiveWALFile",
     "configFacts",
@@ -19,16 +19,14 @@ pub const COMMANDS: [&str; 10] = [
     "triggerStandby",
 ];
 
-/// One node: a home directory, PGROOT with the 2warm tree and the data directory in it, keys, and
-/// when asked for an sshd and a server.
-///
-/// Dropping it stops its server and its sshd.
+/// A node: a home directory with keys, PGROOT with the 2warm tree and the data directory, and, once started, an sshd
+/// and a server. Dropping it stops both.
 #[derive(Debug)]
 pub struct Node {
     pub(super) name: String,
     pub(super) home: PathBuf,
-    /// PostgreSQL's port. It only names the socket, so nodes need not share out free ones; they
-    /// differ so that a mix-up of nodes is noticed.
+    /// The port in the name of the server's socket; the server does not listen on TCP. It differs between nodes, so
+    /// that a connection to the wrong one fails.
     pub(super) port: u16,
     key: SshKey,
     copy_key: SshKey,
@@ -59,12 +57,12 @@ impl Node {
         &self.bed
     }
 
-    /// The node's name, by which others know it.
+    /// The node's name, as in `othernode`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// HOME of all that runs on the node.
+    /// HOME of the node's processes.
     pub fn home(&self) -> &Path {
         &self.home
     }
@@ -74,12 +72,12 @@ impl Node {
         self.home.join("pgroot")
     }
 
-    /// The data directory. It exists once something made it: [`Node::initdb`], or a base copy.
+    /// The data directory. [`Node::initdb`] or a base copy creates it.
     pub fn pgdata(&self) -> PathBuf {
         self.pgroot().join("data")
     }
 
-    /// The default archive directory, `$PGDATA/archive`. Who ships makes it, not the testbed.
+    /// The default archive directory, `$PGDATA/archive`. The test creates it.
     pub fn archive(&self) -> PathBuf {
         self.pgdata().join("archive")
     }
@@ -109,7 +107,7 @@ impl Node {
         self.home.join(".ssh/known_hosts")
     }
 
-    /// Who the node's server and commands run as.
+    /// The operating system user of the node's server and commands.
     pub fn run_as(&self) -> &RunAs {
         self.bed.run_as()
     }
@@ -119,7 +117,7 @@ impl Node {
         self.bed.install()
     }
 
-    /// Starts the node's sshd; others can [`Node::reach`] it from then on.
+    /// Starts the node's sshd. After that, other nodes can [`Node::reach`] this one.
     pub fn start_sshd(&mut self) -> Result<&mut Sshd, BedError> {
         let sshd = Sshd::start(self.bed.run_as(), &self.home.join("sshd"), &self.home)?;
         Ok(self.sshd.insert(sshd))
@@ -138,9 +136,8 @@ impl Node {
         self.sshd.as_ref().ok_or_else(missing)
     }
 
-    /// One of our commands on this node, called as a server would: from the data directory by
-    /// `../2warm/global/replication/NAME`, or by its full path from HOME while there is no data
-    /// directory.
+    /// One of our commands on this node, called as a server would: in the data directory by
+    /// `../2warm/global/replication/NAME`, or, without a data directory, in HOME by its full path.
     pub fn command(&self, name: &str) -> Command {
         let pgdata = self.pgdata();
         if pgdata.is_dir() {
@@ -152,8 +149,8 @@ impl Node {
         }
     }
 
-    /// Any program on this node: as the servers' user, in HOME, with nothing in the environment but
-    /// PATH, HOME and LANG, and nothing on its standard input.
+    /// A program on this node: as the servers' user, in HOME, with only PATH, HOME and LANG in its environment, and
+    /// with an empty standard input.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", &self.home).env("LANG", "C").current_dir(&self.home);
@@ -163,8 +160,8 @@ impl Node {
         command
     }
 
-    /// The ssh client, set to log in on another node with this node's shipping key; the caller adds
-    /// the command to run there. Nothing of the machine's own ssh configuration is used.
+    /// The ssh client, set to log in to another node with this node's shipping key. The caller adds the remote command.
+    /// The ssh configuration of the machine is not used.
     pub fn ssh(&self, other: &Node) -> Result<Command, BedError> {
         let mut command = self.program(tool::find("ssh", "openssh-client")?);
         command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i"]);
