@@ -137,7 +137,7 @@ fn promote_is_obeyed_at_once() {
     call.watches();
     let promoted = Instant::now();
     fs::write(scratch.path("promote"), "").unwrap();
-    assert!(call.exits(1).contains("promoted"));
+    assert!(call.exits(1).contains("promotion"));
     assert!(promoted.elapsed() < AT_ONCE);
 }
 
