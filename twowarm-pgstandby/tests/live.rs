@@ -54,7 +54,7 @@ fn fails_over_fast_before_a_segment_that_is_there() {
     let back = pair.hold_back(&next);
     pair.standby.start_warm().expect("a warm standby");
     wait_until("the standby to wait", LIMIT, || pair.waits_for(&next)).expect("it waits");
-    pair.standby_says("the WAL file is not there yet");
+    pair.standby_says("WAL file not present yet");
     pair.trigger("fast");
     pair.standby_says("fast failover");
     back();
