@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use twowarm_core::FileError;
-use twowarm_core::install::{Caller, Install, NodeName};
+use twowarm_core::identifiers::NodeName;
+use twowarm_core::node::{Caller, Install};
 use twowarm_core::ship::content::{Content, check_content, check_records};
-use twowarm_core::ship::node::hello;
 use twowarm_core::ship::ssh::SshTransport;
 use twowarm_core::ship::wire::{Purpose, Stored};
 use twowarm_core::ship::{FarCommand, Link, Sender, Stoppable};
@@ -80,9 +80,9 @@ fn ship(
     path: &Path,
     stop: Arc<AtomicBool>,
 ) -> Result<(), Failure> {
-    let hello = hello(install, Purpose::ShipWal)?;
+    let hello = install.local_node()?.hello(Purpose::ShipWal)?;
     let remark = check(path, name, &hello, install.settings.archive.ship_damaged)?;
-    let transport = SshTransport::new(install, other, FarCommand::ReceiveWalFile)?;
+    let transport = SshTransport::new(&install.reach(other), FarCommand::ReceiveWalFile)?;
     let transport = Stoppable::new(transport, stop);
     let mut sender = Link::open(&transport, hello).map(Sender::new)?;
     let outcome = sender.send(name, path)?;

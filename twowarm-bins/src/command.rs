@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use log::LevelFilter;
-use twowarm_core::install::{Caller, Install, InstallError, Invocation};
+use twowarm_core::node::{Caller, Install, InstallError, Invocation};
 
 use crate::ancestors;
 use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, FAILED, STOP_SERVER};

@@ -8,8 +8,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use twowarm_core::install::{Caller, Install};
-use twowarm_core::server::{Login, Role, role_of, running_role};
+use twowarm_core::data_directory::{Role, role_of};
+use twowarm_core::node::{Caller, Install};
+use twowarm_core::server::running_role;
 
 use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
@@ -41,7 +42,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         }
         Some("--role") => print(&format!("{}\n", word(role_of(install.require_pgdata()?)?))),
         Some("--running") => {
-            let running = running_role(install, &Login::of(install))?;
+            let running = running_role(install.pgdata.as_deref(), &install.login())?;
             print(&format!("{}\n", running.map_or("none", word)));
         }
         Some(other) => return Err(Failure::Usage(format!("invalid argument: {other}"))),

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use twowarm_core::install::{Caller, Install};
-use twowarm_core::server::prepare_standby;
+use twowarm_core::node::{Caller, Install};
+use twowarm_core::standby::PrepareStep;
 
 use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
@@ -14,9 +14,10 @@ pub fn main() -> ExitCode {
     Command {
         name: "configStandby",
         arguments: "",
-        about: "Run on the standby before copyToStandby, on an empty data directory or an older standby's: makes \
-                the archive, empties pg_wal, removes a trigger and writes the recovery configuration. Refuses \
-                a directory that holds a running server or what looks like a primary.",
+        about: "Prepares this node's data directory for copyToStandby. The directory must be empty or hold an \
+                earlier standby. Creates the archive directory, empties pg_wal, deletes a trigger and writes the \
+                recovery settings. Refuses a directory in which a server is running, or that looks like a \
+                primary's.",
         caller: Caller::Person,
         misconfigured: fails,
         run,
@@ -26,19 +27,39 @@ pub fn main() -> ExitCode {
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
-        return Err(Failure::Usage("it takes no arguments".into()));
+        return Err(Failure::Usage("too many arguments".into()));
     }
-    prepare_standby(install, &mut |line| print(&format!("{line}\n")))?;
+    let preparation = install.prepare_standby()?;
+    preparation.run(&mut |step| {
+        if let Some(text) = text_of(step) {
+            print(&format!("{text}\n"));
+        }
+    })?;
     install.remember_data_directory()?;
-    let archive = install.require_archive()?;
     print(&format!(
-        "The standby is ready for a base copy (copyToStandby on the primary). Shipped WAL will arrive in {}\n",
-        archive.display()
+        "The standby is ready for a base copy: run copyToStandby on the primary. WAL files will arrive in {}\n",
+        preparation.archive.display()
     ));
     if let Some(node) = &install.dr_node {
         print(&format!(
-            "Nothing is removed from it while local/replication/drnode names {node}, since no relay says yet what {node} has got: watch its disk, or empty drnode\n"
+            "Nothing is deleted from the archive while local/replication/drnode names {node}, because it is not known which files {node} has. HINT: monitor the archive's disk, or empty drnode\n"
         ));
     }
     Ok(DONE)
+}
+
+fn text_of(step: PrepareStep) -> Option<String> {
+    Some(match step {
+        PrepareStep::Deleting(path) => format!("Deleting {}", path.display()),
+        PrepareStep::DeletingContents { directory, files } => {
+            format!("Deleting the contents of {} ({files} files)", directory.display())
+        }
+        PrepareStep::ArchiveContent(content) if content.has_other_clusters() => {
+            format!("WARNING: {content}")
+        }
+        PrepareStep::ArchiveContent(content) => content.to_string(),
+        PrepareStep::LacksForFailover(lack) => format!("WARNING: {lack}"),
+        PrepareStep::RestoreCommandWithoutExec(warning) => warning,
+        _ => return None,
+    })
 }

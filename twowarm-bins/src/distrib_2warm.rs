@@ -8,7 +8,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use twowarm_core::install::{Caller, Install, NodeName};
+use twowarm_core::identifiers::NodeName;
+use twowarm_core::node::{Caller, Install};
 use twowarm_core::rsync::{Event, Outcome, Remote, Transfer, fetch_small};
 
 use crate::command::{Command, Failure, fails, print};
@@ -52,9 +53,9 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 }
 
 fn distribute(install: &Install, node: &NodeName) -> Result<(), Failure> {
-    let remote = Remote::of(install, node);
+    let remote = Remote::new(install.reach(node));
     let from = install.pgroot.join("2warm");
-    let to = remote.pgroot(install).join("2warm");
+    let to = remote.pgroot().join("2warm");
     print(&format!("Copying {} to {node}:{}\n", from.display(), to.display()));
     let names = our_commands(&from.join(COMMANDS))?;
     let replaced = replaced_scripts(&remote, &to, &names)?;

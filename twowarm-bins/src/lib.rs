@@ -1,7 +1,6 @@
 //! The 2warm scripts as commands: one module each, called by a binary of the script's name.
 
 mod ancestors;
-mod archive_question;
 pub mod archive_wal_file;
 mod command;
 pub mod config_facts;
@@ -11,8 +10,6 @@ pub mod distrib_2warm;
 pub mod exit_codes;
 mod interruption;
 mod misconfigured_standby;
-mod patience;
-mod promotion;
 pub mod receive_base_copy;
 pub mod receive_wal_file;
 pub mod restore_wal_file;

@@ -9,9 +9,8 @@ use std::process::ExitCode;
 
 use twowarm_core::archive::Machines;
 use twowarm_core::data_directory::identity;
-use twowarm_core::install::{Caller, Install, PgdataSource};
+use twowarm_core::node::{Caller, Install, PgdataSource};
 use twowarm_core::ship::TimedInput;
-use twowarm_core::ship::node::label;
 use twowarm_core::ship::receiver::{Cluster, Receiver, serve};
 use twowarm_core::ship::wire::{Refusal, RefusalCode, SESSION};
 
@@ -72,7 +71,7 @@ fn receiver(install: &Install) -> Result<Receiver, Refusal> {
         archive: archive.to_owned(),
         local_replication: install.local_replication(),
         data_directory: install.pgdata.clone(),
-        label: label(install),
+        label: install.label(),
         node_id: install.node_id().map_err(|e| misconfigured(&e))?,
         machines: if install.settings.archive.any_machine { Machines::Any } else { Machines::One },
         cluster: cluster.map(|cluster| Cluster {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 use std::time::Duration;
 
-use twowarm_core::install::{Caller, Install};
+use twowarm_core::node::{Caller, Install};
 use twowarm_core::prune::{Floor, RestartPoint};
 use twowarm_core::restore::{GiveUp, Outcome, Pruning, RecoveryMemory, StandbyRestore};
 use twowarm_core::wal::{SegmentName, WalFileName};

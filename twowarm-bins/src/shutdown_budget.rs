@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use twowarm_core::data_directory::Postmaster;
 use twowarm_core::durable;
-use twowarm_core::install::Install;
+use twowarm_core::node::Install;
 
 /// A shutdown is held up by no more than this.
 const BUDGET: Duration = Duration::from_secs(5);

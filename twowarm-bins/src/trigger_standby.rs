@@ -1,33 +1,31 @@
 //! triggerStandby: promotes this node's standby and waits until it is a primary.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use twowarm_core::data_directory::{RecoveryMode, recovery_settings, request_promotion};
-use twowarm_core::durable;
-use twowarm_core::install::{Caller, Install};
-use twowarm_core::server::{DataDirectory, Login, RunningServer, write_for_server};
+use twowarm_core::data_directory::{RecoveryMode, recovery_settings};
+use twowarm_core::node::{Caller, Install};
+use twowarm_core::standby::{
+    Promoted, Promotion, PromotionError, PromotionMode, PromotionStep, WaitingFor,
+};
 
-use crate::archive_question::{ASK, Answer, Content, answer, ask};
 use crate::command::{Command, Failure, fails, print};
 use crate::exit_codes::DONE;
 use crate::interruption::before_the_end;
-use crate::patience::patiently;
-use crate::promotion::{Ending, wait_until_open};
 
 /// triggerStandby's main.
 pub fn main() -> ExitCode {
+    if let Some(code) = Promotion::answer_if_asked() {
+        return code;
+    }
     Command {
         name: "triggerStandby",
         arguments: "[smart|fast] [--accept-gap] [--no-wait]",
-        about: "Promotes this node's standby. smart (the default) replays all WAL that has arrived first, fast \
-                does not. smart refuses where a segment is missing in the archive and a later one is there; \
-                with --accept-gap it replays what comes before. Waits until the server is open and a write \
-                has been committed, then removes the trigger; with --no-wait, and where no server is running, \
-                it returns at once and you must remove the trigger.",
+        about: "Promotes this node's standby. smart (the default) first replays all WAL that has arrived, fast does \
+                not. smart refuses if a segment is missing in the archive and a later one is there; with \
+                --accept-gap it replays the WAL before the missing segment. Waits until the server is open and \
+                has committed a write, then removes the trigger. With --no-wait, and if no server is running, it \
+                returns at once, and you must remove the trigger yourself.",
         caller: Caller::Person,
         misconfigured: fails,
         run,
@@ -36,14 +34,8 @@ pub fn main() -> ExitCode {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Smart,
-    Fast,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Request {
-    mode: Mode,
+    mode: PromotionMode,
     accept_gap: bool,
     wait: bool,
 }
@@ -53,8 +45,8 @@ impl Request {
         let (mut mode, mut accept_gap, mut wait) = (None, false, true);
         for argument in arguments {
             let wanted = match argument.to_str() {
-                Some("smart") => Mode::Smart,
-                Some("fast") => Mode::Fast,
+                Some("smart") => PromotionMode::Smart,
+                Some("fast") => PromotionMode::Fast,
                 Some("--no-wait") => {
                     wait = false;
                     continue;
@@ -63,194 +55,123 @@ impl Request {
                     accept_gap = true;
                     continue;
                 }
-                _ => return Err(format!("{} is no argument", argument.to_string_lossy())),
+                _ => return Err(format!("invalid argument: {}", argument.to_string_lossy())),
             };
             if mode.replace(wanted).is_some() {
                 return Err("specify either smart or fast".into());
             }
         }
-        Ok(Request { mode: mode.unwrap_or(Mode::Smart), accept_gap, wait })
+        Ok(Request { mode: mode.unwrap_or(PromotionMode::Smart), accept_gap, wait })
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error(
-        "{0} holds no standby (it takes a cluster with standby.signal, recovery.signal or recovery.conf): was it promoted already?"
-    )]
-    NotAStandby(String),
-    #[error(
-        "the archive can't be read, so WAL that was shipped could be lost: {0} (\"triggerStandby fast\" does without it)"
-    )]
-    Archive(String),
-    #[error(
-        "timeline {newer}, which forked from this node's timeline {own}, has arrived but is not replayed: in standby mode the server follows it by itself, in warm mode after a restart; trigger it when it has followed"
-    )]
-    NewerTimeline { newer: String, own: String },
-    #[error(
-        "{missing} is missing but {found} is here, in {archive}: a failover would end before {missing} and lose what {found} and later ones hold. Copy {missing} into the archive from the primary's pg_wal (pg_xlog before 10) or from the DR node's archive; to go without, specify --accept-gap or fast"
-    )]
-    Gap { missing: String, found: String, archive: String },
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if arguments.first().is_some_and(|argument| argument == ASK) {
-        return answer(install);
-    }
     let request = Request::parse(arguments).map_err(Failure::Usage)?;
-    let pgdata = install.require_pgdata()?;
-    let found = DataDirectory::look(pgdata)?;
-    if found.recovery.is_none() || found.control.is_none() {
-        return Err(Refused::NotAStandby(pgdata.display().to_string()).into());
-    }
-    let had = check_archive(install, request)?;
-
-    // What it ships once it is a primary would go back to where it came from.
-    durable::remove(&install.archiving_active_file())?;
-    let trigger = install.trigger_file()?;
-    let (content, announced) = match request.mode {
-        Mode::Smart => ("smart\n", "it opens when all WAL that has arrived is replayed"),
-        Mode::Fast => ("fast\n", "it opens without replaying more WAL"),
+    let promotion = Promotion {
+        accept_gap: request.accept_gap,
+        wait: request.wait,
+        ..install.promotion(request.mode)?
     };
-    let settings = recovery_settings(pgdata)?;
-    let in_force = in_force(pgdata, &trigger, settings.mode);
-    let (written, word) = (trigger.clone(), in_force.clone());
+    let note = note(&promotion)?;
+    let (trigger, last_words) = (promotion.trigger.clone(), note.clone());
     before_the_end(move || {
-        if written.exists() {
-            log::warn!("interrupted: {word}");
+        if trigger.exists() {
+            log::warn!("interrupted: {last_words}");
         }
     })?;
-    let triggered = Instant::now();
-    write_for_server(pgdata, &trigger, content.as_bytes())?;
-    let is_running = RunningServer::find(pgdata)?.is_some();
-    // Its restore_command, which sees the trigger, is not called while it streams.
-    let streams = is_running && settings.streams;
-    if streams && let Err(e) = request_promotion(pgdata) {
-        log::warn!("the server could not be asked to promote: {e}");
+    match promotion.run(&mut |step| tell(&promotion, step)) {
+        Ok(Promoted::Open(after)) => print(&format!(
+            "The server is open: {:.2} s from trigger to a committed write\n",
+            after.as_secs_f64()
+        )),
+        Ok(Promoted::Triggered) => print(&format!("Note: {note}\n")),
+        Err(error @ PromotionError::NotQueried(_)) => {
+            return Err(Failure::Failed(format!("{error}. Note: {note}").into()));
+        }
+        Err(error) => return Err(error.into()),
     }
-    print(&format!("The server in {} is triggered: {announced}\n", pgdata.display()));
-    if !is_running {
-        print(&format!("No server is running in {}: start it\n", pgdata.display()));
-    }
-    if !request.wait || !is_running {
-        print(&format!("Note: {in_force}\n"));
-        return Ok(DONE);
-    }
-    let limit = install.settings.server.connect_limit;
-    let ending = wait_until_open(pgdata, &Login::of(install), limit)?;
-    let seconds = triggered.elapsed().as_secs_f64();
-    if let Ending::Unreachable(why) = ending {
-        return Err(failed(format!(
-            "recovery has not ended yet, and whether it does can't be seen: {why}. Note: {in_force}"
-        )));
-    }
-    for name in set_aside(ask(install, QUICK_LOOK)).difference(&had) {
-        log::warn!(
-            "{name} is in the archive now: recovery ended at a damaged segment, and what comes after the damage was not replayed (see the server's log)"
-        );
-    }
-    durable::remove(&trigger)?;
-    if streams {
-        // The server deletes it when it obeys, unless its restore_command has asked it once more.
-        durable::remove(&pgdata.join("promote"))?;
-    }
-    if let Ending::Unconfirmed(why) = ending {
-        return Err(failed(format!(
-            "the server was promoted, as pg_control says (in production), and the trigger is removed, but it is not confirmed that it commits: {why}"
-        )));
-    }
-    print(&format!("The server is open: {seconds:.2} s from trigger to a committed write\n"));
     Ok(DONE)
 }
 
-/// What to know of a trigger that nobody removes for the user, and how to cancel it.
-fn in_force(pgdata: &Path, trigger: &Path, mode: RecoveryMode) -> String {
-    let trigger = trigger.display();
-    let request = match mode {
+/// What the user must know about a trigger that is not removed, and how to cancel the failover.
+fn note(promotion: &Promotion) -> Result<String, Failure> {
+    let pgdata = &promotion.data_directory;
+    let trigger = promotion.trigger.display();
+    let request = match recovery_settings(pgdata)?.mode {
         RecoveryMode::Standby => format!(" and {}", pgdata.join("promote").display()),
         RecoveryMode::Warm => String::new(),
     };
-    format!(
-        "the trigger {trigger} remains in force. When the server is open, delete it: left there, it would trigger the next standby here. To cancel the failover, delete {trigger}{request} before recovery ends; after that it can't be cancelled"
-    )
+    Ok(format!(
+        "the trigger {trigger} remains in force. Delete it when the server is open, or it will trigger the next standby in this directory. To cancel the failover, delete {trigger}{request} before recovery ends; after that it can't be canceled"
+    ))
 }
 
-fn failed(text: String) -> Failure {
-    Failure::Failed(text.into())
-}
-
-/// The damaged files in an archive that could be read.
-fn set_aside(answer: Answer) -> BTreeSet<String> {
-    match answer {
-        Answer::Read(content) => content.damaged,
-        Answer::Failed(_) | Answer::Hung => BTreeSet::new(),
-    }
-}
-
-/// No timeline may be in the archive that goes on where this one ends. Smart promotes with all that was
-/// shipped, so neither an archive that can't be read nor one with a gap is a time for it; but one that hangs
-/// must not hold up the failover for ever. Fast goes on without. Returns the damaged files that are there already.
-fn check_archive(install: &Install, request: Request) -> Result<BTreeSet<String>, Failure> {
-    let mode = request.mode;
-    let archive = install.require_archive()?.display();
-    let limit = install.settings.time_limit;
-    let answer = match mode {
-        Mode::Smart => patiently("the archive to answer", || ask(install, limit)),
-        Mode::Fast => ask(install, QUICK_LOOK),
-    };
-    match (&answer, mode) {
-        (Answer::Read(Content { newer: Some((newer, own)), .. }), _) => {
-            let (newer, own) = (newer.clone(), own.clone());
-            return Err(Refused::NewerTimeline { newer, own }.into());
-        }
-        (Answer::Read(Content { gap: Some((missing, found)), .. }), _) => {
-            let (missing, found) = (missing.clone(), found.clone());
-            if mode == Mode::Smart && !request.accept_gap {
-                return Err(Refused::Gap { missing, found, archive: archive.to_string() }.into());
-            }
-            log::warn!(
-                "{missing} is missing but {found} is here, in {archive}: recovery ends before {missing}, and what {found} and later ones hold is lost to this failover"
-            );
-        }
-        (Answer::Failed(why), Mode::Smart) => {
-            return Err(Refused::Archive(why.clone()).into());
-        }
-        (Answer::Hung, Mode::Smart) => log::warn!(
-            "the archive {archive} did not answer within {} s: whether a newer timeline has arrived there could not be checked",
-            limit.as_secs()
+fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
+    let archive = promotion.archive.display();
+    let pgdata = promotion.data_directory.display();
+    match step {
+        PromotionStep::ArchiveTimedOut => log::warn!(
+            "the archive {archive} did not answer within {} s, so it could not be checked for a newer timeline and missing segments",
+            promotion.archive_limit.as_secs()
         ),
-        (Answer::Read(_), _) | (_, Mode::Fast) => {}
+        PromotionStep::Gap(gap) => log::warn!(
+            "{gap}, in {archive}: recovery ends before {}, and the WAL in {} and later segments is lost",
+            gap.missing,
+            gap.found
+        ),
+        PromotionStep::NotRequested(error) => {
+            log::warn!("could not ask the server to promote: {error}");
+        }
+        PromotionStep::Triggered { is_running } => {
+            let when = match promotion.mode {
+                PromotionMode::Smart => "it opens after it has replayed all WAL that has arrived",
+                PromotionMode::Fast => "it opens without replaying more WAL",
+            };
+            print(&format!("The server in {pgdata} is triggered: {when}\n"));
+            if !is_running {
+                print(&format!("No server is running in {pgdata}. HINT: start it\n"));
+            }
+        }
+        PromotionStep::Waiting(WaitingFor::Archive) => {
+            log::info!("waiting for the archive to answer")
+        }
+        PromotionStep::Waiting(WaitingFor::Server) => {
+            log::info!("waiting for the server to answer")
+        }
+        PromotionStep::Waiting(WaitingFor::Connection(error)) => {
+            log::info!("waiting for a connection ({error})");
+        }
+        PromotionStep::Waiting(WaitingFor::Recovery) => log::info!("waiting for recovery to end"),
+        PromotionStep::SetAside(name) => log::warn!(
+            "{name} is now in the archive: recovery ended at a damaged segment, and the WAL after the damage was not replayed. HINT: see the server's log"
+        ),
+        _ => {}
     }
-    Ok(set_aside(answer))
 }
-
-/// A fast failover, and the last look after any, are not held up by an archive that hangs for longer
-/// than this.
-const QUICK_LOOK: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Option<Request> {
+    fn parse(words: &[&str]) -> Result<Request, String> {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Request::parse(&words).ok()
+        Request::parse(&words)
     }
 
     #[test]
     fn arguments_in_any_order() {
-        let smart = Request { mode: Mode::Smart, accept_gap: false, wait: true };
-        let fast = Request { mode: Mode::Fast, accept_gap: false, wait: false };
-        assert_eq!(parse(&[]), Some(smart));
-        assert_eq!(parse(&["smart"]), Some(smart));
-        assert_eq!(parse(&["--no-wait", "fast"]), Some(fast));
-        assert_eq!(parse(&["fast", "--no-wait"]), Some(fast));
+        let smart = Request { mode: PromotionMode::Smart, accept_gap: false, wait: true };
+        let fast = Request { mode: PromotionMode::Fast, accept_gap: false, wait: false };
+        assert_eq!(parse(&[]), Ok(smart));
+        assert_eq!(parse(&["smart"]), Ok(smart));
+        assert_eq!(parse(&["--no-wait", "fast"]), Ok(fast));
+        assert_eq!(parse(&["fast", "--no-wait"]), Ok(fast));
         let accepting = Request { accept_gap: true, ..smart };
-        assert_eq!(parse(&["smart", "--accept-gap"]), Some(accepting));
-        assert_eq!(parse(&["--accept-gap"]), Some(accepting));
-        let both = [OsString::from("fast"), OsString::from("smart")];
-        assert_eq!(Request::parse(&both), Err("specify either smart or fast".into()));
-        assert_eq!(parse(&["Fast"]), None);
-        assert_eq!(parse(&["--nowait"]), None);
+        assert_eq!(parse(&["smart", "--accept-gap"]), Ok(accepting));
+        assert_eq!(parse(&["--accept-gap"]), Ok(accepting));
+        assert_eq!(parse(&["fast", "smart"]), Err("specify either smart or fast".into()));
+        for invalid in ["Fast", "--nowait", "--ask-archive"] {
+            assert_eq!(parse(&[invalid]), Err(format!("invalid argument: {invalid}")));
+        }
     }
 }

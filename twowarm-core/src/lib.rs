@@ -10,18 +10,21 @@ pub mod base_copy;
 pub mod data_directory;
 pub mod durable;
 mod file_error;
-pub mod install;
+pub mod identifiers;
+pub mod limits;
+pub mod node;
 pub mod prune;
+pub mod reach;
 pub mod restore;
 pub mod rsync;
 #[cfg(feature = "server")]
 pub mod server;
-pub mod settings;
 #[cfg(feature = "ship")]
 pub mod ship;
+#[cfg(feature = "server")]
+pub mod standby;
 #[cfg(feature = "testbed")]
 pub mod testbed;
-pub mod time_limit;
 pub mod trigger;
 pub mod version;
 pub mod wal;

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use twowarm_core::data_directory::{RecoveryMode, RecoverySettings, recovery_settings};
-use twowarm_core::server::RecoveryConfig;
+use twowarm_core::standby::{RecoveryConfig, RecoverySource};
 use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
 use twowarm_core::version::PgMajor;
 
@@ -63,10 +63,14 @@ impl Cluster {
             _ => format!("exec cp {archive}/%f %p"),
         };
         let text = format!("restore_command = '{command}'\n{more}");
-        let path = Path::new("recovery.conf");
-        let config = RecoveryConfig::parse(&text, path, self.major, Some(mode)).unwrap();
+        let source = RecoverySource {
+            file: "recovery.conf".into(),
+            mode: Some(mode),
+            restore_command: String::new(),
+        };
+        let config = RecoveryConfig::parse(&text, &source, self.major).unwrap();
         assert_eq!(config.warning(), None);
-        config.apply(&self.standby.pgdata(), self.major).unwrap();
+        config.apply(&self.standby.pgdata()).unwrap();
         // Where the tests run as root, the servers don't.
         let mut own = std::process::Command::new("chown");
         own.arg("-R").arg("--reference").arg(self.standby.home()).arg(self.standby.pgdata());

@@ -50,7 +50,7 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
     ] {
         set_mode(&node, mode);
         let said = succeeds(node.command("configStandby"));
-        assert!(!said.contains("deleting"), "{said}");
+        assert!(!said.contains("Deleting"), "{said}");
         let mut all = ["archive", "pg_wal", "postgresql.auto.conf", "postgresql.conf", signal];
         all.sort();
         assert_eq!(names(&node.pgdata()), all);
@@ -69,7 +69,7 @@ fn that_a_dr_node_ends_pruning_is_said() {
     make_empty(&node);
     node.write_local("replication/drnode", "db3\n").unwrap();
     let said = succeeds(node.command("configStandby"));
-    assert!(said.contains("Nothing is removed") && said.contains("drnode names db3"), "{said}");
+    assert!(said.contains("Nothing is deleted") && said.contains("drnode names db3"), "{said}");
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
     node.start().unwrap();
     let before = names(&node.pgdata());
     let said = fails(node.command("configStandby"), 1);
-    assert!(said.contains("a server runs in") && said.contains("stop it"), "{said}");
+    assert!(said.contains("a server is running in") && said.contains("stop it"), "{said}");
     assert_eq!(names(&node.pgdata()), before);
 
     // Left by a copy that was cut short after pg_control: the server was promoted since.

@@ -42,7 +42,7 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
     assert!(has_unlogged || !has_alter_system);
     pair.fill("third", 100);
     let said = succeeds(pair.db1.command("copyToStandby"));
-    assert!(said.contains("An older copy is there"), "{said}");
+    assert!(said.contains("An older copy exists there"), "{said}");
     pair.db2.start_warm().unwrap();
     pair.ship();
     pair.wait_for_rows("third", 100);
@@ -168,7 +168,7 @@ fn a_killed_copy_cannot_be_started_and_is_continued_by_the_next() {
     wait_until("the far end to end", LIMIT, || !pair.db2.runs("receiveBaseCopy")).unwrap();
 
     let said = succeeds(pair.db1.command("copyToStandby"));
-    assert!(said.contains("An older copy is there"), "{said}");
+    assert!(said.contains("An older copy exists there"), "{said}");
     assert!(!marker.exists());
     pair.db2.start_warm().unwrap();
     pair.ship();
@@ -247,8 +247,8 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
         let output = copying.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("unfinished and can't be started"), "{said}");
-        assert!(said.contains("copyToStandby again continues it"), "{said}");
+        assert!(said.contains("incomplete and can't be started"), "{said}");
+        assert!(said.contains("run copyToStandby again to continue it"), "{said}");
         assert!(!pair.db2.pgdata().join("global/pg_control").exists());
         if hangs {
             pair.db2.sshd().thaw();

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use super::owner::BadOwner;
 use crate::file_error::FileError;
-use crate::install::{MachineId, NodeId};
+use crate::identifiers::{MachineId, NodeId};
 use crate::wal::BadText;
 
 /// Why an archive could not do what was asked.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Archive, ArchiveError};
 use crate::durable;
 use crate::file_error::FileError;
-use crate::install::random_id;
+use crate::identifiers::random_id;
 
 /// In the archive.
 const MARK: &str = ".archive";

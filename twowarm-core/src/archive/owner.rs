@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::{Archive, ArchiveError};
 use crate::durable;
 use crate::file_error::FileError;
-use crate::install::{MachineId, NodeId};
+use crate::identifiers::{MachineId, NodeId};
 
 /// Whose files an archive holds: one cluster's, sent by one node.
 ///
@@ -17,7 +17,7 @@ use crate::install::{MachineId, NodeId};
 pub struct Owner {
     /// The cluster.
     pub system_identifier: u64,
-    /// The sending node's [`node_id`](crate::install::Install::node_id).
+    /// The sending node's [`node_id`](crate::node::Install::node_id).
     pub node_id: NodeId,
     /// What that node calls itself, for messages.
     pub label: String,

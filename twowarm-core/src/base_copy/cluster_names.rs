@@ -38,7 +38,7 @@ pub fn rules_without_cluster() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::CONFIGURATION;
+    use crate::data_directory::CONFIGURATION;
 
     #[test]
     fn the_configuration_is_not_the_clusters() {

@@ -2,8 +2,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::data_directory::STATE_PREFIX;
 use crate::file_error::FileError;
-use crate::server::STATE_PREFIX;
 
 /// At the top of a data directory, and not copied: these may be links.
 const LEFT_OUT: [&str; 6] = ["pg_wal", "pg_xlog", "pg_tblspc", "archive", "log", "pg_log"];

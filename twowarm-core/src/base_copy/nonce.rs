@@ -1,9 +1,10 @@
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::durable;
 use crate::file_error::FileError;
+use crate::identifiers::random_id;
 
 const PREFIX: &str = ".twowarm-nonce-";
 
@@ -24,7 +25,7 @@ impl Nonce {
     /// Puts one into each directory, and removes what killed runs left there. The caller holds the
     /// source's lock, so no other run's is in use.
     pub fn create(directories: Vec<PathBuf>) -> Result<Nonce, FileError> {
-        let name = format!("{PREFIX}{}", random_digits()?);
+        let name = format!("{PREFIX}{}", random_id()?);
         let mut nonce = Nonce { name, directories: Vec::new() };
         for directory in directories {
             remove_left_over(&directory)?;
@@ -60,16 +61,6 @@ impl Nonce {
             Err(e) => Err(FileError::of("look into", directory)(e)),
         }
     }
-}
-
-/// 32 hexadecimal digits that nobody can guess.
-pub fn random_digits() -> Result<String, FileError> {
-    let random = Path::new("/dev/urandom");
-    let mut bytes = [0; 16];
-    fs::File::open(random)
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(FileError::of("read", random))?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// Whether a text has the form of those.

@@ -3,8 +3,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::data_directory::STATE_PREFIX;
 use crate::file_error::FileError;
-use crate::server::STATE_PREFIX;
 
 /// At the top of a data directory and the node's own: neither copied nor deleted.
 const NODES_OWN: [&str; 25] = [

@@ -1,6 +1,6 @@
 //! Files of `name = 'value'` lines, as PostgreSQL reads its configuration.
 
-/// A line that is no setting.
+/// A line that is not a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 pub struct ConfigFileError {
@@ -10,8 +10,11 @@ pub struct ConfigFileError {
     pub problem: String,
 }
 
-/// The settings of a file's text in its order: line, name in lower case, value. The `=` may be missing,
-/// a quote in a value is doubled or has a backslash before it, `#` begins a comment.
+/// The settings in a file's text, in order: line number, name in lower case, value. The `=` is optional, a
+/// quote in a value is doubled or escaped with a backslash, `#` begins a comment.
+///
+/// # Errors
+/// If a line is not a setting.
 pub fn read_settings(text: &str) -> Result<Vec<(usize, String, String)>, ConfigFileError> {
     let numbered = text.lines().zip(1..);
     let parsed = numbered.map(|(content, line)| {
@@ -32,7 +35,7 @@ pub(crate) fn read_line(line: &str) -> Result<Option<(String, String)>, String> 
     let rest = rest.trim_start();
     let rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
     if name.is_empty() {
-        return Err(format!("\"{line}\" does not begin with a setting's name"));
+        return Err(format!("\"{line}\" does not begin with the name of a setting"));
     }
     let (value, rest) = match rest.strip_prefix('\'') {
         Some(quoted) => {
@@ -48,7 +51,7 @@ pub(crate) fn read_line(line: &str) -> Result<Option<(String, String)>, String> 
         return Err(format!("{name} has no value"));
     }
     if !(rest.is_empty() || rest.starts_with('#')) {
-        return Err(format!("after the value of {name} comes \"{rest}\""));
+        return Err(format!("unexpected text after the value of {name}: \"{rest}\""));
     }
     Ok(Some((name.to_ascii_lowercase(), value)))
 }
@@ -75,7 +78,8 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// `name = 'value'`, as every version reads it.
+/// The line `name = 'value'`, valid in every version.
+#[must_use]
 pub fn setting_line(name: &str, value: &str) -> String {
     format!("{name} = '{}'\n", value.replace('\\', "\\\\").replace('\'', "''"))
 }
@@ -89,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_to_write_a_setting() {
+    fn every_form_of_a_setting_is_read() {
         let expected = ("port".to_owned(), "5433".to_owned());
         for line in ["port=5433", " Port 5433 # why", "port = '5433'", "port '5433'#x"] {
             assert_eq!(one(line), expected, "{line}");
@@ -100,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_setting_is_named_with_its_line() {
+    fn an_invalid_line_is_named() {
         for bad in ["a = 'open", "a = 'b' c", "= 3", "a =", "a", "a = 'x\\"] {
             let error = read_settings(&format!("ok = 1\n{bad}\n")).unwrap_err();
             assert_eq!(error.line, 2, "{bad}: {error}");
@@ -108,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_line_is_read_back() {
         for value in ["cp /a/%f %p", "it's", "back\\slash", "", "\\'"] {
             let line = setting_line("restore_command", value);
             assert_eq!(one(&line), ("restore_command".into(), value.into()));

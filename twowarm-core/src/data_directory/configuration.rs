@@ -3,19 +3,19 @@ use std::path::{Path, PathBuf};
 
 use super::config_file::read_line;
 
-/// Files that include each other are followed so far; PostgreSQL gives up at 10.
+/// The maximum nesting of included files, as in PostgreSQL.
 const MAX_DEPTH: u32 = 10;
 
-/// Calls `found` with each setting of a configuration file and of those that it includes, in the order
-/// in which PostgreSQL reads them, so that the last of a name counts. What can't be read here stops the
-/// server too, or is a file that it does not read: it is left out.
+/// Calls `found` with each setting of a configuration file and of the files that it includes, in the order in
+/// which PostgreSQL reads them: the last setting of a name is in force. Files and lines that can't be read are
+/// ignored; they keep the server from starting, or it does not read them either.
 pub(crate) fn each_setting(file: &Path, found: &mut dyn FnMut(&str, &str)) {
     read_file(file, 0, found);
 }
 
 fn read_file(file: &Path, depth: u32, found: &mut dyn FnMut(&str, &str)) {
     let Some(bytes) = fs::read(file).ok().filter(|_| depth < MAX_DEPTH) else { return };
-    // Comments may be in any encoding.
+    // Comments may have any encoding.
     let text = String::from_utf8_lossy(&bytes);
     for (name, value) in text.lines().filter_map(|line| read_line(line).ok().flatten()) {
         let path = || file.parent().unwrap_or(Path::new("")).join(&value);
@@ -29,7 +29,7 @@ fn read_file(file: &Path, depth: u32, found: &mut dyn FnMut(&str, &str)) {
     }
 }
 
-/// Those that `include_dir` reads, in its order.
+/// The files that `include_dir` reads, in that order.
 fn files_of(directory: &Path) -> Vec<PathBuf> {
     let names = fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.file_name());
     let mut names: Vec<_> = names
@@ -42,12 +42,12 @@ fn files_of(directory: &Path) -> Vec<PathBuf> {
     names.into_iter().map(|name| directory.join(name)).collect()
 }
 
-/// Where Debian and its kin keep the configuration of clusters: VERSION/CLUSTER/postgresql.conf.
+/// Where Debian and its derivatives keep configurations: VERSION/CLUSTER/postgresql.conf.
 #[cfg(feature = "server")]
 const DEBIAN: &str = "/etc/postgresql";
 
-/// The `postgresql.conf` that the server of a data directory is going to read: the one of its last start,
-/// else the one of Debian's layout that names the directory, else its own; none if there is none.
+/// The `postgresql.conf` that the server of a data directory will read: the one of its last start, else the one
+/// in Debian's layout that names the directory, else the one in the directory; none if there is none.
 #[cfg(feature = "server")]
 pub(crate) fn server_configuration(data_directory: &Path) -> Option<PathBuf> {
     let own = data_directory.join("postgresql.conf");
@@ -58,8 +58,7 @@ pub(crate) fn server_configuration(data_directory: &Path) -> Option<PathBuf> {
     debian_configuration(Path::new(DEBIAN), data_directory).or(own.exists().then_some(own))
 }
 
-/// Calls `found` with each setting of that server in the order in which they count; `file` is its
-/// `postgresql.conf`.
+/// Calls `found` with each setting of that server, the one in force last. `file` is its `postgresql.conf`.
 #[cfg(feature = "server")]
 pub(crate) fn server_settings(
     file: &Path,
@@ -88,28 +87,28 @@ fn debian_configuration(root: &Path, data_directory: &Path) -> Option<PathBuf> {
     })
 }
 
-/// How the server of a data directory was started last, as its `postmaster.opts` says.
+/// The command line of the last start of a data directory's server, from `postmaster.opts`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CommandLine {
-    /// The directory that `-D` names; where it is not the data directory it holds postgresql.conf.
+    /// The directory that `-D` names. If it is not the data directory, it contains postgresql.conf.
     directory: Option<PathBuf>,
-    /// The settings given there, which count more than those of any file.
+    /// Its settings, which override those of all files.
     pub settings: Vec<(String, String)>,
 }
 
-/// Options with a letter of their own.
+/// Settings that have a short option.
 const SHORT: [(&str, &str); 3] =
     [("-p", "port"), ("-k", "unix_socket_directories"), ("-h", "listen_addresses")];
 
 impl CommandLine {
-    /// Of a server that was never started, there is none.
+    /// Empty for a server that was never started.
     pub fn of(data_directory: &Path) -> CommandLine {
         let bytes = fs::read(data_directory.join("postmaster.opts")).unwrap_or_default();
         CommandLine::parse(&String::from_utf8_lossy(&bytes))
     }
 
-    /// The program's path, and each argument after a space and between double quotes, with which nothing
-    /// is escaped.
+    /// The file contains the program's path, and each argument after a space and in double quotes, without any
+    /// escaping.
     fn parse(text: &str) -> CommandLine {
         let line = text.lines().next().unwrap_or_default().trim_end();
         let arguments = line.split_once(" \"").map_or("", |(_, arguments)| arguments);
@@ -138,12 +137,12 @@ impl CommandLine {
         found
     }
 
-    /// The `postgresql.conf` that the server reads: Debian and its kin keep it elsewhere.
+    /// The `postgresql.conf` that the server read, which may be outside the data directory.
     pub fn configuration(&self, data_directory: &Path) -> PathBuf {
         let given = self.settings.iter().rev().find(|(name, _)| name == "config_file");
         let given = given.map(|(_, path)| PathBuf::from(path));
         let beside = self.directory.as_ref().map(|directory| directory.join("postgresql.conf"));
-        // What a relative path starts from, nobody has written down.
+        // It is not recorded what a relative path is relative to.
         let usable = |path: &PathBuf| path.is_absolute() && path.exists();
         let elsewhere = given.or(beside).filter(usable);
         elsewhere.unwrap_or_else(|| data_directory.join("postgresql.conf"))
@@ -155,13 +154,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn included_files_are_read_in_the_server_s_order_and_not_for_ever() {
+    fn included_files_are_read_in_the_server_s_order_and_recursion_ends() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).unwrap();
         fs::create_dir(dir.path().join("conf.d")).unwrap();
         write("postgresql.conf", b"a = 1\ninclude_dir 'conf.d'\ninclude_if_exists none\nz = 9\n");
         write("conf.d/b.conf", b"# \xfc\nb = 2\ninclude = '../more'\n");
-        write("conf.d/a.conf", b"it's no setting\nA = 3\n");
+        write("conf.d/a.conf", b"it's not a setting\nA = 3\n");
         write("conf.d/.hidden.conf", b"h = 0\n");
         write("more", b"m = 4\n");
         let mut found = Vec::new();
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_line_is_read_as_the_server_wrote_it() {
+    fn postmaster_opts_is_read_as_the_server_writes_it() {
         let read = |arguments: &str| CommandLine::parse(&format!("/p g/postgres{arguments}\n"));
         let line = read(
             r#" "-D" "/var/lib/main" "-c" "config_file=/etc/p.conf" "-cPort=1" "--primary-conninfo=host=a b""#,
@@ -199,16 +198,16 @@ mod tests {
     #[test]
     fn debian_s_configuration_is_the_one_that_names_the_directory() {
         let (root, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let of = |cluster: &str, directory: &Path| {
-            let place = root.path().join(cluster);
-            fs::create_dir_all(&place).unwrap();
+        let configure = |cluster: &str, directory: &Path| {
+            let path = root.path().join(cluster);
+            fs::create_dir_all(&path).unwrap();
             let text = format!("data_directory = '{}' # here\n", directory.display());
-            fs::write(place.join("postgresql.conf"), text).unwrap();
+            fs::write(path.join("postgresql.conf"), text).unwrap();
         };
-        of("15/other", root.path());
+        configure("15/other", root.path());
         fs::create_dir(root.path().join("16")).unwrap();
         assert_eq!(debian_configuration(root.path(), data.path()), None);
-        of("15/main", &data.path().join("."));
+        configure("15/main", &data.path().join("."));
         let expected = root.path().join("15/main/postgresql.conf");
         assert_eq!(debian_configuration(root.path(), data.path()), Some(expected));
         assert_eq!(server_configuration(data.path()), None);
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_may_stand_elsewhere() {
+    fn the_configuration_may_be_outside_the_data_directory() {
         let (dir, etc) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let here = dir.path().join("postgresql.conf");
         let there = etc.path().join("postgresql.conf");

@@ -15,47 +15,48 @@ use crate::wal::{
 #[cfg(test)]
 mod tests;
 
-/// Why a data directory does not say which cluster it holds.
+/// Why the cluster of a data directory is unknown.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdentityError {
     /// A file can't be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// pg_control makes no sense.
+    /// pg_control is invalid.
     #[error("{}: {error}", path.display())]
     Control {
-        /// Where it is.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         error: BadControlFile,
     },
-    /// PG_VERSION makes no sense.
+    /// PG_VERSION is invalid.
     #[error("{}: {error}", path.display())]
     Version {
-        /// Where it is.
+        /// The file.
         path: PathBuf,
-        /// What it says.
+        /// Its content.
         error: NotAMajor,
     },
 }
 
-/// Which cluster a data directory holds: what can be told also of one whose version is newer than all that
-/// are known.
+/// The cluster in a data directory: facts that are known even if its version is newer than the supported ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster's identifier.
+    /// The system identifier.
     pub system_identifier: u64,
-    /// Its segment size; none where only pg_control of a newer version says it, and no segment of the
-    /// cluster is in its WAL directory.
+    /// The segment size; none if only the pg_control of a newer version contains it, and the WAL directory has
+    /// no segment of the cluster.
     pub segment_size: Option<SegmentSize>,
-    /// Its major version; none where neither pg_control nor `PG_VERSION` tells.
+    /// The major version; none if neither pg_control nor `PG_VERSION` tells.
     pub major: Option<PgMajor>,
-    /// All of pg_control; none where it is newer than all that are known.
+    /// The whole pg_control; none if its version is newer than the supported ones.
     pub control: Option<ControlFile>,
 }
 
 impl Identity {
-    /// What segments of this cluster must agree with.
+    /// What segments of this cluster are checked against.
+    #[must_use]
     pub fn expected(&self) -> Expected {
         Expected {
             system_identifier: Some(self.system_identifier),
@@ -64,17 +65,18 @@ impl Identity {
         }
     }
 
-    /// How it lays out its WAL.
+    /// How its WAL is divided into segments.
+    #[must_use]
     pub fn layout(&self) -> Option<SegmentLayout> {
         Some(SegmentLayout::new(self.major.unwrap_or(PgMajor::NEWEST), self.segment_size?))
     }
 }
 
-/// Which cluster a data directory holds; none in one that has no pg_control (yet).
+/// The cluster in a data directory; none if it has no pg_control.
 ///
 /// # Errors
-/// As [`control_file`], but for a pg_control newer than all that are known in a directory whose
-/// `PG_VERSION` does not contradict it.
+/// As [`control_file`], except that a pg_control of a newer version is accepted if `PG_VERSION` does not
+/// contradict it.
 pub fn identity(data_directory: &Path) -> Result<Option<Identity>, IdentityError> {
     let newer = match control_file(data_directory) {
         Ok(None) => return Ok(None),
@@ -105,7 +107,7 @@ pub fn identity(data_directory: &Path) -> Result<Option<Identity>, IdentityError
     Ok(Some(Identity { system_identifier, segment_size, major, control: None }))
 }
 
-/// The segment size of a cluster by the first pages of the segments in its WAL directory.
+/// The segment size of a cluster, from the first page of a segment in its WAL directory.
 fn segment_size_by_wal(data_directory: &Path, cluster: u64) -> Option<SegmentSize> {
     let wal = data_directory.join(PgMajor::NEWEST.wal_directory());
     let segments = fs::read_dir(wal).ok()?.filter_map(|entry| {
@@ -120,17 +122,23 @@ fn segment_size_by_wal(data_directory: &Path, cluster: u64) -> Option<SegmentSiz
     own.next().map(|long| long.segment_size)
 }
 
-/// How often pg_control is read before a bad checksum is believed. The server does not write it
-/// atomically everywhere, so that a reader beside it may see half of a change.
+/// How often pg_control is read before an invalid checksum is accepted as such. The server does not write the
+/// file atomically on every system, so a concurrent reader may see part of a change.
 const READS: u32 = 20;
 const BETWEEN_READS: Duration = Duration::from_millis(20);
 
-/// `global/pg_control`; none in a directory that has none (yet).
+/// Parses `global/pg_control`; none if there is none.
+///
+/// # Errors
+/// If it can't be read, is invalid, or its version is not supported.
 pub fn control_file(data_directory: &Path) -> Result<Option<ControlFile>, IdentityError> {
     read_control(data_directory, ControlFile::parse).map(|found| found.map(|(control, _)| control))
 }
 
-/// All bytes of `global/pg_control`, whose checksum has been found right; of newer versions too.
+/// The bytes of `global/pg_control`, of any version, after its checksum was verified; none if there is none.
+///
+/// # Errors
+/// If it can't be read or is invalid.
 pub fn control_bytes(data_directory: &Path) -> Result<Option<Vec<u8>>, IdentityError> {
     read_control(data_directory, ControlFile::identifier_in)
         .map(|found| found.map(|(_, bytes)| bytes))
@@ -157,7 +165,10 @@ fn read_control<T>(
     }
 }
 
-/// The cluster's major version, from `PG_VERSION`; none in an empty directory.
+/// The cluster's major version, from `PG_VERSION`; none if there is no such file.
+///
+/// # Errors
+/// If the file can't be read or is not a version.
 pub fn major_version(data_directory: &Path) -> Result<Option<PgMajor>, IdentityError> {
     let path = data_directory.join("PG_VERSION");
     match fs::read_to_string(&path) {
@@ -167,11 +178,12 @@ pub fn major_version(data_directory: &Path) -> Result<Option<PgMajor>, IdentityE
     }
 }
 
-/// The segment in which the server's replay starts, or would start if it were started now. Nothing before
-/// the redo position is ever replayed, so what crosses into this segment or an earlier one is not either.
+/// The segment in which the server's replay starts, or would start if it were started now. No record before the
+/// redo position is replayed, including one that continues in this segment.
 ///
-/// A server that finds a backup_label goes by it; when it begins to replay, it writes the position to
-/// pg_control and renames the label, in this order. From then on pg_control has the last restart point.
+/// A server that finds a backup_label uses its position. When replay begins, it writes the position to
+/// pg_control and then renames the label. From then on pg_control has the last restart point.
+#[must_use]
 pub fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace {
     let label = fs::read(data_directory.join("backup_label")).ok();
     let label = label.and_then(|text| BackupLabel::parse(&text).ok());
@@ -179,8 +191,9 @@ pub fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace 
     control.layout().containing(control.timeline, redo).place
 }
 
-/// The last segment that a standby's server can't do without, as its files tell. Where pg_control can't be
-/// read, that is every segment until the server has opened for queries, which it does when it is consistent.
+/// The last segment that a standby's server can't open without, according to its files. If pg_control can't be
+/// parsed, that is every segment until the server takes connections, as it does once it is consistent.
+#[must_use]
 pub fn last_place_needed(data_directory: &Path, cluster: &Identity) -> Option<SegmentPlace> {
     match &cluster.control {
         Some(control) => consistency_place(data_directory, control),
@@ -191,11 +204,11 @@ pub fn last_place_needed(data_directory: &Path, cluster: &Identity) -> Option<Se
 
 const EVERY_PLACE: SegmentPlace = SegmentPlace { log_id: u32::MAX, segment: u32::MAX };
 
-/// The last segment that a standby's server can't do without, as far as its files tell: it would not
-/// start without its checkpoint, or refuse to open before it is consistent again.
+/// The last segment that a standby's server can't open without: it does not start without its checkpoint, and
+/// does not open before it is consistent.
 ///
-/// A base backup is consistent at its end, and where that is only the WAL says. Until the server has
-/// seen it (from 9.0 on pg_control tells) every segment is one of those.
+/// A base backup is consistent at its end, a position that only the WAL contains. Until the server has replayed
+/// it (from 9.0 on pg_control tells) every segment is needed.
 fn consistency_place(data_directory: &Path, control: &ControlFile) -> Option<SegmentPlace> {
     let layout = control.layout();
     let holding = |lsn| layout.containing(control.timeline, lsn).place;

@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use super::configuration::{CommandLine, each_setting};
 
-/// Where a data directory's server listens, by its configuration and the command line of its last start.
-/// What is not set there is none.
+/// Where a data directory's server listens, according to its configuration and the command line of its last
+/// start; none for a setting that has its default.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listening {
     /// `port`.
@@ -15,29 +15,29 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
-    /// Reads it.
+    /// Reads the configuration.
     pub(crate) fn of(data_directory: &Path) -> Listening {
         let command_line = CommandLine::of(data_directory);
         let mut found = Listening::default();
-        let mut hear = |name: &str, value: &str| found.hear(name, value);
-        each_setting(&command_line.configuration(data_directory), &mut hear);
-        each_setting(&data_directory.join("postgresql.auto.conf"), &mut hear);
-        command_line.settings.iter().for_each(|(name, value)| hear(name, value));
+        let mut set = |name: &str, value: &str| found.set(name, value);
+        each_setting(&command_line.configuration(data_directory), &mut set);
+        each_setting(&data_directory.join("postgresql.auto.conf"), &mut set);
+        command_line.settings.iter().for_each(|(name, value)| set(name, value));
         found
     }
 
-    fn hear(&mut self, name: &str, value: &str) {
+    fn set(&mut self, name: &str, value: &str) {
         match name {
             "port" => self.port = value.trim().parse().ok(),
-            // An empty one is the server's default.
+            // An empty value is the default.
             "unix_socket_directory" => {
                 self.sockets = (!value.is_empty()).then(|| vec![value.into()]);
             }
             "unix_socket_directories" => {
-                self.sockets = Some(listed(value).map(PathBuf::from).collect());
+                self.sockets = Some(entries(value).map(PathBuf::from).collect());
             }
             "listen_addresses" => {
-                self.addresses = Some(listed(value).map(str::to_owned).collect());
+                self.addresses = Some(entries(value).map(str::to_owned).collect());
             }
             _ => {}
         }
@@ -45,7 +45,7 @@ impl Listening {
 }
 
 /// The entries of a list, with or without double quotes.
-fn listed(value: &str) -> impl Iterator<Item = &str> {
+fn entries(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(|entry| entry.trim().trim_matches('"')).filter(|entry| !entry.is_empty())
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_counts_and_the_command_line_has_it() {
+    fn the_last_value_is_in_force_and_the_command_line_comes_last() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         assert_eq!(Listening::of(dir.path()), Listening::default());

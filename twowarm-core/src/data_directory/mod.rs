@@ -1,28 +1,43 @@
-//! A cluster's data directory: what its files say of the cluster and of its server.
+//! A cluster's data directory: what its files say of the cluster and of its server, and what may be done to it.
 
 mod config_file;
 mod configuration;
+mod contents;
+mod copy_marker;
 mod identity;
 #[cfg(feature = "server")]
 mod listening;
+mod lock;
+mod pid_file;
 mod postmaster;
+mod process;
 mod recovery_settings;
 mod replayed;
+mod role;
+mod server_user;
 
 #[cfg(feature = "server")]
 pub(crate) use config_file::read_line;
 pub use config_file::{ConfigFileError, read_settings, setting_line};
 #[cfg(feature = "server")]
 pub(crate) use configuration::{each_setting, server_configuration, server_settings};
+pub use contents::{CONFIGURATION, DirectoryContents, NotATarget, STATE_PREFIX};
+pub use copy_marker::{COPY_MARKER, CopyMarker};
 pub use identity::{
     Identity, IdentityError, control_bytes, control_file, identity, last_place_needed,
     major_version, redo_place,
 };
 #[cfg(feature = "server")]
 pub(crate) use listening::Listening;
-pub(crate) use postmaster::process_ticks;
+pub use lock::{InUse, lock_directory};
+pub use pid_file::{PidFile, running_server};
 pub use postmaster::{PROMOTE_FILES, Postmaster, request_promotion};
+pub(crate) use process::process_ticks;
+#[cfg(feature = "server")]
+pub(crate) use process::works_in;
 #[cfg(feature = "server")]
 pub(crate) use recovery_settings::is_true;
 pub use recovery_settings::{RecoveryMode, RecoverySettings, recovery_settings};
 pub use replayed::Reached;
+pub use role::{Role, role_of};
+pub use server_user::{NotTheOwner, check_owner, write_for_server};

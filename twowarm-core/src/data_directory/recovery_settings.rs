@@ -9,19 +9,19 @@ use super::configuration::{CommandLine, each_setting};
 use super::{IdentityError, major_version};
 use crate::file_error::FileError;
 
-/// The two ways in which a server replays what restore_command brings.
+/// The two modes in which a server replays the WAL that restore_command returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecoveryMode {
-    /// `standby.signal`, before 12 `standby_mode = 'on'`: whatever restore_command answers, the server
-    /// asks again, and between two questions it hears a promotion and looks for new timelines.
+    /// `standby.signal`, before 12 `standby_mode = 'on'`: if restore_command fails, the server calls it again,
+    /// and between two calls it obeys a promotion and looks for new timelines.
     Standby,
-    /// Archive recovery: the first segment that restore_command does not bring ends it, and the server
-    /// opens. The only way up to 8.4.
+    /// Archive recovery: it ends at the first segment that restore_command does not return, and the server
+    /// opens. The only mode up to 8.4.
     Warm,
 }
 
-/// As 2warm.toml says it.
+/// As in 2warm.toml.
 impl fmt::Display for RecoveryMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -31,15 +31,15 @@ impl fmt::Display for RecoveryMode {
     }
 }
 
-/// What a data directory's server is configured as, by its files alone.
+/// The recovery settings of a data directory's server, according to its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecoverySettings {
-    /// How it replays.
+    /// The mode.
     pub mode: RecoveryMode,
-    /// Whether it streams from another server as well (`primary_conninfo`); never in warm mode.
+    /// Whether it also streams from another server (`primary_conninfo`); never in warm mode.
     pub streams: bool,
-    /// Whether it goes over to a newer timeline while it runs (`recovery_target_timeline = 'latest'`);
-    /// never in warm mode, where only a start looks for timelines.
+    /// Whether it follows a newer timeline without a restart (`recovery_target_timeline = 'latest'`); never in
+    /// warm mode, in which the server looks for timelines only when it starts.
     pub follows_latest: bool,
 }
 
@@ -48,9 +48,13 @@ impl RecoverySettings {
         RecoverySettings { mode: RecoveryMode::Warm, streams: false, follows_latest: false };
 }
 
-/// Reads them. In warm mode no configuration is looked at; lines that make no sense are left out.
+/// Reads the recovery settings of a data directory. In warm mode no configuration file is read. Invalid lines
+/// are ignored.
+///
+/// # Errors
+/// If `PG_VERSION` can't be read, or a file that decides the mode can't be looked for.
 pub fn recovery_settings(data_directory: &Path) -> Result<RecoverySettings, IdentityError> {
-    // A directory that does not say its version has no recovery.conf that a server would read.
+    // In a directory without PG_VERSION no server would read a recovery.conf.
     match major_version(data_directory)? {
         Some(major) if !major.has_recovery_signal() => {
             let file = data_directory.join("recovery.conf");
@@ -58,37 +62,37 @@ pub fn recovery_settings(data_directory: &Path) -> Result<RecoverySettings, Iden
                 return Ok(RecoverySettings::WARM);
             }
             let mut standby_mode = false;
-            // As pg_control says, not the latest.
-            let mut said = Said { streams: false, follows_latest: false };
+            // Before 12 the default timeline is pg_control's, not the latest.
+            let mut found = Found { streams: false, follows_latest: false };
             each_setting(&file, &mut |name, value| {
                 if name == "standby_mode" {
                     standby_mode = is_true(value);
                 }
-                said.hear(name, value);
+                found.set(name, value);
             });
-            Ok(if standby_mode { said.in_standby_mode() } else { RecoverySettings::WARM })
+            Ok(if standby_mode { found.in_standby_mode() } else { RecoverySettings::WARM })
         }
         _ if !exists(&data_directory.join("standby.signal"))? => Ok(RecoverySettings::WARM),
         _ => {
             let command_line = CommandLine::of(data_directory);
-            let mut said = Said { streams: false, follows_latest: true };
-            let mut hear = |name: &str, value: &str| said.hear(name, value);
-            each_setting(&command_line.configuration(data_directory), &mut hear);
-            each_setting(&data_directory.join("postgresql.auto.conf"), &mut hear);
-            command_line.settings.iter().for_each(|(name, value)| hear(name, value));
-            Ok(said.in_standby_mode())
+            let mut found = Found { streams: false, follows_latest: true };
+            let mut set = |name: &str, value: &str| found.set(name, value);
+            each_setting(&command_line.configuration(data_directory), &mut set);
+            each_setting(&data_directory.join("postgresql.auto.conf"), &mut set);
+            command_line.settings.iter().for_each(|(name, value)| set(name, value));
+            Ok(found.in_standby_mode())
         }
     }
 }
 
-/// What has been read so far.
-struct Said {
+/// The settings read so far.
+struct Found {
     streams: bool,
     follows_latest: bool,
 }
 
-impl Said {
-    fn hear(&mut self, name: &str, value: &str) {
+impl Found {
+    fn set(&mut self, name: &str, value: &str) {
         match name {
             "primary_conninfo" => self.streams = !value.is_empty(),
             "recovery_target_timeline" => self.follows_latest = value == "latest",
@@ -97,12 +101,12 @@ impl Said {
     }
 
     fn in_standby_mode(self) -> RecoverySettings {
-        let Said { streams, follows_latest } = self;
+        let Found { streams, follows_latest } = self;
         RecoverySettings { mode: RecoveryMode::Standby, streams, follows_latest }
     }
 }
 
-/// How PostgreSQL reads a boolean: in any case, and shortened as far as it stays clear.
+/// Whether PostgreSQL reads this as true: in any case, or as an unambiguous prefix.
 pub(crate) fn is_true(value: &str) -> bool {
     let value = value.trim().to_ascii_lowercase();
     let shortened = |word: &str| !value.is_empty() && word.starts_with(&value);
@@ -145,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn before_12_recovery_conf_tells() {
+    fn before_12_recovery_conf_decides() {
         for major in ["9.0", "9.1", "11"] {
             let cluster = Cluster::of(major);
             assert_eq!(cluster.settings(), RecoverySettings::WARM);
             cluster.write("standby.signal", "");
-            assert_eq!(cluster.settings(), RecoverySettings::WARM, "{major} does not know it");
+            assert_eq!(cluster.settings(), RecoverySettings::WARM, "{major} does not read it");
             let with = |text: &str| cluster.write("recovery.conf", text).settings();
             for on in ["on", "ON", "true", "t", "Tru", "yes", "y", "1"] {
                 assert_eq!(with(&format!("standby_mode = '{on}'\n")), standby(false, false));
@@ -158,7 +162,7 @@ mod tests {
             for off in ["off", "o", "false", "0", "", "onn", "truee"] {
                 assert_eq!(with(&format!("standby_mode = '{off}'\n")), RecoverySettings::WARM);
             }
-            let all = "recovery_target_timeline = 'latest'\nwhat is this\n\
+            let all = "recovery_target_timeline = 'latest'\nnot a setting\n\
                        primary_conninfo = 'host=a'\n";
             assert_eq!(with(&format!("{all}standby_mode = on\n")), standby(true, true));
             assert_eq!(with(all), RecoverySettings::WARM);
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn from_12_on_standby_signal_tells_and_wins() {
+    fn from_12_on_standby_signal_decides() {
         for major in ["12", "15", "18"] {
             let cluster = Cluster::of(major);
             cluster.write("recovery.conf", "standby_mode = on\n").write("recovery.signal", "");
@@ -179,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_on_streaming_and_timelines_counts() {
+    fn the_last_value_is_in_force() {
         let cluster = Cluster::of("15");
         cluster.write("standby.signal", "");
         assert_eq!(cluster.settings(), standby(false, true));
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_debian_server_s_configuration_is_found() {
+    fn a_configuration_outside_the_data_directory_is_read() {
         let etc = tempfile::tempdir().unwrap();
         let conf = etc.path().join("postgresql.conf");
         fs::write(&conf, "primary_conninfo = 'host=a'\n").unwrap();

@@ -1,7 +1,7 @@
 use crate::wal::{ControlFile, Lsn, SegmentName, TimelineId};
 
-/// How far a cluster's server has come in the log, as far as its pg_control tells. A standby may have
-/// replayed more than that, never less.
+/// How far a cluster's server has written or replayed WAL, according to pg_control. A standby may have replayed
+/// more, but not less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reached {
     /// The position.
@@ -11,7 +11,8 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// What a pg_control says.
+    /// According to this pg_control.
+    #[must_use]
     pub fn of(control: &ControlFile) -> Reached {
         let recovery_timeline = control.min_recovery_timeline.unwrap_or(TimelineId::FIRST);
         Reached {
@@ -22,7 +23,8 @@ impl Reached {
         }
     }
 
-    /// Whether anything of this segment has been replayed or written.
+    /// Whether any part of this segment has been replayed or written.
+    #[must_use]
     pub fn is_in_or_past(self, segment: SegmentName, control: &ControlFile) -> bool {
         let begins = control.layout().start(segment.place);
         segment.timeline <= self.timeline && begins.is_ok_and(|begins| begins < self.position)
@@ -34,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_is_replayed_once_its_first_record_is() {
+    fn a_segment_counts_as_replayed_from_its_first_record_on() {
         let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/15/pg_control");
         let mut control = ControlFile::parse(&std::fs::read(sample).unwrap()).unwrap();
         let size = control.segment_size.bytes();

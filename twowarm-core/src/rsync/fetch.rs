@@ -6,11 +6,14 @@ use std::process::{ExitStatus, Output, Stdio};
 use super::run::{failed, rsync};
 use super::{Remote, RsyncError};
 
-/// Brings one file from the node, the way a [`Transfer`](super::Transfer) goes there; false if it can't
-/// be read there.
+/// Copies one file from the node, by the same connection as a [`Transfer`](super::Transfer). Returns `false`
+/// if it can't be read there.
+///
+/// # Errors
+/// If rsync can't be started or fails.
 pub fn fetch(remote: &Remote, from: &Path, to: &Path) -> Result<bool, RsyncError> {
     let mut command = rsync(remote)?;
-    command.arg("--").args([remote.place(from), OsString::from(to)]).stdin(Stdio::null());
+    command.arg("--").args([remote.argument(from), OsString::from(to)]).stdin(Stdio::null());
     let output = command.output().map_err(RsyncError::Start)?;
     match output.status.code() {
         Some(0) => Ok(true),
@@ -19,8 +22,12 @@ pub fn fetch(remote: &Remote, from: &Path, to: &Path) -> Result<bool, RsyncError
     }
 }
 
-/// Brings the files of these names (in which no character is a pattern) from a directory of the node into one here, but for larger ones than
-/// so many bytes. What is not there, or can't be read, is left out.
+/// Copies the files of these names from a directory of the node into a directory of this one. Files larger
+/// than `largest` bytes, and those that don't exist or can't be read, are left out. The names must not
+/// contain characters of rsync's patterns.
+///
+/// # Errors
+/// If rsync can't be started or fails.
 pub fn fetch_small(
     remote: &Remote,
     from: &Path,
@@ -28,7 +35,7 @@ pub fn fetch_small(
     largest: u64,
     to: &Path,
 ) -> Result<(), RsyncError> {
-    let [mut from, mut to] = [remote.place(from), OsString::from(to)];
+    let [mut from, mut to] = [remote.argument(from), OsString::from(to)];
     from.push("/");
     to.push("/");
     let mut command = rsync(remote)?;
@@ -38,7 +45,7 @@ pub fn fetch_small(
     let mut child = command.spawn().map_err(RsyncError::Start)?;
     if let Some(mut pipe) = child.stdin.take() {
         let rules: String = names.iter().map(|name| format!("+ /{name}\n")).collect();
-        // If it has ended already, its complaint tells more than this error would.
+        // If rsync has exited already, its own message says more than this error.
         let _ = pipe.write_all(format!("{rules}- *\n").as_bytes());
     }
     let output = child.wait_with_output().map_err(RsyncError::Start)?;
@@ -49,6 +56,6 @@ pub fn fetch_small(
 }
 
 fn failure(remote: &Remote, status: ExitStatus, output: &Output) -> RsyncError {
-    let said = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
-    failed(remote, status, said)
+    let messages = String::from_utf8_lossy(&output.stderr).lines().map(str::to_owned).collect();
+    failed(remote, status, messages)
 }

@@ -1,7 +1,7 @@
 //! Copying directories to another node with rsync over ssh.
 //!
-//! No shell sees a path: here rsync is run directly, and on the far side paths travel in its own
-//! protocol (`--secluded-args`).
+//! No shell interprets a path: rsync is started directly, and paths are sent in its own protocol
+//! (`--secluded-args`).
 
 mod fetch;
 mod progress;

@@ -1,15 +1,14 @@
-/// How far a transfer is, from rsync's `--info=progress2`.
+/// The progress of a transfer, from rsync's `--info=progress2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes of the files transferred so far, whether sent or found in place.
+    /// Bytes of the files processed so far, whether they were sent or already present.
     pub bytes: u64,
-    /// Files still to be looked at, among those known so far.
+    /// Files still to be checked, among those found so far.
     pub files_left: Option<u64>,
 }
 
 impl Progress {
-    /// From a line such as `  32768  12%  31.25MB/s  0:00:00 (xfr#1, to-chk=9/12)`; none from any
-    /// other.
+    /// Parses a line such as `  32768  12%  31.25MB/s  0:00:00 (xfr#1, to-chk=9/12)`.
     pub(super) fn parse(line: &str) -> Option<Progress> {
         let mut words = line.split_whitespace();
         let bytes = words.next()?.replace([',', '.'], "").parse().ok()?;
@@ -27,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_progress_and_others() {
+    fn progress_is_told_from_other_lines() {
         let line = "        1,238,099 100%  146.38kB/s    0:00:08  (xfr#5, to-chk=169/396)";
         assert_eq!(
             Progress::parse(line),

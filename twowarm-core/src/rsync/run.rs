@@ -2,39 +2,41 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Progress, Remote};
+use crate::limits::each_message;
 
-/// How often the caller hears from a transfer that has nothing to say.
+/// How often the caller is called during a transfer that prints nothing.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How many of rsync's last complaints are kept.
+/// How many of the last lines of rsync's standard error are kept.
 const KEPT_LINES: usize = 20;
 
-/// One run of rsync: a directory's content into a directory of another node.
+/// One run of rsync: copies the content of a directory into a directory of another node.
 #[derive(Debug, Clone)]
 pub struct Transfer<'a> {
     /// The node.
     pub remote: &'a Remote,
-    /// The directory here.
+    /// The directory on this node.
     pub from: &'a Path,
-    /// The directory there; its parent must exist.
+    /// The directory on the other node; its parent must exist.
     pub to: &'a Path,
-    /// Options on what to copy and how.
+    /// rsync's options: what is copied, and how.
     pub options: &'a [&'static str],
-    /// Filter rules, a line each, anchored at the directory.
+    /// Filter rules, one per line, anchored at the directory.
     pub rules: &'a str,
 }
 
-/// What a running transfer has to say.
+/// What happened during a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event<'a> {
-    /// How far it is.
+    /// rsync reported its progress.
     Progress(Progress),
-    /// A line of its output: a file's name, or a figure at the end.
+    /// rsync printed a line: the name of a file, or a total at the end.
     Line(&'a str),
     /// Another second has passed.
     Tick,
@@ -43,71 +45,91 @@ pub enum Event<'a> {
 /// How a transfer ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is there, but for files that vanished while it ran.
+    /// Everything was copied, except files that vanished meanwhile.
     Complete,
-    /// Some files could not be copied whole; a live file that is cut short while it is read is one.
-    /// What rsync said of them.
+    /// Some files could not be copied completely, for example because they were truncated while they were
+    /// read. Holds rsync's messages.
     Partial(Vec<String>),
 }
 
 /// Why a transfer failed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum RsyncError {
+    /// The other node's authorized_keys restricts the key to receiveWALFile.
     #[error(
-        "{node} lets this key receive WAL files and nothing else: it is pinned to receiveWALFile in authorized_keys there. Set copy_key of [node.{node}] in 2warm/local/2warm.toml to a key that is not"
+        "{node} accepts this key only for receiveWALFile: authorized_keys there restricts it to that command. Set copy_key of [node.{node}] in 2warm/local/2warm.toml to a key without this restriction"
     )]
-    PinnedKey { node: String },
-    #[error("could not run rsync: {0}. Install it")]
+    PinnedKey {
+        /// The other node.
+        node: String,
+    },
+    /// rsync could not be started.
+    #[error("could not run rsync: {0}. HINT: install rsync")]
     Start(#[source] io::Error),
-    #[error("rsync to {node} failed: {meaning}{}", shown(said))]
-    Failed { node: String, meaning: String, said: Vec<String> },
-    #[error("the path {} can't be given to rsync: it has a line end in it", .0.display())]
+    /// rsync exited with an error.
+    #[error("rsync to {node} failed: {meaning}{}", most_telling(messages))]
+    Failed {
+        /// The other node.
+        node: String,
+        /// What its exit code means.
+        meaning: String,
+        /// The last lines that it wrote to standard error.
+        messages: Vec<String>,
+    },
+    /// The path contains a line break, which rsync's rules can't express.
+    #[error("path {} can't be passed to rsync: it contains a line break", .0.display())]
     Path(PathBuf),
+    /// The caller ended the transfer by this error.
     #[error("{0}")]
     Stopped(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The line that tells most: what rsync says after the first is that it therefore gives up.
-fn shown(said: &[String]) -> String {
-    let consequence = |line: &str| {
+/// The most informative line: the first that does not merely say that rsync therefore gave up.
+fn most_telling(messages: &[String]) -> String {
+    let is_consequence = |line: &str| {
         line.starts_with("rsync error:") || line.contains("connection unexpectedly closed")
     };
-    let told = said.iter().find(|line| !consequence(line));
-    told.or(said.last()).map(|line| format!(" ({line})")).unwrap_or_default()
+    let line = messages.iter().find(|line| !is_consequence(line)).or(messages.last());
+    line.map(|line| format!(" ({line})")).unwrap_or_default()
 }
 
-enum Heard {
+/// A line that rsync printed.
+enum Printed {
     Output(String),
-    Complaint(String),
+    Message(String),
 }
 
 impl Transfer<'_> {
-    /// Runs it to its end; `hear` is called at least every second, and ends it by an error.
+    /// Runs rsync until it exits. Calls `observe` at least once per second; its error ends the transfer.
+    ///
+    /// # Errors
+    /// If rsync can't be started, fails or is stopped. Files that could not be copied are not an error but
+    /// [`Outcome::Partial`].
     pub fn run<E>(
         &self,
-        hear: &mut dyn FnMut(Event<'_>) -> Result<(), E>,
+        observe: &mut dyn FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<Outcome, RsyncError>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
         let mut child = self.command()?.spawn().map_err(RsyncError::Start)?;
-        let ended = self.follow(&mut child, hear);
-        if ended.is_err() {
+        let messages = self.follow(&mut child, observe);
+        if messages.is_err() {
             let _ = child.kill();
         }
         let status = child.wait().map_err(RsyncError::Start)?;
-        self.judge(status, ended?)
+        self.outcome(status, messages?)
     }
 
     fn command(&self) -> Result<Command, RsyncError> {
-        let has_line_end = |path: &Path| path.to_string_lossy().contains(['\n', '\r']);
-        if let Some(path) = [self.from, self.to].into_iter().find(|path| has_line_end(path)) {
+        let has_line_break = |path: &Path| path.to_string_lossy().contains(['\n', '\r']);
+        if let Some(path) = [self.from, self.to].into_iter().find(|path| has_line_break(path)) {
             return Err(RsyncError::Path(path.into()));
         }
         let mut from = OsString::from(self.from);
         from.push("/");
-        let mut to = self.remote.place(self.to);
+        let mut to = self.remote.argument(self.to);
         to.push("/");
         let mut command = rsync(self.remote)?;
         command
@@ -121,106 +143,106 @@ impl Transfer<'_> {
         Ok(command)
     }
 
+    /// Reads rsync's output to its end; returns the last lines of its standard error.
     fn follow<E>(
         &self,
         child: &mut Child,
-        hear: &mut dyn FnMut(Event<'_>) -> Result<(), E>,
+        observe: &mut dyn FnMut(Event<'_>) -> Result<(), E>,
     ) -> Result<Vec<String>, RsyncError>
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let (sender, heard) = mpsc::channel();
+        let (sender, printed) = mpsc::channel();
         if let Some(pipe) = child.stdout.take() {
-            read_lines(pipe, sender.clone(), Heard::Output);
+            read_lines(pipe, sender.clone(), Printed::Output);
         }
         if let Some(pipe) = child.stderr.take() {
-            read_lines(pipe, sender, Heard::Complaint);
+            read_lines(pipe, sender, Printed::Message);
         }
         if let Some(mut pipe) = child.stdin.take() {
-            // If it has ended already, its complaint tells more than this error would.
+            // If rsync has exited already, its own message says more than this error.
             let _ = pipe.write_all(self.rules.as_bytes());
         }
-        let mut said = Vec::new();
-        let mut tell = |event: Event<'_>| hear(event).map_err(|e| RsyncError::Stopped(Box::new(e)));
-        let mut last_tick = Instant::now();
-        loop {
-            match heard.recv_timeout(TICK) {
-                Ok(Heard::Output(line)) => tell(match Progress::parse(&line) {
+        let mut messages = Vec::new();
+        each_message(&printed, TICK, &mut |line| {
+            let event = match &line {
+                Some(Printed::Output(line)) => match Progress::parse(line) {
                     Some(progress) => Event::Progress(progress),
-                    None => Event::Line(&line),
-                })?,
-                Ok(Heard::Complaint(line)) => {
-                    said.push(line);
-                    if said.len() > KEPT_LINES {
-                        said.remove(0);
+                    None => Event::Line(line),
+                },
+                Some(Printed::Message(line)) => {
+                    messages.push(line.clone());
+                    if messages.len() > KEPT_LINES {
+                        messages.remove(0);
                     }
+                    return Ok(());
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(said),
-            }
-            if last_tick.elapsed() >= TICK {
-                last_tick = Instant::now();
-                tell(Event::Tick)?;
-            }
-        }
+                None => Event::Tick,
+            };
+            observe(event).map_err(|e| RsyncError::Stopped(Box::new(e)))
+        })?;
+        Ok(messages)
     }
 
-    fn judge(&self, status: ExitStatus, said: Vec<String>) -> Result<Outcome, RsyncError> {
+    fn outcome(&self, status: ExitStatus, messages: Vec<String>) -> Result<Outcome, RsyncError> {
         match status.code() {
-            // 24: files vanished before they could be sent, as a live server's do.
+            // 24: files vanished before they could be sent, which is normal for a running server.
             Some(0 | 24) => Ok(Outcome::Complete),
-            Some(23) => Ok(Outcome::Partial(said)),
-            _ => Err(failed(self.remote, status, said)),
+            Some(23) => Ok(Outcome::Partial(messages)),
+            _ => Err(failed(self.remote, status, messages)),
         }
     }
 }
 
-/// rsync by the node's remote shell. If we are killed, it is: it must not go on writing beside the next
-/// run.
+/// rsync over the node's ssh command. It is killed if this process is: it must not write beside the next
+/// run's rsync.
 pub(super) fn rsync(remote: &Remote) -> Result<Command, RsyncError> {
     let rsync =
         on_path("rsync").ok_or_else(|| RsyncError::Start(io::ErrorKind::NotFound.into()))?;
-    let mut command = dying_with_us(&rsync);
+    let mut command = dying_with_parent(&rsync);
     command
-        .args(["-s", "-e", &remote.shell()])
-        .arg(format!("--timeout={}", remote.silence().as_secs()))
+        .args(["-s", "-e", &remote.ssh_command()])
+        .arg(format!("--timeout={}", remote.transfer_limit().as_secs()))
         .env("LC_ALL", "C")
         .env_remove("RSYNC_OLD_ARGS");
     Ok(command)
 }
 
-/// What an exit code means.
-pub(super) fn failed(remote: &Remote, status: ExitStatus, said: Vec<String>) -> RsyncError {
-    if said.iter().any(|line| line.starts_with("receiveWALFile: ")) {
-        return RsyncError::PinnedKey { node: remote.name().to_string() };
+/// The error for an exit code.
+pub(super) fn failed(remote: &Remote, status: ExitStatus, messages: Vec<String>) -> RsyncError {
+    let node = remote.name().to_string();
+    if messages.iter().any(|line| line.starts_with("receiveWALFile: ")) {
+        return RsyncError::PinnedKey { node };
     }
     let meaning = match status.code() {
-        // It comes before the login is over, or from a command that runs in rsync's place.
         Some(2) => {
-            "what answers there is not rsync; does a login script print something?".to_owned()
+            "unexpected output from the other node. HINT: make sure that login scripts there print nothing".to_owned()
         }
-        Some(11) => "a file could not be read or written; is the disk there full?".to_owned(),
-        Some(12) => "the connection broke".to_owned(),
-        Some(10 | 30 | 35) => "the connection stalled or broke".to_owned(),
+        Some(11) => {
+            "a file could not be read or written. HINT: check whether the disk there is full".to_owned()
+        }
+        Some(12) => "the connection was lost".to_owned(),
+        Some(10 | 30 | 35) => "the connection was lost or timed out".to_owned(),
         Some(127) => "rsync is not installed there".to_owned(),
         Some(255) => "ssh failed".to_owned(),
         Some(code) => format!("exit code {code}"),
         None => format!("{status}"),
     };
-    // With a key that others can read ssh goes on without it, and says so between two lines of a box.
+    // ssh ignores a private key that others can read, and says so between two lines of a box.
     let is_key = |line: &&String| line.contains("Permissions") && line.contains("too open");
-    let meaning = match said.iter().find(is_key) {
-        Some(line) => format!("ssh did not use the private key ({line} chmod 600 it)"),
+    let meaning = match messages.iter().find(is_key) {
+        Some(line) => format!("ssh ignored the private key ({line} HINT: chmod 600 the key)"),
         None => meaning,
     };
-    // ssh draws a box of these around what it says of a changed host key.
-    let said = said.into_iter().filter(|line| !line.trim().chars().all(|c| c == '@')).collect();
-    RsyncError::Failed { node: remote.name().to_string(), meaning, said }
+    // The lines of "@" are the box that ssh draws around its message about a changed host key.
+    let messages =
+        messages.into_iter().filter(|line| !line.trim().chars().all(|c| c == '@')).collect();
+    RsyncError::Failed { node, meaning, messages }
 }
 
-/// `setpriv --pdeathsig` where there is one that knows it (util-linux from 2.33 on); without it a
-/// left-over rsync ends when it next has something to say.
-fn dying_with_us(program: &Path) -> Command {
+/// Runs a program by `setpriv --pdeathsig`, which util-linux has from 2.33 on. Without it, rsync outlives
+/// this process until it next writes to it.
+fn dying_with_parent(program: &Path) -> Command {
     let wrapped = |program: &Path| {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM"]).arg(program);
@@ -240,26 +262,26 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|d| d.join(program)).find(|candidate| candidate.is_file())
 }
 
-/// Reads lines beside the work; progress is a line that ends with a carriage return.
+/// Reads lines on another thread. rsync ends its lines of progress by a carriage return.
 fn read_lines(
     mut pipe: impl Read + Send + 'static,
-    sender: Sender<Heard>,
-    kind: fn(String) -> Heard,
+    sender: Sender<Printed>,
+    kind: fn(String) -> Printed,
 ) {
     thread::spawn(move || {
         let mut pending = Vec::new();
         let mut buffer = [0; 4096];
-        let hand_on = |bytes: &[u8]| {
+        let send = |bytes: &[u8]| {
             let line = String::from_utf8_lossy(bytes);
             line.trim().is_empty() || sender.send(kind(line.trim_end().to_owned())).is_ok()
         };
-        while let Ok(got) = pipe.read(&mut buffer) {
-            if got == 0 {
+        while let Ok(read) = pipe.read(&mut buffer) {
+            if read == 0 {
                 break;
             }
-            for &byte in &buffer[..got] {
+            for &byte in &buffer[..read] {
                 if matches!(byte, b'\n' | b'\r') {
-                    if !hand_on(&pending) {
+                    if !send(&pending) {
                         return;
                     }
                     pending.clear();
@@ -268,6 +290,6 @@ fn read_lines(
                 }
             }
         }
-        hand_on(&pending);
+        send(&pending);
     });
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use postgres::error::SqlState;
 
 use super::label_files::{self, Found};
-use super::{FinishedBackup, Login, RunningServer, ServerError, Session};
+use super::{FinishedBackup, Login, ServerError, Session};
+use crate::data_directory::running_server;
 use crate::file_error::FileError;
 use crate::wal::{BackupHistory, BackupLabel, Lsn, SegmentLayout, WalFileName};
 
@@ -163,7 +164,7 @@ impl Drop for ExclusiveBackup {
 
 impl ExclusiveBackup {
     fn end_on_the_way_out(&mut self) -> Result<(), ServerError> {
-        if RunningServer::find(&self.pgdata)?.is_none() {
+        if running_server(&self.pgdata)?.is_none() {
             // The backup ended with the server, and its label is not to be found by the next one.
             return label_files::remove_ours(&self.pgdata, &self.name);
         }

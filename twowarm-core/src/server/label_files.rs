@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{STATE_PREFIX, ServerError};
+use super::ServerError;
+use crate::data_directory::STATE_PREFIX;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::wal::BackupLabel;

@@ -3,15 +3,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{Uid, User};
 use postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 
-use super::places::{Host, Place, client_places, places};
-use super::running::stands_in;
-use super::{RunningServer, ServerError};
-use crate::data_directory::identity;
-use crate::install::Install;
-use crate::time_limit::within;
+use super::ServerError;
+use super::addresses::{Host, Place, client_places, places};
+use crate::data_directory::{identity, running_server, works_in};
+use crate::limits::within;
 use crate::version::PgMajor;
 
 /// As whom to log in.
@@ -29,21 +26,6 @@ pub struct Login {
     pub database: String,
     /// Connecting may take this long, and so may each statement that is not said to take its time.
     pub time_limit: Duration,
-}
-
-impl Login {
-    /// As this node's `environment.sh` and environment say.
-    pub fn of(install: &Install) -> Login {
-        let system_user = || User::from_uid(Uid::effective()).ok().flatten().map(|user| user.name);
-        Login {
-            host: install.variable("PGHOST"),
-            port: install.variable("PGPORT"),
-            user: install.variable("PGUSER").or_else(system_user),
-            password: install.variable("PGPASSWORD"),
-            database: install.variable("PGDATABASE").unwrap_or_else(|| "postgres".into()),
-            time_limit: install.settings.time_limit,
-        }
-    }
 }
 
 /// A server of this machine answers sooner, so that another machine's address costs no more.
@@ -87,7 +69,7 @@ impl Session {
     /// may listen is tried: libpq's variables may be meant for another server.
     pub fn open(pgdata: &Path, login: &Login) -> Result<Session, ServerError> {
         let running =
-            RunningServer::find(pgdata)?.ok_or_else(|| ServerError::NotRunning(pgdata.into()))?;
+            running_server(pgdata)?.ok_or_else(|| ServerError::NotRunning(pgdata.into()))?;
         let mut tried = Vec::new();
         for place in places(pgdata, Some(&running), login) {
             let opened = Session::connect(&place, login).and_then(|mut session| {
@@ -144,25 +126,13 @@ impl Session {
         client_places(&login).iter().find_map(|place| Session::connect(place, &login).ok())
     }
 
-    /// Whether a server answers that stands in `pgdata` although no `postmaster.pid` there says so. Asked
-    /// are the places where it would listen.
-    pub fn find_unlisted(pgdata: &Path, login: &Login) -> bool {
-        let login =
-            Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
-        places(pgdata, None, &login).iter().any(|place| {
-            Session::connect(place, &login)
-                .and_then(|mut session| session.place_of(pgdata))
-                .is_ok_and(|stands| stands == Stands::There)
-        })
-    }
-
     /// Whether the server stands in this directory. On this machine: a primary and its standby often have
     /// the same directory's name and always the same cluster's identifier.
     fn place_of(&mut self, pgdata: &Path) -> Result<Stands, ServerError> {
         let question = "select pg_backend_pid()";
         let backend = self.value(question)?.parse();
         let backend: i32 = backend.map_err(|_| ServerError::NoAnswer(question.into()))?;
-        match stands_in(backend, pgdata) {
+        match works_in(backend, pgdata) {
             Some(true) => return Ok(Stands::There),
             Some(false) => {
                 let cwd = fs::read_link(format!("/proc/{backend}/cwd")).ok();
@@ -273,6 +243,18 @@ impl Session {
         }
         self.rows(self.major.committed_write()).map(drop)
     }
+}
+
+/// Whether a server answers that runs in a data directory without a `postmaster.pid`, because the file was
+/// removed. It is looked for at the addresses where it would listen.
+#[must_use]
+pub fn runs_without_pid_file(data_directory: &Path, login: &Login) -> bool {
+    let login = Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
+    places(data_directory, None, &login).iter().any(|place| {
+        Session::connect(place, &login)
+            .and_then(|mut session| session.place_of(data_directory))
+            .is_ok_and(|stands| stands == Stands::There)
+    })
 }
 
 fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<String>>, ServerError> {

@@ -3,10 +3,9 @@
 //! `docs/protocol.md` writes the protocol down. The far end adds to its archive and can do nothing
 //! else; the command that starts it is fixed, and everything it is told travels in the stream.
 
-mod at_work;
 pub mod content;
 mod link;
-pub mod node;
+mod local_node;
 pub mod receiver;
 mod sender;
 pub mod ssh;
@@ -14,11 +13,13 @@ mod stoppable;
 mod timed;
 mod transport;
 pub mod wire;
+mod working;
 
-#[cfg(feature = "server")]
-pub(crate) use at_work::while_working;
 pub use link::{Link, LinkError};
+pub use local_node::{LocalNode, NodeError};
 pub use sender::{RequestId, SendError, Sender};
 pub use stoppable::Stoppable;
 pub use timed::TimedInput;
 pub use transport::{ConnectError, Connection, FarCommand, LocalTransport, Transport};
+#[cfg(feature = "server")]
+pub(crate) use working::while_working;

@@ -10,13 +10,13 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::at_work::while_working;
 use super::wire::{
     Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
     read_greeting, write_frame, write_greeting,
 };
+use super::working::while_working;
 use crate::archive::{Archive, ArchiveError, Machines, Owner, check_mark};
-use crate::install::NodeId;
+use crate::identifiers::NodeId;
 use crate::wal::SegmentSize;
 use file::FileInFlight;
 

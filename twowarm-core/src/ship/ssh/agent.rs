@@ -3,7 +3,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::time_limit::within;
+use crate::limits::within;
 
 /// SSH2_AGENTC_REQUEST_IDENTITIES, SSH2_AGENT_IDENTITIES_ANSWER.
 const REQUEST_IDENTITIES: u8 = 11;

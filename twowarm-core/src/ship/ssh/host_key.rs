@@ -6,7 +6,7 @@ use std::time::Duration;
 use ssh2::{HashType, MethodType, Session};
 
 use super::{SshError, SshTransport};
-use crate::time_limit::output_within;
+use crate::limits::output_within;
 
 /// A host's line in a file of known hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use super::SshError;
 use super::user_config::{LocalUser, UserConfig};
-use crate::install::{Install, NodeName};
-use crate::settings::NodeSettings;
+use crate::reach::Reach;
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 
 /// One far command on one node, with everything that it takes to get there.
@@ -38,37 +37,34 @@ pub(super) enum AgentUse {
 }
 
 impl SshTransport {
-    /// Works out how to reach a node: its section in `2warm.toml` first, then the user's ssh
-    /// configuration for the node's name.
-    pub fn new(
-        install: &Install,
-        node: &NodeName,
-        command: FarCommand,
-    ) -> Result<SshTransport, SshError> {
-        let name = node.to_string();
-        let own =
-            install.settings.node.get(&name).or_else(|| install.settings.node.get(node.host()));
-        let own = own.cloned().unwrap_or_default();
-        let program = inert(&command.path(own.pgroot.as_deref().unwrap_or(&install.pgroot)))?;
+    /// Works out how to reach a node: as `reach` says first, then by the user's ssh configuration for the
+    /// node's name.
+    ///
+    /// # Errors
+    /// If the ssh configuration can't be read or asks for what this transport can't do, or the command's
+    /// path on that node would mean something to a shell.
+    pub fn new(reach: &Reach, command: FarCommand) -> Result<SshTransport, SshError> {
+        let (node, name) = (&reach.node, reach.node.to_string());
+        let program = inert(&command.path(&reach.pgroot))?;
         let local = LocalUser::current()?;
-        let config = UserConfig::of(node.host(), node.user(), &local, install.settings.time_limit)?;
-        if let (None, Some(option)) = (&own.host, config.proxy) {
+        let config = UserConfig::of(node.host(), node.user(), &local, reach.time_limit)?;
+        if let (None, Some(option)) = (&reach.host, config.proxy) {
             return Err(SshError::NotHonoured { host: name, option });
         }
-        let host = own.host.clone().or(config.host_name.clone());
+        let host = reach.host.clone().or(config.host_name.clone());
         let host = host.unwrap_or_else(|| node.host().to_owned());
-        let user = own.user.clone().or(node.user().map(str::to_owned)).or(config.user.clone());
-        let known_hosts = match &own.known_hosts {
+        let user = reach.user.clone().or(config.user.clone());
+        let known_hosts = match &reach.known_hosts {
             Some(file) => vec![expanded(&local, file)],
             None => config.known_hosts.iter().map(|file| local.expand(file)).collect(),
         };
         let user = user.unwrap_or_else(|| local.name.clone());
-        let (keys, agent) = keys(&own, command, &config, &local, &host, &user);
+        let (keys, agent) = keys(reach, command, &config, &local, &host, &user);
         Ok(SshTransport {
             known_as: config.host_key_alias.clone().unwrap_or_else(|| host.clone()),
             any_port: config.host_key_alias.is_some(),
-            port: own.port.or(config.port).unwrap_or(22),
-            time_limit: install.settings.time_limit,
+            port: reach.port.or(config.port).unwrap_or(22),
+            time_limit: reach.time_limit,
             node: name,
             command,
             program,
@@ -98,7 +94,7 @@ impl Transport for SshTransport {
 /// The keys to offer: the one that is configured here and no other, else the agent's and the files of
 /// the ssh configuration.
 fn keys(
-    own: &NodeSettings,
+    reach: &Reach,
     command: FarCommand,
     config: &UserConfig,
     local: &LocalUser,
@@ -106,8 +102,8 @@ fn keys(
     user: &str,
 ) -> (Vec<PathBuf>, AgentUse) {
     let configured = match command {
-        FarCommand::ReceiveWalFile => own.key.as_ref(),
-        FarCommand::ReceiveBaseCopy => own.copy_key.as_ref().or(own.key.as_ref()),
+        FarCommand::ReceiveWalFile => reach.key.as_ref(),
+        FarCommand::ReceiveBaseCopy => reach.copy_key.as_ref().or(reach.key.as_ref()),
     };
     if let Some(key) = configured {
         return (vec![expanded(local, key)], AgentUse::No);

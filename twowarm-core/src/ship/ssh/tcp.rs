@@ -3,7 +3,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use super::{Place, SshError};
-use crate::time_limit::within;
+use crate::limits::within;
 
 /// Connects to the first address of a host that answers, all within one time limit.
 pub(super) fn connect(place: &Place, limit: Duration) -> Result<TcpStream, SshError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::unistd::{Uid, User};
 
 use super::SshError;
-use crate::time_limit::output_within;
+use crate::limits::output_within;
 
 /// The user that this process runs as.
 pub(super) struct LocalUser {

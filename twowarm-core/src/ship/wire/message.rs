@@ -1,5 +1,5 @@
 use super::{Fields, Frame, Payload, WireError};
-use crate::install::{MachineId, NodeId};
+use crate::identifiers::{MachineId, NodeId};
 use crate::version::PgMajor;
 use crate::wal::SegmentSize;
 
@@ -81,7 +81,7 @@ pub struct Hello {
     pub segment_size: SegmentSize,
     /// The cluster's major version.
     pub major: PgMajor,
-    /// The sending node's [`node_id`](crate::install::Install::node_id).
+    /// The sending node's [`node_id`](crate::node::Install::node_id).
     pub node_id: NodeId,
     /// What the sending node calls itself, for messages.
     pub label: String,

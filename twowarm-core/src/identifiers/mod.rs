@@ -1,0 +1,9 @@
+//! Names and ids of nodes and of machines.
+
+mod node_id;
+mod node_name;
+mod random_id;
+
+pub use node_id::{MachineId, NodeId, NotAnId};
+pub use node_name::{NodeName, NotANodeName};
+pub use random_id::random_id;

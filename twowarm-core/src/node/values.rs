@@ -1,0 +1,71 @@
+//! The values that operations take, as this node's files give them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::{Install, NodeSettings};
+use crate::identifiers::NodeName;
+use crate::reach::Reach;
+
+impl Install {
+    /// How to reach another node: its section in `2warm.toml`, by its full name, else by its host.
+    pub fn reach(&self, node: &NodeName) -> Reach {
+        let own = self.section(node).cloned().unwrap_or_default();
+        Reach {
+            node: node.clone(),
+            host: own.host,
+            port: own.port,
+            user: own.user.or_else(|| node.user().map(str::to_owned)),
+            key: own.key,
+            copy_key: own.copy_key,
+            known_hosts: own.known_hosts,
+            pgroot: own.pgroot.unwrap_or_else(|| self.pgroot.clone()),
+            time_limit: self.settings.time_limit,
+        }
+    }
+
+    /// Where the directories of tablespaces here go on another node.
+    pub fn tablespaces_on(&self, node: &NodeName) -> BTreeMap<PathBuf, PathBuf> {
+        self.section(node).map(|section| section.tablespaces.clone()).unwrap_or_default()
+    }
+
+    fn section(&self, node: &NodeName) -> Option<&NodeSettings> {
+        let sections = &self.settings.node;
+        sections.get(&node.to_string()).or_else(|| sections.get(node.host()))
+    }
+
+    /// What this node is called in messages: two nodes on one machine differ by their PGROOT.
+    pub fn label(&self) -> String {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = if host.trim().is_empty() { "unnamed host" } else { host.trim() };
+        format!("{host}:{}", self.pgroot.display())
+    }
+
+    /// This node as it presents itself to another one.
+    ///
+    /// # Errors
+    /// If no data directory is known, or the node's id can't be read or created.
+    #[cfg(feature = "ship")]
+    pub fn local_node(&self) -> Result<crate::ship::LocalNode, super::InstallError> {
+        Ok(crate::ship::LocalNode {
+            data_directory: self.require_pgdata()?.to_owned(),
+            node_id: self.node_id()?,
+            label: self.label(),
+        })
+    }
+
+    /// How to log in to this node's server: by libpq's variables in `environment.sh`, else in the environment.
+    #[cfg(feature = "server")]
+    pub fn login(&self) -> crate::server::Login {
+        use nix::unistd::{Uid, User};
+        let system_user = || User::from_uid(Uid::effective()).ok().flatten().map(|user| user.name);
+        crate::server::Login {
+            host: self.variable("PGHOST"),
+            port: self.variable("PGPORT"),
+            user: self.variable("PGUSER").or_else(system_user),
+            password: self.variable("PGPASSWORD"),
+            database: self.variable("PGDATABASE").unwrap_or_else(|| "postgres".into()),
+            time_limit: self.settings.time_limit,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! A standby: its recovery settings, making a data directory ready to become one, and promoting it.
+
+mod archive_content;
+mod failover_settings;
+mod inherited_recovery;
+mod prepare_standby;
+mod promotion;
+mod recovery_config;
+mod recovery_source;
+mod retry_settings;
+mod server_version;
+
+pub use archive_content::ArchiveContent;
+pub use failover_settings::lacks_for_failover;
+pub use prepare_standby::{PrepareError, PrepareStandby, PrepareStep};
+pub use promotion::{
+    NotQueried, Promoted, Promotion, PromotionError, PromotionMode, PromotionStep, WaitingFor,
+};
+pub use recovery_config::{RecoveryConfig, RecoveryConfigError};
+pub use recovery_source::RecoverySource;
+pub use server_version::{ServerProgram, ServerVersionError};

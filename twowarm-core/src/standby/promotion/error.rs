@@ -1,0 +1,92 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::archive::{ArchiveError, Gap};
+use crate::data_directory::IdentityError;
+use crate::file_error::FileError;
+use crate::server::{NewerTimeline, ServerError};
+
+/// Why a standby was not promoted, or is not known to be open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromotionError {
+    /// A file can't be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The data directory's own files can't be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The archive can't be read.
+    #[error(transparent)]
+    ReadArchive(#[from] ArchiveError),
+    /// The data directory does not hold a standby.
+    #[error(
+        "\"{}\" does not hold a standby: it has no standby.signal, recovery.signal or recovery.conf, or no pg_control. HINT: it may have been promoted already", .0.display()
+    )]
+    NotAStandby(PathBuf),
+    /// A smart promotion needs the archive, which can't be read.
+    #[error(
+        "could not read the archive \"{}\": {why}. WAL that was shipped could be lost. HINT: \"triggerStandby fast\" does not need the archive", archive.display()
+    )]
+    Archive {
+        /// The archive.
+        archive: PathBuf,
+        /// What failed.
+        why: String,
+    },
+    /// The standby could follow a timeline that it has not replayed.
+    #[error(
+        "timeline {newer}, which forked from this node's timeline {own}, is in the archive but was not replayed. In standby mode the server follows it without a restart, in warm mode after a restart. HINT: promote the server after it has followed timeline {newer}", newer = .0.timeline, own = .0.own
+    )]
+    NewerTimeline(NewerTimeline),
+    /// A segment is missing.
+    #[error(
+        "{gap}, in \"{}\": recovery would end before {missing}, and the WAL in {found} and later segments would be lost. HINT: copy {missing} into the archive from the primary's pg_wal (pg_xlog before 10) or from the DR node's archive. To promote without it, specify --accept-gap or fast", archive.display(), missing = gap.missing, found = gap.found
+    )]
+    Gap {
+        /// The missing segment, and the next one that is there.
+        gap: Gap,
+        /// The archive.
+        archive: PathBuf,
+    },
+    /// The server stopped before it was open. The trigger remains in force.
+    #[error(
+        "the server stopped before it was open. The trigger remains in force for its next start. HINT: see the server's log"
+    )]
+    Stopped,
+    /// Recovery has ended, but no write was committed. The trigger is removed.
+    #[error(
+        "the server was promoted (pg_control says \"in production\") and the trigger is removed, but it could not be confirmed that the server commits: {0}"
+    )]
+    NotConfirmed(NotQueried),
+    /// Recovery has not ended, and the server can't be queried. The trigger remains in force.
+    #[error("recovery has not ended yet, and the server could not be queried: {0}")]
+    NotQueried(NotQueried),
+}
+
+/// Every attempt to query a server failed for a time.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NotQueried {
+    /// The time limit.
+    pub limit: Duration,
+    /// Why the last attempt failed; none if a server answered that is in recovery, while the data directory's
+    /// is not.
+    pub error: Option<ServerError>,
+}
+
+impl fmt::Display for NotQueried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.limit.as_secs();
+        match &self.error {
+            Some(error) => {
+                write!(f, "every attempt failed for {seconds} s: {error}. HINT: {}", error.advice())
+            }
+            None => write!(
+                f,
+                "the server that answers has been in recovery for {seconds} s, so it is another one. HINT: set PGPORT and PGHOST in local/environment.sh to the server's address"
+            ),
+        }
+    }
+}
