@@ -5,8 +5,8 @@
 //! same value where the type can be printed.
 //!
 //! Without a target are parsers that are private to twowarm-core and have unit tests there: the output of `ssh -G`,
-//! of `ssh-keygen -F` and of rsync, and twowarm's own `.twowarm_recovery`. The marks `.archive` and `archive_id`
-//! are not parsed, only compared.
+//! `ssh-keygen -F` and rsync, `tablespace_map`, `postmaster.opts`, and twowarm's own `.twowarm_recovery`. The marks
+//! `.archive` and `archive_id` are compared, not parsed.
 
 mod node;
 mod ship;
@@ -38,7 +38,6 @@ pub const TARGETS: &[Target] = &[
     ("segment_header", segment_header),
     ("segment_walk", segment_walk),
     ("settings", settings),
-    ("tablespace_map", tablespace_map),
     ("timeline_history", timeline_history),
     ("trigger", trigger),
     ("wal_file_name", wal_file_name),

@@ -1,11 +1,10 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use twowarm_core::base_copy::{Tablespace, rewrite_map};
-use twowarm_core::data_directory::{read_settings, setting_line};
-use twowarm_core::install::{Environment, MachineId, NodeId, NodeName};
+use twowarm_core::data_directory::{CopyMarker, PidFile, read_settings, setting_line};
+use twowarm_core::identifiers::{MachineId, NodeId, NodeName};
+use twowarm_core::node::{Environment, Settings};
 use twowarm_core::prune::RestartPoint;
-use twowarm_core::server::{CopyMarker, RecoveryConfig, RunningServer};
-use twowarm_core::settings::Settings;
+use twowarm_core::standby::{RecoveryConfig, RecoverySource};
 use twowarm_core::trigger::Trigger;
 use twowarm_core::version::PgMajor;
 
@@ -26,8 +25,12 @@ pub fn config_file(data: &[u8]) {
 pub fn recovery_conf(data: &[u8]) {
     let [choice, content @ ..] = data else { return };
     let major = PgMajor::ALL[usize::from(*choice) % PgMajor::ALL.len()];
-    let path = Path::new("/pgroot/2warm/global/recovery.conf");
-    let Ok(config) = RecoveryConfig::parse(text(content), path, major, None) else { return };
+    let source = RecoverySource {
+        file: "/pgroot/2warm/global/recovery.conf".into(),
+        restore_command: "exec restoreWALFile %f %p %r".into(),
+        mode: None,
+    };
+    let Ok(config) = RecoveryConfig::parse(text(content), &source, major) else { return };
     let written = config.in_auto_conf("", Path::new("/data"));
     if !config.restore_command().contains('\n') && !content.contains(&b'\\') {
         read_settings(&written).expect("what is written for the server is valid");
@@ -77,7 +80,7 @@ pub fn copy_marker(data: &[u8]) {
 
 /// `postmaster.pid`.
 pub fn postmaster_pid(data: &[u8]) {
-    let Some(server) = RunningServer::parse(text(data)) else { return };
+    let Some(server) = PidFile::parse(text(data)) else { return };
     assert!(server.pid >= 0);
 }
 
@@ -101,13 +104,4 @@ pub fn node_name(data: &[u8]) {
     if let Ok(id) = text.parse::<MachineId>() {
         assert_eq!(id.as_str(), text);
     }
-}
-
-/// A `tablespace_map`: only the lines of mapped tablespaces change.
-pub fn tablespace_map(data: &[u8]) {
-    assert_eq!(rewrite_map(data, &[]), data);
-    let (from, to) = (PathBuf::from("/ts/a"), PathBuf::from("/disk2/\\a\nb"));
-    let mapped = [Tablespace { oid: 16385, from, to }];
-    let rewritten = rewrite_map(data, &mapped);
-    assert_eq!(rewrite_map(&rewritten, &mapped), rewritten);
 }
