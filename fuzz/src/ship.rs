@@ -1,14 +1,16 @@
 use std::io::Cursor;
 
-use twowarm_core::archive::Owner;
+use twowarm_core::archive::Binding;
 use twowarm_core::base_copy::CopyMessage;
 use twowarm_core::ship::wire::{Frame, Message, read_frame, read_greeting, write_frame};
 
 /// The file `.owner` of an archive.
 pub fn archive_owner(data: &[u8]) {
-    let Ok(owner) = std::str::from_utf8(data).unwrap_or_default().parse::<Owner>() else { return };
+    let Ok(owner) = std::str::from_utf8(data).unwrap_or_default().parse::<Binding>() else {
+        return;
+    };
     let printed = owner.to_string();
-    let again: Owner = printed.parse().expect("a printed owner can be parsed");
+    let again: Binding = printed.parse().expect("a printed owner can be parsed");
     assert_eq!(again, owner);
 }
 

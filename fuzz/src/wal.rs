@@ -1,8 +1,9 @@
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
-    BackupHistory, BackupLabel, BadControlFile, Completeness, ControlFile, Expected, HistoryPlace,
-    Lsn, PageHeader, SegmentLayout, SegmentName, SegmentPlace, SegmentSize, SegmentWalk,
-    TimelineHistory, TimelineId, WalEnd, WalFileName, check_segment_header, completeness,
+    BackupHistory, BackupLabel, BadControlFile, Completeness, ControlFile, Expected, Lsn,
+    PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace, SegmentSize,
+    SegmentWalk, TimelineHistory, TimelineId, WalEnd, WalFileName, check_segment_header,
+    completeness,
 };
 
 use crate::text;
@@ -58,11 +59,11 @@ pub fn timeline_history(data: &[u8]) {
         let layout = SegmentLayout::new(major, SegmentSize::DEFAULT);
         for segment in 0..10 {
             let place = SegmentPlace { log_id: 0, segment };
-            let own = history.place_of(SegmentName { timeline, place }, layout);
-            assert!(!matches!(own, HistoryPlace::PastFork | HistoryPlace::Unrelated));
+            let own = history.locate(SegmentName { timeline, place }, layout);
+            assert!(!matches!(own, SegmentInHistory::PastFork | SegmentInHistory::Unrelated));
             if let Some(newest) = history.newest_with(place, layout) {
                 let name = SegmentName { timeline: newest, place };
-                assert_eq!(history.place_of(name, layout), HistoryPlace::OnPath);
+                assert_eq!(history.locate(name, layout), SegmentInHistory::Included);
             }
         }
     }

@@ -15,23 +15,43 @@ use twowarm_core::restore::{GiveUp, Outcome, Pruning, RecoveryMemory, StandbyRes
 use twowarm_core::wal::{SegmentName, WalFileName};
 
 use crate::command::{Command, Failure, Misconfigured, Problem};
-use crate::exit_codes::{ABSENT, DONE, STOP_SERVER};
+use crate::exit_codes::{ABSENT, DONE, ExitPolicy, STOP_SERVER};
+use crate::manual::Manual;
 use crate::misconfigured_standby::{MisconfiguredStandby, Next};
+
+/// restoreWALFile as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
+        name: "restoreWALFile",
+        arguments: "NAME PATH [RESTART]",
+        summary: "restores a WAL file from the archive of a standby",
+        description: "restore_command of a standby: waits for the WAL file NAME (%f) in the archive, copies it to PATH (%p), \
+            and removes what is older than the restart point RESTART (%r).",
+        options: &[
+            ("NAME", "The file that the server requests (%f)."),
+            ("PATH", "Where the server wants it (%p)."),
+            ("RESTART", "The oldest file that must be kept (%r)."),
+        ],
+        answers: &[
+            (DONE, "The file was restored."),
+            (ABSENT, "There is no such file and recovery may end; in standby mode: not yet."),
+        ],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGDATA/trigger", "The trigger file: recovery ends while it exists."),
+        ],
+        see_also: &["triggerStandby(1)", "configStandby(1)", "archiveWALFile(1)"],
+    },
+    caller: Caller::Server,
+    failures: ExitPolicy::StopServer,
+    misconfigured,
+    run,
+};
 
 /// restoreWALFile's main.
 pub fn main() -> ExitCode {
-    Command {
-        name: "restoreWALFile",
-        arguments: "NAME PATH [RESTART]",
-        about: "restore_command of a standby: waits for the WAL file NAME (%f) in the archive, copies it to PATH (%p),\n\
-                and removes what is older than the restart point RESTART (%r).\n\n\
-                Exit codes: 0 restored; 1 there is no such file and recovery may end (in standby mode: not yet);\n\
-                200 the server is to stop.",
-        caller: Caller::Server,
-        misconfigured,
-        run,
-    }
-    .main()
+    COMMAND.main()
 }
 
 /// The first argument of the process that asks the archive for its parent; the parent's process id

@@ -45,7 +45,7 @@ fn a_damaged_backup_file_is_restored_and_a_damaged_history_waited_for() {
     assert_eq!(scratch.read("pg_wal/RECOVERYXLOG"), "");
     scratch.put("00000002.history", "");
     let mut call = scratch.start("00000002.history");
-    call.waits_for("names no ancestor");
+    call.waits_for("has no ancestor");
     // As the receiver makes room for the right one.
     let place = scratch.archived("00000002.history");
     fs::rename(&place, place.with_extension("history.foreign")).unwrap();

@@ -61,7 +61,7 @@ fn nothing_else_is_handed_over_and_a_wait_goes_on() {
     for (content, words) in [
         (None, "it has not arrived"),
         (Some(half), "is not complete yet"),
-        (Some(another), "recycled, or of another name"),
+        (Some(another), "recycled segment or has the wrong name"),
         (Some(changed(24, right[24] ^ 1)), "of another cluster"),
         (Some(changed(1, 0xE1)), "magic number E140"),
         (Some(newer().bytes(1).to_vec()), "not 20"),

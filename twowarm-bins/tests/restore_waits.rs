@@ -122,7 +122,7 @@ fn a_segment_of_another_cluster() {
 
 #[test]
 fn recycled_content() {
-    waits_out(&cluster().segments[4].1, "recycled, or of another name");
+    waits_out(&cluster().segments[4].1, "recycled segment or has the wrong name");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_segment_of_another_size() {
 fn a_segment_of_another_major() {
     let mut other = cluster().segments[1].1.clone();
     other[..2].copy_from_slice(&0xD093_u16.to_le_bytes());
-    waits_out(&other, "of PostgreSQL 9.6");
+    waits_out(&other, "was written by PostgreSQL 9.6");
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
+use twowarm_core::Retryable;
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
     BackupHistory, BackupLabel, BadControlFile, ClusterState, ControlFile, Expected, ForkPoint,
-    HistoryPlace, Lsn, TimelineHistory, Unsound, WalFileName, check_segment_header,
+    Lsn, SegmentInHistory, TimelineHistory, Unsound, WalFileName, check_segment_header,
 };
 
 mod samples;
@@ -150,13 +151,13 @@ fn histories() {
             assert!(reason == "no recovery target specified" || reason.starts_with("before "));
             for segment in sample.segments("wal") {
                 let segment = segment.split('.').next().unwrap().parse().unwrap();
-                let place = history.place_of(segment, layout);
+                let place = history.locate(segment, layout);
                 let expected = match sample.name.as_str() {
-                    _ if segment.timeline > timeline => HistoryPlace::Unrelated,
+                    _ if segment.timeline > timeline => SegmentInHistory::Unrelated,
                     "9.3" | "9.4" if segment.to_string() == "000000020000000000000005" => {
-                        HistoryPlace::AtFork
+                        SegmentInHistory::AtFork
                     }
-                    _ => HistoryPlace::OnPath,
+                    _ => SegmentInHistory::Included,
                 };
                 assert_eq!(place, expected, "{} {segment}", sample.name);
             }

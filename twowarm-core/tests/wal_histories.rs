@@ -4,7 +4,7 @@
 
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
-    BackupHistory, BackupLabel, BadBackupLabel, ForkPoint, HistoryError, HistoryPlace,
+    BackupHistory, BackupLabel, BadBackupLabel, ForkPoint, HistoryError, SegmentInHistory,
     SegmentLayout, SegmentSize, TimelineHistory, TimelineId,
 };
 
@@ -16,9 +16,9 @@ fn layout(version: &str) -> SegmentLayout {
     SegmentLayout::new(version.parse::<PgMajor>().unwrap(), SegmentSize::DEFAULT)
 }
 
-fn places(history: &TimelineHistory, layout: SegmentLayout, expected: &[(&str, HistoryPlace)]) {
+fn places(history: &TimelineHistory, layout: SegmentLayout, expected: &[(&str, SegmentInHistory)]) {
     for &(segment, place) in expected {
-        assert_eq!(history.place_of(segment.parse().unwrap(), layout), place, "{segment}");
+        assert_eq!(history.locate(segment.parse().unwrap(), layout), place, "{segment}");
     }
 }
 
@@ -43,7 +43,7 @@ fn an_empty_history_has_no_ancestors() {
     assert_eq!(history, TimelineHistory::without_ancestors(tli(2)));
     assert_eq!((history.parent(), history.begins()), (None, None));
     let own = "000000020000000000000001".parse().unwrap();
-    assert_eq!(history.place_of(own, layout("9.6")), HistoryPlace::OnPath);
+    assert_eq!(history.locate(own, layout("9.6")), SegmentInHistory::Included);
 }
 
 #[test]
@@ -72,23 +72,23 @@ fn bytes_of_another_encoding_come_back() {
 
 #[test]
 fn a_fork_within_a_segment() {
-    use HistoryPlace::*;
+    use SegmentInHistory::*;
     let history = TimelineHistory::parse(tli(3), b"1\t0/6000000\tx\n2\t0/8000098\tx\n").unwrap();
     places(
         &history,
         layout("13"),
         &[
-            ("000000010000000000000001", OnPath),
-            ("000000010000000000000005", OnPath),
+            ("000000010000000000000001", Included),
+            ("000000010000000000000005", Included),
             ("000000010000000000000006", PastFork),
-            ("000000020000000000000004", BeforeBegin),
+            ("000000020000000000000004", BeforeStart),
             ("000000020000000000000005", AtFork),
-            ("000000020000000000000006", OnPath),
-            ("000000020000000000000008", OnPath),
+            ("000000020000000000000006", Included),
+            ("000000020000000000000008", Included),
             ("000000020000000000000009", PastFork),
-            ("000000030000000000000007", BeforeBegin),
-            ("000000030000000000000008", OnPath),
-            ("00000003FFFFFFFF000000FF", OnPath),
+            ("000000030000000000000007", BeforeStart),
+            ("000000030000000000000008", Included),
+            ("00000003FFFFFFFF000000FF", Included),
             ("000000040000000000000008", Unrelated),
             ("000000030000000000000100", Unrelated),
         ],
@@ -107,22 +107,22 @@ fn a_fork_within_a_segment() {
 
 #[test]
 fn a_fork_by_segment_name() {
-    use HistoryPlace::*;
+    use SegmentInHistory::*;
     let text = b"1\t000000010000000000000005\tx\n\n2\t0000000200000000000000FE\tx\n";
     let history = TimelineHistory::parse(tli(3), text).unwrap();
     places(
         &history,
         layout("9.2"),
         &[
-            ("000000010000000000000005", OnPath),
+            ("000000010000000000000005", Included),
             ("000000010000000000000006", PastFork),
-            ("000000020000000000000004", BeforeBegin),
-            ("000000020000000000000005", OnPath),
-            ("0000000200000000000000FE", OnPath),
+            ("000000020000000000000004", BeforeStart),
+            ("000000020000000000000005", Included),
+            ("0000000200000000000000FE", Included),
             ("000000020000000100000000", PastFork),
-            ("0000000300000000000000FD", BeforeBegin),
-            ("0000000300000000000000FE", OnPath),
-            ("000000030000000100000000", OnPath),
+            ("0000000300000000000000FD", BeforeStart),
+            ("0000000300000000000000FE", Included),
+            ("000000030000000100000000", Included),
             ("0000000300000000000000FF", Unrelated),
         ],
     );

@@ -25,7 +25,7 @@ fn an_empty_history_is_not_sent_and_makes_room() {
     let name = "00000002.history";
     let path = format!("pg_wal/{name}");
     pair.db1.run_as().write(&pair.db1.pgdata().join(&path), b"").unwrap();
-    pair.fails(&pair.archive(&path, name), 1, &["is not sent", name, "names no ancestor"]);
+    pair.fails(&pair.archive(&path, name), 1, &["is not sent", name, "has no ancestor"]);
     let right = b"1\t0/3000158\tno recovery target specified\n";
     pair.db2.run_as().write(&pair.archived(name), b"").unwrap();
     pair.db1.run_as().write(&pair.db1.pgdata().join(&path), right).unwrap();

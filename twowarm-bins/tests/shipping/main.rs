@@ -5,6 +5,7 @@
 
 mod arrival;
 mod content;
+mod directory;
 mod newer;
 mod no_pgdata;
 mod node_id;

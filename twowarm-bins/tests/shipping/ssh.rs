@@ -161,7 +161,7 @@ fn what_the_ssh_configuration_says_is_honoured() {
     pair.arrives();
     fs::remove_file(pair.archived(ONE)).unwrap();
     config("ProxyJump bastion");
-    pair.fails(&pair.send(), 1, &["ProxyJump", "cannot be honoured"]);
+    pair.fails(&pair.send(), 1, &["ProxyJump", "not supported"]);
     config("HostKeyAlias other");
     pair.fails(&pair.send(), 1, &["host key of other"]);
     config("NoSuchOption yes");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Archive, ArchiveError};
 use crate::file_error::FileError;
 use crate::wal::{
-    HistoryPlace, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName,
+    SegmentInHistory, SegmentLayout, SegmentName, TimelineHistory, TimelineId, WalFileName,
     check_history,
 };
 
@@ -40,7 +40,7 @@ impl Archive {
     ) -> Result<Option<ForkedBefore>, ArchiveError> {
         let past = |histories: Vec<TimelineHistory>, directory: &Path| {
             let past = |history: &&TimelineHistory| {
-                history.place_of(segment, layout) == HistoryPlace::PastFork
+                history.locate(segment, layout) == SegmentInHistory::PastFork
             };
             let timeline = histories.iter().find(past).map(TimelineHistory::timeline)?;
             let history = directory.join(WalFileName::History(timeline).to_string());

@@ -14,7 +14,7 @@ use crate::durable;
 use crate::prune::Floor;
 use crate::trigger::Writing;
 use crate::wal::{
-    BadPageHeader, ControlFile, HistoryPlace, Lsn, MAX_TEXT, PageHeader, SegmentHeader,
+    BadPageHeader, ControlFile, Lsn, MAX_TEXT, PageHeader, SegmentHeader, SegmentInHistory,
     SegmentName, TextVerdict, TimelineHistory, TimelineId, Unsound, WalFileName,
     check_segment_header, check_text,
 };
@@ -247,7 +247,7 @@ impl ArchiveSource {
         let past = self
             .histories()
             .of(own)?
-            .is_some_and(|history| history.place_of(name, layout) == HistoryPlace::PastFork);
+            .is_some_and(|history| history.locate(name, layout) == SegmentInHistory::PastFork);
         Ok(if past {
             Found::Foreign(format!(
                 "{name} was written after this cluster left timeline {} for {own}",
@@ -276,10 +276,10 @@ impl ArchiveSource {
                 history.ancestors().iter().rev().map(|a| a.timeline).find(|&t| t < name.timeline)
             };
             let parent = history.as_ref().and_then(before);
-            match history.map(|history| history.place_of(name, layout)) {
+            match history.map(|history| history.locate(name, layout)) {
                 // Waiting for it would be waiting for ever; the server goes on to ask for its parent's.
-                Some(HistoryPlace::BeforeBegin) => return Ok(Found::NeverExists),
-                Some(HistoryPlace::AtFork) if self.stands_on(parent, name) => {
+                Some(SegmentInHistory::BeforeStart) => return Ok(Found::NeverExists),
+                Some(SegmentInHistory::AtFork) if self.stands_on(parent, name) => {
                     return Ok(Found::NeverExists);
                 }
                 _ => {}

@@ -7,12 +7,23 @@ const V9_0: PgMajor = PgMajor::of(9, 0);
 const V9_1: PgMajor = PgMajor::of(9, 1);
 const V9_4: PgMajor = PgMajor::of(9, 4);
 const V10: PgMajor = PgMajor::of(10, 0);
+const V11: PgMajor = PgMajor::of(11, 0);
 const V12: PgMajor = PgMajor::of(12, 0);
 
 impl PgMajor {
     /// From 8.3 on pg_ctl takes a time limit (`-t`).
     pub fn has_pg_ctl_time_limit(self) -> bool {
         self >= V8_3
+    }
+
+    /// From 8.3 on a promotion begins a new timeline. 8.2.0 continues the one that it replayed.
+    pub fn promotes_to_new_timeline(self) -> bool {
+        self >= V8_3
+    }
+
+    /// From 11 on initdb has the option `--wal-segsize`.
+    pub fn has_segment_size_option(self) -> bool {
+        self >= V11
     }
 
     /// From 9.0 on a server in recovery can let clients in.
