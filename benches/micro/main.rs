@@ -1,4 +1,4 @@
-//! Pieces that run for each segment or each name: `cargo bench -p twowarm-benches --bench micro`.
+//! Functions that run for each segment or name: `cargo bench -p twowarm-benches --bench micro`.
 
 use std::fs;
 use std::hint::black_box;
@@ -17,7 +17,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Segments that servers wrote, full of records to their ends, for each of PostgreSQL's two checksums.
+/// Full segments that servers wrote, one for each of PostgreSQL's two checksums.
 fn walks(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("segment walk");
     for (checksum, version, name) in [

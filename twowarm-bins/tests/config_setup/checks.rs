@@ -64,7 +64,7 @@ fn the_role_is_what_the_directory_says_at_that_moment() {
         fs::write(tree.pgdata().join("PG_VERSION"), version).unwrap();
         fs::write(tree.pgdata().join(other), "").unwrap();
         passes(&tree, "primary_only");
-        refuses(&tree, "standby_only", &["not a standby's"]);
+        refuses(&tree, "standby_only", &["does not belong to a standby"]);
         // The script itself may have created the file.
         passes(&tree, &format!(": > \"$PGDATA/{file}\"; standby_only; rm \"$PGDATA/{file}\""));
         fs::write(tree.pgdata().join(file), "").unwrap();
@@ -74,7 +74,7 @@ fn the_role_is_what_the_directory_says_at_that_moment() {
     let tree = Tree::new();
     fs::remove_dir(tree.pgdata()).unwrap();
     for check in ["primary_only", "standby_only"] {
-        refuses(&tree, check, &["could not be found out"]);
+        refuses(&tree, check, &["could not determine"]);
     }
     // configFacts has been removed since the script started.
     let tree = Tree::new();
@@ -83,7 +83,7 @@ fn the_role_is_what_the_directory_says_at_that_moment() {
         let back = "mv \"$PGROOT/aside\" \"${GLOBAL}replication/configFacts\"";
         let output =
             tree.run("bash", &format!("{gone}; trap '{back}' EXIT; {check}; echo went on"));
-        assert!(refusal(&output).contains("could not be found out"));
+        assert!(refusal(&output).contains("could not determine"));
     }
 }
 

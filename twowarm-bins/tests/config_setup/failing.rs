@@ -64,7 +64,7 @@ fn ends(tree: &Tree, shell: &str, what: &str) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{shell}, {what}: {output:?}");
         assert!(output.stdout.is_empty(), "{shell}, {what}: {output:?}");
-        assert!(said.contains("configFacts did not say"), "{shell}, {what}: {said}");
+        assert!(said.contains("configFacts could not report"), "{shell}, {what}: {said}");
     }
 }
 

@@ -41,7 +41,7 @@ fn an_archive_that_may_not_be_entered_is_waited_for() {
     let scratch = Scratch::full();
     mode(&scratch, "archive", 0o000);
     let mut call = Call::start(as_stranger(&scratch, scratch.ask(&["-d", "-s", "1"])));
-    call.says("not there yet");
+    call.says("not present yet");
     mode(&scratch, "archive", 0o755);
     scratch.assert_restores(call);
 }
@@ -271,7 +271,7 @@ fn a_segment_that_begins_with_zeros_is_read_again() {
     let scratch = Scratch::new();
     scratch.put(&format!("archive/{NAME}"), vec![0; 1 << 20]);
     let mut call = scratch.start(&["-s", "60"]);
-    call.says("does not begin with WAL").watches();
+    call.says("is not a WAL segment").watches();
     scratch.put(&format!("archive/{NAME}"), segment());
     scratch.assert_restores(call);
 }

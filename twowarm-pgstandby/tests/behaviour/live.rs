@@ -52,7 +52,7 @@ fn fails_over_fast_before_a_segment_that_is_there() -> Result<(), BedError> {
     let back = pair.hold_back(&next);
     pair.standby.start_warm()?;
     wait_until("the standby to wait", LIMIT, || pair.waits_for(&next))?;
-    pair.standby.wait_for_log("the WAL file is not there yet")?;
+    pair.standby.wait_for_log("WAL file not present yet")?;
     pair.trigger("fast")?;
     pair.standby.wait_for_log("fast failover")?;
     back();

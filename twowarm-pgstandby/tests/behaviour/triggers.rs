@@ -60,7 +60,7 @@ fn a_trigger_written_a_while_after_it_was_created_is_fast() {
     let mut call = scratch.start(WAIT);
     call.watches();
     let mut trigger = File::create(scratch.path("trigger")).unwrap();
-    call.says("found, empty");
+    call.says("found; it is empty");
     // An empty trigger file of this age is obeyed, unless it is still open for writing.
     trigger.set_modified(SystemTime::now() - Duration::from_secs(1)).unwrap();
     call.looks_again(5);
@@ -129,7 +129,7 @@ fn promote_is_obeyed_at_once() {
     call.watches();
     let promoted = Instant::now();
     fs::write(scratch.path("promote"), "").unwrap();
-    assert!(call.exits(1).contains("promoted"));
+    assert!(call.exits(1).contains("promotion"));
     assert!(promoted.elapsed() < AT_ONCE);
 }
 
@@ -137,13 +137,13 @@ fn promote_is_obeyed_at_once() {
 fn without_events_polling_finds_the_segment_and_the_trigger() {
     let scratch = Scratch::new();
     let mut call = Call::start(without_events(&scratch, &["-d", "-s", "1", "-t", "trigger"]));
-    call.says("polling only").says("not there yet");
+    call.says("polling only").says("not present yet");
     scratch.put(&format!("archive/{NAME}"), segment());
     scratch.assert_restores(call);
 
     let scratch = Scratch::new();
     let mut call = Call::start(without_events(&scratch, &["-d", "-s", "1", "-t", "trigger"]));
-    call.says("polling only").says("not there yet");
+    call.says("polling only").says("not present yet");
     shell(&scratch, "echo fast > trigger");
     assert!(call.exits(1).contains("fast failover"));
 }
@@ -153,7 +153,7 @@ fn without_events_a_signal_ends_the_wait_at_once() {
     for signal in [Signal::SIGUSR1, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
         let scratch = Scratch::new();
         let mut call = Call::start(without_events(&scratch, &["-d", "-s", "60"]));
-        call.says("polling only").says("not there yet");
+        call.says("polling only").says("not present yet");
         let sent = Instant::now();
         call.signal_worker(signal);
         let ended = call.end();
