@@ -99,7 +99,7 @@ pub enum ServerError {
     },
     /// An online backup is in progress, and there is no backup_label that would tell whose.
     #[error(
-        "the server in \"{}\" is already in an online backup, but backup_label is missing. HINT: if the program that started the backup is gone, end it with \"select pg_stop_backup()\"", .0.display()
+        "the server in \"{}\" is already in an online backup, but there is no backup_label. HINT: if the program that started the backup is gone, end it with \"select pg_stop_backup()\"", .0.display()
     )]
     UnknownBackup(PathBuf),
     /// Another session ended the online backup before the copy was complete, so that the copy may be inconsistent.

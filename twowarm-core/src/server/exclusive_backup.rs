@@ -45,6 +45,7 @@ impl ExclusiveBackup {
     ) -> Result<ExclusiveBackup, ServerError> {
         // A checkpoint may take longer than the role's setting.
         session.rows("set statement_timeout = 0")?;
+        label_files::forget_earlier_server(pgdata)?;
         if let Found::Ours = label_files::look(pgdata, name)? {
             log::info!("ending the online backup that an interrupted copyToStandby left running");
             end(&mut session, pgdata, name)?;
@@ -116,7 +117,13 @@ impl ExclusiveBackup {
         self.check_is_running()?;
         label_files::put_back(&self.pgdata, &self.name)?;
         let limit = self.login.time_limit;
-        let stop = stop(&mut self.session, &self.pgdata, limit, Session::row_without_limit)?;
+        let stopped = stop(&mut self.session, &self.pgdata, limit, Session::row_without_limit);
+        if stopped.as_ref().is_err_and(has_ended) {
+            self.is_over = true;
+            label_files::remove_ours(&self.pgdata, &self.name)?;
+            return Err(ServerError::BackupLost);
+        }
+        let stop = stopped?;
         label_files::forget(&self.pgdata)?;
         self.is_over = true;
 
@@ -231,6 +238,13 @@ fn stop(
     }
 }
 
+/// Whether `pg_stop_backup` failed because no backup is in progress. After a failed call of another session
+/// 9.6beta4 says so, although it refuses to start a backup too.
+fn has_ended(error: &ServerError) -> bool {
+    has_code(error, &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)
+}
+
+/// Whether `pg_start_backup` failed because a backup is in progress.
 fn is_in_progress(error: &ServerError) -> bool {
     // The code is also used if WAL archiving is off; then there is no label of ours either.
     has_code(error, &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)

@@ -84,6 +84,17 @@ pub(super) fn forget(pgdata: &Path) -> Result<(), FileError> {
     [LABEL, MAP].into_iter().try_for_each(|name| durable::remove(&kept(pgdata, name)))
 }
 
+/// Removes kept files that are older than the running server: their backup ended with an earlier one. With them
+/// a backup of another program, whose label is missing, would be taken for ours.
+pub(super) fn forget_earlier_server(pgdata: &Path) -> Result<(), FileError> {
+    let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let kept = modified(&kept(pgdata, LABEL));
+    match kept.zip(modified(&pgdata.join("postmaster.pid"))) {
+        Some((kept, started)) if kept < started => forget(pgdata),
+        _ => Ok(()),
+    }
+}
+
 /// Removes the files of a backup that ended with its server.
 pub(super) fn remove_ours(pgdata: &Path, ours: &str) -> Result<(), ServerError> {
     if let Ok(Found::Ours) = look(pgdata, ours) {
@@ -106,6 +117,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const OURS: &str = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
@@ -149,6 +162,23 @@ mod tests {
         put_back(dir.path(), "twowarm").unwrap();
         remove_ours(dir.path(), "twowarm").unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn kept_files_of_an_earlier_server_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(LABEL), OURS).unwrap();
+        let pid_file = dir.path().join("postmaster.pid");
+        fs::write(&pid_file, "1\n").unwrap();
+        keep(dir.path()).unwrap();
+        let since = kept(dir.path(), LABEL).metadata().unwrap().modified().unwrap();
+        let start = |time| fs::File::open(&pid_file).unwrap().set_modified(time).unwrap();
+        start(since - Duration::from_secs(1));
+        forget_earlier_server(dir.path()).unwrap();
+        assert!(is_kept(dir.path()));
+        start(since + Duration::from_secs(1));
+        forget_earlier_server(dir.path()).unwrap();
+        assert!(!is_kept(dir.path()));
     }
 
     #[test]
