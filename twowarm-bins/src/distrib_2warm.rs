@@ -1,4 +1,4 @@
-//! distrib2warm: brings the 2warm installation to the other nodes.
+//! distrib2warm: copies the 2warm installation to the other nodes.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -13,31 +13,49 @@ use twowarm_core::node::{Caller, Install};
 use twowarm_core::rsync::{Event, Outcome, Remote, Transfer, fetch_small};
 
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
 
-/// The files in `local` are the node's own (and may be a key); the directories must be there. What the node
-/// has more than we is left there.
+/// The files in `local` are each node's own (one may be a private key); only its directories are copied. Files
+/// that exist only on the other node are kept.
 const RULES: &str = "+ /local/\n+ /local/replication/\n- /local/**\nP *\n";
 
-/// Links are followed, since they lead elsewhere on another node; checksums tell what has changed; the
-/// other node's own files are left alone. A server there may call a command at any moment: files are
-/// renamed into place, one straight after the other, and only when all have arrived. Where rsync is killed
-/// before that, all is as it was, and the next run goes on with what has arrived.
+/// Links are followed, since their targets may not exist on another node. Checksums decide what has changed. A
+/// server there may call a command at any moment, so files are renamed into place one right after the other,
+/// and only when all have arrived. If rsync is killed before that, nothing has changed, and the next run
+/// continues with the files that have arrived.
 const OPTIONS: [&str; 5] =
     ["-rptL", "--checksum", "--delay-updates", "--delete", "--info=name1,stats1"];
 
-/// distrib2warm's main.
-pub fn main() -> ExitCode {
-    Command {
+/// distrib2warm as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "distrib2warm",
         arguments: "",
-        about: "Copies PGROOT/2warm to the other node, and to the disaster-recovery node if there is one. Of \
-                2warm/local, which is each node's own, nothing is copied but the directories.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        summary: "copies the 2warm installation to the other nodes",
+        description: "Copies PGROOT/2warm to the other node, and to the disaster-recovery node if there is one. Of \
+            2warm/local, which is each node's own, nothing is copied but the directories.",
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            (
+                "PGROOT/2warm/local/replication/drnode",
+                "The host name of the DR node, if there is one.",
+            ),
+        ],
+        see_also: &["configSetup(1)", "rsync(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// distrib2warm's main.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
@@ -57,19 +75,19 @@ fn distribute(install: &Install, node: &NodeName) -> Result<(), Failure> {
     let from = install.pgroot.join("2warm");
     let to = remote.pgroot().join("2warm");
     print(&format!("Copying {} to {node}:{}\n", from.display(), to.display()));
-    let names = our_commands(&from.join(COMMANDS))?;
+    let names = own_commands(&from.join(COMMANDS))?;
     let replaced = replaced_scripts(&remote, &to, &names)?;
     if !replaced.is_empty() {
         print(&format!("Replacing scripts of 2warm on {node}: {}\n", replaced.join(", ")));
     }
-    // The names under which rsync writes files, which are left where it was killed: six random letters
-    // and digits. A person's .NAME.backup has lower-case letters only.
+    // Temporary files of a killed rsync are removed: their names end in six random letters and digits. A
+    // user's .NAME.backup has lower-case letters only, and is kept.
     let word = "[a-z]".repeat(6);
-    let unfinished = names.iter().map(|name| {
-        let place = format!("/{COMMANDS}/.{name}.");
-        format!("P {place}{word}\nR {place}??????\n")
+    let temporary = names.iter().map(|name| {
+        let stem = format!("/{COMMANDS}/.{name}.");
+        format!("P {stem}{word}\nR {stem}??????\n")
     });
-    let rules = unfinished.collect::<String>() + RULES;
+    let rules = temporary.collect::<String>() + RULES;
     let transfer =
         Transfer { remote: &remote, from: &from, to: &to, options: &OPTIONS, rules: &rules };
     let outcome = transfer.run(&mut |event| -> Result<(), Infallible> {
@@ -80,72 +98,72 @@ fn distribute(install: &Install, node: &NodeName) -> Result<(), Failure> {
     })?;
     match outcome {
         Outcome::Complete => Ok(()),
-        Outcome::Partial(said) => {
-            let text = format!("not all could be copied to {node}: {}", said.join("; "));
+        Outcome::Partial(messages) => {
+            let text = format!("could not copy all files to {node}: {}", messages.join("; "));
             Err(Failure::Failed(text.into()))
         }
     }
 }
 
-/// Where the commands are, in the tree.
+/// The directory of the commands in the tree.
 const COMMANDS: &str = "global/replication";
 
-/// The size that no script of 2warm has, and each of our programs has, in bytes.
+/// A size in bytes between those of 2warm's scripts and those of the programs that replace them.
 const LARGEST_SCRIPT: u64 = 100_000;
 
-/// The names of the files in our directory of commands, but for scripts that are not ours.
-fn our_commands(directory: &Path) -> Result<Vec<String>, Failure> {
+/// The names of twowarm's commands in this node's tree. 2warm's scripts are left out.
+fn own_commands(directory: &Path) -> Result<Vec<String>, Failure> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(|e| unreadable(directory, &e))? {
-        let name = entry.map_err(|e| unreadable(directory, &e))?.file_name().into_string();
+    for entry in fs::read_dir(directory).map_err(|e| failed(directory, &e))? {
+        let name = entry.map_err(|e| failed(directory, &e))?.file_name().into_string();
         let plain = name.ok().filter(|name| !name.contains(['*', '?', '[', '\\', '\n']));
-        names.extend(plain.filter(|name| is_ours(&directory.join(name))));
+        names.extend(plain.filter(|name| is_own(&directory.join(name))));
     }
     names.sort_unstable();
     Ok(names)
 }
 
-/// Which of our commands are scripts of 2warm there.
+/// Which of these commands are scripts of 2warm on the other node.
 fn replaced_scripts(remote: &Remote, to: &Path, names: &[String]) -> Result<Vec<String>, Failure> {
-    let theirs = Scratch::new()?;
-    fetch_small(remote, &to.join(COMMANDS), names, LARGEST_SCRIPT, &theirs.0)?;
+    let fetched = TemporaryDirectory::new()?;
+    fetch_small(remote, &to.join(COMMANDS), names, LARGEST_SCRIPT, &fetched.0)?;
     let is_replaced = |name: &&String| {
-        let there = theirs.0.join(name);
-        fs::read(&there).is_ok_and(|text| text.starts_with(b"#!")) && !is_ours(&there)
+        let there = fetched.0.join(name);
+        fs::read(&there).is_ok_and(|text| text.starts_with(b"#!")) && !is_own(&there)
     };
     Ok(names.iter().filter(is_replaced).cloned().collect())
 }
 
-fn unreadable(directory: &Path, error: &io::Error) -> Failure {
+fn failed(directory: &Path, error: &io::Error) -> Failure {
     Failure::Failed(format!("{}: {error}", directory.display()).into())
 }
 
-/// Whether a command is one of ours: a program, or a script that says so.
-fn is_ours(command: &Path) -> bool {
+/// Whether a command belongs to twowarm: a program, or a script that contains its name.
+fn is_own(command: &Path) -> bool {
     let Ok(content) = fs::read(command) else { return false };
     let is_script = content.starts_with(b"#!");
     !is_script || content.windows(7).any(|word| word == b"twowarm")
 }
 
-/// A directory that goes away with this.
-struct Scratch(PathBuf);
+/// A directory that is removed when it is dropped.
+struct TemporaryDirectory(PathBuf);
 
-impl Scratch {
-    fn new() -> Result<Scratch, Failure> {
+impl TemporaryDirectory {
+    fn new() -> Result<TemporaryDirectory, Failure> {
         let mut number = 0;
         loop {
             let name = format!("distrib2warm.{}.{number}", process::id());
             let path = std::env::temp_dir().join(name);
             match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Scratch(path)),
+                Ok(()) => return Ok(TemporaryDirectory(path)),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(e) => return Err(unreadable(&path, &e)),
+                Err(e) => return Err(failed(&path, &e)),
             }
         }
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

@@ -1,6 +1,5 @@
 //! receiveWALFile: the far end of shipping, started by sshd.
 
-use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
@@ -8,27 +7,39 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use twowarm_core::archive::Machines;
-use twowarm_core::data_directory::identity;
-use twowarm_core::node::{Caller, Install, PgdataSource};
-use twowarm_core::ship::TimedInput;
-use twowarm_core::ship::receiver::{Cluster, Receiver, serve};
-use twowarm_core::ship::wire::{Refusal, RefusalCode, SESSION};
+use twowarm_core::node::{Caller, Install, InstallError, PgdataSource};
+use twowarm_core::ship::{Receiver, TimedInput};
 
 use crate::command::{Command, Failure, fails};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
+
+/// receiveWALFile as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
+        name: "receiveWALFile",
+        arguments: "",
+        summary: "receives the WAL files that archiveWALFile sends",
+        description: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
+            node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("ARCHIVE/.owner", "The cluster and the sender that the archive belongs to."),
+        ],
+        see_also: &["archiveWALFile(1)", "sshd(8)"],
+    },
+    caller: Caller::FarNode,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
 
 /// receiveWALFile's main.
 pub fn main() -> ExitCode {
-    Command {
-        name: "receiveWALFile",
-        arguments: "",
-        about: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
-                node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
-        caller: Caller::FarNode,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
@@ -38,54 +49,39 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if let Some(Ok(command)) = std::env::var_os("SSH_ORIGINAL_COMMAND").map(OsString::into_string)
         && is_rsync(&command)
     {
-        // rsync would wait for an answer, and we for a greeting.
-        let why = "this key receives WAL files and nothing else; it can't run rsync";
+        // rsync waits for an answer, and the receiver for a greeting.
+        let why = "this key only receives WAL files; it can't run rsync";
         return Err(Failure::Failed(why.into()));
     }
-    // Not std's own handles, which buffer: what they hold poll does not see.
+    // Not std's own handles: poll does not see the data in their buffers.
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
     let input = BufReader::new(TimedInput::new(input, install.settings.time_limit));
-    serve(input, output, receiver(install))?;
+    match receiver(install) {
+        Ok(receiver) => receiver.serve(input, output)?,
+        Err(e) => return Err(Receiver::refuse(&e, input, output).into()),
+    };
     Ok(DONE)
 }
 
-/// Whether a client whose key is pinned to us by a forced command wanted to run rsync.
+/// Whether a client whose key is pinned to receiveWALFile by a forced command wanted to run rsync.
 fn is_rsync(command: &str) -> bool {
     let program = command.split_whitespace().next().unwrap_or_default();
     program.rsplit('/').next() == Some("rsync")
 }
 
-/// What can't work here becomes a refusal, so that it is told where somebody waits.
-fn receiver(install: &Install) -> Result<Receiver, Refusal> {
-    let archive = install.require_archive().map_err(|e| misconfigured(&e))?;
+fn receiver(install: &Install) -> Result<Receiver, InstallError> {
+    let archive = install.require_archive()?.to_owned();
     if install.pgdata_named_by.as_ref().is_some_and(PgdataSource::is_assumed) {
-        // Says by what, where it is gone.
-        install.require_pgdata().map_err(|e| misconfigured(&e))?;
+        // Its error names the source of a directory that is missing.
+        install.require_pgdata()?;
     }
-    let cluster = match &install.pgdata {
-        Some(pgdata) => identity(pgdata).map_err(|e| misconfigured(&e))?,
-        None => None,
-    };
     Ok(Receiver {
-        archive: archive.to_owned(),
+        archive,
         local_replication: install.local_replication(),
         data_directory: install.pgdata.clone(),
         label: install.label(),
-        node_id: install.node_id().map_err(|e| misconfigured(&e))?,
+        node_id: install.node_id()?,
         machines: if install.settings.archive.any_machine { Machines::Any } else { Machines::One },
-        cluster: cluster.map(|cluster| Cluster {
-            system_identifier: cluster.system_identifier,
-            segment_size: cluster.segment_size,
-        }),
     })
-}
-
-fn misconfigured(error: &dyn Error) -> Refusal {
-    Refusal {
-        id: SESSION,
-        code: RefusalCode::CONFIGURATION,
-        retryable: true,
-        message: error.to_string(),
-    }
 }

@@ -6,7 +6,7 @@ use twowarm_core::testbed::finish;
 
 use crate::pair::{Pair, fails, succeeds};
 
-/// A pair with an older copy, over which the next one would be made.
+/// A pair with a base copy that the next one would replace.
 fn with_older_copy() -> Pair {
     let pair = Pair::new();
     succeeds(pair.db2.command("configStandby"));
@@ -43,7 +43,7 @@ fn what_is_not_the_clusters_is_named_before_it_is_lost() {
     pair.fill("more", 100);
 
     let said = fails(pair.db1.command("copyToStandby"), 1);
-    let deleted = "deleted: conf.d/ (1 files), dumps/ (2 files), server.key; \
+    let deleted = "deleted: conf.d/ (1 file), dumps/ (2 files), server.key; \
                    overwritten: conf.d/both.conf. ";
     assert!(said.contains(deleted) && said.contains("--yes"), "{said}");
     for name in lost.iter().chain(&["conf.d/both.conf"]) {
@@ -58,9 +58,9 @@ fn what_is_not_the_clusters_is_named_before_it_is_lost() {
     let both = fs::read_to_string(pair.db2.pgdata().join("conf.d/both.conf")).unwrap();
     assert_eq!(both, "ours");
 
-    // Nothing is left to ask about.
+    // The next copy would delete nothing, so it does not ask.
     let said = succeeds(pair.db1.command("copyToStandby"));
-    assert!(!said.contains("not PostgreSQL's"), "{said}");
+    assert!(!said.contains("not part of the cluster"), "{said}");
     let mut bad = pair.db1.command("copyToStandby");
     bad.arg("--yes!");
     assert!(fails(bad, 2).contains("[--yes]"));
@@ -74,8 +74,11 @@ fn a_terminal_is_asked() {
         let inside = "../2warm/global/replication/copyToStandby";
         let mut command = pair.db1.program("script");
         command.current_dir(pair.db1.pgdata()).args(["-qec", inside, "/dev/null"]);
-        let mut asked =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script runs");
+        let mut asked = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script can be run");
         let mut input = asked.stdin.take().unwrap();
         input.write_all(format!("{answer}\n").as_bytes()).unwrap();
         let output = asked.wait_with_output().unwrap();
@@ -101,7 +104,7 @@ fn a_node_keeps_its_own_configuration_files() {
     assert_eq!(of("pg_hba.conf"), own);
     put(&pair.db2, "pg_ident.conf", "# db2's\n");
     let said = succeeds(pair.db1.command("copyToStandby"));
-    assert!(said.contains("pg_ident.conf there is replaced"), "{said}");
+    assert!(said.contains("pg_ident.conf on db2 is replaced"), "{said}");
     assert!(!said.contains("pg_hba.conf"), "{said}");
     assert_eq!(of("pg_hba.conf"), own);
     let theirs = fs::read_to_string(pair.db1.pgdata().join("pg_ident.conf")).unwrap();
@@ -109,9 +112,9 @@ fn a_node_keeps_its_own_configuration_files() {
 }
 
 #[test]
-fn what_the_standby_would_lack_as_a_primary_is_said_on_both_nodes() {
+fn settings_that_the_standby_would_lack_as_a_primary_are_reported_on_both_nodes() {
     let pair = Pair::new();
-    // As on Debian: its server was started with another configuration file.
+    // As on Debian, where the server is started with another configuration file.
     let elsewhere = pair.db2.home().join("elsewhere.conf");
     let conf = "archive_mode = off\narchive_command = 'cp %p /a/%f'\n";
     pair.db2.run_as().write(&elsewhere, conf).unwrap();

@@ -1,99 +1,164 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::owner::BadOwner;
+use super::binding::BadBinding;
 use crate::file_error::FileError;
 use crate::identifiers::{MachineId, NodeId};
+use crate::retry::Retryable;
+use crate::timelines::HistoryFileError;
 use crate::wal::BadText;
 
-/// Why an archive could not do what was asked.
+/// Why an operation on an archive failed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum ArchiveError {
+    /// There is no such directory.
     #[error(
-        "the archive directory {} is missing: mount its disk; on a new standby configStandby makes it",
+        "the archive directory {} does not exist. Mount its disk; on a new standby run configStandby, which creates it",
         .0.display()
     )]
     Missing(PathBuf),
-    #[error("the archive {} is no directory", .0.display())]
+    /// The path is that of another kind of file.
+    #[error("the archive {} is not a directory", .0.display())]
     NotADirectory(PathBuf),
+    /// The directory has no mark, as an empty mount point.
     #[error(
-        "the archive directory {} is not the one that configStandby prepared: mount its disk, or run configStandby",
+        "the archive directory {} is not the one that configStandby prepared. Mount its disk, or run configStandby",
         .0.display()
     )]
-    NotThePrepared(PathBuf),
+    NotPrepared(PathBuf),
+    /// The directory has another mark than the node has stored.
     #[error(
-        "the archive directory {} is not the one that configStandby prepared, by {}: mount its disk. If it is, since that file was replaced by another node's, copy {}/.archive over that file; else run configStandby",
-        archive.display(), remembered.display(), archive.display()
+        "the archive directory {} is not the one that configStandby prepared, according to {}. Mount its disk. If it is the right directory and that file was overwritten by another node's, copy {}/.archive over that file; else run configStandby",
+        archive.display(), stored.display(), archive.display()
     )]
-    AnotherMark { archive: PathBuf, remembered: PathBuf },
+    AnotherMark {
+        /// The archive directory.
+        archive: PathBuf,
+        /// The node's file with the mark.
+        stored: PathBuf,
+    },
+    /// A file of the archive could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    #[error(
-        "{} already exists with different content and is not overwritten",
-        .0.display()
-    )]
+    /// A different file has the name.
+    #[error("{} already exists with different content and is not overwritten", .0.display())]
     Conflict(PathBuf),
-    #[error("{} is taken, but can't be opened: does a link there lead nowhere?", .0.display())]
-    Vanished(PathBuf),
+    /// A name is taken, but there is no file to open.
+    #[error("{} exists but can't be opened. It may be a symbolic link to a missing file", .0.display())]
+    DanglingLink(PathBuf),
+    /// A timeline history file can't be that timeline's.
     #[error("{}: {error}", path.display())]
-    BadHistory { path: PathBuf, error: BadText },
-    #[error("{}: {error}: run configStandby on this node to let a sender in", path.display())]
-    BadOwner { path: PathBuf, error: BadOwner },
+    BadHistory {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        error: BadText,
+    },
+    /// The archive's `.owner` file can't be parsed.
+    #[error("{}: {error}. Run configStandby on this node to accept a new sender", path.display())]
+    BadBinding {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        error: BadBinding,
+    },
+    /// The archive is bound to another cluster.
     #[error(
-        "the archive {} belongs to the cluster with system identifier {owner}, not {sender}: if the sender is right, move the other cluster's files out of it and run configStandby on this node, which lets a new sender in",
+        "the archive {} belongs to the cluster with system identifier {bound}, not {sender}. If the sender is right, move the other cluster's files out of the archive and run configStandby on this node, which accepts a new sender",
         archive.display()
     )]
-    AnotherCluster { archive: PathBuf, owner: u64, sender: u64 },
+    AnotherCluster {
+        /// The archive directory.
+        archive: PathBuf,
+        /// The system identifier to which it is bound.
+        bound: u64,
+        /// The sender's system identifier.
+        sender: u64,
+    },
+    /// The archive is bound to another sending node.
     #[error(
-        "the archive {} belongs to the sender {owner}, not {sender}: if the sender is right, run configStandby on this node, which lets a new sender in",
+        "the archive {} belongs to the sender {bound}, not {sender}. If {sender} is right, run configStandby on this node, which accepts a new sender",
         archive.display()
     )]
-    AnotherSender { archive: PathBuf, owner: String, sender: String },
+    AnotherSender {
+        /// The archive directory.
+        archive: PathBuf,
+        /// The label of the node to which it is bound.
+        bound: String,
+        /// The sender's label.
+        sender: String,
+    },
+    /// The same node on the same machine, with another node id.
     #[error(
-        "the archive {} belongs to {sender} by the node id {owner}, and {sender} has another one now, as if its file was removed or replaced. Write {owner} into {sender}/2warm/local/replication/node_id. (Only a node that was set up anew needs configStandby on this node and a new base copy)",
+        "the archive {} belongs to {sender} with the node id {bound}, but {sender} now has another node id, as if its file was removed or replaced. Write {bound} into {sender}/2warm/local/replication/node_id. (Only a node that was set up again needs configStandby on this node and a new base copy.)",
         archive.display()
     )]
-    AnotherId { archive: PathBuf, owner: NodeId, sender: String },
+    AnotherId {
+        /// The archive directory.
+        archive: PathBuf,
+        /// The node id to which it is bound.
+        bound: NodeId,
+        /// The sender's label.
+        sender: String,
+    },
+    /// The same node id on another machine.
     #[error(
-        "the archive {} belongs to the sender {owner} on the machine {bound}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory looks like a clone. If it is one, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine for good, run configStandby on this node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on this node",
+        "the archive {} belongs to the sender {bound} on the machine {machine}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory is probably a clone. If so, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine permanently, run configStandby on this node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on this node",
         archive.display()
     )]
     AnotherMachine {
+        /// The archive directory.
         archive: PathBuf,
-        owner: String,
-        bound: MachineId,
+        /// The label of the node to which it is bound.
+        bound: String,
+        /// The machine to which it is bound.
+        machine: MachineId,
+        /// The sender's label.
         sender: String,
+        /// The sender's machine.
         found: MachineId,
     },
 }
 
-impl ArchiveError {
-    /// Whether the same again, later, may go well: what a disk that is mounted or has room mends.
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for ArchiveError {
+    /// True for what a mounted disk or free space solves.
+    fn is_retryable(&self) -> bool {
         match self {
             ArchiveError::Missing(_)
-            | ArchiveError::NotThePrepared(_)
+            | ArchiveError::NotPrepared(_)
             | ArchiveError::AnotherMark { .. }
             | ArchiveError::File(_)
-            | ArchiveError::Vanished(_) => true,
+            | ArchiveError::DanglingLink(_) => true,
             ArchiveError::NotADirectory(_)
             | ArchiveError::Conflict(_)
             | ArchiveError::BadHistory { .. }
-            | ArchiveError::BadOwner { .. }
+            | ArchiveError::BadBinding { .. }
             | ArchiveError::AnotherCluster { .. }
             | ArchiveError::AnotherSender { .. }
             | ArchiveError::AnotherId { .. }
             | ArchiveError::AnotherMachine { .. } => false,
         }
     }
+}
 
-    /// Whether there is no room: a full disk, a used up quota, a limit on the size of files.
+impl ArchiveError {
+    /// Whether there is no space: a full disk, an exhausted quota, a limit on the size of files.
+    #[must_use]
     pub fn is_full(&self) -> bool {
         let ArchiveError::File(error) = self else { return false };
         matches!(
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         )
+    }
+}
+
+impl From<HistoryFileError> for ArchiveError {
+    fn from(error: HistoryFileError) -> ArchiveError {
+        match error {
+            HistoryFileError::File(error) => ArchiveError::File(error),
+            HistoryFileError::Invalid { path, error } => ArchiveError::BadHistory { path, error },
+        }
     }
 }

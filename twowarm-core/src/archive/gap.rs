@@ -1,23 +1,24 @@
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::{Archive, ArchiveError};
 use crate::data_directory::{Reached, redo_place};
+use crate::timelines::Timelines;
 use crate::wal::{
-    ControlFile, Expected, HistoryPlace, PageHeader, SegmentLayout, SegmentName, SegmentPlace,
-    TimelineHistory, WalFileName, check_history, check_segment_header,
+    ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
+    TimelineHistory, WalFileName, check_segment_header,
 };
 
-/// A segment that a standby still needs is missing although a later one is in the archive. A failover
-/// would end before the missing one, and lose what the later ones hold.
+/// A segment that a standby still needs is missing, and a later one is in the archive. A failover would end
+/// recovery before the missing one and lose the WAL of the later ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     /// The first segment that is missing.
     pub missing: SegmentName,
-    /// The first later one that is there.
+    /// The first later one in the archive.
     pub found: SegmentName,
 }
 
@@ -27,12 +28,12 @@ impl fmt::Display for Gap {
     }
 }
 
-/// The first gap in these segments from the place `next` on, which is the next one that the standby needs.
+/// The first gap in these segments from `next` on, the position of the next one that the standby needs.
 ///
-/// `histories` are those of the timeline that it replays, which comes first, and of the timelines that
-/// came from it: a segment counts under the name of each timeline that can have it. `has` tells of a
-/// segment outside the listing.
-pub fn gap(
+/// `histories` are those of the timeline that the standby replays, which comes first, and of its descendants:
+/// a segment may have the name of any timeline that contains it. `has` answers for a segment that is not in
+/// the listing.
+fn gap(
     listing: impl IntoIterator<Item = SegmentName>,
     next: SegmentPlace,
     histories: &[TimelineHistory],
@@ -41,7 +42,10 @@ pub fn gap(
 ) -> Option<Gap> {
     let counts = |name: SegmentName| {
         histories.iter().any(|history| {
-            matches!(history.place_of(name, layout), HistoryPlace::OnPath | HistoryPlace::AtFork)
+            matches!(
+                history.locate(name, layout),
+                SegmentInHistory::Included | SegmentInHistory::AtFork
+            )
         })
     };
     let there = listing.into_iter().filter(|name| name.place >= next && counts(*name));
@@ -66,15 +70,18 @@ pub fn gap(
             }
             expected += 1;
         }
-        // Two timelines can have the segment of the same place.
+        // Two timelines can have a segment of the same position.
         expected = expected.max(number + 1);
     }
     None
 }
 
 impl Archive {
-    /// The first gap that keeps the server of a data directory from replaying what is here. `next` is the
-    /// next segment that it needs. What stands in the server's own WAL directory is not missing.
+    /// The first gap after which the server of a data directory can't replay the archive's segments. `next`
+    /// is the next segment that it needs. A segment in the server's own WAL directory is not missing.
+    ///
+    /// # Errors
+    /// If the archive can't be read.
     pub fn gap_after(
         &self,
         next: SegmentName,
@@ -87,13 +94,11 @@ impl Archive {
         });
         // From 10 on, and before.
         let wal = ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal));
-        let history = WalFileName::History(next.timeline);
-        let fetched = || wal.iter().find_map(|wal| fs::read(wal.join(history.to_string())).ok());
-        let text = self.read(history)?.or_else(fetched);
-        let own = text.and_then(|text| check_history(next.timeline, &text).ok());
+        let timelines = Timelines::new(self.path(), Some(data_directory));
+        let own = timelines.history(next.timeline)?;
         let mut histories =
             vec![own.unwrap_or_else(|| TimelineHistory::without_ancestors(next.timeline))];
-        let later = self.histories_after(next.timeline)?;
+        let later = timelines.archived_after(next.timeline)?;
         histories.extend(later.into_iter().filter(|later| later.is_ancestor(next.timeline)));
         let expected = Expected::of(control);
         let has = |name| wal.iter().any(|wal| is_in(wal, name, &expected));
@@ -101,19 +106,22 @@ impl Archive {
     }
 }
 
-/// How far a standby's server has come since it started.
+/// What a standby's server has restored since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
-    /// It does not run, or has asked for its first segment only.
+    /// Nothing: it is not running, or has requested only its first segment.
     Nothing,
-    /// This is the last segment that it was given.
+    /// Segments up to this one.
     Segment(SegmentName),
-    /// It has replayed something, and nobody has noted what.
+    /// It has restored segments, but which ones is not known.
     Unknown,
 }
 
 impl Archive {
-    /// The first gap that a failover of a data directory's server would come to.
+    /// The first gap that would end recovery in a failover of the server of a data directory.
+    ///
+    /// # Errors
+    /// If the archive can't be read.
     pub fn gap_of_standby(
         &self,
         given: Given,
@@ -122,7 +130,7 @@ impl Archive {
     ) -> Result<Option<Gap>, ArchiveError> {
         let next = next_needed(given, control, data_directory);
         match self.gap_after(next, control, data_directory)? {
-            // It was there when the server started, and was removed after it had been replayed.
+            // It existed when the server started, and was removed after it had been replayed.
             Some(gap) if given == Given::Unknown && gap.missing.place == next.place => {
                 let next = SegmentName { timeline: next.timeline, ..gap.found };
                 self.gap_after(next, control, data_directory)
@@ -132,8 +140,8 @@ impl Archive {
     }
 }
 
-/// The next segment that a data directory's server needs: after the last one that it was given, or else the
-/// one in which its replay starts.
+/// The next segment that the server of a data directory needs: the one after the last one that it restored,
+/// else the one in which its replay starts.
 fn next_needed(given: Given, control: &ControlFile, data_directory: &Path) -> SegmentName {
     let place = redo_place(data_directory, control);
     let timeline = Reached::of(control).timeline;
@@ -149,8 +157,8 @@ fn next_needed(given: Given, control: &ControlFile, data_directory: &Path) -> Se
     }
 }
 
-/// Whether a directory has this segment. A file under its name may also be an older one that the server
-/// has renamed to use it again.
+/// Whether a WAL directory has this segment. A file of its name may also be an older one that the server
+/// has recycled.
 fn is_in(directory: &Path, name: SegmentName, expected: &Expected) -> bool {
     let Ok(mut file) = File::open(directory.join(name.to_string())) else { return false };
     let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
@@ -168,6 +176,7 @@ mod tests {
     use super::*;
     use crate::version::PgMajor;
     use crate::wal::{SegmentSize, TimelineId};
+    use std::fs;
 
     fn layout(major: &str) -> SegmentLayout {
         SegmentLayout::new(major.parse::<PgMajor>().unwrap(), SegmentSize::DEFAULT)
@@ -225,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_counts_under_the_name_of_each_timeline_that_can_have_it() {
+    fn a_segment_may_have_the_name_of_each_timeline_that_contains_it() {
         // In the middle of 7B, and at its beginning.
         for fork in ["0/7B800000", "0/7B000000"] {
             let both = [one(), two(fork)];
@@ -233,11 +242,11 @@ mod tests {
             assert_eq!(found(&["2:7B", "2:7C"], &both), pair("1:7A", "2:7B"), "{fork}");
             assert_eq!(found(&["1:7A", "1:7B", "2:7C"], &both), None, "{fork}");
             assert_eq!(found(&["2:7B"], &[one()]), None, "of an unknown timeline");
-            // It replays timeline 2, and has not come to the fork.
+            // The standby replays timeline 2 and has not reached the fork.
             assert_eq!(found(&["1:7A", "2:7C"], &both[1..]), pair("2:7B", "2:7C"), "{fork}");
             assert_eq!(found(&["2:7B"], &both[1..]), pair("1:7A", "2:7B"), "{fork}");
         }
-        // Nobody who follows timeline 2 ever needs what timeline 1 wrote after the fork.
+        // A standby that follows timeline 2 never needs the WAL of timeline 1 after the fork.
         assert_eq!(found(&["1:7A", "1:7C"], &[two("0/7B000000")]), None);
     }
 
@@ -251,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_has_is_not_missing_and_a_renamed_old_file_is_not_that_segment() {
+    fn segments_of_the_server_are_not_missing_and_recycled_files_are_none_of_them() {
         let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/15");
         let control = fs::read(samples.join("pg_control")).unwrap();
         let control = ControlFile::parse(&control).unwrap();
@@ -281,7 +290,7 @@ mod tests {
         };
         has(next, next);
         assert_eq!(gap(), Some(Gap { missing: after, found: last }));
-        assert_eq!(of(Given::Unknown), gap(), "what comes later has never been there");
+        assert_eq!(of(Given::Unknown), gap(), "the segments after it never existed");
         has(after, next);
         assert_eq!(gap(), Some(Gap { missing: after, found: last }));
         has(after, after);
@@ -303,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_one_follows_what_was_restored_unless_the_server_has_come_further() {
+    fn the_next_segment_follows_the_last_restored_one_or_the_redo_position() {
         let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/15");
         let control = fs::read(samples.join("pg_control")).unwrap();
         let control = ControlFile::parse(&control).unwrap();
@@ -323,7 +332,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_gap_is_the_first_hole_below_something(
+        fn a_gap_is_the_first_missing_segment_below_an_existing_one(
             numbers in proptest::collection::btree_set(240u64..270, 0..20),
             own in proptest::collection::btree_set(240u64..270, 0..10),
             next in 238u64..262,

@@ -8,46 +8,47 @@ use crate::durable::{self, Aside};
 use crate::file_error::FileError;
 use crate::wal::WalFileName;
 
-/// A file on its way into the archive. It has no name there yet, and leaves nothing behind if it is
-/// dropped; what a killed writer leaves is removed when the next file begins.
+/// A file that is being written for the archive. It has no name there yet and is removed when it is
+/// dropped; files left behind by interrupted writers are removed when the next file begins.
 #[derive(Debug)]
-pub struct Incoming {
+pub(crate) struct Incoming {
     aside: Aside,
 }
 
 /// How a file came to be in the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
+pub enum Stored {
     /// It is new.
     New,
     /// The same file was there before.
     AlreadyThere,
 }
 
-/// What the file is that stands under the name of one that comes in.
+/// How the existing file of a name compares with an incoming one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
-    /// The same, as far as any server goes.
+pub(crate) enum Existing {
+    /// For a server they are the same.
     Same,
-    /// Another, which can have the name as well.
-    Other,
-    /// No file of that name at all, and why. It makes room.
+    /// They differ, and both can have the name.
+    Different,
+    /// The existing one can't have the name, for this reason. It is set aside.
+    #[cfg_attr(not(feature = "ship"), expect(dead_code))]
     Foreign(String),
 }
 
-/// So often a name is looked at again that was taken and is not there.
-const TURNS: u32 = 8;
+/// How often a name is tried again that was taken when the file was published, and free afterwards.
+const ATTEMPTS: u32 = 8;
 
 impl Archive {
-    /// The directory where files are written before they have their names.
+    /// The directory where files are written before they get their names.
     pub(super) fn incoming_directory(&self) -> PathBuf {
         self.path().join(".incoming")
     }
 
-    /// Begins a file. Its name only helps whoever looks into `.incoming`.
-    pub fn begin(&self, name: &str) -> Result<Incoming, ArchiveError> {
+    /// Begins a file. The name is part of the temporary file's name.
+    pub(crate) fn begin(&self, name: &str) -> Result<Incoming, ArchiveError> {
         let directory = self.incoming_directory();
-        // Not with its parents: a missing archive directory is an error, see `open`.
+        // Without its parents: a missing archive directory is an error, see `open`.
         match DirBuilder::new().mode(0o700).create(&directory) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return Err(ArchiveError::Missing(self.path().to_owned()));
@@ -57,28 +58,32 @@ impl Archive {
             }
             _ => {}
         }
-        self.sweep()?;
+        self.remove_interrupted()?;
         Ok(Incoming { aside: Aside::create_in(&directory, name)? })
     }
 
-    /// Removes what killed writers left behind.
-    pub fn sweep(&self) -> Result<(), ArchiveError> {
+    /// Removes files left behind by interrupted writers.
+    fn remove_interrupted(&self) -> Result<(), ArchiveError> {
         match durable::remove_abandoned(&self.incoming_directory()) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             done => Ok(done?),
         }
     }
 
-    /// Puts a whole file into the archive: all of [`begin`](Archive::begin) and
-    /// [`store`](Incoming::store) for content at hand.
-    pub fn put(&self, name: WalFileName, content: &[u8]) -> Result<Put, ArchiveError> {
+    /// Puts a whole file into the archive, durably. Its content is not checked.
+    ///
+    /// # Errors
+    /// If a file with other content has the name, or the file can't be written.
+    pub fn put(&self, name: WalFileName, content: &[u8]) -> Result<Stored, ArchiveError> {
         let mut incoming = self.begin(&name.to_string())?;
         incoming.write(content)?;
-        incoming.store(self, name, |_, _| Ok(Standing::Other))
+        incoming.store(self, name, |_, _| Ok(Existing::Different))
     }
 
-    /// Proves that files can be received: writes a scratch file where they are, fsyncs it, and removes
-    /// it again.
+    /// Checks that files can be stored: writes, fsyncs and removes a temporary file in the archive.
+    ///
+    /// # Errors
+    /// If one of these fails.
     pub fn probe(&self) -> Result<(), ArchiveError> {
         let mut incoming = self.begin("probe")?;
         incoming.write(&[0; 8192])?;
@@ -96,7 +101,7 @@ impl Incoming {
         Ok(self.aside.file().write_all(bytes).map_err(FileError::of("write", &path))?)
     }
 
-    /// The file as it stands, from its start, to check it.
+    /// The file so far, at its start.
     pub fn reread(&mut self) -> Result<&mut File, ArchiveError> {
         let path = self.aside.path().to_owned();
         let file = self.aside.file();
@@ -106,62 +111,55 @@ impl Incoming {
 
     /// Gives it its name, durably; when this returns, the file survives a crash.
     ///
-    /// A file that stands under the name is never overwritten. If it has the same content, it is made
-    /// durable, since whoever put it there may have been killed just before. Else `judge` is given both,
-    /// the new one first, and says what it is; one that is foreign is kept as `NAME.foreign`.
+    /// An existing file of the name is never overwritten. If it has the same content, it is fsynced, since
+    /// its writer may have been killed before it did. Otherwise `compare` gets both, the incoming one first;
+    /// a foreign one is kept as `NAME.foreign`.
     pub fn store(
         mut self,
         archive: &Archive,
         name: WalFileName,
-        mut judge: impl FnMut(&mut File, &mut File) -> Result<Standing, ArchiveError>,
-    ) -> Result<Put, ArchiveError> {
-        let place = archive.place(name);
-        for _ in 0..TURNS {
-            match self.aside.publish(&place) {
-                Ok(()) => return Ok(Put::New),
+        mut compare: impl FnMut(&mut File, &mut File) -> Result<Existing, ArchiveError>,
+    ) -> Result<Stored, ArchiveError> {
+        let path = archive.path_of(name);
+        for _ in 0..ATTEMPTS {
+            match self.aside.publish(&path) {
+                Ok(()) => return Ok(Stored::New),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e.into()),
             }
-            let mut existing = match File::open(&place) {
+            let mut existing = match File::open(&path) {
                 Ok(file) => file,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(FileError::of("open", &place)(e).into()),
+                Err(e) => return Err(FileError::of("open", &path)(e).into()),
             };
-            match self.compare(&mut existing, &place, &mut judge)? {
-                Standing::Same => {
-                    existing.sync_all().map_err(FileError::of("fsync", &place))?;
+            let temporary = self.aside.path().to_owned();
+            let incoming = self.reread()?;
+            let found = if same_bytes(incoming, &mut existing, &temporary, &path)? {
+                Existing::Same
+            } else {
+                compare(incoming, &mut existing)?
+            };
+            match found {
+                Existing::Same => {
+                    existing.sync_all().map_err(FileError::of("fsync", &path))?;
                     durable::sync_directory(archive.path())?;
-                    return Ok(Put::AlreadyThere);
+                    return Ok(Stored::AlreadyThere);
                 }
-                Standing::Other => return Err(ArchiveError::Conflict(place)),
-                Standing::Foreign(why) => make_room(&place, &existing, &why)?,
+                Existing::Different => return Err(ArchiveError::Conflict(path)),
+                Existing::Foreign(why) => set_aside(&path, &existing, &why)?,
             }
         }
-        Err(ArchiveError::Vanished(place))
+        Err(ArchiveError::DanglingLink(path))
     }
 
-    fn compare(
-        &mut self,
-        existing: &mut File,
-        place: &Path,
-        judge: &mut impl FnMut(&mut File, &mut File) -> Result<Standing, ArchiveError>,
-    ) -> Result<Standing, ArchiveError> {
-        let path = self.aside.path().to_owned();
-        let incoming = self.reread()?;
-        if same(incoming, existing, &path, place)? {
-            return Ok(Standing::Same);
-        }
-        judge(incoming, existing)
+    /// Gives it a name that is not a WAL file's, over an existing file.
+    pub(super) fn replace(self, path: &Path) -> Result<(), ArchiveError> {
+        Ok(self.aside.replace(path)?)
     }
 
-    /// Puts it in the place of a file that is not a WAL file.
-    pub(super) fn replace(self, place: &Path) -> Result<(), ArchiveError> {
-        Ok(self.aside.replace(place)?)
-    }
-
-    /// Gives it a name that is not a WAL file's; whether it was the first to do so.
-    pub(super) fn publish_first(mut self, place: &Path) -> Result<bool, ArchiveError> {
-        match self.aside.publish(place) {
+    /// Gives it a name that is not a WAL file's; false if the name is taken.
+    pub(super) fn publish_first(mut self, path: &Path) -> Result<bool, ArchiveError> {
+        match self.aside.publish(path) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(e) => Err(e.into()),
@@ -169,26 +167,22 @@ impl Incoming {
     }
 }
 
-/// Renames the file that was judged, and no other that took its place meanwhile.
-fn make_room(place: &Path, judged: &File, why: &str) -> Result<(), FileError> {
-    let Some(locked) = durable::lock_named(place)? else { return Ok(()) };
-    let id = |file: &File| file.metadata().map(|m| (m.dev(), m.ino()));
-    if id(&locked).map_err(FileError::of("read", place))?
-        != id(judged).map_err(FileError::of("read", place))?
-    {
-        return Ok(());
+/// Renames the file that was compared, but not another one that got its name meanwhile.
+fn set_aside(path: &Path, compared: &File, why: &str) -> Result<(), FileError> {
+    let found = compared.metadata().map_err(FileError::of("read", path))?;
+    let kept = durable::set_aside_file(path, Some((found.dev(), found.ino())), "foreign")?;
+    if let Some(kept) = kept {
+        log::error!(
+            "{} was not the file of its name ({why}). It is kept as {}, and the incoming file takes its name",
+            path.display(),
+            kept.display()
+        );
     }
-    let aside = durable::set_aside(place, "foreign")?;
-    log::error!(
-        "{} was not the file of its name ({why}); it is kept as {}, and the file that came in takes its place",
-        place.display(),
-        aside.display()
-    );
     Ok(())
 }
 
-/// Whether two files hold the same bytes.
-fn same(a: &mut File, b: &mut File, path_a: &Path, path_b: &Path) -> Result<bool, FileError> {
+/// Whether two files have the same content.
+fn same_bytes(a: &mut File, b: &mut File, path_a: &Path, path_b: &Path) -> Result<bool, FileError> {
     let length =
         |file: &File, path| file.metadata().map(|m| m.len()).map_err(FileError::of("read", path));
     if length(a, path_a)? != length(b, path_b)? {

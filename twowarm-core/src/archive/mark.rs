@@ -7,47 +7,52 @@ use crate::durable;
 use crate::file_error::FileError;
 use crate::identifiers::random_id;
 
-/// In the archive.
+/// The file in the archive.
 const MARK: &str = ".archive";
-/// In the node's `local/replication`.
-const MARKED: &str = "archive_id";
+/// The file in the node's `local/replication`.
+const STORED_MARK: &str = "archive_id";
 
-/// Gives an archive a mark and lets the node remember it: configStandby's part of
-/// [`check_mark`].
+/// Marks an archive with a random id and stores the id on the node, for [`check_mark`]. It can be repeated
+/// after a crash.
 ///
-/// The archive's own comes first: after a crash in between, a node that remembers none checks none, and
-/// one that remembers another had no good archive before either. Doing it again mends both.
+/// The archive's file is written first: a node without a stored id checks nothing, and a node with another
+/// one had no valid archive before either.
+///
+/// # Errors
+/// If the archive is missing, or a file can't be read or written.
 pub fn mark(archive: &Path, local_replication: &Path) -> Result<(), ArchiveError> {
     Archive::open(archive)?;
     let id = match read(&archive.join(MARK))?.as_deref().map(str::trim) {
         Some(id) if !id.is_empty() => id.to_owned(),
         _ => random_id()?,
     };
-    // Also one that is there: whoever wrote it may have been killed before it was on disk.
+    // An existing one too: its writer may have been killed before it was on disk.
     durable::write(&archive.join(MARK), format!("{id}\n").as_bytes())?;
-    Ok(durable::write(&local_replication.join(MARKED), format!("{id}\n").as_bytes())?)
+    Ok(durable::write(&local_replication.join(STORED_MARK), format!("{id}\n").as_bytes())?)
 }
 
-/// Whether this is the archive that configStandby prepared, and not the bare directory below the mount
-/// point of its disk, which looks like an empty archive: what is put there vanishes when the disk is
-/// back.
+/// Checks that an archive has the mark that the node has stored. The empty mount point of an archive whose
+/// disk is not mounted has none: files stored there would be hidden when the disk is mounted again.
 ///
-/// A node that remembers no mark, as one whose archive was made by hand, is not asked for one.
+/// Without a stored mark, as on a node whose archive was created by hand, any archive passes.
+///
+/// # Errors
+/// If the archive is missing, has no mark or another one, or a file can't be read.
 pub fn check_mark(archive: &Path, local_replication: &Path) -> Result<(), ArchiveError> {
-    let Some(expected) = read(&local_replication.join(MARKED))? else {
-        // Absent, and not on a disk that is gone itself.
+    let Some(expected) = read(&local_replication.join(STORED_MARK))? else {
+        // Its directory must be readable: it could be on an unmounted disk itself.
         fs::read_dir(local_replication).map_err(FileError::of("read", local_replication))?;
         return Ok(());
     };
     Archive::open(archive)?;
     match read(&archive.join(MARK))? {
         Some(found) if found.trim() == expected.trim() && !found.trim().is_empty() => Ok(()),
-        // The original distrib2warm brings the other node's memory here.
+        // The original distrib2warm overwrites this node's file with the other node's.
         Some(found) if !found.trim().is_empty() => Err(ArchiveError::AnotherMark {
             archive: archive.to_owned(),
-            remembered: local_replication.join(MARKED),
+            stored: local_replication.join(STORED_MARK),
         }),
-        _ => Err(ArchiveError::NotThePrepared(archive.to_owned())),
+        _ => Err(ArchiveError::NotPrepared(archive.to_owned())),
     }
 }
 
@@ -64,6 +69,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::retry::Retryable;
 
     struct Node {
         _dir: tempfile::TempDir,
@@ -91,14 +97,14 @@ mod tests {
         fn is_refused(&self) {
             let error = self.check().unwrap_err();
             assert!(error.is_retryable());
-            for word in ["is not the one", "mount its disk", "configStandby"] {
+            for word in ["is not the one", "Mount its disk", "configStandby"] {
                 assert!(error.to_string().contains(word), "{error}");
             }
         }
     }
 
     #[test]
-    fn the_bare_mount_point_is_not_the_archive() {
+    fn an_empty_mount_point_is_not_the_archive() {
         let node = Node::new();
         node.mark();
         node.check().unwrap();
@@ -122,47 +128,47 @@ mod tests {
         assert!(Archive::open(&node.archive).unwrap().names().unwrap().is_empty());
     }
 
-    /// The original distrib2warm copies it along with the tree; configStandby would want a new base copy.
+    /// The original distrib2warm copies the file with the tree; configStandby would need a new base copy.
     #[test]
-    fn a_memory_that_was_replaced_is_mended_by_the_archive_s_own_mark() {
+    fn a_stored_mark_that_was_overwritten_can_be_restored_from_the_archive() {
         let node = Node::new();
         node.mark();
-        fs::write(node.local.join(MARKED), "the other node's\n").unwrap();
+        fs::write(node.local.join(STORED_MARK), "the other node's\n").unwrap();
         let error = node.check().unwrap_err().to_string();
-        let [mark, memory] = [node.archive.join(MARK), node.local.join(MARKED)];
-        for path in [&mark, &memory] {
+        let [mark, stored] = [node.archive.join(MARK), node.local.join(STORED_MARK)];
+        for path in [&mark, &stored] {
             assert!(error.contains(path.to_str().unwrap()), "{error}");
         }
-        fs::copy(mark, memory).unwrap();
+        fs::copy(mark, stored).unwrap();
         node.check().unwrap();
     }
 
     #[test]
-    fn an_archive_made_by_hand_is_not_asked() {
+    fn an_archive_created_by_hand_needs_no_mark() {
         let node = Node::new();
         node.check().unwrap();
-        // Nor is one that another node has marked.
+        // Nor does one that another node has marked.
         fs::write(node.archive.join(MARK), "other\n").unwrap();
         node.check().unwrap();
-        // But a node that can't look whether it remembers one knows nothing.
+        // Whether the node has stored a mark must be readable.
         fs::remove_dir(&node.local).unwrap();
         assert!(matches!(node.check(), Err(ArchiveError::File(_))));
     }
 
     #[test]
-    fn whatever_a_crash_leaves_is_mended_by_marking_again() {
+    fn marking_again_repairs_any_state_after_a_crash() {
         let leave: [fn(&Node); 5] = [
-            |node| fs::remove_file(node.local.join(MARKED)).unwrap(),
+            |node| fs::remove_file(node.local.join(STORED_MARK)).unwrap(),
             |node| fs::remove_file(node.archive.join(MARK)).unwrap(),
             |node| fs::write(node.archive.join(MARK), "another\n").unwrap(),
             |node| fs::write(node.archive.join(MARK), "").unwrap(),
-            |node| fs::write(node.local.join(MARKED), "").unwrap(),
+            |node| fs::write(node.local.join(STORED_MARK), "").unwrap(),
         ];
         for leave in leave {
             let node = Node::new();
             node.mark();
             leave(&node);
-            if node.local.join(MARKED).exists() {
+            if node.local.join(STORED_MARK).exists() {
                 node.is_refused();
             } else {
                 node.check().unwrap();

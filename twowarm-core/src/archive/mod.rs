@@ -1,14 +1,27 @@
 //! The archive directory: where shipped WAL files arrive and wait for restore_command.
 //!
-//! An archive never lies: a file stands in it under its final name only when it is whole, checked and
-//! on disk. It belongs to one cluster and one sending node at a time.
+//! A file has its final name in an archive only when it is complete, checked and on disk. An archive is
+//! bound to one cluster and one sending node at a time.
+//!
+//! ```
+//! use twowarm_core::archive::{Archive, Stored};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! let archive = Archive::open(directory.path())?;
+//! let history = "00000002.history".parse()?;
+//! let content = b"1\t0/3000158\tno recovery target specified\n";
+//! assert_eq!(archive.put(history, content)?, Stored::New);
+//! assert_eq!(archive.put(history, content)?, Stored::AlreadyThere);
+//! assert!(archive.put(history, b"other content").is_err());
+//! assert_eq!(archive.names()?, [history]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod binding;
 mod error;
 mod gap;
-mod histories;
 mod incoming;
 mod mark;
-mod owner;
 #[cfg(test)]
 mod tests;
 
@@ -16,26 +29,30 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use binding::{BadBinding, Binding, Machines};
 pub use error::ArchiveError;
-pub use gap::{Gap, Given, gap};
-pub use histories::ForkedBefore;
-pub use incoming::{Incoming, Put, Standing};
+pub use gap::{Gap, Given};
+pub use incoming::Stored;
+#[cfg(feature = "ship")]
+pub(crate) use incoming::{Existing, Incoming};
 pub use mark::{check_mark, mark};
-pub use owner::{BadOwner, Machines, Owner};
 
 use crate::durable;
 use crate::file_error::FileError;
 use crate::wal::WalFileName;
 
-/// An archive directory that exists and can be read.
+/// An archive directory that existed and was readable when it was opened.
 #[derive(Debug, Clone)]
 pub struct Archive {
     directory: PathBuf,
 }
 
 impl Archive {
-    /// Opens an archive. It is never made here: a directory that is missing is a disk that is not
-    /// mounted, and files put into a new one below the mount point would vanish when it is.
+    /// Opens an archive. The directory is never created here: if it is missing, its disk is not mounted,
+    /// and files in a new directory would be hidden below the mount point later.
+    ///
+    /// # Errors
+    /// If the directory is missing or not readable.
     pub fn open(directory: &Path) -> Result<Archive, ArchiveError> {
         let archive = Archive { directory: directory.to_owned() };
         archive.check_readable()?;
@@ -55,39 +72,50 @@ impl Archive {
         }
     }
 
-    /// The directory.
+    /// The archive directory.
+    #[must_use]
     pub fn path(&self) -> &Path {
         &self.directory
     }
 
-    /// Where a file of this name stands, or would.
-    pub fn place(&self, name: WalFileName) -> PathBuf {
+    /// The path that the file of this name has in the archive.
+    #[must_use]
+    pub fn path_of(&self, name: WalFileName) -> PathBuf {
         self.directory.join(name.to_string())
     }
 
-    /// Opens a file; none only if it is truly absent, from a directory that can be read.
+    /// Opens a file; none only if the archive directory is readable and has no such file.
+    ///
+    /// # Errors
+    /// If the file or the archive directory can't be read.
     pub fn find(&self, name: WalFileName) -> Result<Option<File>, ArchiveError> {
-        let place = self.place(name);
-        match File::open(&place) {
+        let path = self.path_of(name);
+        match File::open(&path) {
             Ok(file) => Ok(Some(file)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 self.check_readable()?;
                 Ok(None)
             }
-            Err(e) => Err(FileError::of("open", &place)(e).into()),
+            Err(e) => Err(FileError::of("open", &path)(e).into()),
         }
     }
 
-    /// Reads a small file (a history, a backup file) whole, if it is there.
+    /// Reads a small file (a timeline history or backup history file), if it exists.
+    ///
+    /// # Errors
+    /// If the file or the archive directory can't be read.
     pub fn read(&self, name: WalFileName) -> Result<Option<Vec<u8>>, ArchiveError> {
         let Some(mut file) = self.find(name)? else { return Ok(None) };
         let mut content = Vec::new();
         io::Read::read_to_end(&mut file, &mut content)
-            .map_err(FileError::of("read", &self.place(name)))?;
+            .map_err(FileError::of("read", &self.path_of(name)))?;
         Ok(Some(content))
     }
 
-    /// The names of the WAL files in it, in order; anything else there is left out.
+    /// The names of all WAL files in the archive, sorted: segments, `.partial`, history, backup files.
+    ///
+    /// # Errors
+    /// If the archive directory can't be listed.
     pub fn names(&self) -> Result<Vec<WalFileName>, ArchiveError> {
         let failed = || FileError::of("list the archive directory", &self.directory);
         let mut names = Vec::new();
@@ -99,8 +127,11 @@ impl Archive {
         Ok(names)
     }
 
-    /// Takes a file out, for good; one that is not there is fine.
+    /// Removes a file durably, if it exists.
+    ///
+    /// # Errors
+    /// If the file can't be removed.
     pub fn remove(&self, name: WalFileName) -> Result<(), ArchiveError> {
-        Ok(durable::remove(&self.place(name))?)
+        Ok(durable::remove(&self.path_of(name))?)
     }
 }

@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::wal::{SegmentLayout, TimelineId};
+use crate::retry::Retryable;
 
 fn archive() -> (tempfile::TempDir, Archive) {
     let dir = tempfile::tempdir().unwrap();
@@ -13,31 +13,31 @@ fn name(text: &str) -> WalFileName {
     text.parse().unwrap()
 }
 
-fn owner(system_identifier: u64, node_id: &str) -> Owner {
+fn sender(system_identifier: u64, node_id: &str) -> Binding {
     let label = format!("host of {node_id}");
-    Owner { system_identifier, node_id: node_id.parse().unwrap(), label, machine: None }
+    Binding { system_identifier, node_id: node_id.parse().unwrap(), label, machine: None }
 }
 
 #[test]
-fn a_missing_directory_is_an_error_and_is_not_made() {
+fn a_missing_directory_is_an_error_and_is_not_created() {
     let (dir, archive) = archive();
     let path = dir.path().to_owned();
     drop(dir);
     assert!(matches!(Archive::open(&path), Err(ArchiveError::Missing(_))));
     let one = name("00000001.history");
     assert!(matches!(archive.find(one), Err(ArchiveError::Missing(_))));
-    assert!(matches!(archive.owner(), Err(ArchiveError::Missing(_))));
+    assert!(matches!(archive.binding(), Err(ArchiveError::Missing(_))));
     assert!(matches!(archive.put(one, b"x"), Err(ArchiveError::Missing(_))));
     assert!(!path.exists());
 }
 
 #[test]
-fn the_same_again_is_fine_and_another_is_refused() {
+fn the_same_file_again_is_accepted_and_another_is_refused() {
     let (_dir, archive) = archive();
     let one = name("00000002.history");
     assert!(archive.find(one).unwrap().is_none());
-    assert_eq!(archive.put(one, b"one").unwrap(), Put::New);
-    assert_eq!(archive.put(one, b"one").unwrap(), Put::AlreadyThere);
+    assert_eq!(archive.put(one, b"one").unwrap(), Stored::New);
+    assert_eq!(archive.put(one, b"one").unwrap(), Stored::AlreadyThere);
     for other in [b"two".as_slice(), b"on", b"ones", b""] {
         assert!(matches!(archive.put(one, other), Err(ArchiveError::Conflict(_))));
     }
@@ -48,13 +48,13 @@ fn the_same_again_is_fine_and_another_is_refused() {
 }
 
 #[test]
-fn what_a_killed_writer_left_goes_with_the_next_file() {
+fn files_of_interrupted_writers_are_removed_with_the_next_file() {
     let (_dir, archive) = archive();
     archive.put(name("00000002.history"), b"one").unwrap();
     fs::write(archive.incoming_directory().join("left.1-1.tmp"), b"half").unwrap();
-    let going_on = archive.begin("going-on").unwrap();
+    let unfinished = archive.begin("unfinished").unwrap();
     assert_eq!(fs::read_dir(archive.incoming_directory()).unwrap().count(), 1);
-    drop(going_on);
+    drop(unfinished);
     assert_eq!(fs::read_dir(archive.incoming_directory()).unwrap().count(), 0);
 }
 
@@ -73,35 +73,35 @@ fn only_wal_files_are_listed() {
 }
 
 #[test]
-fn an_archive_has_one_owner() {
+fn an_archive_is_bound_to_one_sender() {
     let (_dir, archive) = archive();
-    let first = owner(7, "aaaa");
-    archive.admit(&owner(8, "bbbb"), Machines::One).unwrap();
+    let first = sender(7, "aaaa");
+    archive.check_sender(&sender(8, "bbbb"), Machines::One).unwrap();
     archive.bind(&first, Machines::One).unwrap();
     archive.bind(&first, Machines::One).unwrap();
-    assert_eq!(archive.owner().unwrap(), Some(first.clone()));
-    let relabelled = Owner { label: "new name".into(), ..first };
-    archive.admit(&relabelled, Machines::One).unwrap();
-    let error = archive.bind(&owner(7, "bbbb"), Machines::One).unwrap_err().to_string();
+    assert_eq!(archive.binding().unwrap(), Some(first.clone()));
+    let relabelled = Binding { label: "new name".into(), ..first };
+    archive.check_sender(&relabelled, Machines::One).unwrap();
+    let error = archive.bind(&sender(7, "bbbb"), Machines::One).unwrap_err().to_string();
     assert!(error.contains("host of aaaa") && error.contains("configStandby"), "{error}");
     assert!(matches!(
-        archive.bind(&owner(8, "aaaa"), Machines::One),
+        archive.bind(&sender(8, "aaaa"), Machines::One),
         Err(ArchiveError::AnotherCluster { .. })
     ));
-    archive.release().unwrap();
-    archive.bind(&owner(8, "bbbb"), Machines::One).unwrap();
+    archive.unbind().unwrap();
+    archive.bind(&sender(8, "bbbb"), Machines::One).unwrap();
 }
 
-/// A primary that was copied to another machine, 2warm tree and all, had the same identity: its segment was
-/// stored and replayed.
+/// A primary that was copied to another machine together with its 2warm tree had the same identity: its
+/// segment was stored and replayed.
 #[test]
-fn an_archive_has_one_machine() {
+fn an_archive_is_bound_to_one_machine() {
     let (_dir, archive) = archive();
-    let on = |machine: &str| Owner { machine: machine.parse().ok(), ..owner(7, "aaaa") };
+    let on = |machine: &str| Binding { machine: machine.parse().ok(), ..sender(7, "aaaa") };
     archive.bind(&on("one"), Machines::One).unwrap();
     archive.bind(&on("one"), Machines::One).unwrap();
     for refused in
-        [archive.admit(&on("two"), Machines::One), archive.bind(&on("two"), Machines::One)]
+        [archive.check_sender(&on("two"), Machines::One), archive.bind(&on("two"), Machines::One)]
     {
         let error = refused.unwrap_err();
         assert!(matches!(error, ArchiveError::AnotherMachine { .. }) && !error.is_retryable());
@@ -109,21 +109,21 @@ fn an_archive_has_one_machine() {
             assert!(error.to_string().contains(word), "{error}");
         }
     }
-    archive.admit(&on("two"), Machines::Any).unwrap();
+    archive.check_sender(&on("two"), Machines::Any).unwrap();
     archive.bind(&on("two"), Machines::Any).unwrap();
-    // A sender that does not say, of an earlier version or without an id, is let in as before.
+    // A sender that sends no machine (an earlier version, a machine without an id) is accepted.
     archive.bind(&on(""), Machines::One).unwrap();
-    assert_eq!(archive.owner().unwrap(), Some(on("one")));
+    assert_eq!(archive.binding().unwrap(), Some(on("one")));
 }
 
 #[test]
-fn an_owner_of_an_earlier_version_gets_its_machine() {
+fn a_binding_of_an_earlier_version_gets_the_machine() {
     let (dir, archive) = archive();
-    let on = |machine: &str| Owner { machine: machine.parse().ok(), ..owner(7, "aaaa") };
+    let on = |machine: &str| Binding { machine: machine.parse().ok(), ..sender(7, "aaaa") };
     let old = "version=1\nsystem_identifier=7\nnode_id=aaaa\nlabel=host of aaaa\n";
     fs::write(dir.path().join(".owner"), old).unwrap();
-    archive.admit(&on("one"), Machines::One).unwrap();
-    assert_eq!(archive.owner().unwrap(), Some(on("")));
+    archive.check_sender(&on("one"), Machines::One).unwrap();
+    assert_eq!(archive.binding().unwrap(), Some(on("")));
     archive.bind(&on(""), Machines::One).unwrap();
     assert_eq!(fs::read_to_string(dir.path().join(".owner")).unwrap(), old);
     let bound: Vec<bool> = std::thread::scope(|scope| {
@@ -135,19 +135,20 @@ fn an_owner_of_an_earlier_version_gets_its_machine() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(bound.iter().filter(|ok| **ok).count(), 1);
-    // And an earlier version reads no further than its own lines.
+    // An earlier version reads only the lines that it knows.
     let text = fs::read_to_string(dir.path().join(".owner")).unwrap();
     assert!(text.starts_with(old) && text[old.len()..].starts_with("machine=machine-"), "{text}");
 }
 
 #[test]
-fn of_many_at_once_one_becomes_the_owner() {
+fn one_of_many_concurrent_senders_is_bound() {
     let (_dir, archive) = archive();
     let bound: Vec<bool> = std::thread::scope(|scope| {
         let bind = |n| {
             let archive = &archive;
-            scope
-                .spawn(move || archive.bind(&owner(7, &format!("node-{n}")), Machines::One).is_ok())
+            scope.spawn(move || {
+                archive.bind(&sender(7, &format!("node-{n}")), Machines::One).is_ok()
+            })
         };
         let threads: Vec<_> = (0..8).map(bind).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -155,9 +156,9 @@ fn of_many_at_once_one_becomes_the_owner() {
     assert_eq!(bound.iter().filter(|ok| **ok).count(), 1);
 }
 
-/// Sweeping used to take a file for abandoned that its writer had created but not locked yet.
+/// A file was removed as interrupted that its writer had created but not locked yet.
 #[test]
-fn writers_at_once_do_not_sweep_each_other_away() {
+fn concurrent_writers_do_not_remove_each_others_files() {
     let (_dir, archive) = archive();
     std::thread::scope(|scope| {
         for n in 0..8u32 {
@@ -165,7 +166,7 @@ fn writers_at_once_do_not_sweep_each_other_away() {
             scope.spawn(move || {
                 for turn in 1..50 {
                     let name = name(&format!("{:08X}.history", n * 100 + turn));
-                    assert_eq!(archive.put(name, b"x").unwrap(), Put::New);
+                    assert_eq!(archive.put(name, b"x").unwrap(), Stored::New);
                 }
             });
         }
@@ -174,69 +175,18 @@ fn writers_at_once_do_not_sweep_each_other_away() {
 }
 
 #[test]
-fn an_owner_file_is_read_strictly() {
+fn an_owner_file_is_parsed_strictly() {
     for bad in ["", "version=2\n", "version=1\nsystem_identifier=x\nnode_id=a\nlabel=b\n"] {
-        assert!(bad.parse::<Owner>().is_err(), "{bad:?}");
+        assert!(bad.parse::<Binding>().is_err(), "{bad:?}");
     }
     for id in ["", " ", "a b", "\r\r\r\r\r\r\r\r", "a\r", &"a".repeat(65)] {
         for machine in ["", "machine=m\n"] {
             let text = format!("version=1\nsystem_identifier=1\nnode_id={id}\nlabel=b\n{machine}");
-            assert!(text.parse::<Owner>().is_err(), "{text:?}");
+            assert!(text.parse::<Binding>().is_err(), "{text:?}");
         }
     }
     let bad = "version=1\nsystem_identifier=1\nnode_id=a\nlabel=b\nmachine=a b\n";
-    assert!(bad.parse::<Owner>().is_err());
-    let strange = Owner { label: "a\nb".into(), ..owner(1, "aaaa") };
-    assert_eq!(strange.to_string().parse::<Owner>().unwrap().label, "a b");
-}
-
-#[test]
-fn a_segment_past_a_recorded_fork_is_known() {
-    let (dir, archive) = archive();
-    let history = b"1\t0/3000158\tno recovery target\n";
-    archive.put(name("00000002.history"), history).unwrap();
-    let layout = SegmentLayout::new("15".parse().unwrap(), crate::wal::SegmentSize::DEFAULT);
-    let node = dir.path().join("data");
-    let forked = |segment: &str| {
-        let forked = archive.forked_before(segment.parse().unwrap(), layout, Some(&node));
-        forked.unwrap().map(|forked| forked.timeline)
-    };
-    let timeline = |number| Some(TimelineId::new(number).unwrap());
-    assert_eq!(forked("000000010000000000000003"), None);
-    assert_eq!(forked("000000010000000000000004"), timeline(2));
-    assert_eq!(forked("000000020000000000000004"), None);
-
-    // A gap in the numbers hides none.
-    archive.put(name("00000020.history"), history).unwrap();
-    archive.remove(name("00000002.history")).unwrap();
-    assert_eq!(forked("000000010000000000000004"), timeline(32));
-    archive.remove(name("00000020.history")).unwrap();
-
-    // A file that is no history says nothing, and hides none.
-    for bad in [b"".as_slice(), b"nonsense\n"] {
-        fs::write(dir.path().join("00000002.history"), bad).unwrap();
-        assert_eq!(forked("000000010000000000000004"), None);
-        archive.put(name("00000003.history"), history).unwrap();
-        assert_eq!(forked("000000010000000000000004"), timeline(3));
-        archive.remove(name("00000003.history")).unwrap();
-        archive.remove(name("00000002.history")).unwrap();
-    }
-    assert_eq!(forked("FFFFFFFF0000000000000004"), None);
-
-    // The node's own promotion, which only its server has written down, in whichever directory its
-    // version has; and a history of a timeline whose parents are nowhere.
-    assert_eq!(forked("000000010000000000000004"), None);
-    for (wal, number) in [("pg_xlog", 5), ("pg_wal", 4)] {
-        fs::create_dir_all(node.join(wal)).unwrap();
-        fs::write(node.join(wal).join(format!("{number:08X}.history")), history).unwrap();
-        assert_eq!(forked("000000010000000000000003"), None);
-        assert_eq!(forked("000000010000000000000004"), timeline(number));
-        fs::remove_dir_all(node.join(wal)).unwrap();
-    }
-
-    // An unmounted disk is not "no histories".
-    std::os::unix::fs::symlink("nowhere", node.join("pg_wal")).unwrap();
-    let four = "000000010000000000000004".parse().unwrap();
-    let error = archive.forked_before(four, layout, Some(&node)).unwrap_err();
-    assert!(error.is_retryable(), "{error}");
+    assert!(bad.parse::<Binding>().is_err());
+    let strange = Binding { label: "a\nb".into(), ..sender(1, "aaaa") };
+    assert_eq!(strange.to_string().parse::<Binding>().unwrap().label, "a b");
 }

@@ -60,7 +60,7 @@ pub fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
 }
 
 /// Where the tablespaces of a `tablespace_map` are: of a copy that was not started yet, only this tells.
-pub(super) fn places_in_map(map: &[u8]) -> Vec<PathBuf> {
+pub(super) fn paths_in_map(map: &[u8]) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     let place = |line: &[u8]| {
         let path = &line[line.iter().position(|&b| b == b' ')? + 1..];
@@ -123,7 +123,7 @@ mod tests {
         let map = b"16384 /ts/a\n16385 /ts/b b\n99 /odd\\\n16384 /ts/a\n";
         let expected = b"16384 /other/a\\\\1\n16385 /ts/b b\n99 /odd\\\n16384 /ts/a\n";
         assert_eq!(rewrite_map(map, &mapped), expected);
-        let places = places_in_map(expected);
+        let places = paths_in_map(expected);
         let expected = ["/other/a\\1", "/ts/b b", "/odd\n16384 /ts/a"];
         assert_eq!(places, expected.map(PathBuf::from));
     }

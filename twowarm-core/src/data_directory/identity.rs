@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Postmaster;
 use crate::file_error::FileError;
+use crate::retry::Retryable;
 use crate::version::{NotAMajor, PgMajor};
 use crate::wal::{
     BackupLabel, BadControlFile, ControlFile, Expected, PageHeader, SegmentLayout, SegmentName,

@@ -6,33 +6,40 @@ use std::str::FromStr;
 use super::random_id;
 use crate::file_error::FileError;
 
-/// The random name by which archives know a node: 1 to 64 ASCII letters, digits and hyphens.
+/// A node's random id, to which archives are bound: 1 to 64 ASCII letters, digits and hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NodeId(String);
 
 impl NodeId {
-    /// A new one: 128 random bits in hexadecimal.
-    pub(crate) fn random() -> Result<NodeId, FileError> {
+    /// A new id: 128 random bits in hexadecimal.
+    ///
+    /// # Errors
+    /// If the operating system's random numbers can't be read.
+    pub fn random() -> Result<NodeId, FileError> {
         random_id().map(NodeId)
     }
 
-    /// Its text.
+    /// The id's text.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The name of a machine, which a copy of a node's files does not take along: `/etc/machine-id`. Of the
-/// same form as a [`NodeId`].
+/// A machine's id (`/etc/machine-id`), which is not copied with a node's files. It has the same form as a
+/// [`NodeId`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MachineId(String);
 
 impl MachineId {
-    /// Where systems with systemd, and many others, keep it.
+    /// The file that holds it on systems with systemd and on many others.
     pub const FILE: &str = "/etc/machine-id";
 
-    /// Reads the id from such a file. None where there is no such file, or no id in it yet (a system that
-    /// has never been started).
+    /// Reads the id from such a file. None if there is no such file, or no id in it yet (on a system that
+    /// was never booted).
+    ///
+    /// # Errors
+    /// If the file can't be read.
     pub fn read(file: &Path) -> Result<Option<MachineId>, FileError> {
         match std::fs::read(file) {
             Ok(text) => Ok(String::from_utf8_lossy(&text).trim().parse().ok()),
@@ -41,7 +48,8 @@ impl MachineId {
         }
     }
 
-    /// Its text.
+    /// The id's text.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,9 +59,9 @@ fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// The text is not the id of a node or of a machine.
+/// The text is not an id of a node or machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{}\" is not an id (1 to 64 letters, digits and hyphens)", .0.escape_debug())]
+#[error("invalid id \"{}\": expected 1 to 64 letters, digits and hyphens", .0.escape_debug())]
 pub struct NotAnId(pub String);
 
 impl FromStr for NodeId {
@@ -68,7 +76,7 @@ impl FromStr for MachineId {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<MachineId, NotAnId> {
-        // What systemd writes into an image that was never started.
+        // systemd writes "uninitialized" into an image that was never booted.
         if is_id(text) && text != "uninitialized" {
             Ok(MachineId(text.to_owned()))
         } else {
@@ -94,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_holds_no_nonsense() {
+    fn an_id_consists_of_letters_digits_and_hyphens() {
         let made = NodeId::random().unwrap();
         assert_eq!(made.as_str().parse(), Ok(made.clone()));
         assert_eq!(made.as_str().len(), 32);

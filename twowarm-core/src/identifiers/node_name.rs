@@ -1,10 +1,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What `othernode` and `drnode` hold: a host name or address, with `user@` before it if need be.
+/// A node's name as in the files `othernode` and `drnode`: a host name or address, optionally with `user@`
+/// before it.
 ///
-/// It reaches ssh and rsync as an argument, so nothing that they could take for an option or a second
-/// word is allowed in it.
+/// It is an argument of ssh and rsync, so it can't contain anything that they would take for an option or
+/// another word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName {
     user: Option<String>,
@@ -12,20 +13,22 @@ pub struct NodeName {
 }
 
 impl NodeName {
-    /// The user to log in as, where the name says one.
+    /// The user to log in as, if the name contains one.
+    #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
-    /// Host name, address, or an alias from the ssh configuration.
+    /// Host name, address, or an alias of the ssh configuration.
+    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 }
 
-/// The text is no host name.
+/// The text is not a node's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no host name (HOST or USER@HOST on one line)")]
+#[error("invalid host name \"{0}\": expected HOST or USER@HOST on one line")]
 pub struct NotANodeName(pub String);
 
 impl FromStr for NodeName {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::file_error::FileError;
 
-/// 128 random bits from the kernel as 32 hexadecimal digits.
+/// 128 random bits of the kernel as 32 hexadecimal digits.
 ///
 /// # Errors
 /// If `/dev/urandom` can't be read.

@@ -5,10 +5,10 @@ use super::Every;
 
 /// The sending side of a channel was dropped.
 #[derive(Debug)]
-pub(super) struct Closed;
+pub(crate) struct Closed;
 
 /// The next message, or `None` if there is none within `limit`.
-pub(super) fn receive<T>(messages: &Receiver<T>, limit: Duration) -> Result<Option<T>, Closed> {
+pub(crate) fn receive<T>(messages: &Receiver<T>, limit: Duration) -> Result<Option<T>, Closed> {
     match messages.recv_timeout(limit) {
         Ok(message) => Ok(Some(message)),
         Err(RecvTimeoutError::Timeout) => Ok(None),

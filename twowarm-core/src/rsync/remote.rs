@@ -1,24 +1,25 @@
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::identifiers::NodeName;
-use crate::reach::Reach;
+use crate::reach::{LocalUser, Reach, SshOptions};
 
 /// How rsync reaches a node: by the ssh client. What the [`Reach`] does not set comes from the user's ssh
 /// configuration.
 #[derive(Debug, Clone)]
 pub struct Remote {
     reach: Reach,
-    /// The user's ssh configuration file, if it is not where ssh looks for it.
-    configuration: Option<PathBuf>,
+    options: SshOptions,
 }
 
 impl Remote {
     /// Uses the node's key for base copies, if it has one.
     #[must_use]
     pub fn new(reach: Reach) -> Remote {
-        Remote { reach, configuration: own_configuration() }
+        let local = LocalUser::current();
+        let options = SshOptions::of(&reach, reach.key_for_copies(), local.as_ref());
+        Remote { reach, options }
     }
 
     /// The node's name, for messages.
@@ -55,50 +56,16 @@ impl Remote {
     /// The value of rsync's option `-e`, which rsync splits at spaces, except in quotes.
     pub(super) fn ssh_command(&self) -> String {
         let limit = self.reach.time_limit.as_secs().max(1);
-        let mut words: Vec<String> = vec!["ssh".into()];
-        if let Some(file) = &self.configuration {
-            words.extend(["-F".to_owned(), file.display().to_string()]);
-        }
+        let mut words = vec!["ssh".to_owned()];
         let mut option = |text: String| words.extend(["-o".to_owned(), text]);
         option("BatchMode=yes".into());
         option("StrictHostKeyChecking=yes".into());
         option(format!("ConnectTimeout={limit}"));
         option(format!("ServerAliveInterval={}", limit.div_ceil(3)));
         option("ServerAliveCountMax=3".into());
-        if let Some(host) = &self.reach.host {
-            option(format!("HostName={}", config_word(host)));
-        }
-        if let Some(port) = self.reach.port {
-            option(format!("Port={port}"));
-        }
-        if let Some(user) = &self.reach.user {
-            option(format!("User={}", config_word(user)));
-        }
-        if let Some(key) = self.reach.copy_key.as_ref().or(self.reach.key.as_ref()) {
-            option(format!("IdentityFile={}", config_word(&key.display().to_string())));
-            option("IdentitiesOnly=yes".into());
-        }
-        if let Some(file) = &self.reach.known_hosts {
-            option(format!("UserKnownHostsFile={}", config_word(&file.display().to_string())));
-        }
+        words.extend(self.options.arguments());
         words.iter().map(|word| rsync_word(word)).collect::<Vec<_>>().join(" ")
     }
-}
-
-/// The same file that shipping over ssh uses.
-#[cfg(feature = "ship")]
-fn own_configuration() -> Option<PathBuf> {
-    crate::ship::ssh::own_configuration()
-}
-
-#[cfg(not(feature = "ship"))]
-fn own_configuration() -> Option<PathBuf> {
-    None
-}
-
-/// A value of an ssh option: one word, with `%` escaped.
-fn config_word(value: &str) -> String {
-    format!("\"{}\"", value.replace('%', "%%"))
 }
 
 /// A word of rsync's option `-e`: in single quotes, with quotes doubled.
@@ -112,21 +79,16 @@ mod tests {
 
     fn remote(name: &str) -> Remote {
         let reach = Reach::new(name.parse().unwrap(), "/pg".into());
-        Remote { reach, configuration: None }
+        Remote { reach, options: SshOptions::default() }
     }
 
     #[test]
-    fn each_setting_is_one_option_of_ssh() {
+    fn each_argument_of_ssh_is_one_quoted_word() {
         let mut remote = remote("db2");
-        remote.reach.host = Some("127.0.0.1".into());
-        remote.reach.port = Some(2222);
-        remote.reach.key = Some("/home/it's here/100%".into());
-        let with_file = Remote { configuration: Some("/h/c".into()), ..remote.clone() };
-        assert!(with_file.ssh_command().starts_with("'ssh' '-F' '/h/c' '-o' 'BatchMode=yes' "));
+        remote.options.key = Some("/home/it's here/100%".into());
         let command = remote.ssh_command();
         assert!(command.starts_with("'ssh' '-o' 'BatchMode=yes' "), "{command}");
         assert!(command.contains("'ServerAliveInterval=10'"), "{command}");
-        assert!(command.contains("'HostName=\"127.0.0.1\"' '-o' 'Port=2222'"), "{command}");
         assert!(command.contains("'IdentityFile=\"/home/it''s here/100%%\"'"), "{command}");
     }
 

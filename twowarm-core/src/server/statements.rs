@@ -6,6 +6,7 @@ const V8_3: PgMajor = PgMajor::of(8, 3);
 const V8_4: PgMajor = PgMajor::of(8, 4);
 const V9_0: PgMajor = PgMajor::of(9, 0);
 const V9_1: PgMajor = PgMajor::of(9, 1);
+const V9_4: PgMajor = PgMajor::of(9, 4);
 const V9_5: PgMajor = PgMajor::of(9, 5);
 const V9_6: PgMajor = PgMajor::of(9, 6);
 const V10: PgMajor = PgMajor::of(10, 0);
@@ -91,6 +92,16 @@ impl PgMajor {
     #[must_use]
     pub fn has_tablespace_map(self) -> bool {
         self >= V9_5
+    }
+
+    /// The last failure of archive_command, if no WAL file was archived since: file, time and the number of
+    /// failures. From 9.4 on.
+    #[must_use]
+    pub fn archiver_failure(self) -> Option<&'static str> {
+        (self >= V9_4).then_some(
+            "select last_failed_wal, last_failed_time, failed_count from pg_stat_archiver \
+             where last_failed_time > coalesce(last_archived_time, '-infinity')",
+        )
     }
 
     /// Names the session in pg_stat_activity (9.0 on).

@@ -1,5 +1,5 @@
-//! Whether a file is what its name and its cluster say: the same test before it is sent and before it
-//! is stored.
+//! The check that a file is the one of its name in its cluster: the same before it is sent and before it is
+//! stored.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -17,21 +17,42 @@ use crate::wal::{
 
 /// Why a file can't have its name.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum BadContent {
+    /// A segment of another size than the cluster's segments.
     #[error("{name} has {bytes} bytes, but segments of this cluster have {}", size.bytes())]
-    WrongSize { name: WalFileName, bytes: u64, size: SegmentSize },
-    #[error("{name} is not that segment: {error}")]
-    Segment { name: WalFileName, error: Unsound },
+    WrongSize {
+        /// The file.
+        name: WalFileName,
+        /// Its size.
+        bytes: u64,
+        /// The cluster's segment size.
+        size: SegmentSize,
+    },
+    /// A segment whose first page is not that of its name in this cluster.
+    #[error("{name} does not contain that segment: {error}")]
+    Segment {
+        /// The file.
+        name: WalFileName,
+        /// The problem.
+        error: Unsound,
+    },
+    /// A history or `.backup` file with other content.
     #[error(transparent)]
     Text(#[from] BadText),
+    /// The file can't be read.
     #[error("could not read {name}: {source}")]
-    Io { name: WalFileName, source: io::Error },
+    Io {
+        /// The file.
+        name: WalFileName,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 impl BadContent {
     /// Whether the file belongs to another cluster, rather than being damaged or misnamed.
-    pub fn is_foreign(&self) -> bool {
+    pub(crate) fn is_foreign(&self) -> bool {
         let foreign = |error: &Unsound| {
             matches!(error, Unsound::OtherCluster { .. } | Unsound::OtherSegmentSize { .. })
         };
@@ -39,17 +60,21 @@ impl BadContent {
     }
 }
 
-/// What a file is that can have its name.
+/// What a file that can have its name contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// A segment or `.partial` file, by its first page.
+pub(crate) enum Content {
+    /// A segment or `.partial` file, with its first page's header.
     Segment(SegmentName, SegmentHeader),
     /// A history or `.backup` file.
     Text(TextVerdict),
 }
 
-/// Whether a file of this size can have this name, before any of it is read.
-pub fn check_size(name: WalFileName, bytes: u64, size: SegmentSize) -> Result<(), BadContent> {
+/// Checks that a file of this size can have this name, before any of it is read.
+pub(crate) fn check_size(
+    name: WalFileName,
+    bytes: u64,
+    size: SegmentSize,
+) -> Result<(), BadContent> {
     match name {
         WalFileName::Segment(_) | WalFileName::Partial(_) if bytes != size.bytes() => {
             Err(BadContent::WrongSize { name, bytes, size })
@@ -59,9 +84,9 @@ pub fn check_size(name: WalFileName, bytes: u64, size: SegmentSize) -> Result<()
     }
 }
 
-/// Whether a file, given from its start, can have this name in the sender's cluster. A `.backup` file that
-/// can't may pass all the same: see [`check_text`].
-pub fn check_content(
+/// Checks that a file, read from its start, can have this name in the sender's cluster. Some `.backup` files
+/// pass that can't: see [`check_text`].
+pub(crate) fn check_content(
     name: WalFileName,
     bytes: u64,
     file: &mut dyn Read,
@@ -93,9 +118,9 @@ pub fn check_content(
 /// How much of a segment is read at a time, in bytes.
 const BUFFER: usize = 256 * 1024;
 
-/// What a segment's records tell of it before it is sent. One whose WAL ends in the middle is read a second
-/// time, then from the disk: what is wrong in memory alone has no place in an archive.
-pub fn check_records(
+/// Checks a segment's records before it is sent. If its WAL ends in the middle it is read again, from the
+/// disk: the kernel's cached pages may be damaged.
+pub(crate) fn check_records(
     path: &Path,
     name: SegmentName,
     header: &SegmentHeader,
@@ -109,7 +134,7 @@ pub fn check_records(
     match found {
         Completeness::Whole | Completeness::Unknown(_) => Ok(found),
         Completeness::Unfinished { .. } | Completeness::Damaged { .. } => {
-            // Only a hint to the system, which not all file systems take.
+            // A hint, which not all file systems support.
             let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
             read().map(|(found, _)| found).map_err(failed())
         }

@@ -5,8 +5,9 @@ use super::wire::{
     Frame, Hello, Message, Refusal, SESSION, Welcome, WireError, read_frame, read_greeting,
     write_frame, write_greeting,
 };
+use crate::retry::Retryable;
 
-/// The near end of a connection to a far command that has accepted our hello.
+/// A connection to a far command that has accepted this node's hello.
 pub struct Link {
     connection: Box<dyn Connection>,
     node: String,
@@ -14,25 +15,51 @@ pub struct Link {
     welcome: Welcome,
 }
 
-/// What went wrong between two nodes.
+/// Why the communication with another node failed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum LinkError {
+    /// The far command could not be started.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("{command} on {node} ended: {words}")]
-    Ended { node: String, command: &'static str, words: String },
+    /// The far command ended.
+    #[error("{command} on {node} ended: {message}")]
+    Ended {
+        /// The node.
+        node: String,
+        /// The command.
+        command: &'static str,
+        /// The last line of its messages, or how it ended.
+        message: String,
+    },
+    /// The other side made no progress.
     #[error("{node}: no progress within the time limit; its network, its disk or {command} hangs")]
-    Stalled { node: String, command: &'static str },
+    Stalled {
+        /// The node.
+        node: String,
+        /// The command.
+        command: &'static str,
+    },
+    /// The other side violated the protocol.
     #[error("{node}: {source}")]
-    Wire { node: String, source: WireError },
+    Wire {
+        /// The node.
+        node: String,
+        /// The violation.
+        source: WireError,
+    },
+    /// The other side refused a request or the whole session.
     #[error("{node} refused: {}", refusal.message)]
-    Refused { node: String, refusal: Refusal },
+    Refused {
+        /// The node.
+        node: String,
+        /// The refusal.
+        refusal: Refusal,
+    },
 }
 
-impl LinkError {
-    /// Whether the same again may go well.
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for LinkError {
+    fn is_retryable(&self) -> bool {
         match self {
             LinkError::Connect(error) => error.is_retryable(),
             LinkError::Ended { .. } | LinkError::Stalled { .. } => true,
@@ -43,7 +70,10 @@ impl LinkError {
 }
 
 impl Link {
-    /// Starts the far command, greets it and waits until it accepts the hello.
+    /// Starts the far command, sends greeting and hello, and waits until the hello is accepted.
+    ///
+    /// # Errors
+    /// If the command can't be started, refuses the hello or does not answer.
     pub fn open(transport: &dyn Transport, hello: Hello) -> Result<Link, LinkError> {
         let mut link = Link {
             connection: transport.connect()?,
@@ -54,7 +84,7 @@ impl Link {
         let greeted = write_greeting(&mut link.connection);
         if greeted.is_ok() {
             let hello = Message::Hello(hello);
-            // If this fails, what the far side has said before tells why.
+            // If this fails, the far side's answer, read below, has the reason.
             let _ = write_frame(&mut link.connection, hello.kind(), &[&hello.payload()]);
         }
         if let Err(e) = read_greeting(&mut link.connection) {
@@ -70,23 +100,28 @@ impl Link {
         Ok(link)
     }
 
-    /// What the far node said of itself.
+    /// The far node's answer to the hello.
+    #[must_use]
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
     }
 
-    /// The far node's name as configured here, for messages.
+    /// The far node's name in this node's configuration, for messages.
+    #[must_use]
     pub fn node(&self) -> &str {
         &self.node
     }
 
     /// Sends a frame whose payload is given in parts.
+    ///
+    /// # Errors
+    /// If the connection breaks or stalls, with the far side's refusal if it has sent one.
     pub fn send_frame(&mut self, kind: u8, parts: &[&[u8]]) -> Result<(), LinkError> {
         let Err(error) = write_frame(&mut self.connection, kind, parts) else { return Ok(()) };
         if error.kind() == io::ErrorKind::TimedOut {
             return Err(self.failed(WireError::Io(error)));
         }
-        // The far side has gone; it may have said why before.
+        // The far side has ended; it may have sent a refusal before.
         loop {
             match read_frame(&mut self.connection).and_then(|frame| Message::parse(&frame)) {
                 Ok(Message::Refused(refusal)) if refusal.id == SESSION => {
@@ -99,11 +134,17 @@ impl Link {
     }
 
     /// Sends a message.
+    ///
+    /// # Errors
+    /// As [`send_frame`](Link::send_frame).
     pub fn send(&mut self, message: &Message) -> Result<(), LinkError> {
         self.send_frame(message.kind(), &[&message.payload()])
     }
 
-    /// Waits for the next frame; frames that only say that the far side is at work are left out.
+    /// Waits for the next frame. Heartbeats of the far side are skipped.
+    ///
+    /// # Errors
+    /// If the connection breaks or stalls, or what arrives is not a frame.
     pub fn receive(&mut self) -> Result<Frame, LinkError> {
         loop {
             match read_frame(&mut self.connection) {
@@ -114,7 +155,10 @@ impl Link {
         }
     }
 
-    /// Waits for the next message of the protocol's own; a refusal of the whole session is an error.
+    /// Waits for the next message.
+    ///
+    /// # Errors
+    /// As [`receive`](Link::receive); also if the far side refuses the session.
     pub fn receive_message(&mut self) -> Result<Message, LinkError> {
         let frame = self.receive()?;
         match Message::parse(&frame) {
@@ -124,30 +168,29 @@ impl Link {
         }
     }
 
-    /// Says goodbye and waits for the far command to end. What was acknowledged stays so, whatever
-    /// happens here.
+    /// Says goodbye and waits for the far command to end. A failure is ignored: it does not affect what was
+    /// acknowledged.
     pub fn close(mut self) {
         let goodbye = Message::Goodbye;
         if write_frame(&mut self.connection, goodbye.kind(), &[]).is_ok()
-            && let Some(words) = self.connection.last_words()
+            && let Some(message) = self.connection.last_words()
         {
-            log::debug!("{} on {}: {words}", self.command.name(), self.node);
+            log::debug!("{} on {}: {message}", self.command.name(), self.node);
         }
     }
 
-    /// Says goodbye and goes, without waiting for the far command to end: for whoever has been told
-    /// all that matters, and has a server waiting.
+    /// Says goodbye and disconnects without waiting for the far command to end.
     pub fn leave(mut self) {
         let _ = write_frame(&mut self.connection, Message::Goodbye.kind(), &[]);
     }
 
     /// A refusal as an error.
+    #[must_use]
     pub fn refused(&self, refusal: Refusal) -> LinkError {
         LinkError::Refused { node: self.node.clone(), refusal }
     }
 
-    /// An error about this connection. One that only says that the far side has gone becomes what that
-    /// side said last.
+    /// An error of this connection. If the far side has ended, its last message is part of it.
     pub fn failed(&mut self, error: WireError) -> LinkError {
         let (node, command) = (self.node.clone(), self.command.name());
         match error {
@@ -155,9 +198,9 @@ impl Link {
                 LinkError::Stalled { node, command }
             }
             WireError::Closed | WireError::Cut | WireError::Io(_) => {
-                let words = self.connection.last_words();
-                let words = words.unwrap_or_else(|| format!("without an answer ({error})"));
-                LinkError::Ended { node, command, words }
+                let message = self.connection.last_words();
+                let message = message.unwrap_or_else(|| format!("without an answer ({error})"));
+                LinkError::Ended { node, command, message }
             }
             other => LinkError::Wire { node, source: other },
         }

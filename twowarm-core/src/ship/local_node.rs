@@ -1,5 +1,3 @@
-//! What a node says of itself to another, and knows of its own cluster.
-
 use std::path::{Path, PathBuf};
 
 use super::wire::{Hello, Purpose};
@@ -7,17 +5,21 @@ use crate::data_directory::{IdentityError, identity, major_version};
 use crate::identifiers::{MachineId, NodeId};
 use crate::version::PgMajor;
 
-/// What a node can't say of itself.
+/// Why a node can't present itself to another one.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum NodeError {
+    /// A file of the data directory can't be read or parsed.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error("{} holds no cluster (no global/pg_control): set PGDATA in 2warm/local/environment.sh", .0.display())]
+    /// The data directory has no pg_control.
+    #[error("{} does not contain a database cluster (no global/pg_control). Correct PGDATA in 2warm/local/environment.sh", .0.display())]
     NoCluster(PathBuf),
-    #[error("{} names no PostgreSQL version", .0.display())]
+    /// The cluster is newer than all known versions, and its version file contains none.
+    #[error("{} does not contain a PostgreSQL version", .0.display())]
     NoVersion(PathBuf),
-    #[error("the cluster in {} is newer than PostgreSQL {newest}, the newest that this program knows, and no WAL segment of its is there to tell the segment size; update twowarm", .0.display(), newest = PgMajor::NEWEST)]
+    /// The cluster is newer than all known versions, and it has no segment from which to read their size.
+    #[error("could not determine the segment size of the cluster in {}: it is newer than PostgreSQL {newest}, the newest version that this program knows, and has no WAL segment. Update twowarm", .0.display(), newest = PgMajor::NEWEST)]
     NoSegmentSize(PathBuf),
 }
 
@@ -26,17 +28,17 @@ pub enum NodeError {
 pub struct LocalNode {
     /// Its data directory, which must hold a cluster.
     pub data_directory: PathBuf,
-    /// The random name by which archives know it.
+    /// Its id, to which the other node's archive is bound.
     pub node_id: NodeId,
-    /// What it is called in messages.
+    /// Its name in messages.
     pub label: String,
 }
 
 impl LocalNode {
-    /// How it presents itself to the other node.
+    /// The message with which it presents itself to the other node.
     ///
     /// # Errors
-    /// If its data directory holds no cluster, or one whose version or segment size can't be told.
+    /// If its data directory has no cluster, or one whose version or segment size can't be determined.
     pub fn hello(&self, purpose: Purpose) -> Result<Hello, NodeError> {
         let pgdata = &self.data_directory;
         let cluster = identity(pgdata)?.ok_or_else(|| NodeError::NoCluster(pgdata.clone()))?;
@@ -57,10 +59,10 @@ impl LocalNode {
     }
 }
 
-/// The machine's id. One that can't be read is no reason to ship nothing.
+/// The machine's id. Without it shipping works, and only a clone of the node is not recognized.
 fn machine(file: &Path) -> Option<MachineId> {
     MachineId::read(file).unwrap_or_else(|e| {
-        log::warn!("{e}; a copy of this node on another machine will not be noticed");
+        log::warn!("{e}. A clone of this node on another machine will not be detected");
         None
     })
 }

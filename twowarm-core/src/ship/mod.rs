@@ -1,25 +1,37 @@
-//! Shipping WAL files to another node: the protocol, its two ends, and how the bytes get there.
+//! Shipping WAL files to another node: [`Shipper`] sends files or a backlog, [`Receiver`] stores them in the
+//! other node's archive, over ssh or any other [`Transport`].
 //!
-//! `docs/protocol.md` writes the protocol down. The far end adds to its archive and can do nothing
-//! else; the command that starts it is fixed, and everything it is told travels in the stream.
+//! `docs/protocol.md` specifies the protocol. The receiver can only add files to its archive. The command
+//! that starts it is fixed; names, sizes and versions travel in the stream.
 
-pub mod content;
+mod check;
+pub(crate) mod content;
+mod error;
 mod link;
 mod local_node;
-pub mod receiver;
+mod receiver;
 mod sender;
+mod shipper;
+mod shutdown_budget;
 pub mod ssh;
 mod stoppable;
 mod timed;
 mod transport;
+mod wal_file;
 pub mod wire;
 mod working;
 
+pub use check::Defect;
+pub use content::BadContent;
+pub use error::ShipError;
 pub use link::{Link, LinkError};
 pub use local_node::{LocalNode, NodeError};
+pub use receiver::{Receiver, ServeError, Served};
 pub use sender::{RequestId, SendError, Sender};
-pub use stoppable::Stoppable;
+pub use shipper::{ShipProgress, Shipper};
+pub use shutdown_budget::{OutOfTime, ShutdownBudget};
 pub use timed::TimedInput;
 pub use transport::{ConnectError, Connection, FarCommand, LocalTransport, Transport};
+pub use wal_file::WalFile;
 #[cfg(feature = "server")]
 pub(crate) use working::while_working;

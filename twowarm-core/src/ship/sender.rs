@@ -5,34 +5,36 @@ use std::path::Path;
 use super::link::{Link, LinkError};
 use super::wire::{Codec, FILE_CHUNK, FileStart, Message, Stored, WireError};
 use crate::file_error::FileError;
+use crate::retry::Retryable;
 use crate::wal::WalFileName;
 
-/// Sends WAL files over a connection. Many may be on their way before the first is acknowledged.
+/// Sends WAL files over a connection. Several may be on their way before the first is acknowledged.
 #[derive(Debug)]
 pub struct Sender {
     link: Link,
     last_id: u32,
-    /// Sent and not yet answered, oldest first.
+    /// Sent and not yet answered.
     waiting: Vec<u32>,
 }
 
-/// A request that was sent.
+/// The number of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(u32);
 
-/// Why a file did not arrive.
+/// Why a file could not be sent.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum SendError {
+    /// The file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The connection failed, or the other node refused the file.
     #[error(transparent)]
     Link(#[from] LinkError),
 }
 
-impl SendError {
-    /// Whether the same again may go well.
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for SendError {
+    fn is_retryable(&self) -> bool {
         match self {
             SendError::File(_) => true,
             SendError::Link(error) => error.is_retryable(),
@@ -41,23 +43,31 @@ impl SendError {
 }
 
 impl Sender {
-    /// Sends over a connection whose far end has accepted our hello.
+    /// Sends over this connection.
+    #[must_use]
     pub fn new(link: Link) -> Sender {
         Sender { link, last_id: 0, waiting: Vec::new() }
     }
 
     /// The connection.
+    #[must_use]
     pub fn link(&self) -> &Link {
         &self.link
     }
 
     /// Sends a file and waits until it is durable on the far node.
+    ///
+    /// # Errors
+    /// If the file can't be read, the connection fails, or the far node refuses the file.
     pub fn send(&mut self, name: WalFileName, path: &Path) -> Result<Stored, SendError> {
         let id = self.start(name, path)?;
         self.wait_for(id)
     }
 
-    /// Has the far node prove that it can receive files, and bind its archive to this node.
+    /// Makes the far node check that it can store files, and bind its archive to this node.
+    ///
+    /// # Errors
+    /// If it can't, or the connection fails.
     pub fn probe(&mut self) -> Result<(), SendError> {
         let id = self.next_id();
         self.link.send(&Message::Probe { id })?;
@@ -65,7 +75,10 @@ impl Sender {
         self.wait_for(RequestId(id)).map(|_| ())
     }
 
-    /// Sends a file whole, without waiting for what the far node makes of it.
+    /// Sends a file without waiting for the answer.
+    ///
+    /// # Errors
+    /// If the file can't be read or the connection fails.
     pub fn start(&mut self, name: WalFileName, path: &Path) -> Result<RequestId, SendError> {
         let reading = || FileError::of::<io::Error>("read", path);
         let mut file = File::open(path).map_err(reading())?;
@@ -76,7 +89,6 @@ impl Sender {
         let mut crc = crc32fast::Hasher::new();
         let mut left = size;
         let mut chunk = vec![0; FILE_CHUNK];
-        // The kind of frame is the same for every piece.
         let data = Message::Data { id, bytes: Vec::new() }.kind();
         while left > 0 {
             let wanted = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -90,8 +102,11 @@ impl Sender {
         Ok(RequestId(id))
     }
 
-    /// Waits for the far node's answer to one request; those to others on the way are lost, so ask for
-    /// them in the order in which they were sent.
+    /// Waits for the answer to one request. Answers to other requests are discarded, so wait in the order in
+    /// which they were sent.
+    ///
+    /// # Errors
+    /// If the far node refuses the request or the connection fails.
     pub fn wait_for(&mut self, request: RequestId) -> Result<Stored, SendError> {
         loop {
             let (answered, result) = self.next_answer()?;
@@ -101,7 +116,10 @@ impl Sender {
         }
     }
 
-    /// Waits for the next answer to any request that was sent.
+    /// Waits for the next answer to any request.
+    ///
+    /// # Errors
+    /// If the connection fails. A refusal is part of the answer.
     pub fn next_answer(&mut self) -> Result<(RequestId, Result<Stored, LinkError>), SendError> {
         let message = self.link.receive_message()?;
         let kind = message.kind();
@@ -112,18 +130,18 @@ impl Sender {
         };
         match self.waiting.iter().position(|waiting| *waiting == id) {
             Some(at) => self.waiting.remove(at),
-            // An acknowledgement of something that was not asked acknowledges nothing.
+            // An answer to a request that was not sent acknowledges nothing.
             None => return Err(self.link.failed(WireError::Unexpected(kind)).into()),
         };
         Ok((RequestId(id), result))
     }
 
-    /// Ends the connection in good order, and waits until the far command has ended too.
+    /// Ends the connection and waits until the far command has ended too.
     pub fn close(self) {
         self.link.close();
     }
 
-    /// Ends the connection in good order and waits for nothing.
+    /// Ends the connection without waiting for the far command to end.
     pub fn leave(self) {
         self.link.leave();
     }

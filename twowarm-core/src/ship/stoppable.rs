@@ -4,16 +4,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::transport::{ConnectError, Connection, FarCommand, Transport};
 
-/// A transport whose connections make no further step once they are told to stop, so that whoever works
-/// with one on another thread ends soon, unless a step hangs.
+/// A transport whose connections time out at their next read or write once a flag is set, so that another
+/// thread that uses one ends soon.
 #[derive(Debug, Clone)]
-pub struct Stoppable<T> {
+pub(super) struct Stoppable<T> {
     transport: T,
     stop: Arc<AtomicBool>,
 }
 
 impl<T: Transport> Stoppable<T> {
-    /// Stops once `stop` becomes true.
+    /// Times out once `stop` is true.
     pub fn new(transport: T, stop: Arc<AtomicBool>) -> Stoppable<T> {
         Stoppable { transport, stop }
     }

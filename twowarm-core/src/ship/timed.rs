@@ -5,8 +5,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// An input that fails with [`TimedOut`](io::ErrorKind::TimedOut) when nothing comes for so long. The
-/// far end of an ssh connection is not told when the near machine loses its power.
+/// An input that fails with [`TimedOut`](io::ErrorKind::TimedOut) when no data arrives within a time limit.
+/// The far end of an ssh connection does not learn that the near machine has lost power.
 #[derive(Debug)]
 pub struct TimedInput<R> {
     input: R,
@@ -14,7 +14,8 @@ pub struct TimedInput<R> {
 }
 
 impl<R: Read + AsFd> TimedInput<R> {
-    /// Limits the waits of an input that has no buffer of its own.
+    /// Limits each read of an input, which must not have a buffer: [`poll`] does not see its content.
+    #[must_use]
     pub fn new(input: R, limit: Duration) -> TimedInput<R> {
         TimedInput { input, limit: PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX) }
     }
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_silent_input_ends_the_wait() {
+    fn an_input_without_data_times_out() {
         let (reader, writer) = io::pipe().unwrap();
         let mut input = TimedInput::new(reader, Duration::from_millis(20));
         assert_eq!(input.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::TimedOut);

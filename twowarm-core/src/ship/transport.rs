@@ -5,9 +5,12 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use super::ssh::SshError;
+use crate::reach::last_line;
+use crate::retry::Retryable;
 
-/// A command that may be started on a far node. There are no others, and they take no arguments.
+/// A command that is started on a far node. It takes no arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FarCommand {
     /// Adds WAL files to the node's archive.
     ReceiveWalFile,
@@ -17,6 +20,7 @@ pub enum FarCommand {
 
 impl FarCommand {
     /// The command's name.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             FarCommand::ReceiveWalFile => "receiveWALFile",
@@ -24,17 +28,18 @@ impl FarCommand {
         }
     }
 
-    /// What to do about a node that has none.
+    /// What to do if a node does not have the command.
     pub(super) fn if_missing(self) -> &'static str {
         match self {
             FarCommand::ReceiveWalFile => {
-                "run distrib2warm; if that node still has 2warm's scripts, replace the commands in this order: on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary"
+                "run distrib2warm. If that node still has 2warm's scripts, replace the commands in this order: on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary"
             }
             FarCommand::ReceiveBaseCopy => "run distrib2warm",
         }
     }
 
-    /// Its path below a PGROOT.
+    /// Its path in the 2warm tree of this PGROOT.
+    #[must_use]
     pub fn path(self, pgroot: &Path) -> PathBuf {
         pgroot.join("2warm/global/replication").join(self.name())
     }
@@ -42,13 +47,16 @@ impl FarCommand {
 
 /// A way to start a far command.
 pub trait Transport: fmt::Debug {
-    /// Starts it; what is written to the connection is its standard input, what is read its output.
+    /// Starts it. The connection writes to its standard input and reads its standard output.
+    ///
+    /// # Errors
+    /// If it can't be started.
     fn connect(&self) -> Result<Box<dyn Connection>, ConnectError>;
 
     /// The far node's name, for messages.
     fn node(&self) -> &str;
 
-    /// Which command it starts.
+    /// The command.
     fn command(&self) -> FarCommand;
 }
 
@@ -57,24 +65,30 @@ pub trait Transport: fmt::Debug {
 /// A read or write that makes no progress within the time limit fails with
 /// [`TimedOut`](io::ErrorKind::TimedOut).
 pub trait Connection: Read + Write {
-    /// Ends the input, waits for the command to end and returns what it said last on its standard
-    /// error, or how it ended; none if it ended well and silently. Takes at most a time limit.
+    /// Closes the command's input, waits for it to end and returns the last line of its standard error, or
+    /// how it ended; none if it succeeded without messages. Takes at most a time limit.
     fn last_words(&mut self) -> Option<String>;
 }
 
-/// The far command could not be started.
+/// Why a far command could not be started.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum ConnectError {
+    /// Over ssh.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// As a process of this machine.
     #[error("could not start {}: {source}", program.display())]
-    Local { program: PathBuf, source: io::Error },
+    Local {
+        /// The program.
+        program: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
-impl ConnectError {
-    /// Whether the same again may go well.
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for ConnectError {
+    fn is_retryable(&self) -> bool {
         match self {
             ConnectError::Ssh(error) => error.is_retryable(),
             ConnectError::Local { .. } => false,
@@ -82,11 +96,10 @@ impl ConnectError {
     }
 }
 
-/// Starts the far command as a process of this machine, connected by pipes. It has no time limit: its
-/// use is in tests.
+/// Starts the far command as a process of this machine, connected by pipes, without a time limit. For tests.
 #[derive(Debug, Clone)]
 pub struct LocalTransport {
-    /// Which command this is.
+    /// The command.
     pub command: FarCommand,
     /// The program to run.
     pub program: PathBuf,
@@ -107,7 +120,7 @@ impl Transport for LocalTransport {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(start)?;
-        // Read beside the work, so that a command with much to say never stops for it.
+        // Read on another thread, so that the command never blocks on a full pipe.
         let stderr = child.stderr.take().map(|mut pipe| {
             std::thread::spawn(move || {
                 let mut text = Vec::new();
@@ -155,9 +168,9 @@ impl Connection for LocalConnection {
     fn last_words(&mut self) -> Option<String> {
         self.child.stdin = None;
         self.child.stdout = None;
-        let said = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         let status = self.child.wait().ok()?;
-        match last_line(&said) {
+        match last_line(&stderr) {
             Some(line) => Some(line),
             None if status.success() => None,
             None => Some(format!("it ended with {status}")),
@@ -166,15 +179,8 @@ impl Connection for LocalConnection {
 }
 
 impl Drop for LocalConnection {
-    /// Waits for the process, which sees its input end.
+    /// Waits for the process, whose input ends.
     fn drop(&mut self) {
         self.last_words();
     }
-}
-
-/// The last line of a text that says anything, fit for a log.
-pub(super) fn last_line(text: &str) -> Option<String> {
-    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
-    Some(plain.take(500).collect())
 }

@@ -160,7 +160,7 @@ impl PrepareStandby {
         durable::create_directory(&self.archive)?;
         archive::mark(&self.archive, &self.mark_directory)?;
         let archive = Archive::open(&self.archive)?;
-        archive.release()?;
+        archive.unbind()?;
         let content = ArchiveContent::of(&archive, cluster)?;
         if content.files > 0 {
             report(PrepareStep::ArchiveContent(content));

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::retry::Retryable;
 
 /// A node with an environment.sh, and directories where clusters may be.
 struct Node {

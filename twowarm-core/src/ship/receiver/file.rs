@@ -1,13 +1,12 @@
-use std::path::Path;
-
-use super::collision::{advice, judge};
-use super::{owner, refusal, refusal_of, understood};
-use crate::archive::{Archive, ArchiveError, Incoming, Machines, Put};
+use super::collision::{advice, compare};
+use super::{Receiver, binding, check_codec, refusal, refusal_of};
+use crate::archive::{Archive, ArchiveError, Incoming};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
 use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
+use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
-/// A file whose data is coming in, or being thrown away because it is refused.
+/// A file whose data is arriving, or is discarded because the file is refused.
 pub(super) struct FileInFlight {
     start: FileStart,
     received: u64,
@@ -30,7 +29,7 @@ impl FileInFlight {
         self.received += bytes.len() as u64;
         self.crc.update(bytes);
         if self.received > self.start.size {
-            let message = format!("{}: more data than its size came", self.start.name);
+            let message = format!("{}: more data than its size", self.start.name);
             self.state = Err(refusal(RefusalCode::DAMAGED, true, message));
         } else if let Err(e) = incoming.write(bytes) {
             self.state = Err(refusal_of(&e));
@@ -41,56 +40,58 @@ impl FileInFlight {
         self,
         crc: u32,
         archive: &Archive,
-        data_directory: Option<&Path>,
+        receiver: &Receiver,
         hello: &Hello,
-        machines: Machines,
     ) -> Result<Stored, Refusal> {
+        let data_directory = receiver.data_directory.as_deref();
         let (name, mut incoming) = self.state?;
         if self.received != self.start.size || self.crc.finalize() != crc {
-            let message = format!("{name} was damaged on its way");
+            let message = format!("{name} was damaged in transit");
             return Err(refusal(RefusalCode::DAMAGED, true, message));
         }
         let file = incoming.reread().map_err(|e| refusal_of(&e))?;
         let content = check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
         if let Content::Text(TextVerdict::Unneeded(bad)) = &content {
             log::warn!(
-                "taken from {} although damaged, since no server needs it: {bad}",
+                "accepted from {} although it is damaged, since no server needs it: {bad}",
                 hello.label
             );
         }
         if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
-            let forked = archive.forked_before(segment, layout, data_directory);
-            if let Some(later) = forked.map_err(|e| refusal_of(&e))? {
+            let forked =
+                Timelines::new(archive.path(), data_directory).forked_before(segment, layout);
+            if let Some(later) = forked.map_err(|e| refusal_of(&e.into()))? {
                 let message = format!(
-                    "{name} is past the point where timeline {} branched off (by {} on the receiving node): the sender goes on with a timeline that was given up; make it a standby (configStandby on it)",
+                    "{name} is not part of the cluster's history: timeline {} forked off before this segment (see {} on the receiving node). The sender continues an abandoned timeline. Make it a standby (run configStandby there)",
                     later.timeline,
                     later.history.display()
                 );
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }
         }
-        archive.bind(&owner(hello), machines).map_err(|e| refusal_of(&e))?;
-        let place = archive.place(name);
+        archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
+        let path = archive.path_of(name);
         let forks = || {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
             match name.segment().and_then(|segment| layout.next(segment)) {
-                Some(next) => Ok(archive.forked_before(next, layout, data_directory)?.is_some()),
+                Some(next) => {
+                    let timelines = Timelines::new(archive.path(), data_directory);
+                    Ok(timelines.forked_before(next, layout)?.is_some())
+                }
                 None => Ok(false),
             }
         };
         let stored = incoming.store(archive, name, |incoming, stored| {
-            judge(name, (incoming, &content), (stored, &place), hello, forks)
+            compare(name, (incoming, &content), (stored, &path), hello, forks)
         });
-        match stored {
-            Ok(Put::New) => Ok(Stored::New),
-            Ok(Put::AlreadyThere) => Ok(Stored::AlreadyThere),
-            Err(e @ ArchiveError::Conflict(_)) => {
-                let advice = advice(name, &place, data_directory);
-                Err(refusal(RefusalCode::CONFLICT, false, format!("{e}: {advice}")))
+        stored.map_err(|e| match e {
+            ArchiveError::Conflict(_) => {
+                let advice = advice(name, &path, data_directory);
+                refusal(RefusalCode::CONFLICT, false, format!("{e}. {advice}"))
             }
-            Err(e) => Err(refusal_of(&e)),
-        }
+            e => refusal_of(&e),
+        })
     }
 }
 
@@ -101,7 +102,7 @@ fn begin(
 ) -> Result<(WalFileName, Incoming), Refusal> {
     let name: WalFileName =
         start.name.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, e))?;
-    understood(start.codec)?;
+    check_codec(start.codec)?;
     check_size(name, start.size, hello.segment_size).map_err(|e| unsound(&e))?;
     let incoming = archive.begin(&start.name).map_err(|e| refusal_of(&e))?;
     Ok((name, incoming))

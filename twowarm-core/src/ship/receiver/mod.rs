@@ -1,4 +1,4 @@
-//! The far end of shipping: takes files in, checks them, and acknowledges what is on disk.
+//! The far end of shipping: receives files, checks them, and acknowledges what is on disk.
 
 mod admission;
 mod collision;
@@ -6,6 +6,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
+use std::error::Error;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -15,51 +16,68 @@ use super::wire::{
     read_greeting, write_frame, write_greeting,
 };
 use super::working::while_working;
-use crate::archive::{Archive, ArchiveError, Machines, Owner, check_mark};
+use crate::archive::{Archive, ArchiveError, Binding, Machines, check_mark};
 use crate::identifiers::NodeId;
-use crate::wal::SegmentSize;
+use crate::retry::Retryable;
 use file::FileInFlight;
 
-/// The receiving node's archive, and what it knows of itself.
-#[derive(Debug)]
+/// Receives WAL files into a node's archive.
+///
+/// ```
+/// use twowarm_core::archive::Machines;
+/// use twowarm_core::ship::{Receiver, ServeError};
+///
+/// # let node = tempfile::tempdir()?;
+/// let receiver = Receiver {
+///     archive: node.path().join("archive"),
+///     local_replication: node.path().join("2warm/local/replication"),
+///     data_directory: Some(node.path().join("data")),
+///     label: "db2".into(),
+///     node_id: "db2".parse()?,
+///     machines: Machines::One,
+/// };
+/// // sshd connects standard input and output with the sender. This one hangs up at once.
+/// let (input, mut output) = (std::io::empty(), Vec::new());
+/// assert!(matches!(receiver.serve(input, &mut output), Err(ServeError::Wire(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
 pub struct Receiver {
-    /// The archive directory, where files go.
+    /// The archive directory, which must exist.
     pub archive: PathBuf,
-    /// The node's `local/replication`, which knows the archive's [mark](crate::archive::mark).
+    /// The node's `local/replication`, which contains the archive's stored [mark](crate::archive::mark).
     pub local_replication: PathBuf,
-    /// The node's data directory, where one is known.
+    /// The node's data directory, if it is known. It may be empty.
     pub data_directory: Option<PathBuf>,
-    /// What the node calls itself.
+    /// The node's name in messages.
     pub label: String,
-    /// The node's own id, to know itself when it is the sender.
+    /// The node's own id, by which it recognizes itself as the sender.
     pub node_id: NodeId,
     /// Whether the sender may come from another machine than before.
     pub machines: Machines,
-    /// The cluster in its data directory, where there is one.
-    pub cluster: Option<Cluster>,
 }
 
-/// What tells one cluster from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cluster {
-    /// Its system identifier.
-    pub system_identifier: u64,
-    /// Its segment size, where that can be told.
-    pub segment_size: Option<SegmentSize>,
-}
-
-/// Why a session ended before its goodbye.
+/// Why a session ended before the sender said goodbye.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum ServeError {
-    #[error("the sender was silent for longer than the time limit")]
+    /// No data arrived within the time limit.
+    #[error("no data from the sender within the time limit")]
     Silent,
-    #[error("the sender: {0}")]
+    /// The sender violated the protocol, or the connection broke.
+    #[error("could not read from the sender: {0}")]
     Wire(#[source] WireError),
-    #[error("could not answer the sender: {0}")]
+    /// An answer could not be sent.
+    #[error("could not write to the sender: {0}")]
     Answer(#[source] io::Error),
+    /// The sender was refused.
     #[error("refused {sender}: {}", refusal.message)]
-    Refused { sender: String, refusal: Refusal },
+    Refused {
+        /// The sender's label.
+        sender: String,
+        /// The refusal.
+        refusal: Refusal,
+    },
 }
 
 impl From<WireError> for ServeError {
@@ -71,69 +89,80 @@ impl From<WireError> for ServeError {
     }
 }
 
-/// What went on in a session.
+/// The files of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Served {
-    /// Files that were stored, or were there already.
+    /// Requests that were carried out: files that are durable in the archive, and probes.
     pub stored: u32,
-    /// Files that were refused.
+    /// Requests that were refused.
     pub refused: u32,
 }
 
-/// Serves one sender until it says goodbye or is gone.
-///
-/// With an error in place of a receiver, every sender is told of it in a refusal: that reaches the log
-/// of the primary, where somebody looks.
-pub fn serve(
-    mut input: impl Read,
-    mut output: impl Write + Send,
-    receiver: Result<Receiver, Refusal>,
-) -> Result<Served, ServeError> {
-    let greeted = read_greeting(&mut input);
-    write_greeting(&mut output).map_err(ServeError::Answer)?;
-    greeted?;
-    let hello = match Message::parse(&read_frame(&mut input)?) {
-        Ok(Message::Hello(hello)) => hello,
-        Ok(other) => return protocol_error(&mut output, WireError::Unexpected(other.kind())),
-        Err(e) => return protocol_error(&mut output, e),
-    };
-    let admitted = receiver.and_then(|receiver| Ok((receiver.admit(&hello)?, receiver)));
-    let (archive, receiver) = match admitted {
-        Ok(admitted) => admitted,
-        Err(refusal) => {
-            answer(&mut output, &Message::Refused(refusal.clone()))?;
-            return Err(ServeError::Refused { sender: hello.label, refusal });
-        }
-    };
-    let Receiver { label, local_replication, data_directory, machines, .. } = receiver;
-    let path = archive.path().display().to_string();
-    answer(&mut output, &Message::Welcome(Welcome { label, archive: path, codecs: 1 }))?;
-    let output = Mutex::new(output);
-    Session {
-        archive,
-        local_replication,
-        data_directory,
-        machines,
-        hello,
-        input,
-        output,
-        served: Served::default(),
+impl Receiver {
+    /// Serves one sender until it says goodbye or closes the connection. A file is acknowledged when it is
+    /// durable in the archive.
+    ///
+    /// # Errors
+    /// If the sender may not send here, violates the protocol, or the connection fails. A refused file is not
+    /// an error.
+    pub fn serve(
+        &self,
+        mut input: impl Read,
+        mut output: impl Write + Send,
+    ) -> Result<Served, ServeError> {
+        let hello = read_hello(&mut input, &mut output)?;
+        let archive = match self.admit(&hello) {
+            Ok(archive) => archive,
+            Err(refusal) => return Err(refuse(&mut output, hello, refusal)),
+        };
+        let path = archive.path().display().to_string();
+        let welcome = Welcome { label: self.label.clone(), archive: path, codecs: 1 };
+        answer(&mut output, &Message::Welcome(welcome))?;
+        let output = Mutex::new(output);
+        let served = Served::default();
+        Session { receiver: self, archive, hello, input, output, served }.run()
     }
-    .run()
+
+    /// Refuses a sender because this node's configuration is unusable. The sender's log is read sooner than
+    /// this node's.
+    pub fn refuse(reason: &dyn Error, mut input: impl Read, mut output: impl Write) -> ServeError {
+        let hello = match read_hello(&mut input, &mut output) {
+            Ok(hello) => hello,
+            Err(error) => return error,
+        };
+        refuse(&mut output, hello, refusal(RefusalCode::CONFIGURATION, true, reason))
+    }
 }
 
-struct Session<R, W> {
+fn read_hello(input: &mut impl Read, output: &mut impl Write) -> Result<Hello, ServeError> {
+    let greeted = read_greeting(input);
+    write_greeting(output).map_err(ServeError::Answer)?;
+    greeted?;
+    match Message::parse(&read_frame(input)?) {
+        Ok(Message::Hello(hello)) => Ok(hello),
+        Ok(other) => protocol_error(output, WireError::Unexpected(other.kind())),
+        Err(e) => protocol_error(output, e),
+    }
+}
+
+fn refuse(output: &mut impl Write, hello: Hello, refusal: Refusal) -> ServeError {
+    match answer(output, &Message::Refused(refusal.clone())) {
+        Ok(()) => ServeError::Refused { sender: hello.label, refusal },
+        Err(error) => error,
+    }
+}
+
+struct Session<'a, R, W> {
+    receiver: &'a Receiver,
     archive: Archive,
-    local_replication: PathBuf,
-    data_directory: Option<PathBuf>,
-    machines: Machines,
     hello: Hello,
     input: R,
     output: Mutex<W>,
     served: Served,
 }
 
-impl<R: Read, W: Write + Send> Session<R, W> {
+impl<R: Read, W: Write + Send> Session<'_, R, W> {
     fn run(mut self) -> Result<Served, ServeError> {
         loop {
             let frame = match read_frame(&mut self.input) {
@@ -149,12 +178,11 @@ impl<R: Read, W: Write + Send> Session<R, W> {
                     self.settle(id, outcome)?;
                 }
                 Ok(Message::Probe { id }) => {
-                    // A sender that has been told that it may send here must not find the archive to be
-                    // another's when it does.
+                    // Bound too: the archive must not be another sender's when the first file arrives.
                     let outcome = while_working(&self.output, || {
-                        check_mark(self.archive.path(), &self.local_replication)?;
+                        check_mark(self.archive.path(), &self.receiver.local_replication)?;
                         self.archive.probe()?;
-                        self.archive.bind(&owner(&self.hello), self.machines)
+                        self.archive.bind(&binding(&self.hello), self.receiver.machines)
                     });
                     let outcome = outcome.map(|()| Stored::New).map_err(|e| refusal_of(&e));
                     self.settle(id, outcome)?;
@@ -170,26 +198,19 @@ impl<R: Read, W: Write + Send> Session<R, W> {
         }
     }
 
-    /// Takes a file's data to its end, also when it is refused already: a sender that is still writing
-    /// would else wait for us, and we for it.
+    /// Reads a file's data to its end, even if the file is refused already: otherwise the sender, which is
+    /// still writing, and this side would wait for each other.
     fn receive(&mut self, mut file: FileInFlight) -> Result<Result<Stored, Refusal>, ServeError> {
         loop {
             let frame = read_frame(&mut self.input)?;
             match Message::parse(&frame) {
                 Ok(Message::Data { id, bytes }) if id == file.id() => file.add(&bytes),
                 Ok(Message::End { id, crc }) if id == file.id() => {
-                    let data_directory = self.data_directory.as_deref();
                     return Ok(while_working(&self.output, || {
-                        let stored = file.finish(
-                            crc,
-                            &self.archive,
-                            data_directory,
-                            &self.hello,
-                            self.machines,
-                        )?;
-                        // Its disk may have gone since the session began, and what went to the bare
-                        // mount point instead is not acknowledged.
-                        check_mark(self.archive.path(), &self.local_replication)
+                        let stored = file.finish(crc, &self.archive, self.receiver, &self.hello)?;
+                        // The archive's disk may have been unmounted since the session began: a file in
+                        // the empty mount point is not acknowledged.
+                        check_mark(self.archive.path(), &self.receiver.local_replication)
                             .map_err(|e| refusal_of(&e))?;
                         Ok(stored)
                     }));
@@ -227,8 +248,7 @@ fn answer(output: &mut impl Write, message: &Message) -> Result<(), ServeError> 
     write_frame(output, message.kind(), &[&message.payload()]).map_err(ServeError::Answer)
 }
 
-/// Tells the sender, if it still listens, and ends the session: after such an error nobody knows where
-/// in the stream the next frame begins.
+/// Reports an error to the sender and ends the session: where the next frame begins is not known after it.
 fn protocol_error<T>(output: &mut impl Write, error: WireError) -> Result<T, ServeError> {
     let refusal = Refusal {
         id: SESSION,
@@ -240,13 +260,13 @@ fn protocol_error<T>(output: &mut impl Write, error: WireError) -> Result<T, Ser
     Err(error.into())
 }
 
-/// A refusal; the request's id is set when it is sent.
+/// A refusal. The request's id is set when it is sent.
 fn refusal(code: RefusalCode, retryable: bool, message: impl ToString) -> Refusal {
     Refusal { id: SESSION, code, retryable, message: message.to_string() }
 }
 
-/// What an archive can't do, as the sender is told.
-pub fn refusal_of(error: &ArchiveError) -> Refusal {
+/// An error of the archive as a refusal.
+fn refusal_of(error: &ArchiveError) -> Refusal {
     let code = match error {
         _ if error.is_full() => RefusalCode::FULL,
         ArchiveError::Conflict(_) => RefusalCode::CONFLICT,
@@ -259,8 +279,8 @@ pub fn refusal_of(error: &ArchiveError) -> Refusal {
     refusal(code, error.is_retryable(), error)
 }
 
-fn owner(hello: &Hello) -> Owner {
-    Owner {
+fn binding(hello: &Hello) -> Binding {
+    Binding {
         system_identifier: hello.system_identifier,
         node_id: hello.node_id.clone(),
         label: hello.label.clone(),
@@ -268,11 +288,11 @@ fn owner(hello: &Hello) -> Owner {
     }
 }
 
-fn understood(codec: Codec) -> Result<(), Refusal> {
+fn check_codec(codec: Codec) -> Result<(), Refusal> {
     match codec {
         Codec::None => Ok(()),
         Codec::Other(number) => {
-            Err(refusal(RefusalCode::CODEC, false, format!("codec {number} is not known here")))
+            Err(refusal(RefusalCode::CODEC, false, format!("unsupported codec {number}")))
         }
     }
 }

@@ -1,12 +1,12 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::*;
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 use crate::ship::wire::{FileStart, Purpose};
 use crate::ship::{Link, LinkError, SendError, Sender};
-use crate::wal::WalFileName;
+use crate::wal::{SegmentSize, WalFileName};
 
 mod broken_streams;
 mod collisions;
@@ -21,7 +21,6 @@ struct InThread {
     archive: PathBuf,
     local: PathBuf,
     data_directory: PathBuf,
-    cluster: Option<u64>,
     machines: Machines,
 }
 
@@ -35,10 +34,6 @@ impl Transport for InThread {
     fn connect(&self) -> Result<Box<dyn Connection>, ConnectError> {
         let (far_input, output) = io::pipe().unwrap();
         let (input, far_output) = io::pipe().unwrap();
-        let cluster = self.cluster.map(|system_identifier| Cluster {
-            system_identifier,
-            segment_size: SegmentSize::new(SIZE).ok(),
-        });
         let receiver = Receiver {
             archive: self.archive.clone(),
             local_replication: self.local.clone(),
@@ -46,9 +41,8 @@ impl Transport for InThread {
             label: "far:/pg".into(),
             node_id: "far-node-id".parse().unwrap(),
             machines: self.machines,
-            cluster,
         };
-        let thread = Some(std::thread::spawn(move || serve(far_input, far_output, Ok(receiver))));
+        let thread = Some(std::thread::spawn(move || receiver.serve(far_input, far_output)));
         Ok(Box::new(Pipes { input, output: Some(output), thread }))
     }
 
@@ -97,16 +91,7 @@ impl Bed {
         for made in [&archive, &local] {
             std::fs::create_dir(made).unwrap();
         }
-        Bed {
-            dir,
-            far: InThread {
-                archive,
-                local,
-                data_directory,
-                cluster: None,
-                machines: Machines::One,
-            },
-        }
+        Bed { dir, far: InThread { archive, local, data_directory, machines: Machines::One } }
     }
 
     fn open(&self, hello: Hello) -> Result<Sender, LinkError> {
@@ -122,10 +107,10 @@ impl Bed {
     fn send(&self, hello: Hello, name: &str, content: &[u8]) -> Result<Stored, SendError> {
         let path = self.file(content);
         let mut sender = self.open(hello)?;
-        let owned = self.is_owned();
+        let bound = self.is_bound();
         let stored = sender.send(name.parse().unwrap(), &path);
-        assert_eq!(self.is_owned(), owned || stored.is_ok(), "what was refused binds nobody");
-        // Whatever became of it, the connection goes on.
+        assert_eq!(self.is_bound(), bound || stored.is_ok(), "a refused file binds nothing");
+        // The connection can be used further in either case.
         sender.probe()?;
         sender.close();
         stored
@@ -136,8 +121,8 @@ impl Bed {
         archive.names().unwrap().iter().map(WalFileName::to_string).collect()
     }
 
-    fn is_owned(&self) -> bool {
-        Archive::open(&self.far.archive).unwrap().owner().unwrap().is_some()
+    fn is_bound(&self) -> bool {
+        Archive::open(&self.far.archive).unwrap().binding().unwrap().is_some()
     }
 
     fn leftovers(&self) -> usize {
@@ -209,7 +194,7 @@ fn each_kind_of_file_arrives() {
 }
 
 #[test]
-fn what_is_not_the_file_of_its_name_is_refused() {
+fn files_with_the_content_of_another_are_refused() {
     let bed = Bed::new();
     let short = segment(2, CLUSTER)[..5000].to_vec();
     let long = [segment(2, CLUSTER), vec![0]].concat();
@@ -231,7 +216,7 @@ fn what_is_not_the_file_of_its_name_is_refused() {
 }
 
 #[test]
-fn a_given_up_timeline_does_not_go_on() {
+fn an_abandoned_timeline_is_refused_past_the_fork() {
     let bed = Bed::new();
     bed.send(hello(), "00000002.history", b"1\t0/200158\tx\n").unwrap();
     bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
@@ -241,16 +226,16 @@ fn a_given_up_timeline_does_not_go_on() {
     assert!(refusal.message.contains("timeline 2"), "{}", refusal.message);
 }
 
-/// A promoted node went on acknowledging what the old primary wrote after the fork: its archive knew
-/// of no new timeline.
+/// A promoted node acknowledged the old primary's segments past the fork: its archive did not have the new
+/// timeline's history.
 #[test]
-fn a_promoted_node_takes_no_more_of_the_old_timeline() {
+fn a_promoted_node_refuses_the_old_timeline_past_the_fork() {
     for wal in ["pg_wal", "pg_xlog"] {
         let bed = Bed::new();
         let wal = bed.far.data_directory.join(wal);
         std::fs::create_dir_all(&wal).unwrap();
         std::fs::write(wal.join("00000002.history"), b"1\t0/200158\tx\n").unwrap();
-        // The segment of the fork is on both timelines.
+        // The segment in which the timeline forked belongs to both.
         bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
         for name in ["000000010000000000000003", "000000010000000000000003.partial"] {
             let refusal = refused(bed.send(hello(), name, &segment(3, CLUSTER)));
@@ -262,10 +247,10 @@ fn a_promoted_node_takes_no_more_of_the_old_timeline() {
 }
 
 #[test]
-fn a_probe_makes_the_archive_the_sender_s() {
+fn a_probe_binds_the_archive_to_the_sender() {
     let bed = Bed::new();
     let mut first = bed.open(hello()).unwrap();
-    // Both were let in while it was nobody's.
+    // Both were accepted while the archive was not bound.
     let other =
         Hello { node_id: "another-node".parse().unwrap(), label: "third:/pg".into(), ..hello() };
     let mut second = bed.open(other).unwrap();
@@ -280,8 +265,8 @@ fn a_probe_makes_the_archive_the_sender_s() {
 }
 
 #[test]
-fn senders_that_may_not_are_refused_at_the_door() {
-    let mut bed = Bed::new();
+fn unacceptable_senders_are_refused_before_they_send() {
+    let bed = Bed::new();
     bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
     let open = |bed: &Bed, hello| refused(bed.open(hello).map(|_| Stored::New).map_err(Into::into));
 
@@ -303,21 +288,26 @@ fn senders_that_may_not_are_refused_at_the_door() {
         RefusalCode::PURPOSE
     );
 
-    bed.far.cluster = Some(42);
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    bed.give_pg_control(&samples.join("15/pg_control"));
     let refusal = open(&bed, hello());
     assert_eq!(refusal.code, RefusalCode::ANOTHER_CLUSTER);
+    assert!(refusal.message.contains("another cluster"), "{}", refusal.message);
+    std::fs::write(bed.far.data_directory.join("global/pg_control"), "").unwrap();
+    let refusal = open(&bed, hello());
+    assert_eq!((refusal.code, refusal.retryable), (RefusalCode::CONFIGURATION, true));
 
-    bed.far.cluster = None;
+    std::fs::remove_dir_all(&bed.far.data_directory).unwrap();
     std::fs::remove_dir_all(&bed.far.archive).unwrap();
     let refusal = open(&bed, hello());
     assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));
     assert!(!bed.far.archive.exists());
 }
 
-/// The bare mount point of an archive whose disk was not mounted was taken for an empty archive of
-/// nobody: segments were acknowledged that vanished below the disk.
+/// The empty mount point of an archive whose disk was not mounted was taken for an empty archive: segments
+/// were acknowledged that were hidden below the disk later.
 #[test]
-fn an_archive_without_its_mark_takes_nothing() {
+fn an_archive_without_its_mark_stores_nothing() {
     let bed = Bed::new();
     crate::archive::mark(&bed.far.archive, &bed.far.local).unwrap();
     bed.send(hello(), TWO, &segment(2, CLUSTER)).unwrap();
@@ -325,12 +315,12 @@ fn an_archive_without_its_mark_takes_nothing() {
     std::fs::create_dir(&bed.far.archive).unwrap();
     let refusal = refused(bed.send(hello(), TWO, &segment(2, CLUSTER)));
     assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));
-    assert!(refusal.message.contains("mount its disk"), "{}", refusal.message);
+    assert!(refusal.message.contains("Mount its disk"), "{}", refusal.message);
     assert_eq!(std::fs::read_dir(&bed.far.archive).unwrap().count(), 0);
 }
 
 #[test]
-fn many_files_are_on_their_way_at_once() {
+fn several_files_are_in_flight() {
     let bed = Bed::new();
     let mut sender = bed.open(hello()).unwrap();
     let mut ids = Vec::new();
@@ -349,7 +339,7 @@ fn many_files_are_on_their_way_at_once() {
 }
 
 #[test]
-fn two_senders_of_one_segment_at_once_both_succeed() {
+fn two_concurrent_senders_of_one_segment_both_succeed() {
     let bed = Bed::new();
     let path = bed.file(&segment(2, CLUSTER));
     for round in 0..20 {

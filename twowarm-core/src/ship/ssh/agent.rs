@@ -8,19 +8,19 @@ use crate::limits::within;
 /// SSH2_AGENTC_REQUEST_IDENTITIES, SSH2_AGENT_IDENTITIES_ANSWER.
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES: u8 = 12;
-/// The longest message of an agent, in bytes, as OpenSSH has it.
+/// The longest message of an agent, in bytes; the same as OpenSSH's limit.
 const MAX_MESSAGE: u32 = 256 * 1024;
 
-/// Asks an agent for its keys, only to see whether it answers: libssh2 would wait for that without any
-/// limit. An agent that answers here and stops later (for one, to ask a person whether a key may be
-/// used) it still waits for.
+/// Asks an agent for its keys, to find out whether it answers: libssh2 would wait without a limit. It
+/// still does for an agent that answers here and hangs later, for example to ask its user for
+/// confirmation.
 ///
-/// Fails with [`TimedOut`](io::ErrorKind::TimedOut) if the answer is not there in time.
+/// Fails with [`TimedOut`](io::ErrorKind::TimedOut) if there is no answer in time.
 pub(super) fn answers(socket: &Path, limit: Duration) -> io::Result<()> {
     let socket = socket.to_owned();
-    // Beside us, since to connect has no time limit of its own; and with limits, so that this ends too.
+    // On another thread, since connecting has no time limit; with limits, so that the thread ends too.
     let answer = within(limit, move || ask(&socket, limit))?.ok_or(io::ErrorKind::TimedOut)?;
-    // That a limit struck is told so by a socket.
+    // A socket reports its time limit as WouldBlock.
     answer.map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
         _ => e,
@@ -35,7 +35,7 @@ fn ask(socket: &Path, limit: Duration) -> io::Result<()> {
     let mut length = [0; 4];
     agent.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length);
-    let bad = || io::Error::new(io::ErrorKind::InvalidData, "it does not speak as an agent");
+    let bad = || io::Error::new(io::ErrorKind::InvalidData, "not an answer of an ssh agent");
     if !(1..=MAX_MESSAGE).contains(&length) {
         return Err(bad());
     }
@@ -54,8 +54,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(300);
 
-    /// What an agent that says this, and nothing more, is taken for.
-    fn saying(text: &'static [u8]) -> Option<io::ErrorKind> {
+    /// The error about an agent that answers with exactly these bytes.
+    fn error_for(text: &'static [u8]) -> Option<io::ErrorKind> {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("agent");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -63,25 +63,25 @@ mod tests {
             let mut client = listener.accept().unwrap().0;
             client.read_exact(&mut [0; 5]).unwrap();
             client.write_all(text).unwrap();
-            // Keeps the connection open.
+            // The connection stays open until the client closes it.
             let _ = client.read(&mut [0]);
         });
         answers(&socket, LIMIT).err().map(|e| e.kind())
     }
 
     #[test]
-    fn an_agent_answers_whole_and_in_time() {
-        assert_eq!(saying(&[0, 0, 0, 5, IDENTITIES, 0, 0, 0, 0]), None);
-        assert_eq!(saying(&[0, 0, 0, 1, 5]), Some(io::ErrorKind::InvalidData));
-        assert_eq!(saying(&[0, 0, 0, 0]), Some(io::ErrorKind::InvalidData));
-        assert_eq!(saying(b"SSH-2.0-x"), Some(io::ErrorKind::InvalidData));
+    fn an_agent_must_answer_completely_and_in_time() {
+        assert_eq!(error_for(&[0, 0, 0, 5, IDENTITIES, 0, 0, 0, 0]), None);
+        assert_eq!(error_for(&[0, 0, 0, 1, 5]), Some(io::ErrorKind::InvalidData));
+        assert_eq!(error_for(&[0, 0, 0, 0]), Some(io::ErrorKind::InvalidData));
+        assert_eq!(error_for(b"SSH-2.0-x"), Some(io::ErrorKind::InvalidData));
         for part in [&[] as &[u8], &[0, 0], &[0, 0, 0, 5, IDENTITIES, 0]] {
-            assert_eq!(saying(part), Some(io::ErrorKind::TimedOut), "{part:?}");
+            assert_eq!(error_for(part), Some(io::ErrorKind::TimedOut), "{part:?}");
         }
     }
 
     #[test]
-    fn one_that_takes_nobody_in_ends_the_wait() {
+    fn an_agent_that_does_not_accept_connections_times_out() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("agent");
         assert_eq!(answers(&socket, LIMIT).unwrap_err().kind(), io::ErrorKind::NotFound);

@@ -3,10 +3,12 @@ use std::net::{Shutdown, TcpStream};
 
 use ssh2::{Channel, ErrorCode, Session};
 
-use super::{Place, SshError, SshTransport, host_key, login, tcp};
-use crate::ship::transport::{Connection, FarCommand, last_line};
+use super::target::Target;
+use super::{SshError, host_key, login, tcp};
+use crate::reach::last_line;
+use crate::ship::transport::{Connection, FarCommand};
 
-/// A far command that runs, over ssh.
+/// A far command that runs over ssh.
 pub(super) struct SshConnection {
     channel: Channel,
     _session: Session,
@@ -14,21 +16,20 @@ pub(super) struct SshConnection {
     command: FarCommand,
 }
 
-impl SshTransport {
+impl Target {
     /// Connects, checks the host key, logs in and starts the command.
-    pub(super) fn open(&self) -> Result<SshConnection, SshError> {
+    pub fn open(&self) -> Result<SshConnection, SshError> {
         let known = host_key::known_keys(self)?;
-        let stream = tcp::connect(&self.place(), self.time_limit)?;
-        let broken = |source| SshError::Connect { place: self.place(), source };
+        let stream = tcp::connect(&self.address, self.time_limit)?;
+        let broken = |source| SshError::Connect { address: self.address.clone(), source };
         let socket = stream.try_clone().map_err(broken)?;
         let start = |e| self.failed("starting", e);
         let mut session = Session::new().map_err(start)?;
-        // It holds for every call, and every call ends with some progress: so a limit for each is a
-        // limit on the lack of progress.
+        // A limit for each call. Every call makes some progress, so this limits the time without any.
         session.set_timeout(u32::try_from(self.time_limit.as_millis()).unwrap_or(u32::MAX));
         session.set_tcp_stream(stream);
         host_key::prefer_known(&session, &known);
-        session.handshake().map_err(|e| self.failed("waiting for its answer", e))?;
+        session.handshake().map_err(|e| self.failed("waiting for sshd to answer", e))?;
         host_key::check(&session, self, &known)?;
         login::log_in(&session, self)?;
         let run = |e| self.failed("starting the command", e);
@@ -37,23 +38,18 @@ impl SshTransport {
         Ok(SshConnection { channel, _session: session, socket, command: self.command })
     }
 
-    /// Where the node is looked for.
-    pub(super) fn place(&self) -> Box<Place> {
-        Box::new(Place { node: self.node.clone(), host: self.host.clone(), port: self.port })
-    }
-
-    /// What libssh2 said, as an error that says whose and when.
-    pub(super) fn failed(&self, phase: &'static str, source: ssh2::Error) -> SshError {
-        let place = self.place();
+    /// libssh2's error with the node and the step that failed.
+    pub fn failed(&self, phase: &'static str, source: ssh2::Error) -> SshError {
+        let address = self.address.clone();
         if timed_out(&source) {
-            SshError::Stalled { place, phase, limit: self.time_limit }
+            SshError::Stalled { address, phase, limit: self.time_limit }
         } else {
-            SshError::Protocol { place, phase, source }
+            SshError::Protocol { address, phase, source }
         }
     }
 }
 
-/// Whether libssh2 gave up waiting.
+/// Whether libssh2 reached its time limit.
 pub(super) fn timed_out(error: &ssh2::Error) -> bool {
     const TIMEOUT: i32 = -9;
     const SOCKET_TIMEOUT: i32 = -30;
@@ -61,7 +57,7 @@ pub(super) fn timed_out(error: &ssh2::Error) -> bool {
 }
 
 fn as_io(error: io::Error) -> io::Error {
-    // A limit that struck is told in more than one way.
+    // libssh2's time limit and the socket's have different kinds.
     match error.kind() {
         io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
         _ => error,
@@ -75,11 +71,21 @@ impl Read for SshConnection {
 }
 
 impl Write for SshConnection {
+    /// While the far side is busy with an earlier file, it reads nothing but sends heartbeats: they count as
+    /// progress too.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.channel.write(bytes).map_err(as_io)
+        loop {
+            let arrived = self.channel.read_window().available;
+            match self.channel.write(bytes).map_err(as_io) {
+                Err(e)
+                    if e.kind() == io::ErrorKind::TimedOut
+                        && self.channel.read_window().available > arrived => {}
+                written => return written,
+            }
+        }
     }
 
-    /// Every write is sent at once. (libssh2's own flush would throw away what has come in.)
+    /// Every write is sent at once. (libssh2's own flush would discard data that has arrived.)
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -87,17 +93,17 @@ impl Write for SshConnection {
 
 impl Connection for SshConnection {
     fn last_words(&mut self) -> Option<String> {
-        const ENOUGH: u64 = 64 * 1024;
+        const MAX_BYTES: u64 = 64 * 1024;
         let _ = self.channel.send_eof();
-        let mut said = Vec::new();
-        let _ = self.channel.stderr().take(ENOUGH).read_to_end(&mut said);
+        let mut stderr = Vec::new();
+        let _ = self.channel.stderr().take(MAX_BYTES).read_to_end(&mut stderr);
         let _ = self.channel.wait_close();
-        let line = last_line(&String::from_utf8_lossy(&said));
+        let line = last_line(&String::from_utf8_lossy(&stderr));
         let status = self.channel.exit_status().unwrap_or(0);
         match (line, status) {
-            // The shell's codes for a command that isn't there, or may not be run.
+            // The shell's codes for a command that is missing or not executable.
             (line, 126 | 127) => Some(format!(
-                "{} is not there or can't be run ({}): {}",
+                "{} is missing or can't be run ({}): {}",
                 self.command.name(),
                 line.unwrap_or_else(|| format!("exit code {status}")),
                 self.command.if_missing()
@@ -110,7 +116,7 @@ impl Connection for SshConnection {
 }
 
 impl Drop for SshConnection {
-    /// Without this, freeing the channel of a connection that hangs would wait another time limit.
+    /// Otherwise libssh2 would wait for another time limit to free the channel of a stalled connection.
     fn drop(&mut self) {
         let _ = self.socket.shutdown(Shutdown::Both);
     }

@@ -3,20 +3,22 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A node, by the name it has in the configuration and the address where it is looked for.
+use crate::retry::Retryable;
+
+/// A node's name in the configuration and the address at which it is contacted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// The name.
+pub struct Address {
+    /// The node's name.
     pub node: String,
-    /// A host name or an address.
+    /// Host name or IP address.
     pub host: String,
-    /// The port of its sshd.
+    /// Port of its sshd.
     pub port: u16,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Place { node, host, port } = self;
+        let Address { node, host, port } = self;
         if host.contains(':') {
             write!(f, "{node} ([{host}]:{port})")
         } else {
@@ -25,70 +27,174 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a far command could not be started over ssh.
-#[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum SshError {
-    #[error(
-        "the path \"{0}\" can't be used on another node: it must be absolute and of A-Z a-z 0-9 / . _ + - only. Set pgroot of the node in 2warm/local/2warm.toml"
-    )]
-    UnsafePath(String),
-    #[error("the home directory of user id {0} is not known")]
-    NoHome(u32),
-    #[error("could not run {program}: {source}")]
-    Program { program: &'static str, source: io::Error },
-    #[error("{host}: the ssh configuration can't be used: {message}")]
-    Configuration { host: String, message: String },
-    #[error(
-        "{host}: {option} in the ssh configuration cannot be honoured. Set host and port of the node in 2warm/local/2warm.toml"
-    )]
-    NotHonoured { host: String, option: &'static str },
-    #[error("{place}: the host name does not resolve to an address: {source}")]
-    Resolve { place: Box<Place>, source: io::Error },
-    #[error("could not connect to {place}: {source}")]
-    Connect { place: Box<Place>, source: io::Error },
-    #[error("{place}: no progress in {} s while {phase}", limit.as_secs())]
-    Stalled { place: Box<Place>, phase: &'static str, limit: Duration },
-    #[error("{place}: ssh failed while {phase}: {source}")]
-    Protocol { place: Box<Place>, phase: &'static str, source: ssh2::Error },
-    #[error(
-        "{place}: the host key of {name} is not known ({fingerprint}). If it is the node's (ssh-keygen -lf on its /etc/ssh/ssh_host_*_key.pub tells), add it to {}: ssh-keyscan -p {} {} >> {}, or log in once by ssh",
-        file.display(), place.port, place.host, file.display()
-    )]
-    HostKeyUnknown { place: Box<Place>, name: String, fingerprint: String, file: PathBuf },
-    #[error(
-        "{place}: the host key of {name} has changed: it is {fingerprint}, but {} line {line} has another. If the change is meant, correct that line; if not, another machine answers in its place",
-        file.display()
-    )]
-    HostKeyChanged {
-        place: Box<Place>,
-        name: String,
-        fingerprint: String,
-        file: PathBuf,
-        line: usize,
-    },
-    #[error("{place}: the host key of {name} ({fingerprint}) is marked @revoked in {} line {line}", file.display())]
-    HostKeyRevoked {
-        place: Box<Place>,
-        name: String,
-        fingerprint: String,
-        file: PathBuf,
-        line: usize,
-    },
-    #[error("could not read {}: {source}", file.display())]
-    KnownHosts { file: PathBuf, source: io::Error },
-    #[error(
-        "{place} refused the login of user {user} (tried {tried}). Add this user's public key to {user}'s authorized_keys there{}",
-        unusable.as_ref().map(|keys| format!("; not tried: {keys}")).unwrap_or_default()
-    )]
-    Login { place: Box<Place>, user: String, tried: String, unusable: Option<String> },
-    #[error("{place}: no login as user {user} was tried: {problems}")]
-    NoUsableKey { place: Box<Place>, user: String, problems: String },
+/// A line of a file of known host keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownHostsLine {
+    /// The file.
+    pub file: PathBuf,
+    /// The line's number, from 1.
+    pub line: usize,
 }
 
-impl SshError {
-    /// Whether the same again may go well: what a network or a restarted sshd mends.
-    pub fn is_retryable(&self) -> bool {
+impl fmt::Display for KnownHostsLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of {}", self.line, self.file.display())
+    }
+}
+
+/// Why a far command could not be started over ssh.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SshError {
+    /// A shell on the other node could give the command's path another meaning.
+    #[error(
+        "invalid path \"{0}\" for a command on another node: it must be absolute and consist of A-Z a-z 0-9 / . _ + -. Correct pgroot of the node in 2warm/local/2warm.toml"
+    )]
+    UnsafePath(String),
+    /// The password file does not list the user that this process runs as.
+    #[error("could not determine the home directory of user id {0}")]
+    NoHome(u32),
+    /// One of OpenSSH's programs could not be run, or did not end in time.
+    #[error("could not run {program}: {source}")]
+    Program {
+        /// The program.
+        program: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// ssh rejected the user's configuration.
+    #[error("could not read the ssh configuration for {host}: {message}")]
+    Configuration {
+        /// The node's host.
+        host: String,
+        /// ssh's message.
+        message: String,
+    },
+    /// The user's ssh configuration asks for a way to connect that libssh2 does not have.
+    #[error(
+        "the ssh configuration for {host} sets {option}, which is not supported. Set host and port of the node in 2warm/local/2warm.toml"
+    )]
+    UnsupportedOption {
+        /// The node.
+        host: String,
+        /// The option's keyword.
+        option: &'static str,
+    },
+    /// The host name has no address.
+    #[error("could not resolve the host name of {address}: {source}")]
+    Resolve {
+        /// The node.
+        address: Box<Address>,
+        /// The resolver's error.
+        source: io::Error,
+    },
+    /// No TCP connection.
+    #[error("could not connect to {address}: {source}")]
+    Connect {
+        /// The node.
+        address: Box<Address>,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A step took longer than the time limit.
+    #[error("{address}: no progress in {} s while {phase}", limit.as_secs())]
+    Stalled {
+        /// The node.
+        address: Box<Address>,
+        /// What was being done.
+        phase: &'static str,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// libssh2 reported another error.
+    #[error("{address}: ssh failed while {phase}: {source}")]
+    Protocol {
+        /// The node.
+        address: Box<Address>,
+        /// What was being done.
+        phase: &'static str,
+        /// libssh2's error.
+        source: ssh2::Error,
+    },
+    /// No file of known host keys lists the host.
+    #[error(
+        "{address}: the host key of {name} is not known ({fingerprint}). Compare it with the node's own (ssh-keygen -lf on its /etc/ssh/ssh_host_*_key.pub); if they are equal, add it to {}: ssh-keyscan -p {} {} >> {}, or log in once with ssh",
+        file.display(), address.port, address.host, file.display()
+    )]
+    HostKeyUnknown {
+        /// The node.
+        address: Box<Address>,
+        /// The name under which its key is looked up.
+        name: String,
+        /// Kind and SHA256 fingerprint of the key that the host sent.
+        fingerprint: String,
+        /// The file to add it to.
+        file: PathBuf,
+    },
+    /// The host sent another key than the one that is known.
+    #[error(
+        "{address}: the host key of {name} has changed: {fingerprint} differs from {known}. If the change is intended, correct that line; if not, another machine may be answering under this name"
+    )]
+    HostKeyChanged {
+        /// The node.
+        address: Box<Address>,
+        /// The name under which its key is looked up.
+        name: String,
+        /// Kind and SHA256 fingerprint of the key that the host sent.
+        fingerprint: String,
+        /// Where the known key is listed.
+        known: KnownHostsLine,
+    },
+    /// The host sent a key that is marked as revoked.
+    #[error("{address}: the host key of {name} ({fingerprint}) is marked @revoked in {known}")]
+    HostKeyRevoked {
+        /// The node.
+        address: Box<Address>,
+        /// The name under which its key is looked up.
+        name: String,
+        /// Kind and SHA256 fingerprint of the key that the host sent.
+        fingerprint: String,
+        /// Where the key is listed.
+        known: KnownHostsLine,
+    },
+    /// A file of known host keys can't be read.
+    #[error("could not read {}: {source}", file.display())]
+    KnownHosts {
+        /// The file.
+        file: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The host accepted none of the keys.
+    #[error(
+        "{address} refused the login of user {user} (tried {tried}). Add this user's public key to {user}'s authorized_keys there{}",
+        unusable.as_ref().map(|keys| format!("; not tried: {keys}")).unwrap_or_default()
+    )]
+    Login {
+        /// The node.
+        address: Box<Address>,
+        /// The user there.
+        user: String,
+        /// The keys that were offered.
+        tried: String,
+        /// The key files that could not be offered, and why.
+        unusable: Option<String>,
+    },
+    /// No key could be offered.
+    #[error("{address}: could not log in as user {user}: {problems}")]
+    NoUsableKey {
+        /// The node.
+        address: Box<Address>,
+        /// The user there.
+        user: String,
+        /// The key files, and why they could not be offered.
+        problems: String,
+    },
+}
+
+impl Retryable for SshError {
+    /// True for failures of the network or of the other node's sshd.
+    fn is_retryable(&self) -> bool {
         match self {
             SshError::Resolve { .. }
             | SshError::Connect { .. }
@@ -98,7 +204,7 @@ impl SshError {
             SshError::UnsafePath(_)
             | SshError::NoHome(_)
             | SshError::Configuration { .. }
-            | SshError::NotHonoured { .. }
+            | SshError::UnsupportedOption { .. }
             | SshError::HostKeyUnknown { .. }
             | SshError::HostKeyChanged { .. }
             | SshError::HostKeyRevoked { .. }

@@ -3,35 +3,37 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ssh2::{HashType, MethodType, Session};
 
-use super::{SshError, SshTransport};
+use super::target::Target;
+use super::{KnownHostsLine, SshError};
 use crate::limits::output_within;
 
-/// A host's line in a file of known hosts.
+/// A host's key in a file of known host keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KnownKey {
     kind: String,
-    /// The public key in base64.
+    /// The public key in base64, without padding.
     key: String,
     revoked: bool,
-    file: PathBuf,
-    line: usize,
+    listed: KnownHostsLine,
 }
 
-/// Every key that the files of known hosts have for the target.
-pub(super) fn known_keys(target: &SshTransport) -> Result<Vec<KnownKey>, SshError> {
+/// Every key that the target's files of known host keys list for it.
+pub(super) fn known_keys(target: &Target) -> Result<Vec<KnownKey>, SshError> {
     let bare = &target.known_as;
     let look_up = |name: &str| look_up(name, &target.known_hosts, target.time_limit);
-    if target.any_port || target.port == 22 {
+    if target.any_port || target.address.port == 22 {
         return look_up(bare);
     }
-    let found = look_up(&format!("[{bare}]:{}", target.port))?;
-    // As ssh does: a host that is known by its name alone is known on every port.
+    let found = look_up(&format!("[{bare}]:{}", target.address.port))?;
+    // As in ssh, a key listed for the name alone is valid on every port.
     if found.is_empty() { look_up(bare) } else { Ok(found) }
 }
 
-/// Each file may take as long as `limit`: it may lie on a file system that hangs.
+/// The time limit is for each file, which may be on a file system that hangs.
 fn look_up(name: &str, files: &[PathBuf], limit: Duration) -> Result<Vec<KnownKey>, SshError> {
     let mut found = Vec::new();
     for file in files {
@@ -40,11 +42,11 @@ fn look_up(name: &str, files: &[PathBuf], limit: Duration) -> Result<Vec<KnownKe
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(source) => return Err(SshError::KnownHosts { file: file.clone(), source }),
         }
-        // Names may be hashed, patterns or negated; ssh-keygen knows them all.
+        // Names may be hashed, patterns or negated; ssh-keygen handles them all.
         let mut ssh_keygen = Command::new("ssh-keygen");
         ssh_keygen.args(["-F", name, "-f"]).arg(file).stdin(Stdio::null());
         let output = output_within(&mut ssh_keygen, limit).map_err(|source| SshError::Program {
-            program: "ssh-keygen (of the ssh client, which is needed to read known_hosts)",
+            program: "ssh-keygen (part of the OpenSSH client, needed to look up host keys)",
             source,
         })?;
         found.extend(entries(&String::from_utf8_lossy(&output.stdout), file));
@@ -52,7 +54,7 @@ fn look_up(name: &str, files: &[PathBuf], limit: Duration) -> Result<Vec<KnownKe
     Ok(found)
 }
 
-/// Reads what `ssh-keygen -F` prints: a comment with the line's number, then the line.
+/// Parses the output of `ssh-keygen -F`: a comment with the line's number, then the line.
 fn entries(text: &str, file: &Path) -> Vec<KnownKey> {
     let mut found = Vec::new();
     let mut line = 0;
@@ -64,30 +66,31 @@ fn entries(text: &str, file: &Path) -> Vec<KnownKey> {
         }
         let mut words = text.split_whitespace().peekable();
         let marker = words.next_if(|word| word.starts_with('@'));
-        // A certificate authority's key is no host key, and certificates are not spoken here.
+        // The key of a certificate authority is not a host key, and libssh2 knows no host certificates.
         if marker.is_some_and(|m| m != "@revoked") {
             continue;
         }
         if let (Some(_), Some(kind), Some(key)) = (words.next(), words.next(), words.next()) {
             let (kind, key) = (kind.to_owned(), key.trim_end_matches('=').to_owned());
-            found.push(KnownKey { kind, key, revoked: marker.is_some(), file: file.into(), line });
+            let listed = KnownHostsLine { file: file.into(), line };
+            found.push(KnownKey { kind, key, revoked: marker.is_some(), listed });
         }
     }
     found
 }
 
-/// Asks for the kinds of host key that are known first: a server has several and shows one.
+/// Prefers the kinds of host key that are known: a server has several and sends one.
 pub(super) fn prefer_known(session: &Session, known: &[KnownKey]) {
     let Ok(supported) = session.supported_algs(MethodType::HostKey) else { return };
     let kinds = || known.iter().filter(|k| !k.revoked).map(|k| k.kind.as_str());
     let is_known = |algorithm: &str| {
-        // One kind of key, three ways to sign with it.
+        // One kind of key with three signature algorithms.
         let rsa = matches!(algorithm, "rsa-sha2-512" | "rsa-sha2-256");
         kinds().any(|kind| kind == algorithm || (rsa && kind == "ssh-rsa"))
     };
     let (first, rest): (Vec<&str>, Vec<&str>) = supported.iter().partition(|a| is_known(a));
     let order = [first, rest].concat().join(",");
-    // Refused only if none is supported, and then the handshake says so.
+    // Fails only if none is supported, which the handshake then reports.
     let _ = session.method_pref(MethodType::HostKey, &order);
 }
 
@@ -112,34 +115,34 @@ fn judge<'a>(known: &'a [KnownKey], key: &str) -> Verdict<'a> {
     }
 }
 
-/// Whether the server's key is one that is known.
+/// Checks that the server's key is known.
 pub(super) fn check(
     session: &Session,
-    target: &SshTransport,
+    target: &Target,
     known: &[KnownKey],
 ) -> Result<(), SshError> {
     let (blob, _) = session.host_key().unwrap_or((&[], ssh2::HostKeyType::Unknown));
     let hash = session.host_key_hash(HashType::Sha256).unwrap_or_default();
     let fingerprint = format!("{} SHA256:{}", kind_of(blob), base64(hash));
-    let name = match target.port {
+    let name = match target.address.port {
         22 => target.known_as.clone(),
         _ if target.any_port => target.known_as.clone(),
         port => format!("[{}]:{port}", target.known_as),
     };
-    let place = target.place();
+    let address = target.address.clone();
     match judge(known, &base64(blob)) {
         Verdict::Known => Ok(()),
         Verdict::Unknown => {
             let file = target.known_hosts.first().cloned().unwrap_or_default();
-            Err(SshError::HostKeyUnknown { place, name, fingerprint, file })
+            Err(SshError::HostKeyUnknown { address, name, fingerprint, file })
         }
-        Verdict::Changed(KnownKey { file, line, .. }) => {
-            let (file, line) = (file.clone(), *line);
-            Err(SshError::HostKeyChanged { place, name, fingerprint, file, line })
+        Verdict::Changed(known) => {
+            let known = known.listed.clone();
+            Err(SshError::HostKeyChanged { address, name, fingerprint, known })
         }
-        Verdict::Revoked(KnownKey { file, line, .. }) => {
-            let (file, line) = (file.clone(), *line);
-            Err(SshError::HostKeyRevoked { place, name, fingerprint, file, line })
+        Verdict::Revoked(known) => {
+            let known = known.listed.clone();
+            Err(SshError::HostKeyRevoked { address, name, fingerprint, known })
         }
     }
 }
@@ -154,16 +157,7 @@ fn kind_of(blob: &[u8]) -> String {
 
 /// Base64 without padding, as in fingerprints.
 pub(super) fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte));
-        let bits = bits << (8 * (3 - group.len()));
-        for digit in 0..=group.len() {
-            text.push(char::from(DIGITS[(bits >> (18 - 6 * digit)) as usize & 63]));
-        }
-    }
-    text
+    STANDARD_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]
@@ -171,16 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_as_everybody_has_it() {
-        for (bytes, text) in
-            [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foob", "Zm9vYg")]
-        {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
-
-    #[test]
-    fn what_ssh_keygen_prints_is_read_and_judged() {
+    fn host_keys_are_compared_with_the_output_of_ssh_keygen() {
         let found = entries(
             "# Host db2 found: line 3 \n|1|abc=|def= ssh-ed25519 AAAAgood== comment\n\
              # Host db2 found: line 4 REVOKED\n@revoked db2 ssh-rsa AAAAbad\n\
@@ -188,7 +173,7 @@ mod tests {
             Path::new("/kh"),
         );
         assert_eq!(found.len(), 2);
-        assert_eq!((found[0].line, found[0].key.as_str()), (3, "AAAAgood"));
+        assert_eq!((found[0].listed.line, found[0].key.as_str()), (3, "AAAAgood"));
         assert_eq!(judge(&found, "AAAAgood"), Verdict::Known);
         assert_eq!(judge(&found, "AAAAbad"), Verdict::Revoked(&found[1]));
         assert_eq!(judge(&found, "AAAAother"), Verdict::Changed(&found[0]));

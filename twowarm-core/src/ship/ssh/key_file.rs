@@ -2,17 +2,16 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Why a private key can't be used without asking a person, and what to do; none if nothing speaks against
-/// it.
+/// Why a private key can't be used without a prompt, and what to do; none if there is no obstacle.
 pub(super) fn problem(key: &Path) -> Option<String> {
     match fs::read(key) {
         Ok(text) if needs_passphrase(&String::from_utf8_lossy(&text)) => Some(
-            "needs a passphrase. Add it to an ssh agent, or make a key without one (ssh-keygen -p removes it)"
+            "needs a passphrase. Add it to an ssh agent, or remove the passphrase (ssh-keygen -p)"
                 .to_owned(),
         ),
         Ok(_) => None,
         Err(e) if e.kind() == io::ErrorKind::NotFound => Some(
-            "does not exist. Correct key and copy_key of the node in 2warm/local/2warm.toml, or make the key with ssh-keygen"
+            "does not exist. Correct key and copy_key of the node in 2warm/local/2warm.toml, or create the key with ssh-keygen"
                 .to_owned(),
         ),
         Err(e) => Some(format!(
@@ -21,16 +20,16 @@ pub(super) fn problem(key: &Path) -> Option<String> {
     }
 }
 
-/// By the headers of PEM, or by OpenSSH's own format, which begins with the name of the cipher.
+/// Decided by the PEM headers, or by OpenSSH's format, which begins with the name of the cipher.
 fn needs_passphrase(text: &str) -> bool {
-    // "openssh-key-v1", a zero, and the cipher's name with its length before it: "none" in the second.
+    // Base64 of "openssh-key-v1\0" and the length of the cipher's name; UNENCRYPTED goes on with "none".
     const OPENSSH: &str = "b3BlbnNzaC1rZXktdjEAAAAA";
-    const WITHOUT: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
+    const UNENCRYPTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
     let mut lines = text.lines().map(str::trim);
     lines.any(|line| {
         line.starts_with("Proc-Type:") && line.contains("ENCRYPTED")
             || line.starts_with("-----BEGIN ENCRYPTED ")
-            || line.starts_with(OPENSSH) && !line.starts_with(WITHOUT)
+            || line.starts_with(OPENSSH) && !line.starts_with(UNENCRYPTED)
     })
 }
 
@@ -41,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_says_whether_it_needs_a_passphrase() {
+    fn a_key_with_a_passphrase_is_recognized() {
         let dir = tempfile::tempdir().unwrap();
         for (kind, format) in [("ed25519", ""), ("ecdsa", ""), ("rsa", "PEM"), ("rsa", "PKCS8")] {
             for passphrase in ["", "secret"] {

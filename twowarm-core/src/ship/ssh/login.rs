@@ -5,17 +5,17 @@ use std::time::Duration;
 use ssh2::{ErrorCode, Session};
 
 use super::host_key::base64;
-use super::target::AgentUse;
-use super::{SshError, SshTransport, agent, key_file};
+use super::target::{AgentUse, Target};
+use super::{SshError, agent, key_file};
 
-/// An agent is on this machine and answers at once; the far side waits meanwhile.
+/// Enough for an agent on this machine; sshd's login grace time runs meanwhile.
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
 
-/// What libssh2 says of a key file that it can't make sense of (LIBSSH2_ERROR_FILE).
+/// libssh2's error for a key file that it can't parse (LIBSSH2_ERROR_FILE).
 const FILE_ERROR: i32 = -16;
 
-/// Logs in with a key; no other way is tried, and nobody is asked.
-pub(super) fn log_in(session: &Session, target: &SshTransport) -> Result<(), SshError> {
+/// Logs in with a key, without prompts. No other method is tried.
+pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError> {
     let mut tried = Vec::new();
     if let AgentUse::Yes { socket, listed_keys_only } = &target.agent {
         let listed = listed_keys_only.then(|| public_keys(target));
@@ -37,10 +37,7 @@ pub(super) fn log_in(session: &Session, target: &SshTransport) -> Result<(), Ssh
             }
             Err(e) if e.code() == ErrorCode::Session(FILE_ERROR) => {
                 let said = e.message();
-                unusable.push(format!(
-                    "{} is not a private key that can be used ({said})",
-                    key.display()
-                ));
+                unusable.push(format!("{} is not a usable private key ({said})", key.display()));
             }
             Err(e) => tried.push(format!("{}: {}", key.display(), e.message())),
         }
@@ -48,22 +45,24 @@ pub(super) fn log_in(session: &Session, target: &SshTransport) -> Result<(), Ssh
     if session.authenticated() {
         return Ok(());
     }
-    let (place, user) = (target.place(), target.user.clone());
+    let (address, user) = (target.address.clone(), target.user.clone());
     let unusable = (!unusable.is_empty()).then(|| unusable.join("; "));
     match unusable {
-        Some(problems) if tried.is_empty() => Err(SshError::NoUsableKey { place, user, problems }),
-        unusable if tried.is_empty() => {
-            let tried = "no key: none is there".to_owned();
-            Err(SshError::Login { place, user, tried, unusable })
+        Some(problems) if tried.is_empty() => {
+            Err(SshError::NoUsableKey { address, user, problems })
         }
-        unusable => Err(SshError::Login { place, user, tried: tried.join(", "), unusable }),
+        unusable if tried.is_empty() => {
+            let tried = "no key, as there is none".to_owned();
+            Err(SshError::Login { address, user, tried, unusable })
+        }
+        unusable => Err(SshError::Login { address, user, tried: tried.join(", "), unusable }),
     }
 }
 
-/// Offers the agent's keys. An agent that isn't there, or fails, is as good as one without keys.
+/// Offers the agent's keys. An agent that is missing or fails is treated as one without keys.
 fn by_agent(
     session: &Session,
-    target: &SshTransport,
+    target: &Target,
     socket: Option<&Path>,
     listed: Option<&[String]>,
     tried: &mut Vec<String>,
@@ -74,7 +73,7 @@ fn by_agent(
     if let Err(e) = agent::answers(&path, limit) {
         if e.kind() == io::ErrorKind::TimedOut {
             log::warn!(
-                "the ssh agent at {} does not answer within {} s and is left out",
+                "the ssh agent at {} did not answer within {} s and is not used",
                 path.display(),
                 limit.as_secs()
             );
@@ -101,8 +100,8 @@ fn by_agent(
     }
 }
 
-/// The public halves of the key files, in base64.
-fn public_keys(target: &SshTransport) -> Vec<String> {
+/// The public keys that belong to the key files, in base64.
+fn public_keys(target: &Target) -> Vec<String> {
     let read = |key: &std::path::PathBuf| {
         let mut name = key.clone().into_os_string();
         name.push(".pub");

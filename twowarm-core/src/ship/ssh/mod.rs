@@ -1,7 +1,9 @@
-//! Starting a far command over ssh, as a library call: no ssh process, no shell, no prompt.
+//! Starting a far command over ssh as a library call: no ssh process carries the data, no shell quotes a
+//! name, nothing prompts.
 //!
-//! The user's ssh configuration is honoured as far as a blocking libssh2 session can; what can't be is
-//! an error rather than a surprise. The host key is always checked.
+//! OpenSSH's own programs answer the questions about its files: `ssh -G` evaluates the user's
+//! configuration, `ssh-keygen -F` looks up host keys. An option that libssh2 can't follow is an error. The
+//! host key is always checked.
 
 mod agent;
 mod connection;
@@ -11,12 +13,7 @@ mod key_file;
 mod login;
 mod target;
 mod tcp;
-mod user_config;
+mod transport;
 
-pub use error::{Place, SshError};
-pub use target::SshTransport;
-
-/// The user's ssh configuration, where ssh has to be told of it.
-pub(crate) fn own_configuration() -> Option<std::path::PathBuf> {
-    user_config::LocalUser::current().ok()?.configuration()
-}
+pub use error::{Address, KnownHostsLine, SshError};
+pub use transport::SshTransport;

@@ -1,74 +1,73 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::SshError;
-use super::user_config::{LocalUser, UserConfig};
-use crate::reach::Reach;
-use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
+use nix::unistd::Uid;
 
-/// One far command on one node, with everything that it takes to get there.
+use super::{Address, SshError, SshTransport};
+use crate::reach::{LocalUser, Reach, SshConfig, SshConfigError, SshOptions};
+use crate::ship::transport::FarCommand;
+
+/// Where and how an ssh session connects: the reach's values, else those of the user's ssh configuration.
 #[derive(Debug, Clone)]
-pub struct SshTransport {
-    pub(super) node: String,
-    pub(super) command: FarCommand,
-    /// What is executed: the command's path, checked to be inert in any shell.
-    pub(super) program: String,
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) user: String,
-    /// The name under which the host key is known, and whether it stands for any port.
-    pub(super) known_as: String,
-    pub(super) any_port: bool,
-    pub(super) known_hosts: Vec<PathBuf>,
-    pub(super) keys: Vec<PathBuf>,
-    pub(super) agent: AgentUse,
-    pub(super) time_limit: Duration,
+pub(super) struct Target {
+    pub address: Box<Address>,
+    pub user: String,
+    pub command: FarCommand,
+    pub program: String,
+    /// The name under which the host key is listed, and whether it is valid for every port.
+    pub known_as: String,
+    pub any_port: bool,
+    pub known_hosts: Vec<PathBuf>,
+    pub keys: Vec<PathBuf>,
+    pub agent: AgentUse,
+    pub time_limit: Duration,
 }
 
 /// Whether to ask an ssh agent for keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum AgentUse {
     No,
-    /// The one at this socket, else at $SSH_AUTH_SOCK; if told so, only for the keys in `keys`.
+    /// The one at this socket, else at `$SSH_AUTH_SOCK`; with `listed_keys_only` only for the target's keys.
     Yes {
         socket: Option<PathBuf>,
         listed_keys_only: bool,
     },
 }
 
-impl SshTransport {
-    /// Works out how to reach a node: as `reach` says first, then by the user's ssh configuration for the
-    /// node's name.
-    ///
-    /// # Errors
-    /// If the ssh configuration can't be read or asks for what this transport can't do, or the command's
-    /// path on that node would mean something to a shell.
-    pub fn new(reach: &Reach, command: FarCommand) -> Result<SshTransport, SshError> {
-        let (node, name) = (&reach.node, reach.node.to_string());
-        let program = inert(&command.path(&reach.pgroot))?;
-        let local = LocalUser::current()?;
-        let config = UserConfig::of(node.host(), node.user(), &local, reach.time_limit)?;
-        if let (None, Some(option)) = (&reach.host, config.proxy) {
-            return Err(SshError::NotHonoured { host: name, option });
+impl Target {
+    /// Reads the user's ssh configuration for the node's name.
+    pub fn resolve(transport: &SshTransport) -> Result<Target, SshError> {
+        let SshTransport { reach, command, program, .. } = transport;
+        let local = LocalUser::current();
+        let local = local.ok_or_else(|| SshError::NoHome(Uid::effective().as_raw()))?;
+        let options = SshOptions::of(reach, key(reach, *command), Some(&local));
+        let config = SshConfig::of(reach, &options).map_err(|error| failed(reach, error))?;
+        if let (None, Some(option)) = (&options.host, config.proxy) {
+            return Err(SshError::UnsupportedOption { host: reach.node.to_string(), option });
         }
-        let host = reach.host.clone().or(config.host_name.clone());
-        let host = host.unwrap_or_else(|| node.host().to_owned());
-        let user = reach.user.clone().or(config.user.clone());
-        let known_hosts = match &reach.known_hosts {
-            Some(file) => vec![expanded(&local, file)],
-            None => config.known_hosts.iter().map(|file| local.expand(file)).collect(),
-        };
+        let host = options.host.clone().or_else(|| config.host_name.clone());
+        let host = host.unwrap_or_else(|| reach.node.host().to_owned());
+        let user = options.user.clone().or_else(|| config.user.clone());
         let user = user.unwrap_or_else(|| local.name.clone());
-        let (keys, agent) = keys(reach, command, &config, &local, &host, &user);
-        Ok(SshTransport {
+        let known_hosts = match &options.known_hosts {
+            Some(file) => vec![file.clone()],
+            None => config.known_hosts.iter().map(|file| local.expand_printed(file)).collect(),
+        };
+        let (keys, agent) = match options.key {
+            Some(key) => (vec![key], AgentUse::No),
+            None => configured_keys(&config, &local, &host, &user),
+        };
+        Ok(Target {
             known_as: config.host_key_alias.clone().unwrap_or_else(|| host.clone()),
             any_port: config.host_key_alias.is_some(),
-            port: reach.port.or(config.port).unwrap_or(22),
             time_limit: reach.time_limit,
-            node: name,
-            command,
-            program,
-            host,
+            command: *command,
+            program: program.clone(),
+            address: Box::new(Address {
+                node: reach.node.to_string(),
+                host,
+                port: options.port.or(config.port).unwrap_or(22),
+            }),
             user,
             known_hosts,
             keys,
@@ -77,82 +76,41 @@ impl SshTransport {
     }
 }
 
-impl Transport for SshTransport {
-    fn connect(&self) -> Result<Box<dyn Connection>, ConnectError> {
-        Ok(Box::new(self.open()?))
-    }
-
-    fn node(&self) -> &str {
-        &self.node
-    }
-
-    fn command(&self) -> FarCommand {
-        self.command
+fn key(reach: &Reach, command: FarCommand) -> Option<&PathBuf> {
+    match command {
+        FarCommand::ReceiveWalFile => reach.key.as_ref(),
+        FarCommand::ReceiveBaseCopy => reach.key_for_copies(),
     }
 }
 
-/// The keys to offer: the one that is configured here and no other, else the agent's and the files of
-/// the ssh configuration.
-fn keys(
-    reach: &Reach,
-    command: FarCommand,
-    config: &UserConfig,
+fn failed(reach: &Reach, error: SshConfigError) -> SshError {
+    match error {
+        SshConfigError::Run(source) => SshError::Program { program: "ssh -G", source },
+        SshConfigError::Rejected(message) => {
+            SshError::Configuration { host: reach.node.host().to_owned(), message }
+        }
+    }
+}
+
+/// The agent and the key files of the ssh configuration.
+fn configured_keys(
+    config: &SshConfig,
     local: &LocalUser,
     host: &str,
     user: &str,
 ) -> (Vec<PathBuf>, AgentUse) {
-    let configured = match command {
-        FarCommand::ReceiveWalFile => reach.key.as_ref(),
-        FarCommand::ReceiveBaseCopy => reach.copy_key.as_ref().or(reach.key.as_ref()),
-    };
-    if let Some(key) = configured {
-        return (vec![expanded(local, key)], AgentUse::No);
-    }
     let file = |text: &String| {
         let home = local.home.to_string_lossy();
         let text = text.replace("%d", &home).replace("%u", &local.name);
-        local.expand(&text.replace("%h", host).replace("%r", user).replace("%%", "%"))
+        local.expand_printed(&text.replace("%h", host).replace("%r", user).replace("%%", "%"))
     };
+    let listed_keys_only = config.identities_only;
     let agent = match config.identity_agent.as_deref() {
         Some("none") => AgentUse::No,
-        None | Some("SSH_AUTH_SOCK") => {
-            AgentUse::Yes { socket: None, listed_keys_only: config.identities_only }
+        None | Some("SSH_AUTH_SOCK") => AgentUse::Yes { socket: None, listed_keys_only },
+        Some(socket) => {
+            AgentUse::Yes { socket: Some(local.expand_printed(socket)), listed_keys_only }
         }
-        Some(socket) => AgentUse::Yes {
-            socket: Some(local.expand(socket)),
-            listed_keys_only: config.identities_only,
-        },
     };
     (config.identity_files.iter().map(file).collect(), agent)
-}
-
-fn expanded(local: &LocalUser, path: &Path) -> PathBuf {
-    match path.strip_prefix("~") {
-        Ok(below) => local.home.join(below),
-        Err(_) => local.home.join(path),
-    }
-}
-
-/// sshd hands the command to the user's shell, so its path must mean nothing to any shell but itself.
-fn inert(path: &Path) -> Result<String, SshError> {
-    let inert = |text: &&str| {
-        text.starts_with('/')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._+-".contains(&b))
-    };
-    let text = path.to_str().filter(inert);
-    text.map(str::to_owned).ok_or_else(|| SshError::UnsafePath(path.display().to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_path_that_a_shell_could_read_otherwise_is_sent() {
-        let path = |root: &str| inert(&FarCommand::ReceiveWalFile.path(Path::new(root)));
-        assert_eq!(path("/srv/pg").unwrap(), "/srv/pg/2warm/global/replication/receiveWALFile");
-        for bad in ["/srv/p g", "/srv/$HOME", "srv", "~pg", "/a;b", "/a'b", "/a\nb", "/ä", "/a~"] {
-            assert!(matches!(path(bad), Err(SshError::UnsafePath(_))), "{bad:?}");
-        }
-    }
 }

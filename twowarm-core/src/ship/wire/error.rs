@@ -1,38 +1,60 @@
 use std::io;
 
-/// What was read is not the protocol, or could not be read.
+use crate::retry::Retryable;
+
+/// Why a message could not be read.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum WireError {
+    /// The stream ended between two messages.
     #[error("the connection ended")]
     Closed,
+    /// The stream ended within a message.
     #[error("the connection ended in the middle of a message")]
     Cut,
+    /// The stream could not be read.
     #[error("{0}")]
     Io(#[source] io::Error),
+    /// The other side's first bytes are not the greeting.
     #[error(
-        "it answered \"{0}\" instead of 2warm's protocol (does a login script there print something?)"
+        "unexpected output \"{0}\" instead of 2warm's protocol. A login script there may print it"
     )]
     NotTheProtocol(String),
+    /// The other side has another version of the protocol.
     #[error(
-        "it speaks version {theirs} of the protocol and this node version {ours}: install the same twowarm on both (distrib2warm)"
+        "it uses version {theirs} of the protocol, this node version {ours}. Install the same twowarm on both (distrib2warm)"
     )]
-    Version { theirs: u16, ours: u16 },
+    Version {
+        /// The other side's.
+        theirs: u16,
+        /// This side's.
+        ours: u16,
+    },
+    /// A frame is longer than the limit.
     #[error("a frame of {0} bytes is longer than the protocol allows")]
     Oversize(u64),
-    #[error("a frame's checksum is wrong: the data was damaged on its way")]
+    /// A frame's checksum is wrong.
+    #[error("incorrect checksum of a frame: the data was damaged in transit")]
     Checksum,
-    #[error("a frame of unknown kind {0} came")]
+    /// No message has frames of this kind.
+    #[error("unknown kind of frame {0}")]
     UnknownKind(u8),
-    #[error("a frame of kind {0} came where the protocol has none")]
+    /// A message arrived that the protocol does not allow here.
+    #[error("unexpected frame of kind {0}")]
     Unexpected(u8),
-    #[error("in a frame of kind {kind}, {problem}")]
-    Malformed { kind: u8, problem: &'static str },
+    /// A field of a message is invalid.
+    #[error("malformed frame of kind {kind}: {problem}")]
+    Malformed {
+        /// The kind of frame.
+        kind: u8,
+        /// The problem.
+        problem: &'static str,
+    },
 }
 
-impl WireError {
-    /// Whether the same again may go well: a broken connection yes, another protocol no.
-    pub fn is_retryable(&self) -> bool {
+impl Retryable for WireError {
+    /// True for a broken connection or damaged data.
+    fn is_retryable(&self) -> bool {
         match self {
             WireError::Closed | WireError::Cut | WireError::Io(_) | WireError::Checksum => true,
             WireError::NotTheProtocol(_)
@@ -45,7 +67,7 @@ impl WireError {
     }
 }
 
-/// An end of the stream in the middle of something.
+/// An error of `read_exact`, which reports the end of the stream as an error too.
 pub(super) fn cut(error: io::Error) -> WireError {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => WireError::Cut,

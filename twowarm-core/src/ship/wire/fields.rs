@@ -5,36 +5,42 @@ use super::WireError;
 pub struct Payload(Vec<u8>);
 
 impl Payload {
-    /// An empty one.
+    /// An empty payload.
+    #[must_use]
     pub fn new() -> Payload {
         Payload::default()
     }
 
     /// Adds one byte.
+    #[must_use]
     pub fn u8(mut self, value: u8) -> Payload {
         self.0.push(value);
         self
     }
 
     /// Adds two bytes.
+    #[must_use]
     pub fn u16(mut self, value: u16) -> Payload {
         self.0.extend(value.to_be_bytes());
         self
     }
 
     /// Adds four bytes.
+    #[must_use]
     pub fn u32(mut self, value: u32) -> Payload {
         self.0.extend(value.to_be_bytes());
         self
     }
 
     /// Adds eight bytes.
+    #[must_use]
     pub fn u64(mut self, value: u64) -> Payload {
         self.0.extend(value.to_be_bytes());
         self
     }
 
-    /// Adds a text with its length; one that is too long for the field is cut.
+    /// Adds a text with its length. A text that is too long is truncated.
+    #[must_use]
     pub fn text(mut self, text: &str) -> Payload {
         let mut end = text.len().min(Fields::MAX_TEXT);
         while !text.is_char_boundary(end) {
@@ -45,19 +51,21 @@ impl Payload {
         self
     }
 
-    /// Adds bytes as they are; they can only come last.
+    /// Adds bytes without a length, as the last field.
+    #[must_use]
     pub fn rest(mut self, bytes: &[u8]) -> Payload {
         self.0.extend(bytes);
         self
     }
 
-    /// The payload.
+    /// The payload's bytes.
+    #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 }
 
-/// Takes a frame's payload apart, trusting nothing.
+/// Parses a frame's payload field by field. A field that is missing or invalid is an error.
 #[derive(Debug, Clone)]
 pub struct Fields<'a> {
     kind: u8,
@@ -69,73 +77,93 @@ impl<'a> Fields<'a> {
     pub const MAX_TEXT: usize = 4096;
 
     /// The fields of a frame of this kind.
+    #[must_use]
     pub fn new(kind: u8, payload: &'a [u8]) -> Fields<'a> {
         Fields { kind, left: payload }
     }
 
     /// An error about this frame.
+    #[must_use]
     pub fn malformed(&self, problem: &'static str) -> WireError {
         WireError::Malformed { kind: self.kind, problem }
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let (taken, left) =
-            self.left.split_first_chunk().ok_or_else(|| self.malformed("a field is missing"))?;
+            self.left.split_first_chunk().ok_or_else(|| self.malformed("missing field"))?;
         self.left = left;
         Ok(*taken)
     }
 
     /// One byte.
+    ///
+    /// # Errors
+    /// If it is missing.
     pub fn u8(&mut self) -> Result<u8, WireError> {
         Ok(u8::from_be_bytes(self.array()?))
     }
 
     /// Two bytes.
+    ///
+    /// # Errors
+    /// If they are missing.
     pub fn u16(&mut self) -> Result<u16, WireError> {
         Ok(u16::from_be_bytes(self.array()?))
     }
 
     /// Four bytes.
+    ///
+    /// # Errors
+    /// If they are missing.
     pub fn u32(&mut self) -> Result<u32, WireError> {
         Ok(u32::from_be_bytes(self.array()?))
     }
 
     /// Eight bytes.
+    ///
+    /// # Errors
+    /// If they are missing.
     pub fn u64(&mut self) -> Result<u64, WireError> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
-    /// A text. Control characters in it become spaces: it may end up in a log or on a terminal.
+    /// A text. Its control characters become spaces, since it may be printed in a log or on a terminal.
+    ///
+    /// # Errors
+    /// If it is truncated, too long or not UTF-8.
     pub fn text(&mut self) -> Result<String, WireError> {
         let length = usize::from(self.u16()?);
         if length > Fields::MAX_TEXT {
-            return Err(self.malformed("a text is too long"));
+            return Err(self.malformed("text too long"));
         }
-        let (taken, left) = self
-            .left
-            .split_at_checked(length)
-            .ok_or_else(|| self.malformed("a text is cut short"))?;
-        let text = std::str::from_utf8(taken).map_err(|_| self.malformed("a text is not UTF-8"))?;
+        let (taken, left) =
+            self.left.split_at_checked(length).ok_or_else(|| self.malformed("truncated text"))?;
+        let text = std::str::from_utf8(taken).map_err(|_| self.malformed("text not in UTF-8"))?;
         self.left = left;
         Ok(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
     }
 
-    /// Whether nothing is left.
+    /// Whether all fields are read.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.left.is_empty()
     }
 
-    /// Whatever is left.
+    /// The remaining bytes.
+    #[must_use]
     pub fn rest(self) -> &'a [u8] {
         self.left
     }
 
-    /// Nothing may be left.
+    /// Checks that all fields are read.
+    ///
+    /// # Errors
+    /// If bytes remain.
     pub fn finish(self) -> Result<(), WireError> {
         if self.left.is_empty() {
             Ok(())
         } else {
-            Err(self.malformed("there is more than its fields"))
+            Err(self.malformed("extra bytes after the last field"))
         }
     }
 }

@@ -10,19 +10,22 @@ pub const MAX_PAYLOAD: usize = 1 << 20;
 const HEADER: usize = 5;
 const CHECKSUM: usize = 4;
 
-/// One frame: a kind and a payload. On the wire the payload's length stands between them and a
-/// CRC-32 of all of it behind them.
+/// A frame: a kind and a payload. On the wire the payload's length is between them, and a CRC-32 of all that
+/// follows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// What the payload is; see [`Message`](super::Message).
+    /// The kind of message; see [`Message`](super::Message).
     pub kind: u8,
     /// At most [`MAX_PAYLOAD`] bytes.
     pub payload: Vec<u8>,
 }
 
 impl Frame {
-    /// Reads a frame from the start of `bytes`, and says how many bytes it took; none if there are
-    /// too few for a whole one.
+    /// Parses a frame at the start of `bytes` and returns it with its length in bytes; none if it is not
+    /// complete yet.
+    ///
+    /// # Errors
+    /// If it is too long or its checksum is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Option<(Frame, usize)>, WireError> {
         let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
         let length = payload_length(header)?;
@@ -60,6 +63,9 @@ fn check(
 }
 
 /// Writes a frame whose payload is given in parts.
+///
+/// # Errors
+/// If the payload is too long or the output fails.
 pub fn write_frame<W: Write + ?Sized>(out: &mut W, kind: u8, parts: &[&[u8]]) -> io::Result<()> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     if length > MAX_PAYLOAD {
@@ -73,12 +79,16 @@ pub fn write_frame<W: Write + ?Sized>(out: &mut W, kind: u8, parts: &[&[u8]]) ->
     }
     let crc = crc32fast::hash(&bytes);
     bytes.extend(crc.to_be_bytes());
-    // In one piece: every write through ssh is a packet of its own.
+    // In one call: every write over ssh is a packet.
     out.write_all(&bytes)?;
     out.flush()
 }
 
-/// Reads a frame. An end of the stream before its first byte is [`WireError::Closed`].
+/// Reads a frame.
+///
+/// # Errors
+/// [`WireError::Closed`] if the stream ends before its first byte; others if it ends later or fails, or the
+/// frame is invalid.
 pub fn read_frame<R: Read + ?Sized>(input: &mut R) -> Result<Frame, WireError> {
     let mut header = [0; HEADER];
     let got = loop {

@@ -3,13 +3,16 @@ use std::io::{self, Read, Write};
 use super::WireError;
 use super::error::cut;
 
-/// The protocol's version that this code speaks.
+/// The version of the protocol.
 pub const VERSION: u16 = 1;
 
 const MAGIC: [u8; 6] = *b"2warm\0";
 
-/// Writes the eight bytes that both sides begin with: the magic and the version. They are the same in
+/// Writes the eight bytes with which both sides begin: the magic and the version. Their layout is the same in
 /// every version of the protocol.
+///
+/// # Errors
+/// If the output fails.
 pub fn write_greeting<W: Write + ?Sized>(out: &mut W) -> io::Result<()> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(VERSION.to_be_bytes());
@@ -17,7 +20,10 @@ pub fn write_greeting<W: Write + ?Sized>(out: &mut W) -> io::Result<()> {
     out.flush()
 }
 
-/// Reads the other side's greeting; another version is an error.
+/// Reads the other side's greeting.
+///
+/// # Errors
+/// If it is not a greeting, or one of another version.
 pub fn read_greeting<R: Read + ?Sized>(input: &mut R) -> Result<(), WireError> {
     let mut bytes = [0; 8];
     let mut got = 0;
@@ -40,12 +46,14 @@ pub fn read_greeting<R: Read + ?Sized>(input: &mut R) -> Result<(), WireError> {
     }
 }
 
-/// What came instead, up to the end of its line, fit for one line of a log.
+/// The first line of the other output, fit for a log.
 fn first_line<R: Read + ?Sized>(start: &[u8], input: &mut R) -> String {
-    const ENOUGH: usize = 120;
+    const MAX_BYTES: usize = 120;
     let mut bytes = start.to_vec();
     let mut next = [0];
-    while bytes.len() < ENOUGH && !bytes.contains(&b'\n') && matches!(input.read(&mut next), Ok(1))
+    while bytes.len() < MAX_BYTES
+        && !bytes.contains(&b'\n')
+        && matches!(input.read(&mut next), Ok(1))
     {
         bytes.extend(next);
     }

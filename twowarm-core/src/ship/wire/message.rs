@@ -1,4 +1,5 @@
 use super::{Fields, Frame, Payload, WireError};
+use crate::archive::Stored;
 use crate::identifiers::{MachineId, NodeId};
 use crate::version::PgMajor;
 use crate::wal::SegmentSize;
@@ -6,11 +7,11 @@ use crate::wal::SegmentSize;
 /// The request id that means the whole session.
 pub const SESSION: u32 = 0;
 
-/// How much of a file the sender puts into one frame, in bytes; a receiver takes any size.
+/// How much of a file the sender puts into one frame, in bytes. A receiver accepts any size.
 pub const FILE_CHUNK: usize = 256 * 1024;
 
-/// The kinds of frame below this one are the protocol's own; a purpose other than shipping WAL has its
-/// own kinds from here on.
+/// The first kind of frame that is not common to all purposes of a connection: from here on each purpose
+/// other than shipping WAL has kinds of its own.
 pub const FIRST_OWN_KIND: u8 = 64;
 
 mod kind {
@@ -26,54 +27,54 @@ mod kind {
     pub const GOODBYE: u8 = 10;
 }
 
-/// What travels in a frame.
+/// A message, which is sent in a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
-    /// Sender: who is sending, and what for.
+    /// Sender: its identity and the purpose of the connection.
     Hello(Hello),
     /// Receiver: the hello is accepted.
     Welcome(Welcome),
     /// Sender: a file begins.
     File(FileStart),
-    /// Sender: the next bytes of the file, as its codec left them.
+    /// Sender: the next bytes of the file, as encoded by its codec.
     Data {
-        /// The request.
+        /// The request's id.
         id: u32,
         /// The bytes.
         bytes: Vec<u8>,
     },
     /// Sender: the file is complete.
     End {
-        /// The request.
+        /// The request's id.
         id: u32,
         /// CRC-32 of the whole file, uncompressed.
         crc: u32,
     },
-    /// Receiver: the request is done, and durable.
+    /// Receiver: the request is carried out, durably.
     Stored {
-        /// The request.
+        /// The request's id.
         id: u32,
-        /// How.
+        /// How it was carried out.
         outcome: Stored,
     },
     /// Receiver: a request, or with id [`SESSION`] the whole session, is refused.
     Refused(Refusal),
-    /// Sender: write, fsync and remove a scratch file where WAL files are received, make the archive
-    /// this sender's, and say `Stored`.
+    /// Sender: write, fsync and remove a temporary file in the archive, bind the archive to this sender, and
+    /// answer `Stored`.
     Probe {
-        /// The request.
+        /// The request's id.
         id: u32,
     },
-    /// Either side: still at it. Says only that nothing hangs.
+    /// Either side: a heartbeat during long work.
     Working,
-    /// Sender: nothing more will come.
+    /// Sender: the end of the session.
     Goodbye,
 }
 
-/// Who is sending, and what for.
+/// The sender's identity and the purpose of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// What the connection is for.
+    /// The purpose of the connection.
     pub purpose: Purpose,
     /// The cluster's system identifier.
     pub system_identifier: u64,
@@ -81,17 +82,17 @@ pub struct Hello {
     pub segment_size: SegmentSize,
     /// The cluster's major version.
     pub major: PgMajor,
-    /// The sending node's [`node_id`](crate::node::Install::node_id).
+    /// The sending node's id.
     pub node_id: NodeId,
-    /// What the sending node calls itself, for messages.
+    /// The sending node's name in messages.
     pub label: String,
-    /// The machine that it runs on; none where that has no id, or the sender is of a version that did not
-    /// say.
+    /// The sending node's machine; none if that has no id, or the sender's version does not send it.
     pub machine: Option<MachineId>,
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Purpose {
     /// Adding WAL files to the archive.
     ShipWal,
@@ -102,7 +103,7 @@ pub enum Purpose {
 /// The receiving node's answer to a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome {
-    /// What the receiving node calls itself, for messages.
+    /// The receiving node's name in messages.
     pub label: String,
     /// Its archive directory's path, for messages.
     pub archive: String,
@@ -115,53 +116,44 @@ pub struct Welcome {
 pub struct FileStart {
     /// The request; any number but [`SESSION`] that is not in flight.
     pub id: u32,
-    /// How the data is packed.
+    /// How the data is encoded.
     pub codec: Codec,
-    /// The file's size in bytes, unpacked.
+    /// The file's size in bytes, decoded.
     pub size: u64,
-    /// Its name; the receiver parses it.
+    /// Its name, not yet parsed.
     pub name: String,
 }
 
-/// How a file's data is packed.
+/// How a file's data is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Codec {
-    /// As it is: codec 0.
+    /// Not at all: codec 0.
     None,
     /// One that this version does not know.
     Other(u8),
 }
 
-/// How a request was carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stored {
-    /// It is there now.
-    New,
-    /// The same file was there before.
-    AlreadyThere,
-}
-
-/// Why something was refused.
+/// A refusal of a request or a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The request, or [`SESSION`].
     pub id: u32,
-    /// Why, for a program.
+    /// The reason, for programs.
     pub code: RefusalCode,
-    /// Whether the same again, later, may go well.
+    /// Whether trying again later can help.
     pub retryable: bool,
-    /// Why, for people: one line.
+    /// The reason and the remedy, for people: one line.
     pub message: String,
 }
 
-/// Why something was refused, for a program.
+/// The reason of a refusal, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RefusalCode(pub u16);
 
 impl RefusalCode {
-    /// What came was not the protocol.
+    /// The sender violated the protocol.
     pub const PROTOCOL: RefusalCode = RefusalCode(1);
-    /// The file is not what its name or the hello says.
+    /// The file's content does not match its name or the hello.
     pub const UNSOUND: RefusalCode = RefusalCode(2);
     /// It belongs to another cluster.
     pub const ANOTHER_CLUSTER: RefusalCode = RefusalCode(3);
@@ -169,26 +161,27 @@ impl RefusalCode {
     pub const ANOTHER_SENDER: RefusalCode = RefusalCode(4);
     /// The node is sending to itself.
     pub const SELF: RefusalCode = RefusalCode(5);
-    /// A different file stands under the name.
+    /// A different file has the name.
     pub const CONFLICT: RefusalCode = RefusalCode(6);
     /// The archive directory is missing or can't be used.
     pub const ARCHIVE: RefusalCode = RefusalCode(7);
     /// The disk is full.
     pub const FULL: RefusalCode = RefusalCode(8);
-    /// The data was damaged or cut on its way.
+    /// The data was damaged or truncated in transit.
     pub const DAMAGED: RefusalCode = RefusalCode(9);
-    /// The receiving node's installation or configuration can't work.
+    /// The receiving node's installation or configuration is unusable.
     pub const CONFIGURATION: RefusalCode = RefusalCode(10);
-    /// This command does not serve the hello's purpose.
+    /// The command does not serve the hello's purpose.
     pub const PURPOSE: RefusalCode = RefusalCode(11);
-    /// The segment belongs to a timeline past the point where another branched off it.
+    /// The segment is past the point where a later timeline forked from its timeline.
     pub const PAST_FORK: RefusalCode = RefusalCode(12);
-    /// The codec is not known here.
+    /// The receiving node does not know the codec.
     pub const CODEC: RefusalCode = RefusalCode(13);
 }
 
 impl Message {
-    /// The kind of frame that carries it.
+    /// Its kind of frame.
+    #[must_use]
     pub fn kind(&self) -> u8 {
         match self {
             Message::Hello(_) => kind::HELLO,
@@ -205,6 +198,7 @@ impl Message {
     }
 
     /// Its payload.
+    #[must_use]
     pub fn payload(&self) -> Vec<u8> {
         let payload = match self {
             Message::Hello(hello) => {
@@ -248,13 +242,17 @@ impl Message {
         payload.into_bytes()
     }
 
-    /// The frame that carries it.
+    /// Its frame.
+    #[must_use]
     pub fn frame(&self) -> Frame {
         Frame { kind: self.kind(), payload: self.payload() }
     }
 
-    /// Reads a frame's payload, strictly. Only behind the fields of a hello and a welcome may more
-    /// follow, for later versions to say more.
+    /// Parses a frame strictly. Only a hello and a welcome may be longer than their fields, which allows later
+    /// versions to extend them.
+    ///
+    /// # Errors
+    /// If the kind is unknown or a field is invalid.
     pub fn parse(frame: &Frame) -> Result<Message, WireError> {
         let mut fields = Fields::new(frame.kind, &frame.payload);
         let message = match frame.kind {
@@ -282,7 +280,7 @@ impl Message {
                 outcome: match fields.u8()? {
                     1 => Stored::New,
                     2 => Stored::AlreadyThere,
-                    _ => return Err(fields.malformed("the outcome is unknown")),
+                    _ => return Err(fields.malformed("unknown outcome")),
                 },
             },
             kind::REFUSED => Message::Refused(Refusal {
@@ -291,7 +289,7 @@ impl Message {
                 retryable: match fields.u8()? {
                     0 => false,
                     1 => true,
-                    _ => return Err(fields.malformed("a flag is neither 0 nor 1")),
+                    _ => return Err(fields.malformed("invalid flag")),
                 },
                 message: fields.text()?,
             }),
@@ -307,7 +305,7 @@ impl Message {
 
 fn request(fields: &mut Fields) -> Result<u32, WireError> {
     match fields.u32()? {
-        SESSION => Err(fields.malformed("the request id is 0")),
+        SESSION => Err(fields.malformed("invalid request id 0")),
         id => Ok(id),
     }
 }
@@ -316,20 +314,20 @@ fn hello(fields: &mut Fields) -> Result<Hello, WireError> {
     let purpose = match fields.u8()? {
         1 => Purpose::ShipWal,
         2 => Purpose::BaseCopy,
-        _ => return Err(fields.malformed("the purpose is unknown")),
+        _ => return Err(fields.malformed("unknown purpose")),
     };
     let system_identifier = fields.u64()?;
-    let segment_size = SegmentSize::new(fields.u64()?)
-        .map_err(|_| fields.malformed("the segment size is none"))?;
+    let segment_size =
+        SegmentSize::new(fields.u64()?).map_err(|_| fields.malformed("invalid segment size"))?;
     let major =
-        fields.text()?.parse().map_err(|_| fields.malformed("the PostgreSQL version is none"))?;
-    let node_id = fields.text()?.parse().map_err(|_| fields.malformed("the node id is none"))?;
+        fields.text()?.parse().map_err(|_| fields.malformed("invalid PostgreSQL version"))?;
+    let node_id = fields.text()?.parse().map_err(|_| fields.malformed("invalid node id"))?;
     let label = fields.text()?;
     // Earlier versions of this code end here.
     let machine = if fields.is_empty() { String::new() } else { fields.text()? };
     let machine = match machine.as_str() {
         "" => None,
-        id => Some(id.parse().map_err(|_| fields.malformed("the machine id is none"))?),
+        id => Some(id.parse().map_err(|_| fields.malformed("invalid machine id"))?),
     };
     Ok(Hello { purpose, system_identifier, segment_size, major, node_id, label, machine })
 }

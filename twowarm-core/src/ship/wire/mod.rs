@@ -1,7 +1,7 @@
-//! The wire protocol: a greeting, then frames, then messages in the frames.
+//! The wire protocol: a greeting, then frames that contain messages.
 //!
-//! Everything here works on byte slices or on plain [`Read`](std::io::Read) and
-//! [`Write`](std::io::Write), trusts nothing that it reads, and knows nothing of ssh.
+//! All functions work on byte slices or on [`Read`](std::io::Read) and [`Write`](std::io::Write), and validate
+//! all that they read.
 
 mod error;
 mod fields;
@@ -11,11 +11,12 @@ mod message;
 #[cfg(test)]
 mod tests;
 
+pub use crate::archive::Stored;
 pub use error::WireError;
 pub use fields::{Fields, Payload};
 pub use frame::{Frame, MAX_PAYLOAD, read_frame, write_frame};
 pub use greeting::{VERSION, read_greeting, write_greeting};
 pub use message::{
     Codec, FILE_CHUNK, FIRST_OWN_KIND, FileStart, Hello, Message, Purpose, Refusal, RefusalCode,
-    SESSION, Stored, Welcome,
+    SESSION, Welcome,
 };

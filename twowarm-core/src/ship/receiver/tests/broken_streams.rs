@@ -1,9 +1,9 @@
-//! Senders that break off, and bytes that are not what they should be.
+//! Senders that break off, and damaged data.
 
 use super::*;
 
 #[test]
-fn a_sender_that_stops_in_the_middle_leaves_nothing() {
+fn an_interrupted_sender_leaves_no_file_behind() {
     let bed = Bed::new();
     let mut stream = Vec::new();
     write_greeting(&mut stream).unwrap();
@@ -31,16 +31,15 @@ fn a_sender_that_stops_in_the_middle_leaves_nothing() {
             label: String::new(),
             node_id: "far-node-id".parse().unwrap(),
             machines: Machines::One,
-            cluster: None,
         };
-        let _ = serve(&stream[..cut], io::sink(), Ok(receiver));
+        let _ = receiver.serve(&stream[..cut], io::sink());
         assert_eq!(bed.stored(), [""; 0], "cut at {cut}");
         assert_eq!(bed.leftovers(), 0, "cut at {cut}");
     }
 }
 
 #[test]
-fn what_is_damaged_on_its_way_is_not_stored() {
+fn data_damaged_in_transit_is_not_stored() {
     let bed = Bed::new();
     let path = bed.file(&segment(2, CLUSTER));
     let mut link = Link::open(&bed.far, hello()).unwrap();
@@ -55,7 +54,7 @@ fn what_is_damaged_on_its_way_is_not_stored() {
     assert_eq!((refusal.id, refusal.code), (9, RefusalCode::DAMAGED));
     assert!(refusal.retryable);
 
-    // A codec that is not known here is a refusal, not a broken connection.
+    // An unknown codec is a refusal of the file, not of the session.
     link.send(&Message::File(FileStart { codec: Codec::Other(3), ..start })).unwrap();
     link.send(&Message::Data { id: 9, bytes: vec![1] }).unwrap();
     link.send(&Message::End { id: 9, crc: 0 }).unwrap();
@@ -66,7 +65,7 @@ fn what_is_damaged_on_its_way_is_not_stored() {
 }
 
 #[test]
-fn a_frame_out_of_place_ends_the_session() {
+fn an_unexpected_frame_ends_the_session() {
     let bed = Bed::new();
     let mut link = Link::open(&bed.far, hello()).unwrap();
     link.send(&Message::Data { id: 1, bytes: vec![1] }).unwrap();

@@ -1,4 +1,4 @@
-//! A file that comes in under a name that is taken.
+//! Incoming files whose name is taken.
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ impl Bed {
     }
 
     /// The far node has a data directory, with the pg_control of a sample.
-    fn give_pg_control(&self, sample: &Path) {
+    pub(super) fn give_pg_control(&self, sample: &Path) {
         let global = self.far.data_directory.join("global");
         fs::create_dir_all(&global).unwrap();
         fs::copy(sample, global.join("pg_control")).unwrap();

@@ -1,4 +1,4 @@
-//! Senders that are copies of the archive's own.
+//! Senders that are clones of the one to which the archive is bound.
 
 use super::*;
 
@@ -6,8 +6,8 @@ fn on(machine: &str) -> Hello {
     Hello { machine: machine.parse().ok(), label: format!("{machine}:/pg"), ..hello() }
 }
 
-/// A primary whose data directory and 2warm tree had been copied to another machine has the same node id
-/// and system identifier: its segment was stored and replayed.
+/// A primary whose data directory and 2warm tree were copied to another machine has the same node id and
+/// system identifier: its segment was stored and replayed.
 #[test]
 fn a_cloned_primary_is_refused() {
     let mut bed = Bed::new();
@@ -17,7 +17,7 @@ fn a_cloned_primary_is_refused() {
     for word in ["one:/pg", "two:/pg", "clone", "node_id", "configStandby", "any_machine"] {
         assert!(refusal.message.contains(word), "{}", refusal.message);
     }
-    // A sender of a version that does not say where it runs, and shared disks.
+    // A sender of a version that does not send its machine, and shared disks.
     bed.open(Hello { machine: None, ..hello() }).unwrap().close();
     bed.far.machines = Machines::Any;
     let three = "000000010000000000000003";

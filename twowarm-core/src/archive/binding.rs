@@ -1,0 +1,202 @@
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::{Archive, ArchiveError};
+use crate::durable;
+use crate::file_error::FileError;
+use crate::identifiers::{MachineId, NodeId};
+
+/// The cluster and the sending node to which an archive is bound, as in its `.owner` file; also a sender
+/// that wants to be.
+///
+/// Two primaries that ship into one archive, each with its own segment of the same name, would give the
+/// standby a mixture of both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The cluster's system identifier.
+    pub system_identifier: u64,
+    /// The sending node's id.
+    pub node_id: NodeId,
+    /// The sending node's name in messages.
+    pub label: String,
+    /// The sending node's machine, if that has an id. A copy of the node's files on another machine
+    /// differs only in this.
+    pub machine: Option<MachineId>,
+}
+
+/// Whether an archive is bound to a machine too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machines {
+    /// The sender stays on its machine; the same node on another machine is a copy of it.
+    One,
+    /// The sender may run on any machine, as a cluster that fails over on shared disks.
+    Any,
+}
+
+/// The text is not an archive's `.owner` file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadBinding(String);
+
+impl fmt::Display for Binding {
+    /// Prints the file's text. The machine is last because earlier versions read only up to the label.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Binding { system_identifier, node_id, label, machine } = self;
+        write!(f, "version=1\nsystem_identifier={system_identifier}\nnode_id={node_id}\n")?;
+        writeln!(f, "label={}", one_line(label))?;
+        machine.as_ref().map_or(Ok(()), |machine| writeln!(f, "machine={machine}"))
+    }
+}
+
+fn one_line(label: &str) -> String {
+    label.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+impl FromStr for Binding {
+    type Err = BadBinding;
+
+    fn from_str(text: &str) -> Result<Binding, BadBinding> {
+        let mut lines = text.split('\n');
+        let mut value = |key: &str| {
+            let line = lines.next().unwrap_or_default();
+            let value = line.strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
+            let line = line.escape_debug();
+            value.ok_or_else(|| BadBinding(format!("expected {key}=..., found \"{line}\"")))
+        };
+        match value("version")? {
+            "1" => {}
+            other => {
+                let other = other.escape_debug();
+                return Err(BadBinding(format!("unsupported version {other}")));
+            }
+        }
+        let identifier = value("system_identifier")?;
+        Ok(Binding {
+            system_identifier: identifier.parse().map_err(|_| {
+                let identifier = identifier.escape_debug();
+                BadBinding(format!("invalid system identifier \"{identifier}\""))
+            })?,
+            node_id: value("node_id")?.parse().map_err(|e| BadBinding(format!("{e}")))?,
+            label: one_line(value("label")?),
+            machine: match value("machine") {
+                Ok(machine) => Some(machine.parse().map_err(|e| BadBinding(format!("{e}")))?),
+                // Written by an earlier version, or for a machine without an id.
+                Err(_) => None,
+            },
+        })
+    }
+}
+
+impl Archive {
+    fn binding_file(&self) -> PathBuf {
+        self.path().join(".owner")
+    }
+
+    /// The cluster and sender to which the archive is bound, if it is.
+    ///
+    /// # Errors
+    /// If the archive directory or its `.owner` file can't be read or parsed.
+    pub fn binding(&self) -> Result<Option<Binding>, ArchiveError> {
+        let path = self.binding_file();
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                text.parse().map(Some).map_err(|error| ArchiveError::BadBinding { path, error })
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.check_readable()?;
+                Ok(None)
+            }
+            Err(e) => Err(FileError::of("read", &path)(e).into()),
+        }
+    }
+
+    /// Checks that the archive is bound to this sender or not bound at all.
+    ///
+    /// # Errors
+    /// If it is bound to another, or its binding can't be read.
+    pub fn check_sender(&self, sender: &Binding, machines: Machines) -> Result<(), ArchiveError> {
+        self.binding()?.map_or(Ok(()), |bound| self.compare(&bound, sender, machines))
+    }
+
+    /// Binds the archive to this sender, durably, if it is not bound yet. A binding without a machine gets
+    /// the sender's.
+    ///
+    /// # Errors
+    /// If it is bound to another, or its binding can't be read or written.
+    pub fn bind(&self, sender: &Binding, machines: Machines) -> Result<(), ArchiveError> {
+        loop {
+            let file = self.binding_file();
+            let Some(bound) = self.binding()? else {
+                let mut incoming = self.begin("owner")?;
+                incoming.write(sender.to_string().as_bytes())?;
+                if incoming.publish_first(&file)? {
+                    return Ok(());
+                }
+                // Another process was first; compare with its sender.
+                continue;
+            };
+            self.compare(&bound, sender, machines)?;
+            if bound.machine.is_some() || sender.machine.is_none() {
+                return Ok(());
+            }
+            // Of two senders at the same time, the second must see the machine of the first.
+            let Some(_locked) = durable::lock_named(&file)? else { continue };
+            if self.binding()?.as_ref() == Some(&bound) {
+                let bound = Binding { machine: sender.machine.clone(), ..bound };
+                let mut incoming = self.begin("owner")?;
+                incoming.write(bound.to_string().as_bytes())?;
+                return incoming.replace(&file);
+            }
+        }
+    }
+
+    /// Removes the binding, so that the next sender is accepted.
+    ///
+    /// # Errors
+    /// If the `.owner` file can't be removed.
+    pub fn unbind(&self) -> Result<(), ArchiveError> {
+        Ok(durable::remove(&self.binding_file())?)
+    }
+
+    fn compare(
+        &self,
+        bound: &Binding,
+        sender: &Binding,
+        machines: Machines,
+    ) -> Result<(), ArchiveError> {
+        let archive = self.path().to_owned();
+        if bound.system_identifier != sender.system_identifier {
+            return Err(ArchiveError::AnotherCluster {
+                archive,
+                bound: bound.system_identifier,
+                sender: sender.system_identifier,
+            });
+        }
+        let sender_label = sender.label.clone();
+        if bound.node_id != sender.node_id {
+            // The same node, whose id was removed or overwritten.
+            let is_same_machine = bound.machine.is_some() && bound.machine == sender.machine;
+            if bound.label == sender_label && is_same_machine {
+                let bound = bound.node_id.clone();
+                return Err(ArchiveError::AnotherId { archive, bound, sender: sender_label });
+            }
+            let bound = bound.label.clone();
+            return Err(ArchiveError::AnotherSender { archive, bound, sender: sender_label });
+        }
+        match (&bound.machine, &sender.machine) {
+            (Some(machine), Some(found)) if machine != found && machines == Machines::One => {
+                Err(ArchiveError::AnotherMachine {
+                    archive,
+                    bound: bound.label.clone(),
+                    machine: machine.clone(),
+                    sender: sender_label,
+                    found: found.clone(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}

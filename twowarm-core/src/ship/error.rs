@@ -1,0 +1,80 @@
+use std::io;
+use std::path::PathBuf;
+
+use super::content::BadContent;
+use super::{LinkError, NodeError, OutOfTime, SendError};
+use crate::file_error::FileError;
+use crate::retry::Retryable;
+use crate::wal::{Lsn, SegmentName, StopReason, WalFileName};
+
+/// Why not all files were shipped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShipError {
+    /// The node can't present itself to another one.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file can't have its name in this cluster.
+    #[error("{} is not sent: {error}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        error: BadContent,
+    },
+    /// A segment is damaged, and the policy is not to ship it.
+    #[error(
+        "{} is not sent: it is damaged: its WAL can't be read past {at}: {why}. Check this machine's disk and memory. If another node has an undamaged {name} (in pg_wal of a streaming standby), copy that over this file; else set ship_damaged = true under [archive] in 2warm.toml, so that archiving continues, and make a new base copy (copyToStandby) afterwards",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The segment.
+        name: SegmentName,
+        /// The end of its readable WAL.
+        at: Lsn,
+        /// What is wrong there.
+        why: StopReason,
+    },
+    /// The other node could not be reached, or refused a file or the whole session.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The server is shutting down and does not wait longer.
+    #[error(
+        "{name} is not shipped: the server is shutting down, and {node} {why}. The file is kept and shipped after the next start"
+    )]
+    ShuttingDown {
+        /// The first file that was not acknowledged.
+        name: WalFileName,
+        /// The other node.
+        node: String,
+        /// Why.
+        why: OutOfTime,
+    },
+    /// No thread could be started.
+    #[error("could not start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+impl From<SendError> for ShipError {
+    fn from(error: SendError) -> ShipError {
+        match error {
+            SendError::File(error) => error.into(),
+            SendError::Link(error) => error.into(),
+        }
+    }
+}
+
+impl Retryable for ShipError {
+    fn is_retryable(&self) -> bool {
+        match self {
+            ShipError::File(_) | ShipError::ShuttingDown { .. } | ShipError::Thread(_) => true,
+            ShipError::Link(error) => error.is_retryable(),
+            ShipError::Node(_) | ShipError::Content { .. } | ShipError::Damaged { .. } => false,
+        }
+    }
+}

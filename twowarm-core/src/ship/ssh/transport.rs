@@ -1,0 +1,65 @@
+use std::path::Path;
+
+use super::SshError;
+use super::target::Target;
+use crate::reach::Reach;
+use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
+
+/// Starts one far command on one node over ssh.
+#[derive(Debug, Clone)]
+pub struct SshTransport {
+    pub(super) reach: Reach,
+    pub(super) command: FarCommand,
+    /// The command's path there; no shell gives it another meaning.
+    pub(super) program: String,
+    node: String,
+}
+
+impl SshTransport {
+    /// A transport to this node. The user's ssh configuration is read at each connection.
+    ///
+    /// # Errors
+    /// [`SshError::UnsafePath`] if a shell could give the command's path on that node another meaning.
+    pub fn new(reach: &Reach, command: FarCommand) -> Result<SshTransport, SshError> {
+        let program = shell_safe(&command.path(&reach.pgroot))?;
+        Ok(SshTransport { reach: reach.clone(), command, program, node: reach.node.to_string() })
+    }
+}
+
+impl Transport for SshTransport {
+    fn connect(&self) -> Result<Box<dyn Connection>, ConnectError> {
+        Ok(Box::new(Target::resolve(self)?.open()?))
+    }
+
+    fn node(&self) -> &str {
+        &self.node
+    }
+
+    fn command(&self) -> FarCommand {
+        self.command
+    }
+}
+
+/// sshd passes the command to the user's shell, so a shell must read its path as one literal word.
+fn shell_safe(path: &Path) -> Result<String, SshError> {
+    let is_safe = |text: &&str| {
+        text.starts_with('/')
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._+-".contains(&b))
+    };
+    let text = path.to_str().filter(is_safe);
+    text.map(str::to_owned).ok_or_else(|| SshError::UnsafePath(path.display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_with_a_meaning_to_a_shell_is_refused() {
+        let path = |root: &str| shell_safe(&FarCommand::ReceiveWalFile.path(Path::new(root)));
+        assert_eq!(path("/srv/pg").unwrap(), "/srv/pg/2warm/global/replication/receiveWALFile");
+        for bad in ["/srv/p g", "/srv/$HOME", "srv", "~pg", "/a;b", "/a'b", "/a\nb", "/ä", "/a~"] {
+            assert!(matches!(path(bad), Err(SshError::UnsafePath(_))), "{bad:?}");
+        }
+    }
+}
