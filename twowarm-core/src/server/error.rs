@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use postgres::error::SqlState;
 
+use crate::Retryable;
 use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
 use crate::wal::{BadBackupLabel, NotAnLsn};
@@ -113,6 +114,23 @@ pub enum ServerError {
     /// The server returned an invalid WAL position.
     #[error("invalid WAL position from the server: {0}")]
     Position(#[from] NotAnLsn),
+}
+
+impl Retryable for ServerError {
+    /// True if the server may answer later, or another backup may end.
+    fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            ServerError::NotRunning(_)
+                | ServerError::Connect { .. }
+                | ServerError::ConnectTimeout { .. }
+                | ServerError::StatementTimeout { .. }
+                | ServerError::Thread(_)
+                | ServerError::NotReached { .. }
+                | ServerError::AnotherBackup { .. }
+                | ServerError::BackupLost
+        )
+    }
 }
 
 impl ServerError {
