@@ -1,4 +1,4 @@
-//! A last word before a signal ends the process, as it would without it.
+//! A message before a signal ends the process.
 
 use std::fs;
 use std::io::{self, Read};
@@ -11,20 +11,20 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::{register, register_conditional_default};
 use signal_hook::low_level::{emulate_default_handler, pipe};
 
-/// Before SIGINT or SIGTERM ends the process, does this. A second signal ends it at once.
-pub(crate) fn before_the_end(last_word: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
-    let last_word = Arc::new(last_word);
+/// Does this before SIGINT or SIGTERM ends the process. A second signal ends it at once.
+pub(crate) fn before_the_end(action: impl Fn() + Send + Sync + 'static) -> io::Result<()> {
+    let action = Arc::new(action);
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM].into_iter().filter(|&signal| !is_ignored(signal)) {
-        // In this order: the first signal finds the flag not set yet.
+        // In this order: at the first signal the flag is not set yet.
         register_conditional_default(signal, Arc::clone(&interrupted))?;
         register(signal, Arc::clone(&interrupted))?;
         let (mut reader, writer) = io::pipe()?;
         pipe::register(signal, OwnedFd::from(writer))?;
-        let last_word = Arc::clone(&last_word);
+        let action = Arc::clone(&action);
         thread::Builder::new().spawn(move || {
             if matches!(reader.read(&mut [0]), Ok(1)) {
-                last_word();
+                action();
                 let _ = emulate_default_handler(signal);
             }
         })?;
@@ -32,7 +32,7 @@ pub(crate) fn before_the_end(last_word: impl Fn() + Send + Sync + 'static) -> io
     Ok(())
 }
 
-/// Whether the process was started with the signal ignored, as a shell does for what runs beside it.
+/// Whether the process was started with the signal ignored, as a shell does for background jobs.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -10,7 +10,6 @@ pub mod distrib_2warm;
 pub mod exit_codes;
 mod interruption;
 mod misconfigured_standby;
-mod patience;
 pub mod receive_base_copy;
 pub mod receive_wal_file;
 pub mod restore_wal_file;

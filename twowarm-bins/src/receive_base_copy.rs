@@ -6,24 +6,23 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use twowarm_core::base_copy::serve;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::ship::TimedInput;
 
 use crate::command::{Command, Failure, fails};
 use crate::exit_codes::DONE;
 
-/// The near end says something every few seconds, however long its copying takes; a silence of this
-/// length means that it is gone.
-const SILENCE: Duration = Duration::from_secs(120);
+/// The near end sends a message every few seconds during the copy. If it sends none for this long, it is
+/// gone.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// receiveBaseCopy's main.
 pub fn main() -> ExitCode {
     Command {
         name: "receiveBaseCopy",
         arguments: "",
-        about: "The far end of copyToStandby: checks this node's data directory, keeps it from being started while \
-                it is overwritten, and finishes it. Started by sshd.",
+        about: "The far end of copyToStandby, started by sshd. It checks this node's data directory, makes sure \
+                that no server can be started in it during the copy, and finishes the copy.",
         caller: Caller::FarNode,
         misconfigured: fails,
         run,
@@ -35,10 +34,10 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
         return Err(Failure::Usage("it takes no arguments".into()));
     }
-    // Not std's own handles, which buffer: what they hold poll does not see.
+    // Not the handles of std: poll does not see what is in their buffers.
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    let limit = SILENCE.max(install.settings.time_limit);
-    serve(install, TimedInput::new(input, limit), output)?;
+    let limit = TIME_LIMIT.max(install.settings.time_limit);
+    install.copy_target()?.serve(TimedInput::new(input, limit), output)?;
     Ok(DONE)
 }

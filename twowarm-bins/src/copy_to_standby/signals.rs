@@ -5,44 +5,37 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::emulate_default_handler;
-
-use super::error::CopyError;
+use twowarm_core::base_copy::Signals;
 
 const SIGNALS: [(i32, &str); 3] = [(SIGHUP, "SIGHUP"), (SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")];
 
-/// Signals that would end us at once wait while this exists: what is to be ended first, is ended then.
+/// Holds the signals that would end the process, until they are released or this is dropped.
+#[derive(Default)]
 pub(super) struct HeldSignals {
-    /// The last one that came; 0 if none did.
-    caught: Arc<AtomicUsize>,
+    /// The last signal that was received; 0 if none was.
+    received: Arc<AtomicUsize>,
     released: Arc<AtomicBool>,
 }
 
-impl HeldSignals {
-    pub fn hold() -> io::Result<HeldSignals> {
-        let held = HeldSignals { caught: Arc::default(), released: Arc::default() };
+impl Signals for HeldSignals {
+    fn hold(&mut self) -> io::Result<()> {
         for (signal, _) in SIGNALS {
-            flag::register_conditional_default(signal, held.released.clone())?;
-            flag::register_usize(signal, held.caught.clone(), signal as usize)?;
+            flag::register_conditional_default(signal, self.released.clone())?;
+            flag::register_usize(signal, self.received.clone(), signal as usize)?;
         }
-        Ok(held)
+        Ok(())
     }
 
-    /// Fails if one came.
-    pub fn check(&self) -> Result<(), CopyError> {
-        let caught = self.caught.load(Ordering::Relaxed) as i32;
-        match SIGNALS.into_iter().find(|(signal, _)| *signal == caught) {
-            Some((_, name)) => Err(CopyError::Interrupted(name)),
-            None => Ok(()),
-        }
+    fn received(&self) -> Option<&'static str> {
+        let received = self.received.load(Ordering::Relaxed) as i32;
+        SIGNALS.into_iter().find(|(signal, _)| *signal == received).map(|(_, name)| name)
     }
-}
 
-impl HeldSignals {
-    /// Ends the process if a signal came.
-    pub fn release(self) {
-        let caught = self.caught.load(Ordering::Relaxed) as i32;
-        if caught != 0 {
-            let _ = emulate_default_handler(caught);
+    fn release(&mut self) {
+        self.released.store(true, Ordering::Relaxed);
+        let received = self.received.load(Ordering::Relaxed) as i32;
+        if received != 0 {
+            let _ = emulate_default_handler(received);
         }
     }
 }
@@ -58,11 +51,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_waits_and_is_named() {
-        let held = HeldSignals::hold().unwrap();
-        held.check().unwrap();
+    fn a_held_signal_is_named() {
+        let mut held = HeldSignals::default();
+        held.hold().unwrap();
+        assert_eq!(held.received(), None);
         signal_hook::low_level::raise(SIGTERM).unwrap();
-        let error = held.check().unwrap_err().to_string();
-        assert!(error.contains("SIGTERM"), "{error}");
+        assert_eq!(held.received(), Some("SIGTERM"));
     }
 }

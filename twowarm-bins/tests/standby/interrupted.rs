@@ -76,8 +76,8 @@ fn a_primary_that_crashes_in_a_copy_starts_again_and_the_next_copy_is_whole() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     // Before 9.5 or so a session outlives its postmaster, and ends the backup.
-    let whole = said.contains("stopped before") && said.contains("start it");
-    assert!(whole || said.contains("unfinished and can't be started"), "{said}");
+    let whole = said.contains("stopped before") && said.contains("start the server");
+    assert!(whole || said.contains("incomplete and can't be started"), "{said}");
     assert_eq!(left(&pair), [""; 0], "{said}");
     wait_for_the_far_end(&pair);
     // Not before the crashed server's processes have noticed.

@@ -100,7 +100,7 @@ fn rsync_that_gets_to_another_machine_deletes_nothing_there() {
         let mut command = pair.db1.command("copyToStandby");
         command.env("PATH", path);
         let said = fails(command, 1);
-        assert!(said.contains("does not get to") && said.contains("ProxyJump"), "{said}");
+        assert!(said.contains("does not reach") && said.contains("ProxyJump"), "{said}");
         assert!(!pair.db2.pgdata().join("PG_VERSION").exists(), "nothing was copied");
         assert!(!pair.db1.pgdata().join(".twowarm-fetched").exists());
     }

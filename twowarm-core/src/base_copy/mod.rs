@@ -1,20 +1,29 @@
-//! Making a base copy of a running primary on another node: what is copied, what the two ends say to
-//! each other, and the far end's work. `docs/base-copy.md` writes the protocol down.
+//! Base copies: a copy of a running primary becomes the data directory of another node.
+//!
+//! [`BaseCopy`] is the near end, on the primary; [`CopyTarget`] the far end. `docs/base-copy.md` describes
+//! the protocol between them.
 
 mod cluster_names;
 mod far_end;
 mod inner_links;
 mod links;
 mod message;
+mod near_end;
 mod nonce;
 mod rules;
 mod tablespaces;
 
-pub use cluster_names::rules_without_cluster;
-pub use far_end::{FarEndError, serve};
-pub use inner_links::{links_inside, links_inside_tablespace};
-pub use links::{LinksError, tablespace_links};
+use cluster_names::rules_without_cluster;
+pub use far_end::{CopyTarget, FarEndError};
+use inner_links::{links_inside, links_inside_tablespace};
+pub use links::LinksError;
+use links::tablespace_links;
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
-pub use nonce::{Nonce, NonceError};
-pub use rules::{DataRules, tablespace_rules, unlogged_files, whole_tablespace_rules};
-pub use tablespaces::{MappingError, map_tablespaces, rewrite_map};
+pub use near_end::{
+    ArchiverFailure, BaseCopy, Callbacks, CopyError, CopyLosses, Progress, Signals, Wait,
+};
+use nonce::Nonce;
+pub use nonce::NonceError;
+use rules::{DataRules, tablespace_rules, unlogged_files, whole_tablespace_rules};
+pub use tablespaces::MappingError;
+use tablespaces::{map_tablespaces, rewrite_map};

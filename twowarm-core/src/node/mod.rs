@@ -1,5 +1,7 @@
 //! A node's 2warm directory tree, and the values that its files give to the operations of this crate.
 
+#[cfg(all(feature = "server", feature = "ship"))]
+mod copy_values;
 mod environment;
 mod error;
 mod invocation;

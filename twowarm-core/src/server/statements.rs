@@ -101,6 +101,15 @@ impl PgMajor {
         self >= V9_5
     }
 
+    /// Asks for the last failure of archive_command, if no WAL file was archived since: file, time and the
+    /// number of failures. From 9.4 on.
+    pub fn archiver_failure(self) -> Option<&'static str> {
+        (self >= V9_4).then_some(
+            "select last_failed_wal, last_failed_time, failed_count from pg_stat_archiver \
+             where last_failed_time > coalesce(last_archived_time, '-infinity')",
+        )
+    }
+
     /// Where a tablespace is, as an expression over a row of pg_tablespace.
     pub fn tablespace_location(self) -> &'static str {
         if self >= V9_2 { "pg_tablespace_location(oid)" } else { "spclocation" }

@@ -1,91 +1,107 @@
-//! The far end of a base copy: what receiveBaseCopy does.
+//! The far end of a base copy: what receiveBaseCopy does on the node that receives it.
 
-mod arrived;
+mod begin;
+mod checks;
+mod connection;
 mod error;
-mod examine;
+mod finish;
+mod missing_wal;
 mod own_tablespaces;
-mod place;
-mod talk;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
 pub use error::FarEndError;
 
-use self::talk::Talk;
+use self::connection::{Connection, Received, unexpected};
 use super::{CopyMessage, Part, Survey};
 use crate::data_directory::{check_owner, lock_directory};
-use crate::node::Install;
+use crate::identifiers::NodeId;
+use crate::server::Login;
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
-use crate::standby::lacks_for_failover;
+use crate::standby::{RecoverySource, lacks_for_failover};
 
-/// Serves one connection: looks at the target, makes it unable to start, and at the end finishes it.
-/// Between the two the near end's rsync writes into it.
-///
-/// What is refused is told to the near end, and is the error returned.
-pub fn serve(
-    install: &Install,
-    input: impl Read,
-    output: impl Write + Send,
-) -> Result<(), FarEndError> {
-    let mut talk = Talk::new(input, output);
-    let served = serve_session(install, &mut talk);
-    if let Err(error) = &served {
-        talk.refuse(error);
-    }
-    served
+/// A node that receives a base copy over its data directory.
+#[derive(Debug, Clone)]
+pub struct CopyTarget {
+    /// The data directory. It must have been prepared as a standby's.
+    pub data_directory: PathBuf,
+    /// The archive directory, into which WAL is shipped.
+    pub archive: PathBuf,
+    /// The node's `local/replication`, which knows the archive's [mark](crate::archive::mark).
+    pub local_replication: PathBuf,
+    /// The node's `2warm/local`. A configuration file in it replaces the primary's.
+    pub local: PathBuf,
+    /// The node's id, by which it detects that it is the sender itself.
+    pub node_id: NodeId,
+    /// How to log in to a server that runs without a postmaster.pid.
+    pub login: Login,
+    /// The node's recovery settings.
+    pub recovery: RecoverySource,
 }
 
-fn serve_session(
-    install: &Install,
-    talk: &mut Talk<impl Read, impl Write + Send>,
-) -> Result<(), FarEndError> {
-    talk.greet()?;
-    let hello = match talk.receive()? {
-        talk::Received::Common(Message::Hello(hello)) => hello,
-        other => return Err(other.unexpected()),
-    };
-    if hello.purpose != Purpose::BaseCopy {
-        return Err(FarEndError::refusal(
-            RefusalCode::PURPOSE,
-            "this is no command to ship WAL with",
-        ));
+impl CopyTarget {
+    /// Serves one connection: checks the data directory, makes sure that no server can be started in it,
+    /// and finishes it at the end. In between, the near end's rsync writes into it.
+    ///
+    /// # Errors
+    /// If the copy is refused, which the near end is told as well, if a step fails, and if the connection
+    /// is lost.
+    pub fn serve(&self, input: impl Read, output: impl Write + Send) -> Result<(), FarEndError> {
+        let mut near_end = Connection::new(input, output);
+        let served = self.serve_connection(&mut near_end);
+        if let Err(error) = &served {
+            near_end.refuse(error);
+        }
+        served
     }
-    if hello.node_id == install.node_id()? {
-        let itself = "it would copy to itself: both nodes have the same 2warm/local/replication/node_id. If they are two, remove the file on the one that receives";
-        return Err(FarEndError::refusal(RefusalCode::SELF, itself));
+
+    fn serve_connection(
+        &self,
+        near_end: &mut Connection<impl Read, impl Write + Send>,
+    ) -> Result<(), FarEndError> {
+        near_end.greet()?;
+        let hello = match near_end.receive()? {
+            Received::Common(Message::Hello(hello)) => hello,
+            other => return Err(other.unexpected()),
+        };
+        if hello.purpose != Purpose::BaseCopy {
+            let message = "receiveBaseCopy receives base copies, not WAL";
+            return Err(FarEndError::refusal(RefusalCode::PURPOSE, message));
+        }
+        if hello.node_id == self.node_id {
+            let message = "both nodes have the same node_id, so the copy would overwrite its source. HINT: if these are two nodes, remove 2warm/local/replication/node_id on the one that receives the copy";
+            return Err(FarEndError::refusal(RefusalCode::SELF, message));
+        }
+        check_owner(&self.data_directory)?;
+        near_end.send(&Message::Welcome(Welcome {
+            label: self.data_directory.display().to_string(),
+            archive: self.archive.display().to_string(),
+            codecs: 0,
+        }))?;
+        let survey = match near_end.receive()? {
+            Received::Copy(CopyMessage::Survey(survey)) => survey,
+            other => return Err(other.unexpected()),
+        };
+        // Before the lock: if this is the source, its near end holds the lock.
+        checks::is_not_the_source(&self.data_directory, &survey)?;
+        // Held to the end: one copy at a time.
+        let _lock = lock_directory(&self.data_directory)?;
+        let target = near_end.while_working(|| checks::check(self, &hello, &survey))?;
+        near_end.send_copy(&CopyMessage::Target(target))?;
+        Incoming { target: self, hello, survey, parts: Parts::default() }.receive(near_end)
     }
-    let pgdata = install.require_pgdata()?;
-    check_owner(pgdata)?;
-    let archive = install.require_archive()?.to_owned();
-    talk.send(&Message::Welcome(Welcome {
-        label: pgdata.display().to_string(),
-        archive: archive.display().to_string(),
-        codecs: 0,
-    }))?;
-    let survey = match talk.receive()? {
-        talk::Received::Copy(CopyMessage::Survey(survey)) => survey,
-        other => return Err(other.unexpected()),
-    };
-    examine::not_the_source(pgdata, &survey)?;
-    // Held to the end: one copy at a time.
-    let _lock = lock_directory(pgdata)?;
-    let target = talk.while_working(|| examine::examine(install, &hello, &survey))?;
-    talk.send_copy(&CopyMessage::Target(target))?;
-    let copy = Copy { install, hello, survey, archive, parts: Parts::default() };
-    copy.receive(talk)
 }
 
-/// A copy that was allowed.
-struct Copy<'a> {
-    install: &'a Install,
+/// A copy that is allowed.
+struct Incoming<'a> {
+    target: &'a CopyTarget,
     hello: Hello,
     survey: Survey,
-    archive: PathBuf,
     parts: Parts,
 }
 
-/// The files that come through the connection rather than by rsync.
+/// The files that are sent over the connection, not by rsync.
 #[derive(Default)]
 struct Parts {
     label: Vec<u8>,
@@ -93,38 +109,38 @@ struct Parts {
     control: Vec<u8>,
 }
 
-impl Copy<'_> {
-    fn receive(mut self, talk: &mut Talk<impl Read, impl Write + Send>) -> Result<(), FarEndError> {
+impl Incoming<'_> {
+    fn receive(
+        mut self,
+        near_end: &mut Connection<impl Read, impl Write + Send>,
+    ) -> Result<(), FarEndError> {
+        let pgdata = &self.target.data_directory;
         let mut begun = false;
         loop {
-            let message = match talk.receive()? {
-                talk::Received::Copy(message) => message,
-                talk::Received::Common(Message::Working) => continue,
-                talk::Received::Common(Message::Goodbye) => return Ok(()),
+            let message = match near_end.receive()? {
+                Received::Copy(message) => message,
+                Received::Common(Message::Working) => continue,
+                Received::Common(Message::Goodbye) => return Ok(()),
                 other => return Err(other.unexpected()),
             };
             match message {
                 CopyMessage::Begin(token) => {
-                    talk.while_working(|| {
-                        place::begin(self.install, &self.hello, &self.survey, token)
-                    })?;
+                    near_end
+                        .while_working(|| begin::begin(pgdata, &self.hello, &self.survey, token))?;
                     begun = true;
-                    talk.send_copy(&CopyMessage::Begun)?;
+                    near_end.send_copy(&CopyMessage::Begun)?;
                 }
                 CopyMessage::Part(part, bytes) if begun => self.parts.add(part, &bytes),
                 CopyMessage::Finish if begun => {
-                    talk.while_working(|| {
-                        place::finish(self.install, &self.hello, &self.survey, &self.parts)
-                    })?;
-                    let pgdata = self.install.require_pgdata()?;
+                    near_end.while_working(|| finish::finish(&self))?;
                     let lacks = lacks_for_failover(pgdata, self.hello.major);
-                    talk.send_copy(&CopyMessage::Finished(lacks))?;
+                    near_end.send_copy(&CopyMessage::Finished(lacks))?;
                 }
                 CopyMessage::Holds(names) => {
-                    let missing = arrived::missing(&self.archive, names, &self.hello)?;
-                    talk.send_copy(&CopyMessage::Missing(missing))?;
+                    let missing = missing_wal::missing(&self.target.archive, names, &self.hello)?;
+                    near_end.send_copy(&CopyMessage::Missing(missing))?;
                 }
-                other => return Err(talk::unexpected(other.kind())),
+                other => return Err(unexpected(other.kind())),
             }
         }
     }

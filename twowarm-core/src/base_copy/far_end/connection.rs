@@ -9,13 +9,13 @@ use crate::ship::wire::{
     write_frame, write_greeting,
 };
 
-/// The conversation, as the far end has it.
-pub(super) struct Talk<R, W> {
+/// The connection to the near end.
+pub(super) struct Connection<R, W> {
     input: R,
     output: Mutex<W>,
 }
 
-/// A message, of all connections or of base copies.
+/// A message: of all connections, or of base copies.
 pub(super) enum Received {
     Common(Message),
     Copy(CopyMessage),
@@ -34,9 +34,9 @@ pub(super) fn unexpected(kind: u8) -> FarEndError {
     WireError::Unexpected(kind).into()
 }
 
-impl<R: Read, W: Write + Send> Talk<R, W> {
-    pub(super) fn new(input: R, output: W) -> Talk<R, W> {
-        Talk { input, output: Mutex::new(output) }
+impl<R: Read, W: Write + Send> Connection<R, W> {
+    pub(super) fn new(input: R, output: W) -> Connection<R, W> {
+        Connection { input, output: Mutex::new(output) }
     }
 
     pub(super) fn greet(&mut self) -> Result<(), WireError> {
@@ -62,9 +62,9 @@ impl<R: Read, W: Write + Send> Talk<R, W> {
         write(&self.output, &Frame { kind: message.kind(), payload: message.payload() })
     }
 
-    /// Tells the near end why there is nothing more to be had here.
+    /// Tells the near end why the copy is refused.
     pub(super) fn refuse(&self, error: &FarEndError) {
-        // Nobody is there any more.
+        // The near end is gone.
         if matches!(error, FarEndError::Wire(WireError::Closed | WireError::Cut | WireError::Io(_)))
         {
             return;
@@ -74,7 +74,7 @@ impl<R: Read, W: Write + Send> Talk<R, W> {
         let _ = self.send(&Message::Refused(refusal));
     }
 
-    /// Does something that may take long, and lets the near end know that it goes on.
+    /// Does work that may take long, and sends WORKING meanwhile.
     pub(super) fn while_working<T>(&self, work: impl FnOnce() -> T) -> T {
         while_working(&self.output, work)
     }

@@ -8,8 +8,8 @@ use crate::ship::content::check_content;
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::wal::{NotAWalFileName, WalFileName};
 
-/// Those of the segments and `.backup` files that don't stand in the archive whole. One that can't be what its name says (left
-/// there by another cluster, say) is an error: no other file will take its place.
+/// Which of these segments and backup history files are not in the archive. A file that is not the file of
+/// its name, for example one of another cluster, is an error: the right one could not be stored.
 pub(super) fn missing(
     archive: &Path,
     names: Vec<String>,
@@ -30,10 +30,10 @@ pub(super) fn missing(
             }
             Err(e) => return Err(FileError::of("open", &path)(e).into()),
         };
-        let found = file.metadata().map_err(FileError::of("look at", &path))?;
+        let found = file.metadata().map_err(FileError::of("read the attributes of", &path))?;
         if let Err(bad) = check_content(file_name, found.len(), &mut file, cluster) {
             let message = format!(
-                "{} is not the file that the copy needs: {bad}: move it away, so that the right one can arrive",
+                "{} is not the WAL file that the copy requires: {bad}. HINT: move it away, so that the right one can be stored",
                 path.display()
             );
             return Err(FarEndError::refusal(RefusalCode::CONFLICT, message));
@@ -52,7 +52,7 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
-    /// A segment of PostgreSQL 15 by its first page.
+    /// A segment of PostgreSQL 15 with a valid first page.
     fn segment(number: u64, system_identifier: u64) -> Vec<u8> {
         let mut bytes = vec![0; MIB];
         bytes[..8].copy_from_slice(&[0x10, 0xd1, 2, 0, 1, 0, 0, 0]);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_counts_only_if_it_is_the_clusters() {
+    fn a_segment_of_another_cluster_is_an_error() {
         let archive = tempfile::tempdir().unwrap();
         let cluster = Hello {
             purpose: Purpose::BaseCopy,

@@ -2,27 +2,25 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::FarEndError;
 use super::own_tablespaces::own_tablespaces;
+use super::{CopyTarget, FarEndError};
 use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target};
 use crate::data_directory::{CONFIGURATION, DirectoryContents, read_settings};
 use crate::file_error::FileError;
-use crate::node::Install;
-use crate::server::{ServerError, runs_without_pid_file};
+use crate::server::runs_without_pid_file;
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::version::PgMajor;
 
-/// Whether this node's data directory may be overwritten by the copy, and what the near end must know
+/// Fails unless the copy may overwrite the node's data directory. Returns what the near end must know
 /// about it.
-pub(super) fn examine(
-    install: &Install,
+pub(super) fn check(
+    node: &CopyTarget,
     hello: &Hello,
     survey: &Survey,
 ) -> Result<Target, FarEndError> {
-    let pgdata = install.require_pgdata()?;
-    let archive = install.require_archive()?;
-    let found = DirectoryContents::read(pgdata).map_err(ServerError::from)?;
+    let (pgdata, archive) = (node.data_directory.as_path(), node.archive.as_path());
+    let found = DirectoryContents::read(pgdata)?;
     let real = pgdata.canonicalize().map_err(FileError::of("find", pgdata))?;
     let inside = |path: &Path| -> Option<PathBuf> {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -31,50 +29,49 @@ pub(super) fn examine(
     let archive_inside = inside(archive);
     let archive_name = archive_inside.as_ref().and_then(|path| path.iter().next()?.to_str());
     found.may_be_overwritten(hello.system_identifier, archive_name)?;
-    if runs_without_pid_file(pgdata, &install.login()) {
-        let message =
-            format!("a server stands in {} although no postmaster.pid says so", pgdata.display());
+    if runs_without_pid_file(pgdata, &node.login) {
+        let message = format!(
+            "a server is running in {} without a postmaster.pid. HINT: stop it",
+            pgdata.display()
+        );
         return Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message));
     }
     if !archive.is_dir() {
         let message = format!(
-            "the archive directory {} is missing: run configStandby there",
+            "archive directory {} does not exist. HINT: run configStandby there",
             archive.display()
         );
         return Err(FarEndError::refusal(RefusalCode::ARCHIVE, message));
     }
-    check_mark(archive, &install.local_replication())
+    check_mark(archive, &node.local_replication)
         .map_err(|e| FarEndError::refusal(RefusalCode::ARCHIVE, e.to_string()))?;
     let older_copy = found.control.is_some() || found.unfinished.is_some();
     let mut own_paths: Vec<PathBuf> = archive_inside.into_iter().collect();
     own_paths.extend(log_directory(pgdata).and_then(|path| inside(&path)));
-    // Beside a pg_control a marker is an old one.
-    let own =
+    // If there is a pg_control, the marker is that of an earlier copy.
+    let own_tablespaces =
         own_tablespaces(pgdata, found.unfinished.as_ref().filter(|_| found.control.is_none()));
     for tablespace in &survey.tablespaces {
-        check_tablespace(&tablespace.to, &real, hello.major, &own)?;
+        check_tablespace(&tablespace.to, &real, hello.major, &own_tablespaces)?;
         own_paths.extend(inside(&tablespace.to));
     }
-    let is_own = |name: &&str| install.local().join(name).exists() && pgdata.join(name).exists();
+    let is_own = |name: &&str| node.local.join(name).exists() && pgdata.join(name).exists();
     own_paths.extend(CONFIGURATION.into_iter().filter(is_own).map(PathBuf::from));
     Ok(Target { pgdata: pgdata.to_owned(), older_copy, own_paths })
 }
 
-/// The nonce's file stands in the source's directories: where it is found, the source is.
-///
-/// This is looked at before the target is locked: the source has locked itself.
-pub(super) fn not_the_source(pgdata: &Path, survey: &Survey) -> Result<(), FarEndError> {
+/// Fails if the target is the source: the source's directories contain the nonce file.
+pub(super) fn is_not_the_source(pgdata: &Path, survey: &Survey) -> Result<(), FarEndError> {
     Nonce::check_name(&survey.nonce)?;
     let is_source = |path: &Path| Nonce::is_in(&survey.nonce, path);
-    let places = survey.tablespaces.iter().map(|t| &t.to);
-    let targets: Vec<PathBuf> =
-        places.map(|to| real(to)).chain(std::iter::once(real(pgdata))).collect();
+    let tablespaces = survey.tablespaces.iter().map(|t| real(&t.to));
+    let targets: Vec<PathBuf> = tablespaces.chain(std::iter::once(real(pgdata))).collect();
     for directory in targets.iter().flat_map(|target| target.ancestors()) {
         if is_source(directory)? {
             return Err(itself(directory));
         }
     }
-    // On a shared machine the source may also lie inside a target, and the copy would delete it.
+    // On the same machine, the source may also be inside a target, and the copy would delete it.
     let sources = survey.tablespaces.iter().map(|t| &t.from).chain([&survey.source]);
     for source in sources {
         let inside = targets.iter().any(|target| real(source).starts_with(target));
@@ -85,7 +82,7 @@ pub(super) fn not_the_source(pgdata: &Path, survey: &Survey) -> Result<(), FarEn
     Ok(())
 }
 
-/// A path without links, as far as it exists.
+/// A path without symbolic links, as far as it exists.
 fn real(path: &Path) -> PathBuf {
     let found = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
     match found {
@@ -99,7 +96,7 @@ fn real(path: &Path) -> PathBuf {
 
 fn itself(directory: &Path) -> FarEndError {
     let message = format!(
-        "{} is the source itself: correct othernode, and PGDATA and the tablespace mapping of the node",
+        "{} is the source itself. HINT: correct othernode, PGDATA or the tablespace mapping",
         directory.display()
     );
     FarEndError::refusal(RefusalCode::SELF, message)
@@ -112,34 +109,39 @@ fn check_tablespace(
     own: &BTreeSet<PathBuf>,
 ) -> Result<(), FarEndError> {
     let refuse = |problem: &str| {
-        let message = format!("a tablespace can't go to {}: {problem}", to.display());
+        let message = format!("tablespace directory {} can't be used: {problem}", to.display());
         Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message))
     };
     let real = real(to);
     if pgdata.starts_with(&real) {
-        return refuse("the data directory is there");
+        return refuse("it contains the data directory");
     }
     if !to.parent().is_some_and(Path::is_dir) {
-        return refuse("the directory above it does not exist; make it, or map the tablespace");
+        return refuse(
+            "its parent directory does not exist. HINT: create it, or map the tablespace to another directory",
+        );
     }
     let Ok(entries) = fs::read_dir(to) else {
-        return if to.exists() { refuse("it is no directory that can be read") } else { Ok(()) };
+        return if to.exists() { refuse("it is not a readable directory") } else { Ok(()) };
     };
-    let is_versions = |name: &str| match major.tablespace_directory() {
+    let is_name_of_version = |name: &str| match major.tablespace_directory() {
         Some(beginning) => name.starts_with(&beginning),
         None => name == "PG_VERSION",
     };
     for path in entries.flatten().map(|entry| entry.path()) {
-        let ours = path.file_name().is_some_and(|name| is_versions(&name.to_string_lossy()));
+        let is_versions =
+            path.file_name().is_some_and(|name| is_name_of_version(&name.to_string_lossy()));
         let is_used = || fs::read_dir(&path).map_or(true, |mut entries| entries.next().is_some());
-        if ours && is_used() && !own.contains(&real) {
-            return refuse("another cluster's tablespace is there; empty it if it is not needed");
+        if is_versions && is_used() && !own.contains(&real) {
+            return refuse(
+                "it contains a tablespace of another cluster. HINT: empty it if it is not needed",
+            );
         }
     }
     Ok(())
 }
 
-/// Where this node's own configuration puts the server's logs.
+/// The server's log directory, as set in the target's postgresql.conf.
 fn log_directory(pgdata: &Path) -> Option<PathBuf> {
     let text = fs::read_to_string(pgdata.join("postgresql.conf")).ok()?;
     let settings = read_settings(&text).ok()?;

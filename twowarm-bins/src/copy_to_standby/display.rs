@@ -1,0 +1,140 @@
+//! What copyToStandby prints.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use twowarm_core::base_copy::{Progress, Wait};
+use twowarm_core::identifiers::NodeName;
+use twowarm_core::limits::Every;
+
+use crate::command::print;
+
+/// How often progress is logged where there is no terminal for a bar.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows the progress of a copy: a line for each step, and a bar while files are copied.
+pub(super) struct Display<'a> {
+    node: &'a NodeName,
+    started: Instant,
+    bar: ProgressBar,
+    has_terminal: bool,
+    line: Every,
+}
+
+impl Display<'_> {
+    pub fn new(node: &NodeName) -> Display<'_> {
+        let has_terminal = std::io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let style = "{elapsed_precise} [{wide_bar}] {bytes} of about {total_bytes} {msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        Display { node, started: Instant::now(), bar, has_terminal, line: Every::new(LINE_EVERY) }
+    }
+
+    pub fn show(&mut self, progress: Progress<'_>) {
+        let node = self.node;
+        match progress {
+            Progress::Waiting(wait) => log::info!("waiting for {}", name_of(wait)),
+            Progress::Allowed { source, target, tablespaces, .. } => {
+                let source = source.display();
+                self.print(&format!("Copying {source} to {node}:{}", target.pgdata.display()));
+                for tablespace in tablespaces {
+                    let (from, to) = (tablespace.from.display(), tablespace.to.display());
+                    self.print(&format!("Copying the tablespace {from} to {node}:{to}"));
+                }
+                if target.older_copy {
+                    self.print(&format!(
+                        "An older copy exists there: it is updated, and files that {source} no longer contains are deleted"
+                    ));
+                }
+            }
+            Progress::ConfigurationOverwritten(name) => self.print(&format!(
+                "{name} on {node} is replaced by this node's. HINT: to keep it, copy it to 2warm/local on {node} first"
+            )),
+            Progress::ConfigurationSaved(path) => {
+                self.print(&format!("postgresql.conf is saved as {}", path.display()));
+            }
+            Progress::Shipping { archive, from } => {
+                self.print(&format!("WAL from {from} on is shipped to {node}:{archive}"));
+            }
+            Progress::BackupBegun(segment) => {
+                self.print(&format!("The online backup begins at WAL file {segment}"));
+                self.start_bar();
+            }
+            Progress::Copied { bytes, expected, files_left } => {
+                self.advance_bar(bytes, expected, files_left);
+            }
+            Progress::Output(line) => self.bar.suspend(|| print(&format!("  {line}\n"))),
+            Progress::Retrying(cause) => log::warn!("{cause}; trying again"),
+            Progress::FilesCopied => self.bar.finish_and_clear(),
+            Progress::BackupEnded(segment) => {
+                self.print(&format!("The online backup ends in WAL file {segment}"));
+            }
+            Progress::Lacks(lack) => self.print(&format!("WARNING: {node}: {lack}")),
+            Progress::WaitingForWal { missing, first, failure } => {
+                log::info!(
+                    "waiting for {missing} WAL files to arrive in the archive of {node}, the first is {first}"
+                );
+                if let Some(failure) = failure {
+                    log::warn!(
+                        "archive_command failed for {} at {} (failures: {}). HINT: see the messages of archiveWALFile in the server's log",
+                        failure.file,
+                        failure.time,
+                        failure.count
+                    );
+                }
+            }
+            Progress::WalArrived(count) => self.print(&format!(
+                "All {count} WAL files that the copy requires are in the archive of {node}"
+            )),
+            _ => {}
+        }
+    }
+
+    pub fn done(&self) {
+        let elapsed = HumanDuration(self.started.elapsed());
+        self.print(&format!("Done in {elapsed}. The standby can be started"));
+    }
+
+    fn print(&self, line: &str) {
+        print(&format!("{line}\n"));
+    }
+
+    fn start_bar(&mut self) {
+        if self.has_terminal {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.reset();
+        self.line.reset();
+    }
+
+    fn advance_bar(&mut self, bytes: u64, expected: Option<u64>, files_left: Option<u64>) {
+        if let Some(expected) = expected {
+            // The estimate may be too small.
+            self.bar.set_length(expected.max(bytes));
+        }
+        self.bar.set_position(bytes);
+        if let Some(left) = files_left {
+            self.bar.set_message(format!("({left} files to check)"));
+        }
+        if !self.has_terminal && self.line.is_due() {
+            log::info!("{} copied or found unchanged so far", HumanBytes(bytes));
+        }
+    }
+}
+
+fn name_of(wait: Wait) -> &'static str {
+    match wait {
+        Wait::Answer => "an answer of the server",
+        Wait::Agreement => "your answer",
+        Wait::Connection => "rsync to connect",
+        Wait::Checkpoint { spread: true } => {
+            "the checkpoint, which this version spreads over checkpoint_completion_target of checkpoint_timeout"
+        }
+        Wait::Checkpoint { spread: false } => "the checkpoint",
+        Wait::BackupEnd => "the end of the backup",
+        _ => "the copy",
+    }
+}

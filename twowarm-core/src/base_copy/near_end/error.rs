@@ -1,0 +1,178 @@
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{ArchiverFailure, CopyLosses};
+use crate::base_copy::{LinksError, MappingError};
+use crate::data_directory::{IdentityError, InUse, NotTheOwner};
+use crate::file_error::FileError;
+use crate::rsync::RsyncError;
+use crate::server::ServerError;
+use crate::ship::ssh::SshError;
+use crate::ship::{LinkError, NodeError, SendError};
+use crate::wal::SegmentName;
+
+/// Why a base copy failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// A file of this node could not be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// This node's pg_control could not be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// This node's server could not be asked, or the backup failed.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Another copy of this data directory is running.
+    #[error(transparent)]
+    InUse(#[from] InUse),
+    /// The copy runs as a user that does not own the data directory.
+    #[error(transparent)]
+    Owner(#[from] NotTheOwner),
+    /// This node's cluster could not be identified.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The other node could not be reached.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
+    /// The connection to the other node failed, or it refused the copy.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The other node's archive could not be written to.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// rsync failed.
+    #[error(transparent)]
+    Rsync(#[from] RsyncError),
+    /// A tablespace can't be copied.
+    #[error(transparent)]
+    Links(#[from] LinksError),
+    /// A tablespace is mapped to a path that can't be used.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// The data directory is a standby's.
+    #[error(
+        "{}/{file} exists: this is a standby. HINT: run copyToStandby on the primary",
+        data_directory.display()
+    )]
+    Standby {
+        /// The data directory.
+        data_directory: PathBuf,
+        /// The file that makes it a standby.
+        file: &'static str,
+    },
+    /// The server is in recovery.
+    #[error("the server in {} is in recovery. HINT: run copyToStandby on the primary", .0.display())]
+    InRecovery(PathBuf),
+    /// The caller did not agree to the losses.
+    #[error(
+        "files in {} that are not part of the cluster would be lost: {}. HINT: move them away, or run copyToStandby --yes",
+        .0.target, .0.list
+    )]
+    NotAgreed(CopyLosses),
+    /// A signal of this name was received.
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
+    /// Signals can't be held.
+    #[error("could not install a signal handler: {0}")]
+    Signals(#[source] io::Error),
+    /// A setting prevents that WAL is shipped.
+    #[error(
+        "{name} is \"{value}\", so WAL is not shipped. HINT: set {name} = {wanted} in postgresql.conf and {then} the server"
+    )]
+    Archiving {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// The value that it must have.
+        wanted: &'static str,
+        /// `reload` or `restart`.
+        then: &'static str,
+    },
+    /// Parts of the cluster are symbolic links.
+    #[error(
+        "parts of the cluster are symbolic links, which would be copied as links ({0}). HINT: replace them by what they point to"
+    )]
+    InnerLinks(String),
+    /// The data directory has no pg_control.
+    #[error("{} does not contain global/pg_control", .0.display())]
+    NoControl(PathBuf),
+    /// The backup's WAL files are not in order.
+    #[error("the backup ends in WAL file {last}, which does not follow its first one, {first}")]
+    Segments {
+        /// The segment in which the backup begins.
+        first: SegmentName,
+        /// The segment in which it ends.
+        last: SegmentName,
+    },
+    /// rsync could not copy some files.
+    #[error("some files could not be copied in {attempts} attempts: {cause}")]
+    Partial {
+        /// How often it was tried.
+        attempts: u32,
+        /// rsync's message.
+        cause: String,
+    },
+    /// The copy is complete, but its WAL does not arrive.
+    #[error(
+        "{missing} WAL files required by the copy are missing from the archive of {node}, the first is {first}, and none arrived within {} s{}. The copy is complete; it can be started once they have arrived. HINT: see the messages of archiveWALFile in the server's log",
+        limit.as_secs(), told(failure)
+    )]
+    NotArrived {
+        /// The other node.
+        node: String,
+        /// How many WAL files are missing.
+        missing: usize,
+        /// The first of them.
+        first: String,
+        /// The time limit.
+        limit: Duration,
+        /// Why the server does not archive, if it says so.
+        failure: Option<Box<ArchiverFailure>>,
+    },
+    /// The copy is complete, but the server stopped before its WAL was shipped.
+    #[error(
+        "the server in {} stopped before {missing} WAL files required by the copy were shipped, the first is {first}. The copy is complete; it can be started once they have arrived. HINT: start the server",
+        data_directory.display()
+    )]
+    Stopped {
+        /// This node's data directory.
+        data_directory: PathBuf,
+        /// How many WAL files are missing.
+        missing: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// rsync and receiveBaseCopy run on different machines, or see different directories.
+    #[error(
+        "rsync does not reach the {target} in which receiveBaseCopy runs. HINT: `ssh -G {node}` (HostName, ProxyJump, ProxyCommand) and [node.{node}] in 2warm.toml must lead to the same machine"
+    )]
+    AnotherMachine {
+        /// The other node's data directory.
+        target: String,
+        /// The other node.
+        node: String,
+    },
+    /// The copy was begun and failed.
+    #[error(
+        "the copy in {target} is incomplete and can't be started; run copyToStandby again to continue it: {cause}"
+    )]
+    Incomplete {
+        /// The other node's data directory, as `NODE:PATH`.
+        target: String,
+        /// Why it failed.
+        cause: Box<CopyError>,
+    },
+}
+
+fn told(failure: &Option<Box<ArchiverFailure>>) -> String {
+    match failure {
+        Some(failure) => {
+            format!("; archive_command failed for {} at {}", failure.file, failure.time)
+        }
+        None => String::new(),
+    }
+}

@@ -1,0 +1,106 @@
+//! The near end of a base copy: what copyToStandby does on the primary.
+
+mod conversation;
+mod copying;
+mod error;
+mod files;
+mod losses;
+mod primary;
+mod progress;
+mod same_target;
+mod shipping;
+mod wal_arrival;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use error::CopyError;
+pub use losses::CopyLosses;
+pub use progress::{ArchiverFailure, Callbacks, Progress, Signals, Wait};
+
+use self::conversation::Conversation;
+use self::copying::Copying;
+use self::primary::Primary;
+use super::{Nonce, Survey, map_tablespaces, tablespace_links};
+use crate::data_directory::{check_owner, lock_directory};
+use crate::reach::Reach;
+use crate::rsync::Remote;
+use crate::server::Login;
+use crate::ship::LocalNode;
+
+/// A base copy of this node's running primary, made over the data directory of another node.
+///
+/// The other node must have been prepared as a standby. From the beginning of the copy to its end its data
+/// directory has no pg_control, so that no server can be started in it by mistake. A copy that was
+/// interrupted is continued by the next one.
+#[derive(Debug, Clone)]
+pub struct BaseCopy {
+    /// This node; its data directory is copied.
+    pub local_node: LocalNode,
+    /// How to log in to its server.
+    pub login: Login,
+    /// This node's archive directory, which is not copied.
+    pub archive: PathBuf,
+    /// The file whose existence turns shipping on. It is created once the other node's archive was written
+    /// to.
+    pub archiving_active: PathBuf,
+    /// Where postgresql.conf is saved, for the time when this node becomes a standby.
+    pub saved_configuration: PathBuf,
+    /// The other node.
+    pub reach: Reach,
+    /// Tablespace directories of this node whose path differs on the other node, and that path.
+    pub tablespaces: BTreeMap<PathBuf, PathBuf>,
+    /// The wait for the WAL of the backup fails if no WAL file arrives for this long. A server repeats a
+    /// failed archive_command after a minute.
+    pub wal_time_limit: Duration,
+}
+
+impl BaseCopy {
+    /// Makes the copy; returns when it and all WAL that it requires are on the other node.
+    ///
+    /// # Errors
+    /// If this node is not a primary that ships its WAL, if the other node refuses the copy, if the losses
+    /// were not agreed to, and if a step fails.
+    pub fn run(&self, callbacks: Callbacks<'_>) -> Result<(), CopyError> {
+        let Callbacks { progress, agree, signals } = callbacks;
+        let data_directory = &self.local_node.data_directory;
+        check_owner(data_directory)?;
+        let _lock = lock_directory(data_directory)?;
+        let examined =
+            progress::wait(Wait::Answer, progress, &mut || Ok(()), || Primary::examine(self))?;
+        let (primary, mut session) = examined?;
+        let links = tablespace_links(&primary.data_directory)?;
+        primary.check_links(&links)?;
+        let tablespaces = map_tablespaces(&links, &self.tablespaces)?;
+
+        let own_directories = links.iter().map(|(_, path)| path.clone());
+        let own_directories =
+            std::iter::once(primary.data_directory.clone()).chain(own_directories);
+        let nonce = Nonce::create(own_directories.collect())?;
+        let mut other = Conversation::open(self, progress, signals)?;
+        let target = other.survey(Survey {
+            nonce: nonce.name().to_owned(),
+            source: primary.data_directory.clone(),
+            tablespaces: tablespaces.clone(),
+        })?;
+        drop(nonce);
+        other.report(Progress::Allowed {
+            source: &primary.data_directory,
+            major: primary.major,
+            target: &target,
+            tablespaces: &tablespaces,
+        });
+        let remote = Remote::new(self.reach.clone());
+        let copying =
+            Copying { copy: self, primary: &primary, remote: &remote, target, tablespaces };
+        copying.obtain_agreement(&mut other, agree)?;
+        primary.save_configuration(&self.saved_configuration)?;
+        other.report(Progress::ConfigurationSaved(&self.saved_configuration));
+        shipping::start(self, &mut other, &mut session)?;
+        let backup = copying.run(&mut other, session)?;
+        wal_arrival::wait_for(self, &mut other, &primary, &backup)?;
+        other.close();
+        Ok(())
+    }
+}

@@ -1,0 +1,48 @@
+//! The values that a base copy takes, from a node's 2warm tree.
+
+use std::time::Duration;
+
+use super::{Install, InstallError};
+use crate::base_copy::{BaseCopy, CopyTarget};
+
+/// A wait for WAL files ends if none arrives for this many time limits, and not before a minute: a server
+/// repeats a failed archive_command after a minute.
+const WAL_TIME_LIMITS: u32 = 10;
+
+impl Install {
+    /// A base copy of this node's primary on the other node.
+    ///
+    /// # Errors
+    /// If the other node, the data directory or the archive is not known, or the node's id can't be read or
+    /// created.
+    pub fn base_copy(&self) -> Result<BaseCopy, InstallError> {
+        let node = self.require_other_node()?;
+        Ok(BaseCopy {
+            local_node: self.local_node()?,
+            login: self.login(),
+            archive: self.require_archive()?.to_owned(),
+            archiving_active: self.archiving_active_file(),
+            saved_configuration: self.local().join("postgresql.conf"),
+            reach: self.reach(node),
+            tablespaces: self.tablespaces_on(node),
+            wal_time_limit: (self.settings.time_limit * WAL_TIME_LIMITS)
+                .max(Duration::from_secs(60)),
+        })
+    }
+
+    /// This node as the target of a base copy.
+    ///
+    /// # Errors
+    /// If the data directory or the archive is not known, or the node's id can't be read or created.
+    pub fn copy_target(&self) -> Result<CopyTarget, InstallError> {
+        Ok(CopyTarget {
+            data_directory: self.require_pgdata()?.to_owned(),
+            archive: self.require_archive()?.to_owned(),
+            local_replication: self.local_replication(),
+            local: self.local(),
+            node_id: self.node_id()?,
+            login: self.login(),
+            recovery: self.recovery_source(),
+        })
+    }
+}
