@@ -1,28 +1,35 @@
 # make demo           a primary, a standby and a failover on this machine
 # make demo BREAK=1   the same with one shipped segment taken away: must fail
-# make test           formatting, lints, docs and all tests
-# make install PGROOT=DIR   builds and puts the commands into DIR/2warm, also beside a running server
+# make test           formatting, lints, docs, feature sets, dependencies, the oldest Rust and all tests
+# make check          the same without the tests
+# make install PGROOT=DIR   builds the commands and installs them in DIR/2warm, also beside a running server
 # make test-matrix    pg_standby and the 2warm set-up on PostgreSQL 10 to 18, fetched through npm
 
 CARGO ?= cargo
 
-.PHONY: demo install test test-matrix needs-demo needs-test
+.PHONY: check demo install test test-matrix needs-demo needs-test
 
 demo: needs-demo
 	$(CARGO) build --release -p twowarm-bins --features testbed --bins --example demo
 	@$(CARGO) run --quiet --release -p twowarm-bins --features testbed --example demo
 
 install:
-	@test -n "$(PGROOT)" || { echo "make install PGROOT=DIR: DIR is the directory that holds 2warm" >&2; exit 1; }
+	@test -n "$(PGROOT)" || { echo "usage: make install PGROOT=DIR (DIR is the directory that contains 2warm)" >&2; exit 1; }
 	$(CARGO) build --release -p twowarm-bins -p twowarm-pgstandby
 	@scripts/install "$${CARGO_TARGET_DIR:-target}/release" "$(PGROOT)"
 
-test: needs-test
+check: needs-test
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --all --check --manifest-path fuzz/Cargo.toml
+	.ci/check-dependencies
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace --all-features
+	.ci/check-features
+	.ci/check-msrv
+
+test: check
 	$(CARGO) test --workspace --all-features
-	if [ -f fuzz/Cargo.toml ]; then $(CARGO) test --manifest-path fuzz/Cargo.toml; fi
+	$(CARGO) test --manifest-path fuzz/Cargo.toml
 
 test-matrix: needs-test
 	@.ci/install-needs npm

@@ -1,4 +1,4 @@
-//! From the segment's rename into the archive to the end of the process that waited for it.
+//! From the rename of a segment into the archive to the exit of the process that waited for it.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::programs::Programs;
 use crate::scratch::{Scratch, segment_name, write_segment};
 
 const ARRIVALS: u32 = 200;
-/// The C program's take half a second each.
+/// Rounds of the C program, which take half a second each.
 const ARRIVALS_ORIGINAL: u32 = 40;
 
 pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
@@ -30,7 +30,7 @@ pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
         let mut copy = scratch.command(&programs.copy_only);
         copying.push(timed(copy.arg(&segment).arg(scratch.target()))?);
     }
-    table.row("ours, -s 60", ours);
+    table.row("twowarm, -s 60", ours);
     table.row("a program that only copies", copying);
     if let Some(original) = &programs.original {
         let mut theirs = Samples::default();
@@ -59,7 +59,7 @@ fn arrive(
     if events {
         wait_until("it to wait for events", Duration::from_secs(10), || has_events(&child))?;
     }
-    // Evenly spread over one second of the poll, so that none is met at a good or bad moment only.
+    // Evenly spread over one second, so that no program has only good or bad moments of its poll interval.
     let spread = Duration::from_millis(u64::from(number * 377 % 1000));
     sleep(if events { spread / 50 } else { spread });
     File::options().write(true).open(&aside)?.set_modified(SystemTime::now())?;

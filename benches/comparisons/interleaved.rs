@@ -1,4 +1,4 @@
-//! Taking turns, so that whatever else the machine does hits all alike.
+//! Programs take turns, so that other load affects all of them alike.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use twowarm_benches::{Samples, Table};
 
 use crate::Outcome;
 
-/// One of those compared: its name, and what runs it once and tells how long that took.
+/// A program: its name, and a function that runs it once and returns the time it took.
 pub struct Subject<'a> {
     name: String,
     run: Box<dyn FnMut() -> Outcome<Duration> + 'a>,
@@ -19,8 +19,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Runs each so many times, one after the other and each time another one first. The first round is
-/// not counted.
+/// Runs each program in each round, in rotating order. The first round is not counted.
 pub fn interleave(table: &mut Table, rounds: usize, mut subjects: Vec<Subject>) -> Outcome<()> {
     let mut samples = vec![Samples::default(); subjects.len()];
     for round in 0..=rounds {
@@ -36,7 +35,7 @@ pub fn interleave(table: &mut Table, rounds: usize, mut subjects: Vec<Subject>) 
     Ok(())
 }
 
-/// How long a program runs, from before its start to after its end; it must succeed.
+/// The time from before the start to after the end of a program, which must succeed.
 pub fn timed(command: &mut Command) -> Outcome<Duration> {
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let start = Instant::now();

@@ -1,5 +1,5 @@
-//! Ours beside what one would use instead, in the same run. Names on the command line choose some of
-//! the comparisons: `cargo bench -p twowarm-benches --bench comparisons -- present arrival`.
+//! twowarm and the tools that it replaces, in one run. Names on the command line select comparisons:
+//! `cargo bench -p twowarm-benches --bench comparisons -- present arrival`.
 
 mod arrival;
 mod interleaved;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use programs::Programs;
 use twowarm_benches::Table;
 
-/// What went wrong is only ever printed.
+/// Errors are only printed.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 type Comparison = fn(&Programs) -> Outcome<Vec<Table>>;
@@ -47,14 +47,14 @@ fn run(asked: &[String]) -> Outcome<()> {
     let known = |name: &String| COMPARISONS.iter().any(|(known, _)| known == name);
     if let Some(unknown) = asked.iter().find(|name| !known(name)) {
         let names = COMPARISONS.map(|(name, _)| name).join(", ");
-        return Err(format!("there is no comparison {unknown}: there are {names}").into());
+        return Err(format!("unknown comparison \"{unknown}\": must be one of {names}").into());
     }
     let programs = Programs::build()?;
     match &programs.original {
-        Some(path) => println!("the C program is {}\n", path.display()),
-        None => println!(
-            "there is no C pg_standby: none on PATH, and $PG_STANDBY_ORIGINAL names none\n"
-        ),
+        Some(path) => println!("C program: {}\n", path.display()),
+        None => {
+            println!("no C pg_standby: there is none in PATH, and PG_STANDBY_ORIGINAL is not set\n")
+        }
     }
     for (name, compare) in COMPARISONS {
         if asked.is_empty() || asked.iter().any(|asked| asked == name) {

@@ -1,4 +1,4 @@
-//! A whole run of the process, the segment being there.
+//! A complete run of the process if the segment is present.
 
 use std::path::Path;
 use std::process::Command;
@@ -40,7 +40,7 @@ pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
         command.arg(&segment).arg(scratch.target());
         run(command)
     }));
-    // What the C program does once it has found the segment.
+    // What the C program runs when it has found the segment.
     subjects.push(Subject::new("sh -c 'cp ...'", || {
         let mut command = scratch.command(Path::new("sh"));
         let (from, to) = (segment.display(), scratch.target());

@@ -6,20 +6,20 @@ use std::process::Command;
 
 use crate::Outcome;
 
-/// Where they are.
+/// Their paths.
 pub struct Programs {
-    /// Ours.
+    /// twowarm's pg_standby.
     pub pg_standby: PathBuf,
-    /// The directory of 2warm's commands.
+    /// The directory of the 2warm commands.
     pub commands: PathBuf,
-    /// Only copies.
+    /// The program that only copies.
     pub copy_only: PathBuf,
-    /// contrib's, where there is one.
+    /// The C pg_standby, if there is one.
     pub original: Option<PathBuf>,
 }
 
 impl Programs {
-    /// Builds ours as a user would: each package by itself, so that none gets another's features.
+    /// Builds twowarm's programs as a user would: each package separately, so that none gets the features of another.
     pub fn build() -> Outcome<Programs> {
         let own = env::current_exe()?;
         let release = own.ancestors().nth(2).ok_or("cargo bench did not build this")?;
@@ -41,10 +41,10 @@ impl Programs {
         })
     }
 
-    /// Ours and the original, each with the arguments.
+    /// twowarm's and the C pg_standby, with their names in the table.
     pub fn both(&self) -> Vec<(&'static str, &Path)> {
         let original = self.original.as_deref().map(|path| ("the C program", path));
-        [Some(("ours", self.pg_standby.as_path())), original].into_iter().flatten().collect()
+        [Some(("twowarm", self.pg_standby.as_path())), original].into_iter().flatten().collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calls that have nothing to remove, in a small archive and in a very large one.
+//! Calls that have nothing to remove, in a small and a very large archive.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,19 +14,18 @@ use crate::scratch::{Scratch, segment_name, write_segment};
 
 const SMALL: u32 = 100;
 const LARGE: u32 = 1_000_000;
-/// The first segment of both, which is the restart point too.
+/// The first segment of both archives, which is also the restart point.
 const FIRST: u32 = 0x1000;
-/// Calls for one segment after the other: enough for what is done only now and then to be met as often
-/// as it would be.
+/// Calls for consecutive segments: enough that the occasional listing occurs as often as in use.
 const CALLS: u32 = 8192;
 const CALLS_THAT_COPY: u32 = 512;
 const CALLS_OF_ORIGINAL: u32 = 10;
-/// Calls in a row on the same archive.
+/// Consecutive calls on one archive before the other's turn.
 const TURN: u32 = 64;
 
 struct Filled {
     archive: PathBuf,
-    /// How many of its files are segments that can be restored; the others are empty.
+    /// The number of files that are segments; the others are empty.
     real: u32,
 }
 

@@ -1,4 +1,4 @@
-//! An archive and a place to restore to, in $TMPDIR: the file system there is what is measured.
+//! An archive and a target in $TMPDIR, whose file system is measured.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -35,14 +35,14 @@ impl Scratch {
         self.path().join("RECOVERYXLOG")
     }
 
-    /// A command that runs here and is told of no dialect.
+    /// A command that runs here, without a dialect in the environment.
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.path()).env_remove("PG_STANDBY_DIALECT");
         command
     }
 
-    /// The server has taken what was restored, and asks for the next.
+    /// Removes the restored file, as the server does before it requests the next one.
     pub fn taken(&self) -> io::Result<()> {
         fs::remove_file(self.target()).or_else(|e| match e.kind() {
             io::ErrorKind::NotFound => Ok(()),
@@ -51,12 +51,12 @@ impl Scratch {
     }
 }
 
-/// The name of a segment on timeline 1, counted from the beginning of the WAL.
+/// The name of a segment on timeline 1, by its number from the beginning of the WAL.
 pub fn segment_name(number: u32) -> String {
     format!("00000001{:08X}{:08X}", number >> 8, number & 0xFF)
 }
 
-/// Writes a segment, as far as pg_standby looks into it, that arrived an hour ago.
+/// Writes a segment that is valid as far as pg_standby checks, and arrived an hour ago.
 pub fn write_segment(path: &Path) -> Outcome<()> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut bytes = Vec::with_capacity(SEGMENT);
@@ -67,7 +67,7 @@ pub fn write_segment(path: &Path) -> Outcome<()> {
         state ^= state << 17;
         bytes.extend(state.to_le_bytes());
     }
-    // The segment size in the long page header, from 11 on.
+    // The segment size in the long page header, which pg_standby reads from 11 on.
     bytes[32..36].copy_from_slice(&(SEGMENT as u32).to_le_bytes());
     let mut file = File::create(path)?;
     file.write_all(&bytes)?;

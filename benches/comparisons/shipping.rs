@@ -1,4 +1,4 @@
-//! One segment to another node, through a real sshd: ours beside what 2warm ran, and beside scp.
+//! One segment to another node through a real sshd: twowarm, the rsync that 2warm ran, and scp.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ struct Shipping {
 pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
     let shipping = Shipping::new(&programs.commands)?;
     let subjects = vec![
-        Subject::new("ours, fsynced", || {
+        Subject::new("twowarm, fsynced", || {
             let mut command = shipping.db1.command("archiveWALFile");
             command.arg(format!("pg_wal/{NAME}")).arg(NAME);
             shipping.ship(&mut command)
@@ -42,7 +42,7 @@ pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
     ];
     let mut table = Table::new("6. One 16 MB segment to another node by ssh, over loopback");
     interleave(&mut table, ROUNDS, subjects)?;
-    table.note("ours also checks each record of the segment; without --fsync nothing is on disk");
+    table.note("twowarm also checks each record; without --fsync the file is not on disk");
     Ok(vec![table])
 }
 
@@ -87,7 +87,7 @@ impl Shipping {
     }
 
     fn rsync(&self, options: &[&str]) -> Result<Command, BedError> {
-        // All but the host, which rsync adds.
+        // Without the host, which rsync adds.
         let ssh = self.ssh_options()?;
         let mut command = self.db1.program("rsync");
         command.args(options).arg("-e").arg(format!("ssh {}", ssh.join(" ")));
@@ -97,14 +97,14 @@ impl Shipping {
 
     fn scp(&self) -> Result<Command, BedError> {
         let mut command = self.db1.program("scp");
-        // -O because the testbed's sshd has no sftp. Of ssh's letters scp only spells the port's otherwise.
+        // -O because the testbed's sshd has no sftp. Of ssh's options, scp spells only the port's differently.
         let options =
             self.ssh_options()?.into_iter().map(|o| if o == "-p" { "-P".into() } else { o });
         command.args(["-q", "-O"]).args(options).arg(&self.segment).arg(self.place());
         Ok(command)
     }
 
-    /// The testbed's options without those that say where to: `-l USER HOST`.
+    /// The testbed's ssh options without the destination: `-l USER HOST`.
     fn ssh_options(&self) -> Result<Vec<String>, BedError> {
         let ssh = self.db1.ssh(&self.db2)?;
         let all: Vec<String> = ssh.get_args().map(|a| a.to_string_lossy().into_owned()).collect();

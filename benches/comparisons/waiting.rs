@@ -1,4 +1,4 @@
-//! What waiting costs: the processor time of a minute in which nothing comes.
+//! The processor time of one minute of waiting.
 
 use std::fs;
 use std::path::Path;
@@ -27,14 +27,14 @@ impl Drop for Waiting {
 
 pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
     let scratch = Scratch::new()?;
-    // A server that is there, for the postmaster to be looked at with each poll.
+    // With a postmaster.pid, so that the postmaster is checked at each poll.
     let pid_file = format!("{}\n{}\n0\n", std::process::id(), scratch.path().display());
     fs::write(scratch.path().join("postmaster.pid"), pid_file)?;
     let original = programs.original.as_deref();
     let wanted = [
-        ("ours, -s 60", Some(programs.pg_standby.as_path()), "60"),
-        ("ours, -s 5", Some(&programs.pg_standby), "5"),
-        ("ours, -s 1", Some(&programs.pg_standby), "1"),
+        ("twowarm, -s 60", Some(programs.pg_standby.as_path()), "60"),
+        ("twowarm, -s 5", Some(&programs.pg_standby), "5"),
+        ("twowarm, -s 1", Some(&programs.pg_standby), "1"),
         ("the C program, -s 60", original, "60"),
         ("the C program, -s 5", original, "5"),
         ("the C program, -s 1", original, "1"),
@@ -70,7 +70,7 @@ fn times(all: &[(&str, Waiting)]) -> Outcome<Vec<Duration>> {
     all.iter().map(|(_, waiting)| on_processor(waiting.0.id())).collect()
 }
 
-/// User and system time together, which /proc/PID/stat knows in hundredths of a second only.
+/// User and system time together, which /proc/PID/stat counts in hundredths of a second.
 fn on_processor(pid: u32) -> Outcome<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
     let nanos = text.split(' ').next().ok_or("an empty schedstat")?.parse()?;

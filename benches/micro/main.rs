@@ -1,11 +1,11 @@
-//! Pieces that run for each segment or each name: `cargo bench -p twowarm-benches --bench micro`.
+//! Functions that run for each segment or name: `cargo bench -p twowarm-benches --bench micro`.
 
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput};
-use twowarm_core::prune::{Needs, RestartPoint};
+use twowarm_core::prune::{Prune, RestartPoint, Retention};
 use twowarm_core::wal::{
     Expected, SegmentName, SegmentWalk, WalEnd, WalFileName, check_segment_header,
 };
@@ -17,7 +17,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Segments that servers wrote, full of records to their ends, for each of PostgreSQL's two checksums.
+/// Full segments that servers wrote, one for each of PostgreSQL's two checksums.
 fn walks(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("segment walk");
     for (checksum, version, name) in [
@@ -55,15 +55,15 @@ fn names(criterion: &mut Criterion) {
         (0..100_000).map(|n| format!("00000001{:08X}{:08X}", n >> 8, n & 0xFF)).collect();
     let last = listing.last().expect("there are some");
     for (what, restart) in [("prunes none of 100,000", &listing[0]), ("prunes all but one", last)] {
-        let needs = Needs {
+        let prune = Prune::after_restore(&Retention {
             restored: segment_name(last),
             restart_point: RestartPoint::parse(Some(restart)),
-            keep: None,
+            layout: None,
+            keep: 0,
             floors: &[],
-        };
-        group.bench_function(what, |bench| {
-            bench.iter(|| needs.plan(black_box(&listing).iter().map(String::as_str)))
         });
+        let prune = prune.expect("there is a restart point");
+        group.bench_function(what, |bench| bench.iter(|| prune.plan(black_box(&listing)).count()));
     }
     group.finish();
 }

@@ -1,5 +1,5 @@
-//! What the benches share: samples, and the table that compares them. `docs/benchmarks.md` says how
-//! the benches are run and what they showed.
+//! Shared by the benches: samples, and tables that compare them. `docs/benchmarks.md` describes the method and the
+//! results.
 
 mod samples;
 mod table;

@@ -1,31 +1,31 @@
 use std::time::Duration;
 
-/// How long something took, time after time.
+/// Durations of one operation.
 #[derive(Debug, Clone, Default)]
 pub struct Samples(Vec<Duration>);
 
 impl Samples {
-    /// One more.
+    /// Adds a sample.
     pub fn push(&mut self, sample: Duration) {
         self.0.push(sample);
     }
 
-    /// How many there are.
+    /// The number of samples.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// All of them together.
+    /// The sum of the samples.
     pub fn total(&self) -> Duration {
         self.0.iter().sum()
     }
 
-    /// The middle one; zero if there is none.
+    /// The median; zero without samples.
     pub fn median(&self) -> Duration {
         self.percentile(50)
     }
 
-    /// The smallest sample that so many percent of all don't exceed; zero if there is none.
+    /// The smallest sample that `percent` percent of all samples don't exceed; zero without samples.
     pub fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort();

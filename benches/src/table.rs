@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::Samples;
 
-/// A comparison: ours first, then its peers.
+/// A comparison of programs, twowarm's first.
 #[derive(Debug, Clone)]
 pub struct Table {
     title: String,
@@ -12,17 +12,17 @@ pub struct Table {
 }
 
 impl Table {
-    /// With nothing in it.
+    /// An empty table.
     pub fn new(title: &str) -> Table {
         Table { title: title.to_owned(), rows: Vec::new(), notes: Vec::new() }
     }
 
-    /// One more line; the first is the one that the others are compared with.
+    /// Adds a row. The others are compared with the first.
     pub fn row(&mut self, name: &str, samples: Samples) {
         self.rows.push((name.to_owned(), samples));
     }
 
-    /// A remark below the lines.
+    /// Adds a note below the rows.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
@@ -31,7 +31,7 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
-        let (name, count, median, p99, ratio) = ("", "n", "median ms", "p99 ms", "ours / this");
+        let (name, count, median, p99, ratio) = ("", "n", "median ms", "p99 ms", "ratio");
         writeln!(f, "  {name:<34}{count:>6}{median:>12}{p99:>12}{ratio:>13}")?;
         let ours = self.rows.first().map_or(Duration::ZERO, |(_, samples)| samples.median());
         for (name, samples) in &self.rows {
@@ -53,15 +53,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ratio_is_ours_by_theirs() {
+    fn the_ratio_is_the_first_median_by_this_one() {
         let mut table = Table::new("title");
-        for (name, millis) in [("ours", 2), ("theirs", 8)] {
+        for (name, millis) in [("twowarm", 2), ("cp", 8)] {
             let mut samples = Samples::default();
             samples.push(Duration::from_millis(millis));
             table.row(name, samples);
         }
         let text = table.to_string();
         let last = text.lines().last().unwrap();
-        assert!(last.trim_start().starts_with("theirs") && last.ends_with("0.250"), "{text}");
+        assert!(last.trim_start().starts_with("cp") && last.ends_with("0.250"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::archive_owner`].
+//! libFuzzer for [`twowarm_fuzz::archive_owner`].
 
 #![no_main]
 

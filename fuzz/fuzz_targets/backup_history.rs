@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::backup_history`].
+//! libFuzzer for [`twowarm_fuzz::backup_history`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::backup_label`].
+//! libFuzzer for [`twowarm_fuzz::backup_label`].
 
 #![no_main]
 

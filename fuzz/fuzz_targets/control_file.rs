@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::control_file`].
+//! libFuzzer for [`twowarm_fuzz::control_file`].
 
 #![no_main]
 

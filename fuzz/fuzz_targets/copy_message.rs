@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::copy_message`].
+//! libFuzzer for [`twowarm_fuzz::copy_message`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::lsn`].
+//! libFuzzer for [`twowarm_fuzz::lsn`].
 
 #![no_main]
 

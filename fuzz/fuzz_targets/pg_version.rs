@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::pg_version`].
+//! libFuzzer for [`twowarm_fuzz::pg_version`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::segment_header`].
+//! libFuzzer for [`twowarm_fuzz::segment_header`].
 
 #![no_main]
 

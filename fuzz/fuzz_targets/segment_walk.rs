@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::segment_walk`].
+//! libFuzzer for [`twowarm_fuzz::segment_walk`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::timeline_history`].
+//! libFuzzer for [`twowarm_fuzz::timeline_history`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::wal_file_name`].
+//! libFuzzer for [`twowarm_fuzz::wal_file_name`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::wire_frame`].
+//! libFuzzer for [`twowarm_fuzz::wire_frame`].
 
 #![no_main]
 

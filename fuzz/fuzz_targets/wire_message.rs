@@ -1,4 +1,4 @@
-//! libFuzzer at [`twowarm_fuzz::wire_message`].
+//! libFuzzer for [`twowarm_fuzz::wire_message`].
 
 #![no_main]
 

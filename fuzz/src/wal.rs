@@ -1,15 +1,14 @@
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{
-    BackupHistory, BackupLabel, BadControlFile, Completeness, ControlFile, Expected, HistoryPlace,
-    Lsn, PageHeader, SegmentLayout, SegmentName, SegmentPlace, SegmentSize, SegmentWalk,
-    TimelineHistory, TimelineId, WalEnd, WalFileName, check_segment_header, completeness,
+    BackupHistory, BackupLabel, BadControlFile, Completeness, ControlFile, Expected, Lsn,
+    PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace, SegmentSize,
+    SegmentWalk, TimelineHistory, TimelineId, WalEnd, WalFileName, check_segment_header,
+    completeness,
 };
 
-fn text(data: &[u8]) -> &str {
-    std::str::from_utf8(data).unwrap_or_default()
-}
+use crate::text;
 
-/// The name of a WAL file, and its neighbours in any layout.
+/// The name of a WAL file; a segment's neighbours in any layout.
 pub fn wal_file_name(data: &[u8]) {
     let Ok(name) = text(data).parse::<WalFileName>() else { return };
     assert_eq!(name.to_string(), text(data));
@@ -36,19 +35,19 @@ fn neighbours(segment: SegmentName, layout: SegmentLayout) {
     }
 }
 
-/// A position.
+/// A WAL position.
 pub fn lsn(data: &[u8]) {
     let Ok(lsn) = text(data).parse::<Lsn>() else { return };
     assert_eq!(lsn.to_string().parse(), Ok(lsn));
 }
 
-/// What a `PG_VERSION` file holds.
+/// The content of `PG_VERSION`.
 pub fn pg_version(data: &[u8]) {
     let Ok(major) = text(data).parse::<PgMajor>() else { return };
     assert_eq!(major.to_string().parse(), Ok(major));
 }
 
-/// A history, and what it says of segments around its forks.
+/// A timeline history file, and the place of segments in it.
 pub fn timeline_history(data: &[u8]) {
     let [number, content @ ..] = data else { return };
     let timeline = TimelineId::new(u32::from(*number) + 1).expect("not 0");
@@ -60,11 +59,11 @@ pub fn timeline_history(data: &[u8]) {
         let layout = SegmentLayout::new(major, SegmentSize::DEFAULT);
         for segment in 0..10 {
             let place = SegmentPlace { log_id: 0, segment };
-            let own = history.place_of(SegmentName { timeline, place }, layout);
-            assert!(!matches!(own, HistoryPlace::PastFork | HistoryPlace::Unrelated));
+            let own = history.locate(SegmentName { timeline, place }, layout);
+            assert!(!matches!(own, SegmentInHistory::PastFork | SegmentInHistory::Unrelated));
             if let Some(newest) = history.newest_with(place, layout) {
                 let name = SegmentName { timeline: newest, place };
-                assert_eq!(history.place_of(name, layout), HistoryPlace::OnPath);
+                assert_eq!(history.locate(name, layout), SegmentInHistory::Included);
             }
         }
     }
@@ -79,19 +78,19 @@ pub fn backup_label(data: &[u8]) {
     assert!(texts.into_iter().flatten().all(|text| !text.contains('\n')));
 }
 
-/// A `.backup` file.
+/// A backup history file.
 pub fn backup_history(data: &[u8]) {
     let Ok(backup) = BackupHistory::parse(data) else { return };
     assert_eq!(backup.as_bytes(), data);
     let lines = data.split_inclusive(|&b| b == b'\n');
     let label: Vec<u8> =
         lines.enumerate().filter(|(i, _)| *i != 1).flat_map(|(_, l)| l).copied().collect();
-    let label = BackupLabel::parse(&label).expect("but for the stop line it is a label");
+    let label = BackupLabel::parse(&label).expect("without its stop line it is a label");
     assert_eq!(label.start_lsn(), backup.label().start_lsn());
     assert_eq!(label.checkpoint(), backup.label().checkpoint());
 }
 
-/// A pg_control; damage is to be told from other errors.
+/// pg_control. Of a newer version only the system identifier is read.
 pub fn control_file(data: &[u8]) {
     match ControlFile::parse(data) {
         Err(error) => {
@@ -114,8 +113,8 @@ pub fn segment_header(data: &[u8]) {
     let name = layout.containing(page.timeline, page.address);
     let size = long.segment_size.bytes();
     let Ok(segment) = check_segment_header(data, name, size, &Expected::default()) else {
-        let nobodys = page.major.is_none() && long.system_identifier == 0;
-        assert!(nobodys || layout.start(name.place) != Ok(page.address));
+        let without_cluster = page.major.is_none() && long.system_identifier == 0;
+        assert!(without_cluster || layout.start(name.place) != Ok(page.address));
         return;
     };
     assert_eq!(check_segment_header(data, name, size, &segment.expected()), Ok(segment));
@@ -123,8 +122,8 @@ pub fn segment_header(data: &[u8]) {
     assert!(check_segment_header(data, name, size - 1, &Expected::default()).is_err());
 }
 
-/// The pages of a segment of 1 MB: the first byte chooses the version, the others are the content of the
-/// first page and whole pages after it.
+/// The records of a segment of 1 MB. The first byte chooses the version; the others are the content of the first
+/// page and of the pages after it.
 pub fn segment_walk(data: &[u8]) {
     const PAGE: usize = 1024;
     let [choice, content @ ..] = data else { return };
@@ -143,9 +142,10 @@ pub fn segment_walk(data: &[u8]) {
     bytes.resize(whole, 0);
 
     let name = "000000010000000000000000".parse().expect("a name");
-    let header =
-        check_segment_header(&bytes, name, 1 << 20, &Expected::default()).expect("made so");
-    let found = completeness(name, &header, &mut &bytes[..]).expect("bytes at hand");
+    let header = check_segment_header(&bytes, name, 1 << 20, &Expected::default())
+        .expect("the header is valid");
+    let found =
+        completeness(name, &header, &mut &bytes[..]).expect("reading from memory does not fail");
     let mut walk = SegmentWalk::new(&header, name);
     for page in bytes.chunks(PAGE) {
         let before = walk.ended().cloned();

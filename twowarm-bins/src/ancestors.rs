@@ -1,9 +1,9 @@
-//! Whether a server is among the processes that called this one.
+//! Whether this process was called by a PostgreSQL server.
 
 use std::fs;
 
-/// Whether the server whose data directory is the working directory called this process, directly or by a
-/// script. What can't be read counts as no.
+/// Whether the server whose data directory is the working directory is an ancestor of this process. The answer is
+/// no if it can't be determined.
 pub(crate) fn include_server() -> bool {
     let text = fs::read_to_string("postmaster.pid").unwrap_or_default();
     let Some(postmaster) = text.lines().next().and_then(|line| line.trim().parse().ok()) else {
@@ -21,7 +21,7 @@ pub(crate) fn include_server() -> bool {
 
 fn parent(process: &str) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in parentheses, may hold anything.
-    let (_, behind_name) = stat.rsplit_once(')')?;
-    behind_name.split_whitespace().nth(1)?.parse().ok()
+    // The name, in parentheses, can contain any character.
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(1)?.parse().ok()
 }

@@ -12,21 +12,43 @@ use twowarm_core::ship::{FarCommand, ShipProgress, Shipper, ShutdownBudget, WalF
 use twowarm_core::wal::WalFileName;
 
 use crate::command::{Command, Failure, fails};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
+
+/// archiveWALFile as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
+        name: "archiveWALFile",
+        arguments: "PATH NAME",
+        summary: "ships a WAL file from the primary to the standby",
+        description: "For archive_command = '../2warm/global/replication/archiveWALFile %p %f': ships the file to \
+            the other node and exits 0 once it is on disk there. While local/replication/archiving_active \
+            is absent it ignores the file and exits 0.",
+        options: &[
+            ("PATH", "The file to ship (%p)."),
+            ("NAME", "The name of the file in the archive (%f)."),
+        ],
+        answers: &[(DONE, "The file is on disk on the other node, or archiving is off.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            (
+                "PGROOT/2warm/local/replication/archiving_active",
+                "WAL is shipped while this file exists.",
+            ),
+        ],
+        see_also: &["receiveWALFile(1)", "restoreWALFile(1)", "configStandby(1)"],
+    },
+    caller: Caller::Server,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
 
 /// archiveWALFile's main.
 pub fn main() -> ExitCode {
-    Command {
-        name: "archiveWALFile",
-        arguments: "PATH NAME",
-        about: "For archive_command = '../2warm/global/replication/archiveWALFile %p %f': ships the file to \
-                the other node and exits 0 once it is on disk there. While local/replication/archiving_active \
-                is absent it ignores the file and exits 0.",
-        caller: Caller::Server,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

@@ -1,5 +1,5 @@
-//! What every command does before and after its own work: find the 2warm tree, answer `debug`,
-//! `--help` and `--version`, and turn every way to end into an exit code and one line.
+//! What all commands have in common: they find the 2warm tree, answer `debug`, `--help`, `--man` and `--version`,
+//! and end with an exit code and one message on stderr.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -14,43 +14,42 @@ use twowarm_core::Retryable;
 use twowarm_core::node::{Caller, Install, InstallError, Invocation};
 
 use crate::ancestors;
-use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, FAILED, STOP_SERVER};
+use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, ExitPolicy, FAILED};
+use crate::manual::Manual;
 
-/// A command, as its binary describes it.
+/// A command.
 pub(crate) struct Command {
-    /// The script's name.
-    pub name: &'static str,
-    /// Its arguments, for `--help` and for bad calls: `PATH NAME`.
-    pub arguments: &'static str,
-    /// What it does, in a few lines.
-    pub about: &'static str,
+    /// Its name and documentation.
+    pub manual: Manual,
     /// Who calls it.
     pub caller: Caller,
-    /// What to do where the 2warm tree can't be read, other than failing.
+    /// The exit codes of its failures.
+    pub failures: ExitPolicy,
+    /// What to do if the 2warm tree can't be read.
     pub misconfigured: fn(&[OsString], &mut Problem) -> Misconfigured,
-    /// Its own work.
+    /// The work of the command.
     pub run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
 }
 
-/// What becomes of a command whose 2warm tree can't be read.
+/// What a command does whose 2warm tree can't be read.
 pub(crate) enum Misconfigured {
     /// It fails.
     Fails,
-    /// It has waited until the tree could be read.
+    /// It waited until the tree could be read, and continues.
     Corrected,
-    /// It has done its work without the tree, and ends with this code.
+    /// It did its work without the tree, and ends with this exit code.
     Ended(u8),
 }
 
 /// A 2warm tree that can't be read.
 pub(crate) struct Problem<'a> {
-    /// Why, in words.
+    /// The reason, for a message.
     pub why: String,
     look_again: &'a mut dyn FnMut() -> Result<(), String>,
 }
 
 impl Problem<'_> {
-    /// Reads the tree once more; whether it is corrected.
+    /// Reads the tree again. Returns whether that succeeded.
     pub fn is_corrected(&mut self) -> bool {
         match (self.look_again)() {
             Ok(()) => true,
@@ -62,16 +61,16 @@ impl Problem<'_> {
     }
 }
 
-/// What most commands do without a 2warm tree: fail.
+/// What most commands do if the 2warm tree can't be read: they fail.
 pub(crate) fn fails(_arguments: &[OsString], _problem: &mut Problem) -> Misconfigured {
     Misconfigured::Fails
 }
 
-/// Why a command could not do its work.
+/// Why a command failed.
 pub(crate) enum Failure {
-    /// The arguments are wrong.
+    /// The arguments are invalid.
     Usage(String),
-    /// It was refused or failed.
+    /// The command refused or failed.
     Failed(Box<dyn Error + Send + Sync>),
 }
 
@@ -82,45 +81,39 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 }
 
 impl Command {
-    /// The whole life of the process.
+    /// Runs the command.
     pub fn main(&self) -> ExitCode {
         ExitCode::from(self.exit_code(|| {
-            // The default hook's several lines would land in the server's log; ours is one, and can't
-            // itself panic when stderr is gone.
-            panic::set_hook(Box::new(|info| log::error!("bug, please report: {info}")));
-            start_log(self.name);
+            // The default hook writes several lines, and panics itself if stderr is closed.
+            panic::set_hook(Box::new(|info| log::error!("internal error, please report: {info}")));
+            start_log(self.manual.name);
             self.answer()
         }))
     }
 
-    /// The exit code of work that may fail or panic; a panic's own code, 101, would end a recovery.
+    /// The exit code of work that may fail or panic. Rust's own exit code for a panic, 101, would end recovery.
     fn exit_code(&self, work: impl FnOnce() -> Result<u8, u8>) -> u8 {
         let code = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(BUG));
-        code.unwrap_or_else(|code| self.failure_code(code))
-    }
-
-    /// To a server in recovery, codes 1 to 125 say that the WAL ends here, so restoreWALFile has one
-    /// code for all failures, above them.
-    fn failure_code(&self, code: u8) -> u8 {
-        if self.name == "restoreWALFile" { STOP_SERVER } else { code }
+        code.unwrap_or_else(|failure| self.failures.code(failure))
     }
 
     fn answer(&self) -> Result<u8, u8> {
         let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-        match arguments.first().and_then(|a| a.to_str()) {
-            Some("--help") => {
-                print(&format!("Usage: {} {}\n\n{}\n", self.name, self.arguments, self.about));
-                return Ok(DONE);
-            }
+        let documentation = match arguments.first().and_then(|a| a.to_str()) {
+            Some("--help") => Some(self.help()),
+            Some("--man") => Some(self.man_page()),
             Some("--version") => {
-                print(&format!("{} (twowarm) {}\n", self.name, env!("CARGO_PKG_VERSION")));
-                return Ok(DONE);
+                Some(format!("{} (twowarm) {}\n", self.manual.name, env!("CARGO_PKG_VERSION")))
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some(text) = documentation {
+            print(&text);
+            return Ok(DONE);
         }
         let find = || {
             Invocation::current()
-                .map_err(|e| format!("the working directory can't be read: {e}"))
+                .map_err(|e| format!("could not determine the working directory: {e}"))
                 .and_then(|call| self.find(&call).map_err(|e| e.to_string()))
         };
         let install = match find() {
@@ -141,7 +134,7 @@ impl Command {
                 }
             }
         };
-        self.tell_of(&install);
+        self.report_settings(&install);
         if arguments.first().is_some_and(|a| a == "debug") {
             print(&install.describe());
             return Ok(DONE);
@@ -149,16 +142,16 @@ impl Command {
         (self.run)(&install, &arguments).map_err(|failure| self.report(failure))
     }
 
-    /// What a person should know of how the tree was read. A server's log would be full of it: commands are
-    /// called for every segment, by the server itself or by scripts.
-    fn tell_of(&self, install: &Install) {
+    /// Warns about ignored lines in `environment.sh` and an assumed PGDATA. Not under a server, which calls
+    /// commands for every segment and would fill its log.
+    fn report_settings(&self, install: &Install) {
         let is_for_person = self.caller == Caller::Person && !ancestors::include_server();
         let level = |level| if is_for_person { level } else { log::Level::Debug };
-        if let Some(lines) = install.environment.passed_over() {
+        if let Some(lines) = install.environment.ignored_lines() {
             let file = install.local().join("environment.sh");
             log::log!(
                 level(log::Level::Warn),
-                "{}: only assignments are read, nothing is run; passed over: {lines}",
+                "{}: only assignments are read, other lines are ignored: {lines}",
                 file.display()
             );
         }
@@ -170,7 +163,7 @@ impl Command {
         }
     }
 
-    /// A server stops over an exit above 125, so a file system that stumbles is given a moment.
+    /// Reads the 2warm tree. A server stops at an exit code above 125, so temporary I/O errors are retried.
     fn find(&self, call: &Invocation) -> Result<Install, InstallError> {
         let mut tries = 1;
         loop {
@@ -187,7 +180,7 @@ impl Command {
     fn report(&self, failure: Failure) -> u8 {
         match failure {
             Failure::Usage(problem) => {
-                log::error!("{problem}; usage: {} {}", self.name, self.arguments);
+                log::error!("{problem}; usage: {}", self.usage());
                 BAD_ARGUMENTS
             }
             Failure::Failed(error) => {
@@ -198,20 +191,20 @@ impl Command {
     }
 }
 
-/// How often a 2warm tree is read that can't be read, and how far apart.
+/// How often reading the 2warm tree is tried under a server, and the time between attempts.
 const TRIES: u32 = 5;
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
-/// Writes to stdout; a closed one is no reason to fail.
+/// Writes to stdout. A closed stdout is not an error.
 pub(crate) fn print(text: &str) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Messages go to stderr, a line each, with the command's name: under a server that is its log.
-/// `TWOWARM_LOG` says how many: `error`, `warn`, `info` (as without it), `debug` or `trace`.
+/// Messages go to stderr, one line each, with the name of the command; under a server that is its log.
+/// `TWOWARM_LOG` sets the level: `error`, `warn`, `info` (the default), `debug` or `trace`.
 fn start_log(name: &'static str) {
-    // Not env_logger's own reading of it, which panics when it has to complain and stderr is gone.
+    // env_logger's own parser panics if it has to complain and stderr is closed.
     let asked = std::env::var("TWOWARM_LOG").unwrap_or_default();
     let level = asked.parse();
     env_logger::Builder::new()
@@ -227,48 +220,37 @@ fn start_log(name: &'static str) {
         })
         .init();
     if level.is_err() && !asked.is_empty() {
-        log::warn!("TWOWARM_LOG={asked} is not a level: error, warn, info, debug or trace");
+        log::warn!("invalid TWOWARM_LOG={asked}: use error, warn, info, debug or trace");
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn command(name: &'static str) -> Command {
-        let run = |_: &Install, _: &[OsString]| Ok(DONE);
-        Command {
-            name,
-            arguments: "",
-            about: "",
-            caller: Caller::Server,
-            misconfigured: fails,
-            run,
-        }
-    }
+    use crate::archive_wal_file::COMMAND as ARCHIVE;
+    use crate::exit_codes::STOP_SERVER;
+    use crate::restore_wal_file::COMMAND as RESTORE;
 
     #[test]
     fn a_panic_never_ends_a_recovery() {
         let panics = || -> Result<u8, u8> { panic!("as a bug would") };
-        assert_eq!(command("restoreWALFile").exit_code(panics), STOP_SERVER);
-        assert_eq!(command("archiveWALFile").exit_code(panics), BUG);
+        assert_eq!(RESTORE.exit_code(panics), STOP_SERVER);
+        assert_eq!(ARCHIVE.exit_code(panics), BUG);
     }
 
     /// As in 2warm's scripts, whose every check exits 1.
     #[test]
-    fn whatever_is_wrong_but_the_arguments_is_1() {
-        let archive = command("archiveWALFile");
-        assert_eq!(archive.report(Failure::Failed("bad".into())), FAILED);
-        assert_eq!(archive.report(Failure::Usage("bad".into())), BAD_ARGUMENTS);
+    fn every_failure_but_invalid_arguments_is_1() {
+        assert_eq!(ARCHIVE.report(Failure::Failed("bad".into())), FAILED);
+        assert_eq!(ARCHIVE.report(Failure::Usage("bad".into())), BAD_ARGUMENTS);
     }
 
     #[test]
     fn no_failure_of_restore_wal_file_ends_a_recovery() {
-        let restore = command("restoreWALFile");
         for failure in [Failure::Usage("bad".into()), Failure::Failed("bad".into())] {
-            let code = restore.exit_code(|| Err(restore.report(failure)));
+            let code = RESTORE.exit_code(|| Err(RESTORE.report(failure)));
             assert_eq!(code, STOP_SERVER);
         }
-        assert_eq!(restore.exit_code(|| Ok(1)), 1, "a wanted answer stays what it is");
+        assert_eq!(RESTORE.exit_code(|| Ok(1)), 1, "an answer is not a failure");
     }
 }

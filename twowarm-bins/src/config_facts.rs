@@ -1,8 +1,8 @@
-//! configFacts: says what the other commands take for this node's facts. The text file configSetup asks it,
-//! and is what scripts source and people call; so messages carry configSetup's name.
+//! configFacts: prints the settings of this node as all commands see them. It is called by the text file
+//! configSetup, which scripts source and users run, so its messages have configSetup's name.
 //!
-//! Its own name sorts before configSetup's: rsync renames files into place in that order, and a configSetup
-//! without it would end every script that sources it.
+//! Its name sorts before configSetup's because rsync renames files into place in that order, and a script that
+//! sources configSetup without it would end.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -13,28 +13,47 @@ use twowarm_core::node::{Caller, Install};
 use twowarm_core::server::running_role;
 
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
 
-/// configFacts' main.
-pub fn main() -> ExitCode {
-    Command {
+/// configFacts as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "configSetup",
         arguments: "[debug]",
-        about: "Prints PGROOT, PGDATA, GLOBAL, LOCAL, ARCHIVE, OTHERNODE and DRNODE as every command here sees them. \
-                A script that sources configSetup gets them as variables.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        summary: "prints the settings of this node, or sets them as variables of a script",
+        description: "Prints PGROOT, PGDATA, GLOBAL, LOCAL, ARCHIVE, OTHERNODE and DRNODE as all commands of this \
+            installation see them. In a script that sources configSetup they are variables.",
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            (
+                "PGROOT/2warm/local/replication/drnode",
+                "The host name of the DR node, if there is one.",
+            ),
+        ],
+        see_also: &["configStandby(1)", "distrib2warm(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// The main function of configFacts.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
-/// The options are between configSetup and this program.
+/// The options are for configSetup only.
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     match arguments.first().map(|argument| argument.to_string_lossy()).as_deref() {
         None => print(&install.describe()),
         Some("--shell") => {
-            // A script must not take half of it for all.
+            // The script recognizes an incomplete answer by the missing last line.
             let mut out = std::io::stdout();
             out.write_all(&install.shell_assignments())?;
             out.write_all(b"twowarm_facts=complete\n")?;
@@ -60,7 +79,7 @@ fn word(role: Role) -> &'static str {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_is_in_place_before_the_file_that_asks_it() {
+    fn it_sorts_before_the_script_that_calls_it() {
         let names = twowarm_core::testbed::COMMANDS;
         let place = |name| names.iter().position(|n| *n == name).unwrap();
         assert!(names.is_sorted() && place("configFacts") < place("configSetup"));

@@ -7,22 +7,38 @@ use twowarm_core::node::{Caller, Install};
 use twowarm_core::standby::PrepareStep;
 
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
 
-/// configStandby's main.
-pub fn main() -> ExitCode {
-    Command {
+/// configStandby as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "configStandby",
         arguments: "",
-        about: "Prepares this node's data directory for copyToStandby. The directory must be empty or hold an \
+        summary: "prepares the data directory of a standby",
+        description: "Prepares this node's data directory for copyToStandby. The directory must be empty or hold an \
                 earlier standby. Creates the archive directory, empties pg_wal, deletes a trigger and writes the \
                 recovery settings. Refuses a directory in which a server is running, or that looks like a \
                 primary's.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/global/recovery.conf", "Optional recovery settings of all nodes."),
+            ("PGROOT/2warm/local/postgresql.conf", "Optional postgresql.conf of this node."),
+        ],
+        see_also: &["copyToStandby(1)", "restoreWALFile(1)", "triggerStandby(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// configStandby's main.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

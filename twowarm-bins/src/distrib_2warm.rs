@@ -13,7 +13,8 @@ use twowarm_core::node::{Caller, Install};
 use twowarm_core::rsync::{Event, Outcome, Remote, Transfer, fetch_small};
 
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
 
 /// The files in `local` are each node's own (one may be a private key); only its directories are copied. Files
 /// that exist only on the other node are kept.
@@ -26,18 +27,35 @@ const RULES: &str = "+ /local/\n+ /local/replication/\n- /local/**\nP *\n";
 const OPTIONS: [&str; 5] =
     ["-rptL", "--checksum", "--delay-updates", "--delete", "--info=name1,stats1"];
 
-/// distrib2warm's main.
-pub fn main() -> ExitCode {
-    Command {
+/// distrib2warm as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "distrib2warm",
         arguments: "",
-        about: "Copies PGROOT/2warm to the other node, and to the disaster-recovery node if there is one. Of \
-                2warm/local, which is each node's own, nothing is copied but the directories.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        summary: "copies the 2warm installation to the other nodes",
+        description: "Copies PGROOT/2warm to the other node, and to the disaster-recovery node if there is one. Of \
+            2warm/local, which is each node's own, nothing is copied but the directories.",
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            (
+                "PGROOT/2warm/local/replication/drnode",
+                "The host name of the DR node, if there is one.",
+            ),
+        ],
+        see_also: &["configSetup(1)", "rsync(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// distrib2warm's main.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

@@ -1,24 +1,60 @@
-//! The exit codes of every command here, in one table.
+//! The exit codes of all commands, in one table.
 //!
-//! | code | who | meaning |
+//! | code | command | meaning |
 //! | --- | --- | --- |
-//! | 0 | all | done; for archiveWALFile: the file is durable on the other node, or archiving is off |
-//! | 1 | all but restoreWALFile | refused or failed, as in 2warm's scripts; the message says what to do, and calling again is safe |
-//! | 1 | restoreWALFile | there is no such file, and that answer is wanted: recovery may end; in standby mode: not yet |
-//! | 2 | all but restoreWALFile | bad arguments |
-//! | 3 | all but restoreWALFile | a bug of ours (a panic) |
-//! | 200 | restoreWALFile | everything else: the server stops instead of ending recovery |
+//! | 0 | all | success; archiveWALFile: the file is on disk on the other node, or archiving is off |
+//! | 1 | all but restoreWALFile | the command refused or failed; the message says what to do, and it is safe to run it again |
+//! | 1 | restoreWALFile | the file does not exist and recovery may end; in standby mode: the file has not arrived yet |
+//! | 2 | all but restoreWALFile | invalid arguments |
+//! | 3 | all but restoreWALFile | internal error (a panic) |
+//! | 200 | restoreWALFile | any failure: the server stops instead of ending recovery |
 
-/// Done.
+/// Success.
 pub const DONE: u8 = 0;
-/// Refused or failed; calling again is safe.
+/// The command refused or failed; it is safe to run it again.
 pub const FAILED: u8 = 1;
-/// restoreWALFile's "there is no such file": PostgreSQL reads every code from 1 to 125 so.
+/// restoreWALFile: the file does not exist. PostgreSQL takes every code from 1 to 125 for this answer.
 pub const ABSENT: u8 = 1;
-/// Bad arguments.
+/// Invalid arguments.
 pub const BAD_ARGUMENTS: u8 = 2;
-/// A panic.
+/// Internal error (a panic).
 pub const BUG: u8 = 3;
-/// What a server in archive recovery takes as a reason to stop, never as the end of the WAL. It is
-/// not 143, which PostgreSQL 10.7 and later read as a SIGTERM that somebody else sent.
+/// Makes a server in archive recovery stop instead of ending recovery. Not 143, which PostgreSQL takes for a
+/// SIGTERM to the restore_command (10.7 and later).
 pub const STOP_SERVER: u8 = 200;
+
+/// How a command's failures become exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitPolicy {
+    /// As 2warm's scripts: one code for each kind of failure.
+    Scripts,
+    /// One code above 125 for all failures: a server in recovery takes 1 to 125 for the end of the WAL.
+    StopServer,
+}
+
+impl ExitPolicy {
+    /// The exit code of a failure that is [`FAILED`], [`BAD_ARGUMENTS`] or [`BUG`].
+    pub(crate) fn code(self, failure: u8) -> u8 {
+        match self {
+            ExitPolicy::Scripts => failure,
+            ExitPolicy::StopServer => STOP_SERVER,
+        }
+    }
+
+    /// The exit codes of failures and their meanings, for `--help` and the man page.
+    pub(crate) fn failures(self) -> &'static [(u8, &'static str)] {
+        match self {
+            ExitPolicy::Scripts => &[
+                (
+                    FAILED,
+                    "Refused or failed. The message says why; it is safe to run the command again.",
+                ),
+                (BAD_ARGUMENTS, "Invalid arguments."),
+                (BUG, "Internal error."),
+            ],
+            ExitPolicy::StopServer => {
+                &[(STOP_SERVER, "Any failure. The server stops instead of ending recovery.")]
+            }
+        }
+    }
+}

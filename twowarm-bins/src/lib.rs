@@ -1,4 +1,4 @@
-//! The 2warm scripts as commands: one module each, called by a binary of the script's name.
+//! The commands of 2warm: one module each, called by a binary with the name of the script.
 
 mod ancestors;
 pub mod archive_wal_file;
@@ -9,8 +9,9 @@ pub mod copy_to_standby;
 pub mod distrib_2warm;
 pub mod exit_codes;
 mod interruption;
-mod misconfigured_standby;
+mod manual;
 pub mod receive_base_copy;
 pub mod receive_wal_file;
 pub mod restore_wal_file;
+mod roff;
 pub mod trigger_standby;

@@ -10,24 +10,38 @@ use twowarm_core::node::{Caller, Install};
 use twowarm_core::ship::TimedInput;
 
 use crate::command::{Command, Failure, fails};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
 
 /// The near end sends a message every few seconds during the copy. If it sends none for this long, it is
 /// gone.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// receiveBaseCopy's main.
-pub fn main() -> ExitCode {
-    Command {
+/// receiveBaseCopy as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "receiveBaseCopy",
         arguments: "",
-        about: "The far end of copyToStandby, started by sshd. It checks this node's data directory, makes sure \
+        summary: "receives the base copy that copyToStandby sends",
+        description: "The far end of copyToStandby, started by sshd. It checks this node's data directory, makes sure \
                 that no server can be started in it during the copy, and finishes the copy.",
-        caller: Caller::FarNode,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+        ],
+        see_also: &["copyToStandby(1)", "sshd(8)"],
+    },
+    caller: Caller::FarNode,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// receiveBaseCopy's main.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

@@ -11,20 +11,35 @@ use twowarm_core::node::{Caller, Install, InstallError, PgdataSource};
 use twowarm_core::ship::{Receiver, TimedInput};
 
 use crate::command::{Command, Failure, fails};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
+
+/// receiveWALFile as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
+        name: "receiveWALFile",
+        arguments: "",
+        summary: "receives the WAL files that archiveWALFile sends",
+        description: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
+            node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
+        options: &[],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("ARCHIVE/.owner", "The cluster and the sender that the archive belongs to."),
+        ],
+        see_also: &["archiveWALFile(1)", "sshd(8)"],
+    },
+    caller: Caller::FarNode,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
 
 /// receiveWALFile's main.
 pub fn main() -> ExitCode {
-    Command {
-        name: "receiveWALFile",
-        arguments: "",
-        about: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
-                node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
-        caller: Caller::FarNode,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

@@ -10,27 +10,47 @@ use twowarm_core::standby::{
 };
 
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
 use crate::interruption::before_the_end;
+use crate::manual::Manual;
+
+/// triggerStandby as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
+        name: "triggerStandby",
+        arguments: "[smart|fast] [--accept-gap] [--no-wait]",
+        summary: "promotes this node's standby",
+        description: "Promotes this node's standby. smart (the default) first replays all WAL that has arrived, fast does \
+                not. smart refuses if a segment is missing in the archive and a later one is there; with \
+                --accept-gap it replays the WAL before the missing segment. Waits until the server is open and \
+                has committed a write, then removes the trigger. With --no-wait, and if no server is running, it \
+                returns at once, and you must remove the trigger yourself.",
+        options: &[
+            ("smart", "Replay all WAL that has arrived first (the default)."),
+            ("fast", "Promote without replaying what has arrived."),
+            ("--accept-gap", "Replay what comes before a missing segment."),
+            ("--no-wait", "Return at once; you must remove the trigger file."),
+        ],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGDATA/trigger", "The trigger file."),
+        ],
+        see_also: &["restoreWALFile(1)", "configStandby(1)", "pg_ctl(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
 
 /// triggerStandby's main.
 pub fn main() -> ExitCode {
     if let Some(code) = Promotion::answer_if_asked() {
         return code;
     }
-    Command {
-        name: "triggerStandby",
-        arguments: "[smart|fast] [--accept-gap] [--no-wait]",
-        about: "Promotes this node's standby. smart (the default) first replays all WAL that has arrived, fast does \
-                not. smart refuses if a segment is missing in the archive and a later one is there; with \
-                --accept-gap it replays the WAL before the missing segment. Waits until the server is open and \
-                has committed a write, then removes the trigger. With --no-wait, and if no server is running, it \
-                returns at once, and you must remove the trigger yourself.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+    COMMAND.main()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

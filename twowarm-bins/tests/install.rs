@@ -1,4 +1,4 @@
-//! `scripts/install`, which `make install` calls: beside a server that runs the commands meanwhile.
+//! `scripts/install`, which `make install` calls, while a server uses the commands.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 use std::fs;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use twowarm_core::testbed::COMMANDS;
+use twowarm_core::testbed::{COMMANDS, names_in};
 
 fn install(from: &Path, pgroot: &Path) -> Output {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/install");
     Command::new(script).args([from, pgroot]).output().unwrap()
 }
 
-/// A directory as cargo's with all the commands in it; one of them is real, which is enough to run.
+/// A directory like cargo's with all commands. One of them, configFacts, is real.
 fn built(dir: &Path) -> PathBuf {
     let from = dir.join("built");
     fs::create_dir(&from).unwrap();
@@ -23,14 +23,9 @@ fn built(dir: &Path) -> PathBuf {
         fs::write(from.join(name), "#!/bin/sh\n").unwrap();
     }
     fs::copy(cargo_built.join("configFacts"), from.join("configFacts")).unwrap();
-    // An older version's: a binary.
+    // A binary of an older version.
     fs::write(from.join("configSetup"), "not to be installed").unwrap();
     from
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
@@ -44,10 +39,10 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
     fs::write(local.join("environment.sh"), "PGDATA=/mine\n").unwrap();
     let target = pgroot.join("2warm/global/replication");
     let command = target.join("configSetup");
-    // An older version's configSetup was a binary that asked nobody.
+    // In an older version configSetup was a binary that did not need configFacts.
     fs::remove_file(target.join("configFacts")).unwrap();
     fs::remove_file(&command).unwrap();
-    // Not in this process, whose other tests start children that would have it open for writing.
+    // Not in this process: children of other tests would inherit the file while it is open for writing.
     let copied = Command::new("cp").arg(from.join("configFacts")).arg(&command).status();
     assert!(copied.unwrap().success());
     let before = fs::metadata(&command).unwrap().ino();
@@ -72,12 +67,12 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
     let after = fs::metadata(&command).unwrap();
     assert!(after.ino() != before && after.permissions().mode() & 0o777 == 0o755);
     assert!(fs::read(&command).unwrap().starts_with(b"#!/bin/sh\n"));
-    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    assert_eq!(names_in(&target).len(), COMMANDS.len() + 1, "{:?}", names_in(&target));
     assert_eq!(fs::read_to_string(local.join("environment.sh")).unwrap(), "PGDATA=/mine\n");
     assert!(local.join("replication").is_dir());
 }
 
-/// A standby whose restoreWALFile is still 2warm's script would end its recovery.
+/// Otherwise a standby whose restoreWALFile is still the script of 2warm would end recovery.
 #[test]
 fn nothing_is_replaced_where_the_new_commands_could_not_read_the_configuration() {
     let dir = tempfile::tempdir().unwrap();
@@ -93,7 +88,7 @@ fn nothing_is_replaced_where_the_new_commands_could_not_read_the_configuration()
     assert!(!output.status.success() && said.contains("nothing was installed"), "{output:?}");
     assert!(said.contains("environment.sh"), "{said}");
     assert!(fs::read(target.join("archiveWALFile")).unwrap() != b"a newer one");
-    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    assert_eq!(names_in(&target).len(), COMMANDS.len() + 1, "{:?}", names_in(&target));
     fs::write(&environment, "export PGDATA=/data\n").unwrap();
     assert!(install(&from, &pgroot).status.success());
 }
@@ -111,6 +106,6 @@ fn all_commands_are_installed_or_none() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("triggerStandby"), "{output:?}");
     assert!(fs::read(target.join("archiveWALFile")).unwrap() != b"a newer one");
-    assert_eq!(names(&target).len(), COMMANDS.len() + 1, "{:?}", names(&target));
+    assert_eq!(names_in(&target).len(), COMMANDS.len() + 1, "{:?}", names_in(&target));
     assert!(!install(&from, &dir.path().join("nowhere")).status.success());
 }

@@ -1,7 +1,8 @@
-//! Writes that survive a crash at any instruction: write aside, fsync, rename, fsync the directory.
+//! File operations that survive a crash at any instruction: write a temporary file, fsync it, rename it, fsync the
+//! directory.
 //!
-//! What this does not promise: that a disk which acknowledges an fsync has kept its word, and that a
-//! directory on a file system without directory fsync (some network ones) is on disk when we return.
+//! They rely on the disk to honor fsync. On a file system that can't fsync directories, as some network file
+//! systems, the new name may not be on disk when a function returns.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -14,17 +15,17 @@ use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
 
 use crate::file_error::FileError;
 
-/// A file being written under a name that nobody looks for. It is locked while its writer lives, so
-/// that a later run can tell what a killed one left behind, and removed when it is dropped.
+/// A temporary file. It is locked while its writer runs, so that another process can recognize the file of an
+/// interrupted one, and is removed when it is dropped.
 #[derive(Debug)]
-pub struct Aside {
+pub(crate) struct Aside {
     file: Flock<File>,
     path: PathBuf,
     published: bool,
 }
 
 impl Aside {
-    /// Starts a file in `directory`, which must be on the file system of the final place.
+    /// Creates a file in `directory`, which must be on the file system of the final name.
     pub fn create_in(directory: &Path, stem: &str) -> Result<Aside, FileError> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         loop {
@@ -36,23 +37,23 @@ impl Aside {
                     Ok(file) if is_named(&file).map_err(FileError::of("read", &path))? => {
                         return Ok(Aside { file, path, published: false });
                     }
-                    // A sweep came between and took it for abandoned: take the next name.
+                    // Another process removed it as abandoned before it was locked: try the next name.
                     Ok(_) | Err((_, Errno::EWOULDBLOCK)) => continue,
                     Err((_, e)) => return Err(FileError::of("lock", &path)(e)),
                 },
-                // Left by a killed process whose number we have now: take the next name.
+                // Left by a process with the same id that was killed: try the next name.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(FileError::of("create", &path)(e)),
             }
         }
     }
 
-    /// The file, to write into.
+    /// The file, to write to.
     pub fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
-    /// Where it stands until it is published.
+    /// Its temporary name.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -61,7 +62,7 @@ impl Aside {
         self.file.sync_all().map_err(FileError::of("fsync", &self.path))
     }
 
-    /// Fsyncs it and puts it in its place, over what was there.
+    /// Fsyncs the file and renames it, replacing an existing file.
     pub fn replace(mut self, place: &Path) -> Result<(), FileError> {
         self.sync()?;
         fs::rename(&self.path, place).map_err(FileError::of("rename to", place))?;
@@ -69,7 +70,7 @@ impl Aside {
         sync_parent(place)
     }
 
-    /// Fsyncs it and puts it in its place if nothing is there; fails with `AlreadyExists` otherwise.
+    /// Fsyncs the file and renames it; fails with `AlreadyExists` if there is a file with that name.
     pub fn publish(&mut self, place: &Path) -> Result<(), FileError> {
         self.sync()?;
         rename_new(&self.path, place).map_err(FileError::of("create", place))?;
@@ -91,10 +92,10 @@ fn is_named(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 0)
 }
 
-/// Renames, never over an existing file.
+/// Renames a file, never over an existing one.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
-        // Not every file system knows the flag (NFS does not); a hard link refuses just the same.
+        // Some file systems, such as NFS, do not support the flag. A hard link is never made over a file either.
         Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => {
             fs::hard_link(from, to)?;
             fs::remove_file(from)
@@ -103,13 +104,18 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Writes a whole file, over what was there: afterwards it holds the old content or the new, never a
-/// part.
+/// Writes a file, replacing an existing one: after a crash it has either the old or the new content.
+///
+/// # Errors
+/// If the file can't be written, renamed or fsynced.
 pub fn write(place: &Path, content: &[u8]) -> Result<(), FileError> {
     filled(place, content)?.replace(place)
 }
 
-/// Writes a whole file that must not exist yet; fails with `AlreadyExists` if it does.
+/// Creates a file with this content.
+///
+/// # Errors
+/// With the kind `AlreadyExists` if the file exists; otherwise if it can't be written, renamed or fsynced.
 pub fn create(place: &Path, content: &[u8]) -> Result<(), FileError> {
     filled(place, content)?.publish(place)
 }
@@ -121,7 +127,10 @@ fn filled(place: &Path, content: &[u8]) -> Result<Aside, FileError> {
     Ok(aside)
 }
 
-/// Removes a file for good; one that is not there is fine.
+/// Removes a file, if it exists.
+///
+/// # Errors
+/// If the file can't be removed, or its directory can't be fsynced.
 pub fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Ok(()) => sync_parent(path),
@@ -130,8 +139,10 @@ pub fn remove(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Renames a file to the first free name among `NAME.suffix`, `NAME.suffix.2` and so on, and returns
-/// that name. Nothing is ever overwritten.
+/// Renames a file to the first unused name among `NAME.suffix`, `NAME.suffix.2` and so on, and returns that name.
+///
+/// # Errors
+/// If the file can't be renamed, or its directory can't be fsynced.
 pub fn set_aside(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
     let mut turn = 1;
     loop {
@@ -144,8 +155,8 @@ pub fn set_aside(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
     }
 }
 
-/// The same for the file that has this device and inode, under a lock; none if by now the name is another's.
-pub fn set_aside_file(
+/// The same for the file with this device and inode, under a lock; `None` if the name now belongs to another file.
+pub(crate) fn set_aside_file(
     path: &Path,
     file: Option<(u64, u64)>,
     suffix: &str,
@@ -158,10 +169,10 @@ pub fn set_aside_file(
     set_aside(path, suffix).map(Some)
 }
 
-/// Keeps what is in a file now under the first free name among `NAME.suffix`, `NAME.suffix.2` and so on,
-/// and returns that name; one of them with the same content is enough. A hard link where the file system
-/// has them: a full disk leaves room for nothing else.
-pub fn keep_copy(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
+/// Copies a file to the first unused name among `NAME.suffix`, `NAME.suffix.2` and so on, unless one of them already
+/// has the same content, and returns the name of the copy. It is a hard link if possible, because the disk may be
+/// full.
+pub(crate) fn keep_copy(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
     let mut turn = 1;
     loop {
         let copy = numbered(path, suffix, turn);
@@ -192,10 +203,10 @@ fn numbered(path: &Path, suffix: &str, turn: u32) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens a file and locks it, to rename or replace it: of several processes that mean to, one is first,
-/// and the others see that it was. None if the file has another name now, or none.
-pub fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> {
-    // For writing, too: NFS gives an exclusive lock on nothing else.
+/// Opens and locks a file before it is renamed or replaced, so that only one of several processes does it. `None` if
+/// the name does not exist or belongs to another file when the lock is acquired.
+pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> {
+    // Also for writing: NFS requires it for an exclusive lock.
     let opened = OpenOptions::new().read(true).write(true).open(path);
     let file = match opened {
         Ok(file) => file,
@@ -217,8 +228,8 @@ pub fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> {
     }
 }
 
-/// Makes a directory that only its owner may enter, and those above it.
-pub fn create_directory(path: &Path) -> Result<(), FileError> {
+/// Creates a directory with mode 700, and its missing parents.
+pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -231,9 +242,12 @@ pub fn create_directory(path: &Path) -> Result<(), FileError> {
 }
 
 /// Fsyncs a directory, so that the names in it are on disk.
+///
+/// # Errors
+/// If the directory can't be opened or fsynced.
 pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
     let sync = || match File::open(directory)?.sync_all() {
-        // Some network file systems have no directory fsync and say so this way.
+        // The answer of network file systems that can't fsync a directory.
         Err(e) if e.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),
         done => done,
     };
@@ -251,20 +265,18 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Removes what killed writers left in a directory for asides: every `.tmp` file that no living
-/// process holds.
-pub fn remove_abandoned(directory: &Path) -> Result<(), FileError> {
+/// Removes the files left behind by interrupted writers: every `.tmp` file that no process has locked.
+pub(crate) fn remove_abandoned(directory: &Path) -> Result<(), FileError> {
     let list = || FileError::of("list", directory);
     for entry in fs::read_dir(directory).map_err(list())? {
         let path = entry.map_err(|e| FileError::of("list", directory)(e))?.path();
         if path.extension().is_none_or(|e| e != "tmp") {
             continue;
         }
-        // For writing, too: NFS gives an exclusive lock on nothing else.
+        // Also for writing: NFS requires it for an exclusive lock.
         let opened = OpenOptions::new().read(true).write(true).open(&path);
         let Ok(file) = opened else { continue };
-        // Held until it is removed, so that a writer who has only just created it, and locks it next,
-        // sees that it has lost it.
+        // Held until the file is removed, so that a writer that created it but has not locked it yet notices.
         let Ok(_lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };
         fs::remove_file(&path)
             .or_else(not_found_is_fine)
@@ -282,14 +294,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_stands_is_never_overwritten_by_create() {
+    fn create_never_overwrites_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let place = dir.path().join("f");
         create(&place, b"one").unwrap();
         let again = create(&place, b"two").unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&place).unwrap(), b"one");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left aside");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
@@ -302,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_copy_is_made_once_and_nothing_is_overwritten() {
+    fn a_copy_is_made_once_and_never_overwrites_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::write(at("f"), b"one").unwrap();
@@ -315,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_nobody_holds_is_abandoned() {
+    fn only_files_without_a_lock_are_abandoned() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("left.1-1.tmp"), b"x").unwrap();
         fs::write(dir.path().join("other"), b"x").unwrap();

@@ -1,8 +1,15 @@
 //! PostgreSQL warm standby by file-based log shipping, as a library.
 //!
-//! A primary archives WAL segments to a standby, the standby replays them as they arrive. This crate
-//! holds the model that the `pg_standby` drop-in and the 2warm binaries are made of; without features
-//! it opens no socket and talks to no server.
+//! A primary archives WAL segments to a standby, and the standby replays them as they arrive. This crate contains
+//! the operations of the `pg_standby` replacement and of the 2warm commands. Without features it depends on four
+//! small crates, opens no sockets and does not connect to servers.
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `tree` | [`node`]: the 2warm directory tree with its settings |
+//! | `ship` | [`ship`]: sending and receiving WAL files over ssh |
+//! | `server` | [`server`]: base backups and promotion over SQL |
+//! | `testbed` | [`testbed`]: PostgreSQL servers and sshd for tests |
 
 pub mod archive;
 #[cfg(all(feature = "server", feature = "ship"))]
@@ -12,6 +19,7 @@ pub mod durable;
 mod file_error;
 pub mod identifiers;
 pub mod limits;
+#[cfg(feature = "tree")]
 pub mod node;
 pub mod prune;
 pub mod reach;
@@ -26,6 +34,7 @@ pub mod ship;
 pub mod standby;
 #[cfg(feature = "testbed")]
 pub mod testbed;
+pub mod timelines;
 pub mod trigger;
 pub mod version;
 pub mod wal;

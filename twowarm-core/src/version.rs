@@ -1,16 +1,26 @@
-//! PostgreSQL's major versions, and in one place what differs between them.
+//! The major versions of PostgreSQL and the differences between them, in one place.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A major version of PostgreSQL, 8.2 or later: `9.6` and `15` are majors.
+/// A major version of PostgreSQL from 8.2 on, such as 9.6 or 15.
 ///
-/// Code asks it questions ("does it skip the last segment?") and never compares numbers.
+/// Code calls its methods ("does it skip the last segment?") instead of comparing version numbers.
+///
+/// ```
+/// use twowarm_core::version::PgMajor;
+///
+/// let major: PgMajor = "9.6".parse()?;
+/// assert_eq!(major, PgMajor::from_version_num(90603));
+/// assert_eq!(major.wal_directory(), "pg_xlog");
+/// assert!(major < PgMajor::NEWEST);
+/// # Ok::<(), twowarm_core::version::NotAMajor>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PgMajor(u32);
 
 impl PgMajor {
-    /// The majors that this project serves, oldest first.
+    /// The supported versions, oldest first.
     pub const ALL: [PgMajor; 20] = [
         PgMajor(802),
         PgMajor(803),
@@ -34,90 +44,89 @@ impl PgMajor {
         PgMajor(1900),
     ];
 
-    /// The newest of them.
+    /// The newest supported version.
     pub const NEWEST: PgMajor = PgMajor::ALL[PgMajor::ALL.len() - 1];
 
-    /// From `server_version_num` (150004 is 15, 90603 is 9.6), as servers report it from 8.2 on.
+    /// The major of a `server_version_num` (150004 is 15, 90603 is 9.6), which servers report from 8.2 on.
+    #[must_use]
     pub fn from_version_num(number: u32) -> PgMajor {
         if number >= 100_000 { PgMajor(number / 10_000 * 100) } else { PgMajor(number / 100) }
     }
 
-    /// By the parts of its name: (9, 6), (15, 0).
+    /// By the parts of its number: (9, 6), (15, 0).
     pub(crate) const fn of(first: u32, second: u32) -> PgMajor {
         PgMajor(first * 100 + second)
     }
 
     /// Before 9.3 the last segment of each 4 GB is never used.
+    #[must_use]
     pub fn skips_last_segment(self) -> bool {
         self < PgMajor(903)
     }
 
     /// `pg_wal` from 10 on, `pg_xlog` before.
+    #[must_use]
     pub fn wal_directory(self) -> &'static str {
         if self >= PgMajor(1000) { "pg_wal" } else { "pg_xlog" }
     }
 
-    /// What the name of this version's own directory in a tablespace begins with. Before 9.0 there is none:
-    /// the tablespace's directory holds those of the databases, and a file PG_VERSION.
+    /// The prefix of the version's subdirectory in a tablespace. Before 9.0 there is no such subdirectory:
+    /// the tablespace contains the directories of the databases and a file PG_VERSION.
+    #[must_use]
     pub fn tablespace_directory(self) -> Option<String> {
         (self >= PgMajor(900)).then(|| format!("PG_{self}_"))
     }
 
-    /// From 11 on initdb takes the size of WAL segments (`--wal-segsize`).
-    pub fn has_segment_size_option(self) -> bool {
-        self >= PgMajor(1100)
-    }
-
-    /// From 12 on recovery is configured by settings and `recovery.signal`; a `recovery.conf` stops
-    /// the server. Before, `recovery.conf` holds all of it.
+    /// From 12 on recovery is configured by settings and `recovery.signal`, and a server refuses to start if
+    /// there is a `recovery.conf`; before 12 it is configured by `recovery.conf`.
+    #[must_use]
     pub fn has_recovery_signal(self) -> bool {
         self >= PgMajor(1200)
     }
 
-    /// From 9.1 on a server in standby mode goes over to a newer timeline while it runs, and `pg_ctl
-    /// promote` opens it. 9.0 has the mode without either.
+    /// From 9.1 on a server in standby mode follows a newer timeline without a restart, and `pg_ctl promote`
+    /// promotes it. In 9.0 standby mode has neither.
+    #[must_use]
     pub fn has_standby_mode_promotion(self) -> bool {
         self >= PgMajor(901)
     }
 
-    /// From 8.3 on a promotion begins a new timeline. 8.2.0 goes on writing the one that it replayed, so that
-    /// what the old primary still writes has the same names; later minor versions of 8.2 may not.
-    pub fn promotes_to_new_timeline(self) -> bool {
-        self >= PgMajor(803)
-    }
-
-    /// From 9.3 on the file `promote` stays until the process that replays has seen it; before, the
-    /// postmaster deletes it when it gets the signal.
-    pub fn keeps_promote_file(self) -> bool {
+    /// From 9.3 on the file `promote` remains until the startup process has seen it; before, the postmaster
+    /// deletes it when it receives the signal.
+    pub(crate) fn keeps_promote_file(self) -> bool {
         self >= PgMajor(903)
     }
 
-    /// From 15 on the server asks restore_command twice for a segment that is missing.
+    /// From 15 on the server calls restore_command twice for a missing segment.
+    #[must_use]
     pub fn asks_twice(self) -> bool {
         self >= PgMajor(1500)
     }
 
-    /// From 9.2 on the server keeps each segment that it restores under its name in its own WAL
-    /// directory, until a restart point makes it superfluous.
-    pub fn keeps_restored_segments(self) -> bool {
+    /// From 9.2 on the server keeps restored segments in its WAL directory, under their names, until a restart
+    /// point makes them unnecessary.
+    pub(crate) fn keeps_restored_segments(self) -> bool {
         self >= PgMajor(902)
     }
 
-    /// Whether this project knows how the version writes WAL. Of a newer one it knows only what has
-    /// never changed, and takes all else to be as in the newest that it knows.
+    /// Whether the WAL format of the version is known. For a newer version the other methods answer as for
+    /// [`NEWEST`](PgMajor::NEWEST).
+    #[must_use]
     pub fn is_known(self) -> bool {
         PgMajor::ALL.contains(&self)
     }
 
-    /// The number that begins each WAL page (`XLOG_PAGE_MAGIC`): no two majors share one. None for a
-    /// major that this project does not know.
+    /// The magic number of WAL pages (`XLOG_PAGE_MAGIC`), different in every major. `None` for a version that is
+    /// not known.
+    #[must_use]
     pub fn wal_magic(self) -> Option<u16> {
         let place = PgMajor::ALL.iter().position(|&major| major == self)?;
         Some(WAL_MAGICS[place])
     }
 
-    /// The major whose WAL pages begin with this number, as released or in the betas of 19; none for
-    /// earlier betas and versions not known yet.
+    /// The major with this magic number, as released or in the betas of 19; `None` for earlier betas and versions
+    /// that are not known.
+    #[must_use]
     pub fn from_wal_magic(magic: u16) -> Option<PgMajor> {
         if BETA_MAGICS_OF_19.contains(&magic) {
             return Some(PgMajor(1900));
@@ -126,33 +135,33 @@ impl PgMajor {
         Some(PgMajor::ALL[place])
     }
 
-    /// Whether a version newer than all that are known may begin its WAL pages with this number: it has
-    /// been counted up since 8.2.
-    pub fn is_newer_wal_magic(magic: u16) -> bool {
+    /// Whether this can be the magic number of a version newer than all known ones; it has increased since 8.2.
+    pub(crate) fn is_newer_wal_magic(magic: u16) -> bool {
         let newest = WAL_MAGICS[WAL_MAGICS.len() - 1];
         (newest + 1..=NEWER_MAGICS_END).contains(&magic)
     }
 
-    /// The flag of a WAL page that gives up the half record before it
-    /// (`XLP_FIRST_IS_OVERWRITE_CONTRECORD`); 19 moved it.
+    /// The flag of a WAL page that abandons the incomplete record before it
+    /// (`XLP_FIRST_IS_OVERWRITE_CONTRECORD`); 19 changed its value.
     pub(crate) fn overwrite_flag(self) -> u16 {
         if self >= PgMajor(1900) { 0x0004 } else { 0x0008 }
     }
 
-    /// All flags that a WAL page can have. Before 19, which of them a server sets depends on the minor
-    /// too (0x0008 was back-patched to 10), so the mask is the same for all.
+    /// All flags that a WAL page can have. Before 19 the mask is the same for all versions, because 0x0008 was
+    /// back-patched to minor releases of 10 and later.
     pub(crate) fn page_flags(self) -> u16 {
         if self >= PgMajor(1900) { 0x0007 } else { 0x000F }
     }
 
-    /// From 9.5 on the segment that a promotion leaves unfinished is archived as `.partial`; before, by
-    /// its plain name.
+    /// From 9.5 on the segment that a promotion leaves unfinished is archived as `.partial`; before, under its
+    /// plain name.
+    #[must_use]
     pub fn names_unfinished_segments(self) -> bool {
         self >= PgMajor(905)
     }
 
-    /// How WAL pages and records are laid out.
-    pub fn record_format(self) -> RecordFormat {
+    /// The format of WAL pages and records.
+    pub(crate) fn record_format(self) -> RecordFormat {
         match self {
             _ if self < PgMajor(903) => RecordFormat::Halves,
             _ if self < PgMajor(905) => RecordFormat::Wide,
@@ -160,9 +169,9 @@ impl PgMajor {
         }
     }
 
-    /// How many blocks a WAL record can carry along as images, where its header counts them: 3 before
-    /// 9.2, 4 in 9.2 to 9.4. From 9.5 on the header does not say.
-    pub fn backup_blocks(self) -> Option<u32> {
+    /// The number of block images that the header of a WAL record can announce: 3 before 9.2, 4 in 9.2 to 9.4.
+    /// `None` from 9.5 on, where the header does not announce them.
+    pub(crate) fn backup_blocks(self) -> Option<u32> {
         match self.record_format() {
             RecordFormat::Blocks => None,
             _ if self < PgMajor(902) => Some(3),
@@ -170,27 +179,27 @@ impl PgMajor {
         }
     }
 
-    /// From 9.0 on pg_control knows the state "shut down in recovery", which moves up the numbers of the
-    /// states after it.
-    pub fn has_shutdown_in_recovery(self) -> bool {
+    /// From 9.0 on pg_control has the state "shut down in recovery", which changed the numbers of the states
+    /// after it.
+    pub(crate) fn has_shutdown_in_recovery(self) -> bool {
         self >= PgMajor(900)
     }
 
-    /// From 9.0 on a record says where a base backup ends. Before, the server reads that from the
-    /// `.backup` file.
+    /// From 9.0 on a WAL record marks the end of a base backup; before, the server reads it from the backup history
+    /// file.
+    #[must_use]
     pub fn has_backup_end_in_wal(self) -> bool {
         self >= PgMajor(900)
     }
 
-    /// The flags of a block's image in a WAL record (`bimg_info`) that tell it is compressed: 9.5 to 14
-    /// have one, later ones have one per method.
+    /// The flags in `bimg_info` for a compressed block image: 9.5 to 14 have one flag, later versions one for each
+    /// method.
     pub(crate) fn image_compression_flags(self) -> u8 {
         if self >= PgMajor(1500) { 0x1C } else { 0x02 }
     }
 
-    /// Whether a WAL record of this resource manager (`xl_rmid`) can be from this version. From 15 on
-    /// extensions have the numbers from 128.
-    pub fn has_resource_manager(self, id: u8) -> bool {
+    /// Whether the version has this resource manager (`xl_rmid`). From 15 on 128 and above are for extensions.
+    pub(crate) fn has_resource_manager(self, id: u8) -> bool {
         let last = match self {
             _ if self < PgMajor(902) => 15,
             _ if self < PgMajor(905) => 16,
@@ -207,20 +216,20 @@ const WAL_MAGICS: [u16; PgMajor::ALL.len()] = [
     0xD101, 0xD106, 0xD10D, 0xD110, 0xD113, 0xD116, 0xD118, 0xD122,
 ];
 
-/// Of 19beta1 and 2, and of 19beta3.
+/// The magic numbers of 19beta1 and 19beta2, and of 19beta3.
 const BETA_MAGICS_OF_19: [u16; 2] = [0xD120, 0xD121];
 
-/// No magic number is taken for a newer version's above this one.
+/// The greatest magic number that is accepted for a newer version.
 const NEWER_MAGICS_END: u16 = 0xD2FF;
 
-/// The three ways in which PostgreSQL has laid out WAL pages and records.
+/// The three formats of WAL pages and records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RecordFormat {
-    /// 8.2 to 9.2: positions are two halves, a record's header never crosses a page, legacy CRC-32.
+pub(crate) enum RecordFormat {
+    /// 8.2 to 9.2: positions as two halves, record headers never cross a page, legacy CRC-32.
     Halves,
-    /// 9.3 and 9.4: positions are 64 bits wide, headers cross pages, legacy CRC-32.
+    /// 9.3 and 9.4: positions of 64 bits, record headers can cross a page, legacy CRC-32.
     Wide,
-    /// 9.5 on: records describe the blocks they touch, CRC-32C.
+    /// 9.5 on: records describe the blocks that they modify, CRC-32C.
     Blocks,
 }
 
@@ -234,13 +243,12 @@ impl fmt::Display for PgMajor {
     }
 }
 
-/// The text names no major version of PostgreSQL from 8.2 on.
+/// The text is not a major version of PostgreSQL from 8.2 on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no PostgreSQL major version from 8.2 on")]
+#[error("\"{0}\" is not a major version of PostgreSQL from 8.2 on")]
 pub struct NotAMajor(pub String);
 
-/// Reads what a `PG_VERSION` file holds: `8.2` to `9.6`, `10` and later; white space around it is
-/// left out.
+/// Parses the content of a `PG_VERSION` file: `8.2` to `9.6`, `10` and later, with white space around it.
 impl FromStr for PgMajor {
     type Err = NotAMajor;
 

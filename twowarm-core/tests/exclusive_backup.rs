@@ -1,16 +1,15 @@
-//! Backups as servers before 9.6 make them, and those up to 14 still can: on a real server.
+//! Exclusive backups (before 9.6 the only ones, possible through 14), on a real server.
 #![cfg(all(feature = "server", feature = "testbed"))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::mem;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twowarm_core::server::{ExclusiveBackup, Login, ServerError, Session};
-use twowarm_core::testbed::{Node, StopMode, Testbed, wait_until};
+use twowarm_core::testbed::{Node, StopMode, Testbed, names_in, wait_until};
 use twowarm_core::version::PgMajor;
 use twowarm_core::wal::{BackupLabel, SegmentLayout, SegmentSize};
 
@@ -20,18 +19,16 @@ const KEPT: &str = ".twowarm-backup_label";
 struct Primary {
     node: Node,
     major: PgMajor,
-    _bed: Testbed,
 }
 
 impl Primary {
     fn new() -> Primary {
-        let bed = Testbed::new().unwrap();
-        let node = bed.node("db1").unwrap();
+        let node = Testbed::new().unwrap().node("db1").unwrap();
         node.initdb_small_segments().unwrap();
         node.append_conf(&node.archiving_conf().unwrap()).unwrap();
         node.append_conf("archive_command = 'true'").unwrap();
         node.start().unwrap();
-        Primary { major: node.install().major().unwrap(), node, _bed: bed }
+        Primary { major: node.install().major().unwrap(), node }
     }
 
     fn login(&self) -> Login {
@@ -45,7 +42,7 @@ impl Primary {
         }
     }
 
-    /// None where the server knows no such backup any more; that it leaves nothing there is checked.
+    /// `None` from 15 on, where there are no exclusive backups; then asserts that no file is left.
     fn try_start(&self) -> Result<Option<ExclusiveBackup>, ServerError> {
         let session = Session::open(&self.node.pgdata(), &self.login()).unwrap();
         let started = ExclusiveBackup::start(session, &self.node.pgdata(), &self.login(), NAME);
@@ -138,11 +135,11 @@ fn a_primary_that_crashes_in_a_backup_starts_without_the_wal_of_its_start() {
             primary.node.sql(sql).unwrap();
         }
     }
-    // The backup's owner is gone too, as with the whole machine.
+    // The session of the backup is gone too, as after a crash of the machine.
     primary.end_other_sessions();
     mem::forget(backup);
     primary.node.kill().unwrap();
-    // It does not start before its predecessor's processes have noticed.
+    // A start fails until the processes of the killed server have ended.
     let limit = Duration::from_secs(60);
     wait_until("the server to start", limit, || primary.node.start().is_ok()).unwrap();
     assert!(primary.node.sql("select count(*) from t").unwrap().parse::<u32>().unwrap() > 0);
@@ -154,16 +151,16 @@ fn a_primary_that_crashes_in_a_backup_starts_without_the_wal_of_its_start() {
 }
 
 #[test]
-fn what_a_killed_run_left_is_ended_by_the_next() {
+fn the_backup_of_a_killed_run_is_ended_by_the_next() {
     let primary = Primary::new();
     let Some(backup) = primary.start() else { return };
     mem::forget(backup);
     assert!(primary.is_in_backup_mode());
-    // Killed when the label had its own name already.
+    // A run that was killed while the label had its final name.
     drop(primary.start().unwrap());
     primary.node.sql(&primary.major.exclusive_backup_start(NAME)).unwrap();
     assert!(primary.has("backup_label"));
-    // The server was restarted since.
+    // A run that was killed, after which the server was restarted.
     mem::forget(primary.start().unwrap());
     primary.node.stop(StopMode::Fast).unwrap();
     primary.node.start().unwrap();
@@ -190,7 +187,7 @@ fn a_backup_that_is_given_up_is_ended_also_when_its_session_is_gone() {
 }
 
 #[test]
-fn anothers_backup_is_neither_ended_nor_taken_for_ours() {
+fn another_programs_backup_is_neither_ended_nor_used() {
     let primary = Primary::new();
     let Some(backup) = primary.start() else { return };
     drop(backup);
@@ -209,7 +206,7 @@ fn anothers_backup_is_neither_ended_nor_taken_for_ours() {
 fn a_backup_that_another_ended_does_not_count() {
     let primary = Primary::new();
     let Some(backup) = primary.start() else { return };
-    // It fails for want of a label, but not before it has ended what runs (through 9.5).
+    // This fails because there is no label, but up to 9.5 it ends the running backup first.
     let ended = primary.node.sql(primary.major.exclusive_backup_stop());
     assert!(ended.is_err());
     let is_on = primary.is_in_backup_mode();
@@ -233,7 +230,6 @@ fn an_archiver_that_fails_does_not_hold_up_the_end() {
     assert!(finished.last >= finished.first);
     primary.nothing_is_left();
     let (wal, first) = (primary.major.wal_directory(), finished.first.to_string());
-    let names = fs::read_dir(Path::new(&primary.node.pgdata()).join(wal)).unwrap();
-    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names = names_in(&primary.node.pgdata().join(wal)).into_iter();
     assert!(names.any(|name| name.starts_with(&first) && name.ends_with(".backup")));
 }

@@ -1,18 +1,15 @@
-//! What is written to make a server a standby does so, in both modes, and can be told from its files.
+//! The files that make a server a standby do so, in both modes, and its mode is recognized from them.
 #![allow(clippy::unwrap_used, reason = "all of this file is tests")]
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use twowarm_core::data_directory::{RecoveryMode, RecoverySettings, recovery_settings};
 use twowarm_core::standby::{RecoveryConfig, RecoverySource};
-use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
+use twowarm_core::testbed::{LIMIT, Node, StopMode, Testbed, finish, wait_until};
 use twowarm_core::version::PgMajor;
 
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Waits for segments, and for nothing else.
+/// Waits for segments, not for history files.
 const RESTORE: &str = "case $1 in\n\
     *.history) exec cp \"$3/$1\" \"$2\" ;;\n\
     esac\n\
@@ -25,41 +22,32 @@ struct Cluster {
     archive: PathBuf,
     major: PgMajor,
     rounds: u32,
-    _bed: Testbed,
 }
 
 impl Cluster {
-    /// A primary that archives, and a file copy of it.
+    /// A primary that archives, and a copy of its files.
     fn new() -> Cluster {
         let bed = Testbed::new().unwrap();
         let (primary, standby) = (bed.node("db1").unwrap(), bed.node("db2").unwrap());
         let archive = bed.dir().join("shipped");
-        bed.run_as().make_dir(&archive, 0o755).unwrap();
         primary.initdb(&[]).unwrap();
-        let at = archive.display();
-        let conf = format!(
-            "fsync = off\nhot_standby = on\nwal_level = replica\narchive_mode = on\n\
-             archive_command = 'cp %p {at}/new && mv {at}/new {at}/%f'\n"
-        );
-        primary.append_conf(&conf).unwrap();
+        primary.archive_into(&archive).unwrap();
         primary.start().unwrap();
         primary.stop(StopMode::Fast).unwrap();
-        let mut copy = primary.program("cp");
-        finish(copy.arg("-a").arg(primary.pgdata()).arg(standby.pgdata())).unwrap();
-        standby.append_conf(&standby.own_conf().unwrap()).unwrap();
+        standby.copy_of(&primary).unwrap();
         primary.start().unwrap();
         let major = bed.install().major().unwrap();
-        Cluster { primary, standby, archive, major, rounds: 0, _bed: bed }
+        Cluster { primary, standby, archive, major, rounds: 0 }
     }
 
-    /// Makes the copy a standby by our files, and starts it.
+    /// Makes the copy a standby and starts it.
     fn start_standby(&self, mode: RecoveryMode, more: &str) {
         let script = self.standby.home().join("restore.sh");
         self.standby.run_as().write(&script, RESTORE).unwrap();
         let (script, archive) = (script.display(), self.archive.display());
         let command = match more {
             "" => format!("exec sh {script} %f %p {archive}"),
-            // One that streams too is not to wait in the call.
+            // A standby that also streams must not wait in restore_command.
             _ => format!("exec cp {archive}/%f %p"),
         };
         let text = format!("restore_command = '{command}'\n{more}");
@@ -71,7 +59,7 @@ impl Cluster {
         let config = RecoveryConfig::parse(&text, &source, self.major).unwrap();
         assert_eq!(config.warning(), None);
         config.apply(&self.standby.pgdata()).unwrap();
-        // Where the tests run as root, the servers don't.
+        // The tests may run as root, the servers never do.
         let mut own = std::process::Command::new("chown");
         own.arg("-R").arg("--reference").arg(self.standby.home()).arg(self.standby.pgdata());
         finish(&mut own).unwrap();
@@ -82,7 +70,7 @@ impl Cluster {
         recovery_settings(&self.standby.pgdata()).unwrap()
     }
 
-    /// A row that the primary writes now is seen on the standby.
+    /// Asserts that the standby shows a row that the primary writes now.
     fn replays(&mut self) {
         self.rounds += 1;
         let table = format!("round_{}", self.rounds);
@@ -90,19 +78,11 @@ impl Cluster {
         self.primary.sql(self.major.switch_wal()).unwrap();
         let question = format!("select count(*) from {table}");
         wait_until(&table, LIMIT, || self.standby.sql(&question).is_ok_and(|rows| rows == "1"))
-            .unwrap_or_else(|error| panic!("{error}\n{}", self.log()));
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.standby.telling_log()));
         assert!(self.standby.is_in_recovery().unwrap());
     }
 
-    /// The standby's log without connections that came too early.
-    fn log(&self) -> String {
-        let log = self.standby.log();
-        let early = ["not yet accepting", "Consistent recovery state has not", "is starting up"];
-        let telling = log.lines().filter(|line| !early.iter().any(|early| line.contains(early)));
-        telling.collect::<Vec<_>>().join("\n")
-    }
-
-    /// What the server said last of how it recovers.
+    /// Whether this is the last recovery mode that the server logged.
     fn says(&self, what: &str) -> bool {
         let log = self.standby.log();
         let said = ["entering standby mode", "starting archive recovery"];
@@ -112,7 +92,7 @@ impl Cluster {
 }
 
 #[test]
-fn a_server_is_what_its_files_were_made_to_say() {
+fn a_servers_mode_is_what_its_files_say() {
     let mut cluster = Cluster::new();
     let standby =
         RecoverySettings { mode: RecoveryMode::Standby, streams: false, follows_latest: true };
@@ -122,10 +102,10 @@ fn a_server_is_what_its_files_were_made_to_say() {
         cluster.replays();
         if mode == RecoveryMode::Standby {
             assert_eq!(cluster.settings(), standby);
-            assert!(cluster.says("entering standby mode"), "{}", cluster.log());
+            assert!(cluster.says("entering standby mode"), "{}", cluster.standby.telling_log());
         } else {
             assert_eq!(cluster.settings(), warm);
-            assert!(cluster.says("starting archive recovery"), "{}", cluster.log());
+            assert!(cluster.says("starting archive recovery"), "{}", cluster.standby.telling_log());
         }
         cluster.standby.stop(StopMode::Fast).unwrap();
     }

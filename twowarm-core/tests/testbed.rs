@@ -1,4 +1,4 @@
-//! The testbed itself: what it starts is real, and nothing of it stays behind.
+//! The testbed: it starts real servers and sshds, and leaves nothing behind.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -49,7 +49,7 @@ fn a_warm_standby_is_up_before_it_accepts() {
     node.run_as().write(&node.pgdata().join("recovery.signal"), "").unwrap();
     node.start_warm().unwrap();
     assert!(node.sql("select 1").is_err());
-    wait_until("the restore_command", LIMIT, || node.runs("sleep")).unwrap();
+    wait_until("restore_command to start", LIMIT, || node.runs("sleep")).unwrap();
     drop(node);
     assert_eq!(bed.processes(), []);
 }
@@ -77,7 +77,7 @@ fn a_dead_node_is_dead_until_it_is_restarted() {
     let line = format!("touch {}; sleep 600", marker.display());
     let mut session = db1.ssh(&db2).unwrap();
     let mut session = session.arg(line).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("the session", LIMIT, || marker.exists()).unwrap();
+    wait_until("the session to start", LIMIT, || marker.exists()).unwrap();
 
     db2.sshd().stop();
     assert!(!session.wait().unwrap().success());
@@ -87,7 +87,7 @@ fn a_dead_node_is_dead_until_it_is_restarted() {
 }
 
 #[test]
-fn a_frozen_sshd_goes_on_when_thawed() {
+fn a_frozen_sshd_continues_when_thawed() {
     let bed = Testbed::new().unwrap();
     let (db1, mut db2) = bed.pair().unwrap();
     db2.sshd().freeze();
@@ -99,7 +99,7 @@ fn a_frozen_sshd_goes_on_when_thawed() {
 }
 
 #[test]
-fn a_stalling_port_accepts_and_says_nothing() {
+fn a_stalling_port_accepts_and_never_answers() {
     use std::io::{ErrorKind, Read};
     let port = StallingListener::start().unwrap();
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port.port())).unwrap();
@@ -126,7 +126,7 @@ fn nothing_is_left_behind_after_a_panic() {
     assert!(!dir.exists());
 }
 
-/// Run as a child of the test below, it tells where its bed is and waits to be killed.
+/// As a child of the test below, it writes the path of its testbed into a file and waits to be killed.
 #[test]
 fn a_pair_of_nodes_is_up_together() {
     let bed = Testbed::new().unwrap();
@@ -156,7 +156,7 @@ fn nothing_is_left_behind_after_a_kill() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let dir = wait_until("the child's bed", LIMIT, || {
+    let dir = wait_until("the child's testbed", LIMIT, || {
         std::fs::read_to_string(&tell).ok().filter(|text| !text.is_empty())
     });
     child.kill().unwrap();

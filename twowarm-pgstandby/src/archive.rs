@@ -1,4 +1,4 @@
-//! The archive as the original sees it: a file is ready when it has the size of a segment.
+//! The archive, with the original's rule: a segment is ready when the file has the full size.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -19,19 +19,19 @@ use crate::dialect::Dialect;
 use crate::messages::say;
 use crate::verify::Verifier;
 
-/// What kind of file is asked for.
+/// The kind of the requested file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Waited for, until it has the size of a segment.
+    /// Waited for until it has the size of a segment.
     Segment,
-    /// Waited for, and taken in any size.
+    /// Waited for, and accepted in any size.
     Backup,
     /// Never waited for.
     History,
 }
 
 impl Kind {
-    /// By the name, as each dialect tells them apart.
+    /// The kind of the file `name`, by the rules of the dialect.
     pub fn of(name: &OsString, dialect: Dialect) -> Kind {
         let name = name.as_bytes();
         let digits = name.iter().take_while(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F')).count();
@@ -49,14 +49,14 @@ impl Kind {
     }
 }
 
-/// A file that was written to within this time may still be in the making.
+/// A file that was modified less than this time ago may be incomplete.
 const SETTLED: Duration = Duration::from_millis(100);
-/// The same for one with holes: made large first, more likely than not.
+/// The same for a file with holes: its writer probably set the full size first.
 const SETTLED_WITH_HOLES: Duration = Duration::from_secs(2);
-/// The same for one that was seen to be created and not closed since: somebody has it open.
+/// The same for a file whose creation was seen, but not yet its close: a writer has it open.
 const SETTLED_THOUGH_OPEN: Duration = Duration::from_secs(60);
 
-/// One file of the archive.
+/// The requested file in the archive.
 #[derive(Debug)]
 pub struct Archived<'a> {
     arguments: &'a Arguments,
@@ -68,37 +68,38 @@ pub struct Archived<'a> {
 }
 
 impl<'a> Archived<'a> {
-    /// The file that was asked for.
+    /// The file that the arguments ask for.
     pub fn new(arguments: &'a Arguments, verifier: Option<Verifier>) -> Archived<'a> {
-        // Not `join`, which would take an absolute second part for the whole.
+        // `join` would discard the archive if the name were an absolute path.
         let mut path = arguments.archive.clone();
         path.push("/");
         path.push(&arguments.next);
         let kind = Kind::of(&arguments.next, arguments.dialect);
-        // Segments have 16 MB where nothing says otherwise.
+        // Before 11 the original assumes segments of 16 MB.
         let size = (arguments.dialect != Dialect::V13).then_some(SegmentSize::DEFAULT);
         Archived { arguments, kind, path: path.into(), size, verifier, complained: None }
     }
 
-    /// Where it stands or will stand.
+    /// Its path, whether or not it exists.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What kind of file it is.
+    /// Its kind.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What is removed once it is restored, where that is known before.
+    /// The oldest segment that is kept after this restore, if it is known already.
     pub fn oldest_kept(&self) -> Option<OsString> {
         oldest_kept(self.arguments, self.size?)
     }
 
-    /// Absent is only what a readable archive says; anything else is tried, and counts as a failed copy.
+    /// A history file is absent only if the archive is readable. Any other error is left to the copy,
+    /// which fails then.
     fn history(&self) -> Found {
         if self.arguments.link {
-            // A link to nothing is made as well.
+            // The original creates a dangling link too.
             return Found::Ready;
         }
         match fs::metadata(&self.path) {
@@ -114,17 +115,23 @@ impl<'a> Archived<'a> {
 
     fn segment(&mut self, metadata: &Metadata, clock: &dyn Clock) -> Found {
         let size = match self.segment_size() {
-            Ok(Claimed::Size(size)) => size.bytes(),
-            Ok(Claimed::Nothing) => {
+            Ok(StatedSize::Valid(size)) => size.bytes(),
+            Ok(StatedSize::Missing) => {
                 if self.arguments.debug {
-                    self.complain_once(format!("{} has no whole page yet", self.path.display()));
+                    self.complain_once(format!(
+                        "{} has no complete first page yet",
+                        self.path.display()
+                    ));
                 }
                 return Found::Arriving;
             }
-            // The server refuses such a segment by its size; the original leaves that to it.
-            Ok(Claimed::Nonsense(bytes)) => {
+            // The server rejects a segment of the wrong size; like the original, this leaves it to the
+            // server.
+            Ok(StatedSize::Invalid(bytes)) => {
                 let path = self.path.display();
-                self.complain_once(format!("{path} claims a segment size that none has: {bytes}"));
+                self.complain_once(format!(
+                    "{path}: invalid segment size in header: {bytes} bytes"
+                ));
                 bytes
             }
             Err(problem) => {
@@ -140,43 +147,47 @@ impl<'a> Archived<'a> {
         }
     }
 
-    /// From 11 on the segment itself tells how large segments are, in its first page; until that is
-    /// written it is not ready.
-    fn segment_size(&mut self) -> Result<Claimed, String> {
+    /// From 11 on the segment's first page states the segment size; until that page is written the
+    /// segment is not ready.
+    fn segment_size(&mut self) -> Result<StatedSize, String> {
         if let Some(size) = self.size {
-            return Ok(Claimed::Size(size));
+            return Ok(StatedSize::Valid(size));
         }
         if !self.arguments.next.to_str().is_some_and(is_segment_name) {
-            return Ok(Claimed::Nothing);
+            return Ok(StatedSize::Missing);
         }
-        let failed = |e: io::Error| format!("could not read {}: {e}", self.path.display());
+        let failed = |e: io::Error| format!("could not read file \"{}\": {e}", self.path.display());
         let mut page = Vec::with_capacity(PAGE);
         File::open(&self.path)
             .and_then(|file| file.take(PAGE as u64).read_to_end(&mut page))
             .map_err(failed)?;
         let field = page.get(SEGMENT_SIZE_AT..SEGMENT_SIZE_AT + 4).filter(|_| page.len() == PAGE);
-        let Some(field) = field else { return Ok(Claimed::Nothing) };
+        let Some(field) = field else { return Ok(StatedSize::Missing) };
         let bytes = i32::from_le_bytes(field.try_into().expect("four bytes"));
         let Some(bytes) = u64::try_from(bytes).ok().filter(|&bytes| bytes > 0) else {
-            return Err(format!("{} does not begin with WAL", self.path.display()));
+            return Err(format!(
+                "{} is not a WAL segment: it has no valid page header",
+                self.path.display()
+            ));
         };
-        let Ok(size) = SegmentSize::new(bytes) else { return Ok(Claimed::Nonsense(bytes)) };
+        let Ok(size) = SegmentSize::new(bytes) else { return Ok(StatedSize::Invalid(bytes)) };
         self.size = Some(size);
         if self.arguments.debug {
-            say(&format!("segments have {bytes} bytes"));
-            say(&removing(self.oldest_kept()));
+            say(&format!("segment size: {bytes} bytes"));
+            say(&describe_cleanup(self.oldest_kept()));
         }
-        Ok(Claimed::Size(size))
+        Ok(StatedSize::Valid(size))
     }
 
-    /// Whether a file of the full size may not be complete: made large first, and being filled.
+    /// Whether a file of the full size may be incomplete: some writers set the size first and then
+    /// write.
     fn may_be_written(&self, metadata: &Metadata, clock: &dyn Clock) -> bool {
-        // A time in the future is another machine's clock; it tells nothing.
+        // A modification time in the future comes from another machine's clock and is ignored.
         let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
         let changed_within = |time: Duration| age.is_some_and(|age| age < time);
         match clock.writing(&self.path) {
             Writing::Closed => false,
-            // Links are created too, and closed by nobody.
+            // A new link is a creation that no close follows.
             Writing::Open if metadata.nlink() == 1 && !self.path.is_symlink() => {
                 changed_within(SETTLED_THOUGH_OPEN)
             }
@@ -217,7 +228,7 @@ impl<'a> Archived<'a> {
         std::os::unix::fs::symlink(&self.path, target)
     }
 
-    /// Into a target that is a directory a file goes under its own name.
+    /// If the target is a directory, the file is written into it under its own name.
     fn target(&self) -> PathBuf {
         let target = &self.arguments.target;
         match Path::new(&self.arguments.next).file_name() {
@@ -227,29 +238,30 @@ impl<'a> Archived<'a> {
     }
 }
 
-/// In words, what is removed once the file is restored.
-pub fn removing(oldest_kept: Option<OsString>) -> String {
+/// The debug line about the files that are removed after the restore.
+pub fn describe_cleanup(oldest_kept: Option<OsString>) -> String {
     match oldest_kept {
-        Some(oldest) => format!("removing what lies before: {}", oldest.to_string_lossy()),
-        None => "removing: nothing, as far as is known now".to_owned(),
+        Some(oldest) => format!("cleanup: segments before {}", oldest.to_string_lossy()),
+        None => "cleanup: none so far".to_owned(),
     }
 }
 
-/// What a segment's first page says of the size of segments.
-enum Claimed {
-    Nothing,
-    Size(SegmentSize),
-    /// A number of bytes that no segment has.
-    Nonsense(u64),
+/// The segment size that a segment's first page states.
+enum StatedSize {
+    /// The page is not complete yet.
+    Missing,
+    Valid(SegmentSize),
+    /// This number of bytes is not a possible segment size.
+    Invalid(u64),
 }
 
-/// The WAL page size; the original reads one.
+/// The WAL page size. The original reads one page.
 const PAGE: usize = 8192;
-/// Where a long page header has the segment size, from 11 on.
+/// Offset of the segment size in a long page header, from 11 on.
 const SEGMENT_SIZE_AT: usize = 32;
 
 impl Archived<'_> {
-    /// Removes what the server no longer needs, after a segment was restored.
+    /// Removes segments that the server no longer needs, after a segment was restored.
     pub fn prune(&self) {
         if self.kind != Kind::Segment {
             return;
@@ -257,17 +269,19 @@ impl Archived<'_> {
         let Some(oldest) = self.oldest_kept() else { return };
         let oldest = oldest.to_string_lossy();
         let verbosity = self.arguments.verbosity;
-        let mut removing = |path: &Path| {
+        let mut report = |path: &Path| {
             if verbosity >= 3 {
                 say(&format!("removing {}", path.display()));
             }
         };
         let archive = Path::new(&self.arguments.archive);
-        match clean(archive, self.arguments, &oldest, &mut removing) {
+        match clean(archive, self.arguments, &oldest, &mut report) {
             Ok(removed) if removed > 0 && verbosity == 2 => {
                 say(&format!("removed {removed} segments before {oldest} from the archive"));
             }
-            Err(problem) if verbosity >= 1 => say(&format!("could not clean up: {problem}")),
+            Err(problem) if verbosity >= 1 => {
+                say(&format!("could not clean up the archive: {problem}"))
+            }
             _ => {}
         }
     }
@@ -293,13 +307,13 @@ impl Source for Archived<'_> {
             say(&format!("restored {from} to {to}"));
         }
         done.map_err(|e| {
-            let problem = format!("could not copy {from} to {to}: {e}");
+            let problem = format!("could not copy \"{from}\" to \"{to}\": {e}");
             say(&problem);
             Found::NotCopied(problem)
         })
     }
 
-    /// The original never moves anything.
+    /// The original never renames a file in the archive.
     fn set_aside(&mut self, _why: &str) -> bool {
         true
     }

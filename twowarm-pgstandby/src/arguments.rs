@@ -1,7 +1,7 @@
-//! The command line in two stages: what was typed ([`getopt`](crate::getopt)), and what a dialect makes
-//! of it.
+//! The command line in two stages: the items as typed ([`getopt`](crate::getopt)), then their meaning in
+//! a dialect.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,47 +15,47 @@ use crate::exit_codes::{STOP_SERVER, USAGE};
 use crate::getopt::Item;
 use crate::numbers::atoi;
 
-/// What is to be done.
+/// The arguments, by the rules of a dialect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments {
-    /// Whose behaviour.
+    /// The program to behave like.
     pub dialect: Dialect,
-    /// `-l`, where it still means something.
+    /// `-l`, in the dialect that does not ignore it.
     pub link: bool,
     /// `-d`, or `-v 4`.
     pub debug: bool,
-    /// `-v`, in the one dialect that has it; elsewhere 4 with `-d` and else 1.
+    /// `-v`, in the dialect that has it; in the others 4 with `-d`, otherwise 1.
     pub verbosity: i32,
-    /// `-k`; 0 keeps all.
+    /// `-k`: number of files to keep; 0 keeps all.
     pub keep: i32,
-    /// `-r`: tries after the first.
+    /// `-r`: retries after the first attempt.
     pub retries: i32,
-    /// `-s`.
+    /// `-s`: the interval between two looks at the archive.
     pub poll: Duration,
-    /// `-t`.
+    /// `-t`: the trigger file.
     pub trigger: Option<PathBuf>,
-    /// `-w`; none for no limit.
+    /// `-w`: the time to wait; `None` waits without a limit.
     pub limit: Option<Duration>,
     /// `--verify`.
     pub verify: bool,
     /// `--log-level`.
     pub log_level: LevelFilter,
-    /// Where the archive is.
+    /// The archive directory.
     pub archive: OsString,
-    /// The file asked for.
+    /// The name of the requested file.
     pub next: OsString,
-    /// Where it is to go.
+    /// The path to restore it to.
     pub target: PathBuf,
-    /// The restart point, where one is given.
+    /// The oldest file that the server needs (`%r`), if given.
     pub restart: Option<OsString>,
 }
 
-/// Why nothing is to be done.
+/// Why the program ends without looking for the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// A message, and the exit code that goes with it.
+    /// An exit code and a message.
     Message(u8, String),
-    /// 8.3 met a trigger file while it was reading its options.
+    /// Dialect 8.3 found a trigger file while it read its options.
     Triggered(PathBuf),
 }
 
@@ -63,13 +63,17 @@ fn usage(problem: impl Into<String>) -> Refusal {
     Refusal::Message(USAGE, problem.into())
 }
 
-/// What is wrong with an option that the original does not have stops the server; ending its recovery
-/// over it would be a failover by typing error.
+fn not_a_segment(name: &OsStr) -> Refusal {
+    usage(format!("\"{}\" is not a valid WAL segment name", name.to_string_lossy()))
+}
+
+/// A wrong value of an option that the original does not have stops the server. Exit code 2 would end
+/// recovery, so that a typing error would cause a failover.
 fn new_option(problem: String) -> Refusal {
     Refusal::Message(STOP_SERVER, problem)
 }
 
-/// Which dialect: the last `--dialect`, else the environment's, else the server's.
+/// The dialect: the last `--dialect`, else `PG_STANDBY_DIALECT`, else by the server's version.
 pub fn choose_dialect(
     items: &[Item],
     environment: Option<OsString>,
@@ -83,13 +87,16 @@ pub fn choose_dialect(
     match typed.or_else(named) {
         None => Ok(Dialect::of_server(server)),
         Some((by, name)) => name.to_str().and_then(Dialect::named).ok_or_else(|| {
-            new_option(format!("{by}: \"{}\" is not {NAMES}", name.to_string_lossy()))
+            new_option(format!(
+                "invalid value for {by}: \"{}\" (must be {NAMES})",
+                name.to_string_lossy()
+            ))
         }),
     }
 }
 
-/// Makes of the items what the dialect makes of them, in their order. `triggered` says whether there is
-/// a trigger file: 8.3 looks as soon as it has read its option.
+/// Interprets the items by the rules of the dialect, in their order. `triggered` tells whether a trigger
+/// file exists: dialect 8.3 looks for it as soon as it has read `-t`.
 pub fn read(
     items: Vec<Item>,
     dialect: Dialect,
@@ -97,7 +104,7 @@ pub fn read(
     triggered: &dyn Fn(&PathBuf) -> bool,
 ) -> Result<Arguments, Refusal> {
     if items.is_empty() {
-        return Err(usage("no arguments are given"));
+        return Err(usage("no arguments specified"));
     }
     let mut options = Options::default();
     let mut operands = Vec::new();
@@ -115,10 +122,10 @@ pub fn read(
     }
     let mut operands = operands.into_iter();
     let mut operand =
-        |what: &str| operands.next().ok_or_else(|| usage(format!("{what} is missing")));
-    let archive = operand("the archive directory (first operand)")?;
-    let next = operand("the WAL file name (second operand, %f)")?;
-    let target = operand("the path to restore to (third operand, %p)")?;
+        |what: &str| operands.next().ok_or_else(|| usage(format!("must specify {what}")));
+    let archive = operand("archive location")?;
+    let next = operand("WAL file name as second non-option argument (use \"%f\")")?;
+    let target = operand("WAL file destination as third non-option argument (use \"%p\")")?;
     let restart = operands.next();
     let mut arguments = options.with(dialect, archive, next, target.into(), restart);
     arguments.read_restart(server)?;
@@ -168,14 +175,14 @@ impl Options {
                 self.verbosity = Some(4);
             }
             Item::Value(b'v', _) | Item::MissingValue(b'v') if !dialect.has_verbosity() => {
-                return Err(usage("there is no option -v"));
+                return Err(usage("invalid option -v: it exists only in the dialect 2warm"));
             }
             Item::Value(option, value) => self.value(option, value)?,
             Item::MissingValue(option) => {
-                return Err(usage(format!("option -{} needs a value", char::from(option))));
+                return Err(usage(format!("option -{} requires an argument", char::from(option))));
             }
             Item::Long(name, value) => self.long(name, value)?,
-            Item::Unknown(option) => return Err(usage(format!("there is no option {option}"))),
+            Item::Unknown(option) => return Err(usage(format!("invalid option {option}"))),
             Item::Plain(_) | Item::Operand(_) => {}
         }
         Ok(())
@@ -190,14 +197,18 @@ impl Options {
         let number = atoi(value.as_bytes());
         let within = |ok: bool, range: &str| {
             let letter = char::from(option);
-            if ok { Ok(number) } else { Err(usage(format!("-{letter} {number}: must be {range}"))) }
+            if ok {
+                Ok(number)
+            } else {
+                Err(usage(format!("invalid argument for -{letter}: {number} (must be {range})")))
+            }
         };
         match option {
-            b'k' => self.keep = within(number >= 0, "at least 0")?,
-            b'r' => self.retries = within(number >= 0, "at least 0")?,
-            b's' => self.poll = within((1..=60).contains(&number), "from 1 to 60")?,
-            b'w' => self.limit = within(number >= 0, "at least 0")?,
-            _ => self.verbosity = Some(within((0..=4).contains(&number), "from 0 to 4")?),
+            b'k' => self.keep = within(number >= 0, "0 or more")?,
+            b'r' => self.retries = within(number >= 0, "0 or more")?,
+            b's' => self.poll = within((1..=60).contains(&number), "1 to 60")?,
+            b'w' => self.limit = within(number >= 0, "0 or more")?,
+            _ => self.verbosity = Some(within((0..=4).contains(&number), "0 to 4")?),
         }
         Ok(())
     }
@@ -205,18 +216,20 @@ impl Options {
     fn long(&mut self, name: &str, value: Option<OsString>) -> Result<(), Refusal> {
         match (name, value) {
             ("verify", None) => self.verify = true,
-            ("verify", Some(_)) => return Err(new_option("--verify takes no value".into())),
+            ("verify", Some(_)) => {
+                return Err(new_option("option --verify does not take an argument".into()));
+            }
             ("log-level", value) => {
                 let text = value.unwrap_or_default();
                 let level = text.to_str().and_then(|text| text.parse().ok());
                 self.log_level = level.ok_or_else(|| {
                     let text = text.to_string_lossy();
                     new_option(format!(
-                        "--log-level: \"{text}\" is not off, error, warn, info, debug or trace"
+                        "invalid value for --log-level: \"{text}\" (must be off, error, warn, info, debug or trace)"
                     ))
                 })?;
             }
-            // The dialect was chosen before.
+            // --dialect has been read by `choose_dialect`.
             _ => {}
         }
         Ok(())
@@ -254,7 +267,8 @@ impl Options {
     }
 }
 
-/// When the original's counter, which starts at -1 and grows by the poll interval, reaches the limit.
+/// The time after which the original's counter, which starts at -1 and grows by the poll interval,
+/// reaches the limit.
 fn time_limit(poll: i32, limit: i32) -> Duration {
     let (poll, limit) = (i64::from(poll), i64::from(limit));
     let rounds = (limit + 1 + poll - 1) / poll;
@@ -262,12 +276,12 @@ fn time_limit(poll: i32, limit: i32) -> Duration {
 }
 
 impl Arguments {
-    /// What the fourth operand means. 8.2 hands a literal `%r` through: there is no restart point, and
-    /// 4 GB of segments are kept.
+    /// Interprets the fourth operand. A server of 8.2 does not replace `%r`: then there is no restart
+    /// point, and 256 segments (4 GB) are kept.
     fn read_restart(&mut self, server: Option<PgMajor>) -> Result<(), Refusal> {
         let strict = self.dialect == Dialect::TwoWarm;
         if strict && !self.next.to_str().is_some_and(is_segment_name) {
-            return Err(usage(format!("\"{}\" is no segment name", self.next.to_string_lossy())));
+            return Err(not_a_segment(&self.next));
         }
         let Some(restart) = &self.restart else { return Ok(()) };
         let literal = restart == "%r" || restart == "%R";
@@ -278,7 +292,7 @@ impl Arguments {
                 self.keep = 256;
             }
         } else if strict && !restart.to_str().is_some_and(is_segment_name) {
-            return Err(usage(format!("\"{}\" is no segment name", restart.to_string_lossy())));
+            return Err(not_a_segment(restart));
         }
         Ok(())
     }

@@ -1,21 +1,20 @@
-//! What may be removed from the archive after a restore, as the original works it out.
+//! Which segments are removed from the archive after a restore, by the original's rules.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use twowarm_core::prune::{Sweep, timelines_up_to};
+use twowarm_core::prune::Prune;
 use twowarm_core::wal::SegmentSize;
 
 use crate::arguments::Arguments;
 use crate::numbers::scan_hex;
 
-/// The oldest segment that stays: the part of its name behind the timeline. None: nothing is removed.
+/// The oldest segment that is kept: its name without the timeline. `None` if nothing is removed.
 pub fn oldest_kept(arguments: &Arguments, size: SegmentSize) -> Option<OsString> {
     let next = arguments.next.as_bytes();
     if let Some(restart) = &arguments.restart {
-        // A restart point after the requested file is an error of somebody's, and no reason to remove
-        // anything.
+        // A restart point after the requested file is a mistake; nothing is removed then.
         let after = restart.as_bytes() > next;
         let place = restart.as_bytes().get(8..).unwrap_or_default();
         return (!after).then(|| OsString::from(std::ffi::OsStr::from_bytes(place)));
@@ -27,7 +26,7 @@ pub fn oldest_kept(arguments: &Arguments, size: SegmentSize) -> Option<OsString>
     let (timeline, rest) = scan_hex(next)?;
     let (log_id, rest) = scan_hex(rest)?;
     let (segment, _) = scan_hex(rest)?;
-    // The first segment of a log id removes nothing, and neither does one of no timeline.
+    // The original removes nothing at the first segment of a log id, or if the timeline is 0.
     if timeline == 0 || segment == 0 {
         return None;
     }
@@ -43,13 +42,13 @@ pub fn oldest_kept(arguments: &Arguments, size: SegmentSize) -> Option<OsString>
     Some(format!("{log_id:08X}{segment:08X}").into())
 }
 
-/// One less than servers from 9.3 on have: as the original counts, so that as much is kept.
+/// One less than in servers from 9.3 on: the original counts so, and the same segments must be kept.
 fn segments_per_log_id(size: SegmentSize) -> u32 {
-    u32::MAX / u32::try_from(size.bytes()).expect("a segment has at most 1 GB")
+    u32::MAX / u32::try_from(size.bytes()).expect("a segment size is at most 1 GB")
 }
 
-/// Removes what sorts before `oldest` and tells how many files went. Problems are no reason to fail:
-/// the next call tries again.
+/// Removes the segments that sort before `oldest` and returns their number. The caller does not fail on
+/// an error, since the next call tries again.
 pub fn clean(
     archive: &Path,
     arguments: &Arguments,
@@ -63,12 +62,9 @@ pub fn clean(
         Some((timeline, u64::from(log_id) * 256 + u64::from(segment)))
     };
     let (timeline, turn) = fields(arguments.next.as_bytes()).unwrap_or((1, 1));
-    let mut timelines = timelines_up_to(timeline);
-    if let Some((other, _)) = arguments.restart.as_ref().and_then(|r| fields(r.as_bytes()))
-        && !timelines.contains(&other)
-    {
-        timelines.push(other);
+    let mut prune = Prune::before(oldest, timeline, turn);
+    if let Some((other, _)) = arguments.restart.as_ref().and_then(|r| fields(r.as_bytes())) {
+        prune = prune.and_timeline(other);
     }
-    let sweep = Sweep { archive, oldest, timelines: &timelines, segments_per_log_id: 256, turn };
-    sweep.run(removing).map_err(|e| e.to_string())
+    prune.run(archive, removing).map_err(|e| e.to_string())
 }

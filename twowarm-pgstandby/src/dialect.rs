@@ -1,19 +1,19 @@
 use twowarm_core::version::PgMajor;
 
-/// Which original to behave like.
+/// The program to behave like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// contrib of 8.3: any trigger file is deleted and ends recovery; `-l` makes a link.
+    /// contrib of 8.3: any trigger file ends recovery and is deleted; `-l` creates a symbolic link.
     V8_3,
-    /// contrib of 8.4 to 10: smart and fast triggers, `-l` ignored.
+    /// contrib of 8.4 to 10: smart and fast triggers; `-l` is ignored.
     V8_4,
-    /// contrib of 11 to 13: the same with any segment size, read from the segment.
+    /// contrib of 11 to 13: as 8.4, with any segment size, which is read from the segment.
     V13,
-    /// 2ndQuadrant's enhanced version: `-v`, a literal `%r`, strict names.
+    /// 2ndQuadrant's enhanced version: `-v`, a literal `%r`, strict checks of names.
     TwoWarm,
 }
 
-/// The names, as `--dialect` and PG_STANDBY_DIALECT take them.
+/// The names of the dialects, for messages and the man page.
 pub const NAMES: &str = "8.3, 8.4, 13 or 2warm";
 
 impl Dialect {
@@ -46,7 +46,7 @@ impl Dialect {
             major.is_some_and(|major| major < limit)
         };
         if before("8.3") {
-            // 8.2 shipped none; the later ones work with it.
+            // 8.2 had no pg_standby; that of 8.4 works with it.
             Dialect::V8_4
         } else if before("8.4") {
             Dialect::V8_3
@@ -62,7 +62,7 @@ impl Dialect {
         self == Dialect::TwoWarm
     }
 
-    /// Whether a `promote` file that `pg_ctl promote` left counts as a smart trigger.
+    /// Whether the `promote` file of `pg_ctl promote` is a smart trigger.
     pub fn obeys_promote(self) -> bool {
         matches!(self, Dialect::V8_4 | Dialect::V13)
     }

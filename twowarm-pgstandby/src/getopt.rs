@@ -1,37 +1,38 @@
-//! Options as GNU `getopt` finds them: in clusters, with values attached or behind, among the operands
-//! (unless POSIXLY_CORRECT is set), up to a `--`; and beside them the long options that are new here.
+//! Splits the command line as GNU `getopt` does: options may be clustered, with their arguments attached
+//! or separate, and may follow operands (unless POSIXLY_CORRECT is set); `--` ends them. Also recognizes
+//! the new long options.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// The short options that take a value; `v` does in one dialect and does not exist in the others.
+/// Short options with an argument; `v` exists only in one dialect.
 const WITH_VALUE: &[u8] = b"krstwv";
-/// The others.
+/// Short options without an argument.
 const PLAIN: &[u8] = b"cdl";
 
-/// What stands on the command line, in order.
+/// One item of the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// `-d`
     Plain(u8),
     /// `-s 5` or `-s5`
     Value(u8, OsString),
-    /// An option that takes a value, at the very end.
+    /// An option that requires an argument, as the last item of the command line.
     MissingValue(u8),
-    /// An option that there is not.
+    /// An option that does not exist.
     Unknown(String),
     /// `--dialect NAME`, `--dialect=NAME`, `--verify`
     Long(&'static str, Option<OsString>),
-    /// Anything else.
+    /// An argument that is not an option.
     Operand(OsString),
 }
 
-/// The long options that are new here, and whether they take a value. Everything else that begins with
-/// two hyphens is to getopt a cluster of short options that begins with the unknown `-`.
+/// The new long options, and whether they take an argument. `getopt` reads any other argument that
+/// begins with two hyphens as a cluster of short options, of which the first, `-`, is unknown.
 const LONG: &[(&str, bool)] = &[("dialect", true), ("verify", false), ("log-level", true)];
 
-/// Takes the arguments apart. `posixly_correct`: the first operand ends the options.
+/// Splits the command line. With `posixly_correct` the first operand ends the options.
 pub fn items(arguments: impl IntoIterator<Item = OsString>, posixly_correct: bool) -> Vec<Item> {
     let mut rest: VecDeque<OsString> = arguments.into_iter().collect();
     let mut items = Vec::new();
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn clusters_and_values() {
+    fn options_are_clustered_and_take_values() {
         assert_eq!(
             read("-cdl -s1 -k 7 -dw5 a -r"),
             [
@@ -120,13 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn posixly_correct_ends_them_at_the_first_operand() {
+    fn posixly_correct_ends_the_options_at_the_first_operand() {
         let arguments = ["-d", "a", "-d"].map(OsString::from);
         assert_eq!(items(arguments, true), [Item::Plain(b'd'), operand("a"), operand("-d")]);
     }
 
     #[test]
-    fn other_long_options_are_unknown_short_ones() {
+    fn other_long_options_are_unknown_short_options() {
         assert_eq!(read("--bogus")[0], Item::Unknown("--".into()));
         assert_eq!(read("--dialect=8.3"), [Item::Long("dialect", Some("8.3".into()))]);
         assert_eq!(read("--dialect 8.3 x")[1], operand("x"));

@@ -3,7 +3,7 @@
 use crate::dialect::Dialect;
 use crate::options::OPTIONS;
 
-/// The version that a dialect prints: scripts look at how it begins.
+/// The output of `--version`. It begins like the original's, which scripts may parse.
 pub fn version(dialect: Dialect) -> String {
     let flavour = if dialect == Dialect::TwoWarm { " enhanced by 2ndQuadrant r1.0" } else { "" };
     format!(
@@ -22,27 +22,74 @@ fn numbered(dialect: Dialect) -> &'static str {
     }
 }
 
-/// How it is called.
+/// The command line.
 pub const SYNOPSIS: &str = "[OPTION]... ARCHIVELOCATION NEXTWALFILE XLOGFILEPATH [RESTARTWALFILE]";
 
-/// How a server calls it.
+/// An example of a `restore_command`.
 pub const EXAMPLE: &str =
     "restore_command = 'exec pg_standby -t /tmp/trigger /mnt/archive %f %p %r'";
 
-/// What it is.
-pub const SUMMARY: &str =
-    "waits for a WAL file in an archive and hands it to a warm standby server";
+/// The program in one line.
+pub const SUMMARY: &str = "waits for WAL files in an archive and restores them on a standby";
 
-/// The options a dialect has.
+/// Widest line of the help text, in characters.
+const WIDTH: usize = 80;
+/// Column at which the meaning of an option begins.
+const INDENT: usize = 23;
+
+/// The output of `--help`: the usage and the options of the dialect.
 pub fn help(dialect: Dialect) -> String {
     let mut text = format!(
-        "pg_standby {SUMMARY}.\n\nUsage:\n  pg_standby {SYNOPSIS}\n\n\
-         As restore_command:\n  {EXAMPLE}\n\nOptions:\n"
+        "pg_standby {SUMMARY}.\n\nUsage:\n  pg_standby {}\n\n\
+         Example:\n  {EXAMPLE}\n\nOptions:\n",
+        SYNOPSIS.replace(" [RESTARTWALFILE]", "\n             [RESTARTWALFILE]")
     );
     for described in OPTIONS {
         let Some(meaning) = described.meaning(dialect) else { continue };
         let value = described.value.map(|value| format!(" {value}")).unwrap_or_default();
-        text.push_str(&format!("  {:<20} {meaning}\n", format!("{}{value}", described.option)));
+        let option = format!("  {}{value}", described.option);
+        text.push_str(&format!("{option:<0$}{1}\n", INDENT, wrapped(meaning)));
     }
     text
+}
+
+/// `meaning`, broken into lines that fit beside the options.
+fn wrapped(meaning: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in meaning.split(' ') {
+        let line = lines.last_mut().expect("there is a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if INDENT + line.len() + 1 + word.len() > WIDTH {
+            lines.push(word.to_owned());
+        } else {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join(&format!("\n{}", " ".repeat(INDENT)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Dialect; 4] = [Dialect::V8_3, Dialect::V8_4, Dialect::V13, Dialect::TwoWarm];
+
+    #[test]
+    fn help_fits_a_terminal_of_80_columns() {
+        for dialect in ALL {
+            let text = help(dialect);
+            let longest = text.lines().max_by_key(|line| line.len()).expect("a line");
+            assert!(longest.len() <= WIDTH, "{longest}");
+        }
+    }
+
+    #[test]
+    fn wrapping_loses_no_word() {
+        for meaning in OPTIONS.iter().map(|described| described.meaning) {
+            let words: Vec<&str> = meaning.split_whitespace().collect();
+            assert_eq!(wrapped(meaning).split_whitespace().collect::<Vec<_>>(), words);
+        }
+    }
 }

@@ -1,6 +1,6 @@
-//! Signals. SIGUSR1 and SIGINT order a fast failover. SIGQUIT, which the postmaster sends for an
-//! immediate shutdown, ends us by SIGINT, since its own way would leave a core file. SIGTERM keeps its
-//! default: the server expects it at a shutdown.
+//! Signals. SIGUSR1 and SIGINT request a fast failover. On SIGQUIT, which the postmaster sends at an
+//! immediate shutdown, the program terminates by SIGINT, since SIGQUIT would leave a core file. SIGTERM
+//! keeps its default action, which the server expects at a shutdown.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGUSR1};
 use signal_hook::{flag, low_level};
 
-/// What signals have said so far.
+/// The signals received so far.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupts {
     fast: Arc<AtomicBool>,
@@ -18,9 +18,9 @@ pub struct Interrupts {
 }
 
 impl Interrupts {
-    /// Starts to listen. What comes back becomes readable with each signal, so that one which arrives
-    /// just before a wait ends it all the same.
-    pub fn listen() -> io::Result<(Interrupts, OwnedFd)> {
+    /// Installs the signal handlers. The returned descriptor becomes readable with each signal, so that
+    /// a signal just before a wait ends that wait too.
+    pub fn install() -> io::Result<(Interrupts, OwnedFd)> {
         let interrupts = Interrupts::default();
         let (reader, writer) = io::pipe()?;
         for (signal, flag) in
@@ -32,8 +32,8 @@ impl Interrupts {
         Ok((interrupts, reader.into()))
     }
 
-    /// Whether a fast failover is ordered. Does not return after a SIGQUIT.
-    pub fn order_fast(&self) -> bool {
+    /// Whether a fast failover was requested. Does not return after a SIGQUIT.
+    pub fn fast_requested(&self) -> bool {
         if self.quit.load(Ordering::Relaxed) {
             let _ = low_level::emulate_default_handler(SIGINT);
         }

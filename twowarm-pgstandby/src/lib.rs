@@ -1,4 +1,5 @@
-//! `pg_standby`, a drop-in for PostgreSQL's contrib program and for 2warm's enhanced version of it.
+//! `pg_standby`, a drop-in replacement for PostgreSQL's contrib program and for 2warm's enhanced
+//! version.
 
 mod archive;
 mod arguments;

@@ -1,5 +1,6 @@
-//! The man page, made of the same table as `--help`. It is committed as `pg_standby.1`; the test here
-//! fails when the two differ, and with `TWOWARM_WRITE_MAN=1` in the environment writes it.
+//! The man page, generated from the same table as `--help` and committed as `pg_standby.1`. The test
+//! fails if the committed page is out of date; with `TWOWARM_WRITE_MAN=1` in the environment it writes
+//! the page.
 
 use std::path::Path;
 
@@ -9,51 +10,58 @@ use crate::help::{EXAMPLE, SUMMARY, SYNOPSIS};
 use crate::options::OPTIONS;
 
 const DESCRIPTION: &str = "\
-pg_standby is called by a PostgreSQL server in archive recovery, once for each file that it wants. A
-segment is waited for until it stands complete in the archive, then copied to where the server wants it;
-a history file that is not there is reported as absent at once. What the server needs no more is then
-removed from the archive.";
+pg_standby is called by a PostgreSQL server in archive recovery as its restore_command, once for each
+file that the server requests. It waits until a requested segment is complete in the archive, then copies
+it to the path that the server specified. A history file that does not exist is reported at once.
+Segments that the server no longer needs are then removed from the archive.";
 
 const DIALECTS: &str = "\
-The programs of different PostgreSQL versions differ. Which one to behave like is said by --dialect, else
-by PG_STANDBY_DIALECT, else by the file PG_VERSION in the working directory: 8.3 for 8.3, 8.4 for 8.2, 8.4
-and later up to 10, and 13 for 11 and later and where there is no such file. 2warm is 2ndQuadrant's
-enhanced version.";
+pg_standby differs between versions of PostgreSQL. The dialect is that of --dialect, else of
+PG_STANDBY_DIALECT, else that of the server whose PG_VERSION file is in the working directory: 8.3 for a
+server of 8.3; 8.4 for 8.2 and for 8.4 to 10; 13 for 11 and later, and if there is no such file. The
+dialect 2warm is 2ndQuadrant's enhanced version.";
 
 const FAILOVER: &str = "\
-An empty trigger file, or one that begins with \"smart\", ends recovery when the next file is not in the
-archive. One that begins with \"fast\" ends it at once. It is then emptied, so that the server can have the
-last file once more; for servers from 15 on, which ask twice for what is missing, it becomes \"fast\" and
-the name of the first file that was refused. Anything else triggers nothing. The dialect 8.3 knows one kind
-only, and deletes the file. Remove the trigger file when the server is up.";
+A trigger file that is empty or begins with \"smart\" ends recovery when the next requested file is not
+in the archive. One that begins with \"fast\" ends recovery at once. The file is then emptied, so that
+the server can restore the last file again. Servers from 15 on request a missing file twice: for them the
+content becomes \"fast\" and the name of the first file that was refused. A file with any other content
+is ignored. The dialect 8.3 has one kind of trigger, and deletes the file. Remove the trigger file when
+the server has been promoted.";
 
 const FAILOVER_OTHERWISE: &str = "\
-pg_ctl promote is a smart trigger (not in 8.3 and 2warm). SIGUSR1 and SIGINT end recovery at once.";
+pg_ctl promote acts as a smart trigger, except in the dialects 8.3 and 2warm. SIGUSR1 and SIGINT end
+recovery at once.";
 
 const PRUNING: &str = "\
-With RESTARTWALFILE (%r) segments before it are removed, without it those before the last -k. Names are
-compared without their timeline. A small archive is listed for that. In a large one the names just before
-the oldest that stays are tried one by one, until a run of them is absent; all of it is listed once in 256
-segments. No file of its own is kept for that.";
+If RESTARTWALFILE (%r) is specified, segments before it are removed; otherwise segments before the last
+-k ones. Names are compared without their timeline. A small archive is listed for this. In a large
+archive the names before the oldest segment to keep are tried one by one until several in a row do not
+exist; the whole archive is listed from time to time, the less often the larger it is. pg_standby keeps
+no files of its own.";
 
 const EXITS: &[(u8, &str)] = &[
-    (RESTORED, "Restored; help or version shown. In 8.3 also when copying failed."),
+    (
+        RESTORED,
+        "The file was restored, or help or version was printed. In 8.3 also if copying failed.",
+    ),
     (
         NOT_RESTORED,
-        "No such file: triggered, timed out, an absent history, or copying failed. Recovery ends.",
+        "The file was not restored: triggered, timed out, history file not found, or copying failed. \
+         Recovery ends.",
     ),
-    (USAGE, "Wrong arguments, or there is no such archive. Recovery ends."),
+    (USAGE, "Wrong arguments, or the archive directory does not exist. Recovery ends."),
     (TOO_LARGE, "The archived file is larger than a segment. Recovery ends."),
     (
         STOP_SERVER,
-        "An error in what the original does not have, a bug, or the server is gone; in 8.3 also a trigger \
-         file that can't be deleted. The server stops.",
+        "A wrong value of an option that the original does not have, a bug, or the server that asked has \
+         exited; in 8.3 also a trigger file that can't be deleted. The server stops.",
     ),
 ];
 
-const SIGNALS: &str = "SIGQUIT ends it by SIGINT, SIGTERM by SIGTERM.";
+const SIGNALS: &str = "SIGQUIT terminates pg_standby by SIGINT, SIGTERM by SIGTERM.";
 
-/// Text as roff takes it: nothing in it is a command.
+/// Escapes text for roff.
 fn text(plain: &str) -> String {
     let escaped = plain.replace('\\', "\\e").replace('-', "\\-");
     let guard = |line: &str| match line.chars().next() {
@@ -109,18 +117,18 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_says_what_the_program_says() {
+fn the_committed_page_is_up_to_date() {
     let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("pg_standby.1");
     if std::env::var_os("TWOWARM_WRITE_MAN").is_some() {
         std::fs::write(&committed, page()).unwrap();
     }
     let found = std::fs::read_to_string(&committed).unwrap();
-    assert!(found == page(), "run this test with TWOWARM_WRITE_MAN=1 to renew pg_standby.1");
+    assert!(found == page(), "pg_standby.1 is out of date: run this test with TWOWARM_WRITE_MAN=1");
 }
 
 #[test]
 fn each_dialect_shows_its_own_options() {
     let shows = |dialect, words| crate::help::help(dialect).contains(words);
     assert!(shows(Dialect::TwoWarm, "-v VERBOSITY") && !shows(Dialect::V13, "-v VERBOSITY"));
-    assert!(shows(Dialect::V8_3, "it is deleted") && shows(Dialect::V8_4, "\"smart\""));
+    assert!(shows(Dialect::V8_3, "is then deleted") && shows(Dialect::V8_4, "\"smart\""));
 }

@@ -1,20 +1,19 @@
-//! What is said, on which stream. A stream that is gone is no reason to fail: under a server, stderr is
-//! the log.
+//! Output. A closed stream is not an error: the program must go on when the server's log is gone.
 
 use std::io::Write;
 
-/// A line on stderr.
+/// Prints a line on stderr, which is the server's log.
 pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "pg_standby: {text}");
 }
 
-/// Text on stdout.
+/// Prints text on stdout.
 pub fn print(text: &str) {
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Sends what the library says to stderr too.
+/// Prints the library's log messages on stderr.
 struct ToStderr;
 
 impl log::Log for ToStderr {
@@ -31,7 +30,7 @@ impl log::Log for ToStderr {
     fn flush(&self) {}
 }
 
-/// Starts listening to the library.
+/// Enables the library's log messages up to `level`.
 pub fn start_log(level: log::LevelFilter) {
     static LOGGER: ToStderr = ToStderr;
     if log::set_logger(&LOGGER).is_ok() {

@@ -1,7 +1,7 @@
-//! Numbers as the C library reads them: the original's leniency is part of its interface.
+//! Numbers as the C library parses them: the original's leniency is part of its interface.
 
-/// `atoi`: leading white space, a sign, digits, and whatever follows is ignored; no digits are 0. Out
-/// of `int`'s range it gives what glibc gives, the low 32 bits of the clamped `long`.
+/// `atoi`: optional white space, an optional sign, and digits; the rest is ignored. Without digits it is
+/// 0. Out of the range of `int` it is glibc's result: the low 32 bits of the clamped `long`.
 pub fn atoi(text: &[u8]) -> i32 {
     let rest = skip_space(text);
     let (negative, digits) = match rest.split_first() {
@@ -17,8 +17,8 @@ pub fn atoi(text: &[u8]) -> i32 {
     long as i32
 }
 
-/// `sscanf` with `%08X`: up to eight characters of a hexadecimal number, a sign and `0x` included,
-/// after any white space. Returns the number and what follows it.
+/// `sscanf` with `%08X`: optional white space, then at most eight characters of a hexadecimal number,
+/// including a sign and `0x`. Returns the number and the rest of the text.
 pub fn scan_hex(text: &[u8]) -> Option<(u32, &[u8])> {
     let start = skip_space(text);
     let width = start.len().min(8);
@@ -28,7 +28,7 @@ pub fn scan_hex(text: &[u8]) -> Option<(u32, &[u8])> {
     let prefixed = if matches!(rest, [b'0', b'x' | b'X', ..]) { 2 } else { 0 };
     let digits = rest[prefixed..].iter().take_while(|b| b.is_ascii_hexdigit()).count();
     if digits == 0 {
-        // "0x" alone is an input failure: glibc has consumed the x and can't give it back.
+        // "0x" alone fails: glibc has consumed the x and can't push it back.
         return None;
     }
     let from = signed + prefixed;
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn atoi_reads_what_it_can() {
+    fn atoi_is_as_lenient_as_the_c_library() {
         for (text, value) in [
             ("5", 5),
             (" \t4", 4),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn scan_hex_takes_eight_characters_at_most() {
+    fn scan_hex_reads_at_most_eight_characters() {
         assert_eq!(scan_hex(b"000000010000000C"), Some((1, &b"0000000C"[..])));
         assert_eq!(scan_hex(b"0000000G.history"), Some((0, &b"G.history"[..])));
         assert_eq!(scan_hex(b"c"), Some((12, &b""[..])));

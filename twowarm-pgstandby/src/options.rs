@@ -1,21 +1,21 @@
-//! The options, described once: `--help` and the man page are both made of this table.
+//! The table of options from which `--help` and the man page are generated.
 
 use crate::dialect::Dialect;
 
-/// One option, as it is described.
+/// The description of one option.
 #[derive(Debug)]
 pub struct Described {
-    /// Its letter or word.
+    /// The option as typed.
     pub option: &'static str,
-    /// The name of its value, if it takes one.
+    /// The name of its argument, if it has one.
     pub value: Option<&'static str>,
-    /// What it does, in most dialects.
+    /// What it does.
     pub meaning: &'static str,
-    /// What it does in one of them.
+    /// The dialect in which it does something else.
     pub except: Option<(Dialect, &'static str)>,
     /// The only dialect that has it.
     pub only: Option<Dialect>,
-    /// The only dialect that does not have it.
+    /// The only dialect that lacks it.
     pub lacks: Option<Dialect>,
 }
 
@@ -40,7 +40,7 @@ impl Described {
         Described { lacks: Some(dialect), ..self }
     }
 
-    /// What it does in this dialect; none if there it does not exist.
+    /// What it does in this dialect; `None` if the dialect lacks it.
     pub fn meaning(&self, dialect: Dialect) -> Option<&'static str> {
         if self.lacks == Some(dialect) {
             return None;
@@ -53,48 +53,48 @@ impl Described {
     }
 }
 
-/// All of them, in the order in which they are shown.
+/// All options, in the order in which they are printed.
 pub const OPTIONS: &[Described] = &[
     Described::new("-c", None, "copy the file from the archive (default)"),
-    Described::new("-d", None, "tell on stderr what is done"),
+    Described::new("-d", None, "print debugging messages on stderr"),
     Described::new(
         "-k",
         Some("NUMFILESTOKEEP"),
-        "without RESTARTWALFILE, keep this many files before the requested one; 0 keeps all (default 0)",
+        "if RESTARTWALFILE is not used, keep this many files before the requested one; 0 keeps all (default 0)",
     )
     .except(
         Dialect::TwoWarm,
-        "without RESTARTWALFILE, keep this many files before the requested one; 0 keeps all (default 0; 256 with a literal %r)",
+        "if RESTARTWALFILE is not used, keep this many files before the requested one; 0 keeps all (default 0, or 256 if RESTARTWALFILE is a literal %r)",
     ),
-    Described::new("-l", None, "ignored; it once made symbolic links")
-        .except(Dialect::V8_3, "make a symbolic link instead of a copy"),
+    Described::new("-l", None, "ignored; once created symbolic links")
+        .except(Dialect::V8_3, "create a symbolic link instead of a copy"),
     Described::new(
         "-r",
         Some("MAXRETRIES"),
-        "try a failing copy so many times more, waiting longer each time (default 3)",
+        "number of times to retry a failed copy, with a longer sleep before each (default 3)",
     ),
     Described::new(
         "-s",
         Some("SLEEPTIME"),
-        "look at least every so many seconds, 1 to 60 (default 5); what arrives is noticed at once",
+        "seconds to wait between file checks, 1 to 60 (default 5); new files are also noticed as they arrive",
     ),
     Described::new(
         "-t",
         Some("TRIGGERFILE"),
-        "end recovery when this file exists: empty or \"smart\" when no more files are there, \"fast\" at once",
+        "trigger file that ends recovery: if empty or \"smart\", when the next file is not in the archive; if \"fast\", at once",
     )
-    .except(Dialect::V8_3, "end recovery when this file exists; it is deleted"),
-    Described::new("-v", Some("VERBOSITY"), "how much to tell, 0 to 4 (default 2)")
+    .except(Dialect::V8_3, "trigger file that ends recovery; it is then deleted"),
+    Described::new("-v", Some("VERBOSITY"), "level of messages, 0 to 4 (default 2)")
         .only(Dialect::TwoWarm),
     Described::new(
         "-w",
         Some("MAXWAITTIME"),
-        "give up after so many seconds, 0 never (default 0)",
+        "maximum seconds to wait for a file, 0 for no limit (default 0)",
     ),
     Described::new(
         "--dialect",
         Some("NAME"),
-        "behave like the program of 8.3, 8.4 (to 10), 13 (11 on) or 2warm",
+        "behave like the pg_standby of PostgreSQL 8.3, 8.4 (to 10) or 13 (11 and later), or of 2warm",
     ),
     Described::new(
         "--log-level",
@@ -104,8 +104,10 @@ pub const OPTIONS: &[Described] = &[
     Described::new(
         "--verify",
         None,
-        "refuse a segment of another cluster, timeline or position, or one whose pages are not WAL",
+        "do not restore a segment of another cluster, timeline or position, or one whose WAL is damaged or incomplete",
     ),
-    Described::new("--help, -?", None, "show this, if it is the first argument").not_in(Dialect::V8_3),
-    Described::new("--version, -V", None, "show the version, if it is the first argument").not_in(Dialect::V8_3),
+    Described::new("--help, -?", None, "print this help, if it is the first argument")
+        .not_in(Dialect::V8_3),
+    Described::new("--version, -V", None, "print the version, if it is the first argument")
+        .not_in(Dialect::V8_3),
 ];

@@ -1,12 +1,12 @@
-//! What ends the wait: the trigger file as each dialect reads it, signals, `pg_ctl promote`, and a
-//! server that is gone.
+//! What ends the wait: the trigger file, by the rules of the dialect; signals; `pg_ctl promote`; and the
+//! end of the server.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use twowarm_core::data_directory::Postmaster;
-use twowarm_core::restore::{Clock, Order, Standing};
+use twowarm_core::restore::{Clock, Order, RecoveryOrders};
 use twowarm_core::trigger::{Trigger, TriggerFile, TriggerLook, Writing};
 use twowarm_core::wal::SegmentName;
 
@@ -16,25 +16,25 @@ use crate::exit_codes::STOP_SERVER;
 use crate::interrupts::Interrupts;
 use crate::messages::say;
 
-/// The name that `pg_ctl promote` gives its file in the data directory.
+/// The file that `pg_ctl promote` creates in the data directory.
 pub const PROMOTE: &str = "promote";
 
-/// The orders that stand.
+/// The orders in force for this call.
 #[derive(Debug)]
 pub struct Orders<'a> {
     arguments: &'a Arguments,
     trigger: Option<TriggerFile>,
     interrupts: Interrupts,
     postmaster: Postmaster,
-    /// The segment asked for, where the server asks again for what it was refused (15 on): a fast
+    /// The requested segment, if the server requests a refused segment again (from 15 on). A fast
     /// trigger then remembers it.
-    remembered: Option<SegmentName>,
+    to_remember: Option<SegmentName>,
     decided: Option<Order>,
-    said: Option<String>,
+    last_said: Option<String>,
 }
 
 impl<'a> Orders<'a> {
-    /// For the server of the working directory.
+    /// Orders for the server that runs in the working directory.
     pub fn new(arguments: &'a Arguments, interrupts: Interrupts, asks_twice: bool) -> Orders<'a> {
         let name = arguments.next.to_str().and_then(|name| name.parse().ok());
         Orders {
@@ -42,21 +42,21 @@ impl<'a> Orders<'a> {
             trigger: arguments.trigger.as_deref().map(TriggerFile::new),
             interrupts,
             postmaster: Postmaster::of(Path::new(".")),
-            remembered: name.filter(|_| asks_twice),
+            to_remember: name.filter(|_| asks_twice),
             decided: None,
-            said: None,
+            last_said: None,
         }
     }
 
     fn say_once(&mut self, text: String) {
-        if self.said.as_ref() != Some(&text) {
+        if self.last_said.as_ref() != Some(&text) {
             say(&text);
-            self.said = Some(text);
+            self.last_said = Some(text);
         }
     }
 
-    /// 8.3 knows one trigger, and deletes it: it would be asked for the same file again, and has to
-    /// restore it then.
+    /// Dialect 8.3 has one kind of trigger and deletes the file, since the server requests the last file
+    /// again and must get it then.
     fn consume(&mut self) -> Order {
         let Some(trigger) = &self.trigger else { return Order::Wait };
         if fs::metadata(trigger.path()).is_err() {
@@ -64,7 +64,7 @@ impl<'a> Orders<'a> {
         }
         match consume_trigger(trigger) {
             Ok(()) => Order::EndNow { serve_again: false },
-            Err(problem) => Order::NobodyWaits(problem),
+            Err(problem) => Order::Stop(problem),
         }
     }
 
@@ -75,7 +75,7 @@ impl<'a> Orders<'a> {
         match trigger.look(clock.writing(&path)) {
             TriggerLook::Absent => Order::Wait,
             TriggerLook::Unsettled => {
-                self.say_once(format!("trigger file {shown} found, empty"));
+                self.say_once(format!("trigger file {shown} found; it is empty"));
                 Order::Unsettled
             }
             TriggerLook::Complete(Trigger::Smart) => {
@@ -84,12 +84,12 @@ impl<'a> Orders<'a> {
             }
             TriggerLook::Complete(Trigger::Unknown(_)) => {
                 self.say_once(format!(
-                    "WARNING: {shown} says neither smart nor fast, nothing is triggered"
+                    "WARNING: trigger file {shown} is ignored: it contains neither \"smart\" nor \"fast\""
                 ));
                 Order::Wait
             }
             TriggerLook::Complete(fast) => self.fast(&fast),
-            // What stat can't see is not there.
+            // For the original, a path on which stat fails does not exist.
             TriggerLook::Unreadable(e) if e.kind() == io::ErrorKind::NotADirectory => Order::Wait,
             TriggerLook::Unreadable(e) => {
                 self.say_once(format!("WARNING: {e}"));
@@ -98,12 +98,13 @@ impl<'a> Orders<'a> {
         }
     }
 
-    /// Through 14 a fast trigger becomes a smart one, so that the server gets the last segment again
-    /// when it asks once more. From 15 on it would also get the segment that was refused.
+    /// Up to 14 the file is emptied, which makes it a smart trigger: the server requests the last
+    /// segment again and must get it. From 15 on a smart trigger would also restore the segment that was
+    /// just refused.
     fn fast(&mut self, fast: &Trigger) -> Order {
         let Some(trigger) = &self.trigger else { return Order::Wait };
         let path = trigger.path().display().to_string();
-        let changed = match (self.remembered, fast) {
+        let changed = match (self.to_remember, fast) {
             (Some(name), Trigger::FastFrom(_)) => {
                 let serve_again = fast.lets_through(name.place);
                 self.say_once(format!("trigger file {path} found: fast failover"));
@@ -117,7 +118,7 @@ impl<'a> Orders<'a> {
                 self.say_once(format!("trigger file {path} found: fast failover"));
                 Order::EndNow { serve_again: false }
             }
-            // The original opens it for writing, and without that is not triggered.
+            // The original must open the file for writing; otherwise it is not triggered.
             Err(e) => {
                 self.say_once(format!("WARNING: {e}"));
                 Order::Wait
@@ -125,25 +126,30 @@ impl<'a> Orders<'a> {
         }
     }
 
-    /// Before 9.3 the postmaster deletes the file as soon as it has its signal: only the event tells.
+    /// Before 9.3 the postmaster deletes the file as soon as it gets the signal, so that only the
+    /// inotify event shows it.
     fn promoted(&mut self, clock: &dyn Clock) -> bool {
         let written = fs::metadata(PROMOTE).and_then(|found| found.modified());
-        let stands = written.is_ok_and(|at| self.postmaster.may_be_promoted_since(at));
-        let meant = stands || clock.writing(Path::new(PROMOTE)) != Writing::Unseen;
-        if meant {
-            self.say_once("the server is to be promoted: smart failover".to_owned());
+        let exists = written.is_ok_and(|at| self.postmaster.may_be_promoted_since(at));
+        let promoted = exists || clock.writing(Path::new(PROMOTE)) != Writing::Unseen;
+        if promoted {
+            self.say_once("promotion of the server was requested: smart failover".to_owned());
         }
-        meant
+        promoted
     }
 }
 
-/// Deletes 8.3's trigger.
+/// Deletes the trigger file of dialect 8.3.
 pub fn consume_trigger(trigger: &TriggerFile) -> Result<(), String> {
     say(&format!("trigger file {} found", trigger.path().display()));
-    trigger.delete().map_err(|e| format!("{e}; it would end recovery again (exit {STOP_SERVER})"))
+    trigger.delete().map_err(|e| {
+        format!(
+            "{e}; the file would end recovery again, so the server must stop (exit {STOP_SERVER})"
+        )
+    })
 }
 
-impl Standing for Orders<'_> {
+impl RecoveryOrders for Orders<'_> {
     fn look(&mut self, clock: &dyn Clock) -> Order {
         if let Some(order) = &self.decided {
             return order.clone();
@@ -155,18 +161,18 @@ impl Standing for Orders<'_> {
         if order == Order::Wait && self.arguments.dialect.obeys_promote() && self.promoted(clock) {
             order = Order::EndWhenAbsent;
         }
-        if self.interrupts.order_fast() {
+        if self.interrupts.fast_requested() {
             if self.arguments.debug
                 || (self.arguments.dialect.has_verbosity() && self.arguments.verbosity >= 1)
             {
-                say("signalled: fast failover");
+                say("signal received: fast failover");
             }
             order = Order::EndNow { serve_again: false };
         }
         if let Some(gone) = no_server(&self.postmaster) {
             order = gone;
         }
-        // A fast trigger has changed its file by now, and would read differently next time.
+        // The fast trigger's file has been changed and would be read differently next time.
         if matches!(order, Order::EndNow { .. }) {
             self.decided = Some(order.clone());
         }
@@ -174,7 +180,8 @@ impl Standing for Orders<'_> {
     }
 }
 
-/// For histories, which are answered whatever is triggered: only a server that is gone ends the tries.
+/// Orders for a history file, which is restored whatever is triggered: only the end of the server
+/// counts.
 #[derive(Debug)]
 pub struct OnlyTheServer {
     interrupts: Interrupts,
@@ -182,21 +189,21 @@ pub struct OnlyTheServer {
 }
 
 impl OnlyTheServer {
-    /// For the server of the working directory.
+    /// Orders for the server that runs in the working directory.
     pub fn new(interrupts: Interrupts) -> OnlyTheServer {
         OnlyTheServer { interrupts, postmaster: Postmaster::of(Path::new(".")) }
     }
 }
 
-impl Standing for OnlyTheServer {
+impl RecoveryOrders for OnlyTheServer {
     fn look(&mut self, _clock: &dyn Clock) -> Order {
-        // The original leaves its loop of retries by no other signal than those that kill it.
-        self.interrupts.order_fast();
+        // Only SIGQUIT counts here: the original's retries are not ended by the others.
+        self.interrupts.fast_requested();
         no_server(&self.postmaster).unwrap_or(Order::Wait)
     }
 }
 
 fn no_server(postmaster: &Postmaster) -> Option<Order> {
-    let gone = || Order::NobodyWaits("the server that asked is gone".to_owned());
+    let gone = || Order::Stop("the server that requested this file has exited".to_owned());
     postmaster.is_gone().then(gone)
 }

@@ -10,30 +10,36 @@ use crate::dialect::Dialect;
 use crate::exit_codes::{RESTORED, TOO_LARGE};
 use crate::messages::say;
 
-/// pg_standby's policy, in each dialect.
+/// What pg_standby does, in each dialect.
 #[derive(Debug)]
-pub struct Contrib<'a> {
+pub struct ContribPolicy<'a> {
     arguments: &'a Arguments,
     kind: Kind,
     said_waiting_at: Option<Duration>,
-    /// After a copy that failed, none is tried before.
+    /// After a failed copy, the time before which no other is attempted.
     next_try: Duration,
-    /// Whether one has failed.
+    /// Whether a copy has failed.
     failed: bool,
 }
 
-/// No wait is longer: a server that was killed is noticed by looking, and can't be started again
-/// before its restore_command has ended.
+/// The longest wait. The end of the server is noticed only by polling, and it can't be restarted before
+/// its restore_command has exited.
 const LOOK_FOR_THE_SERVER: Duration = Duration::from_secs(5);
 
-impl<'a> Contrib<'a> {
-    /// For a file of this kind.
-    pub fn new(arguments: &'a Arguments, kind: Kind) -> Contrib<'a> {
-        Contrib { arguments, kind, said_waiting_at: None, next_try: Duration::ZERO, failed: false }
+impl<'a> ContribPolicy<'a> {
+    /// The policy for a file of this kind.
+    pub fn new(arguments: &'a Arguments, kind: Kind) -> ContribPolicy<'a> {
+        ContribPolicy {
+            arguments,
+            kind,
+            said_waiting_at: None,
+            next_try: Duration::ZERO,
+            failed: false,
+        }
     }
 
-    /// Whether to say what the enhanced version always says and the others with `-d`.
-    fn tells(&self) -> bool {
+    /// Whether to print messages that the enhanced version always prints and the others only with `-d`.
+    fn is_verbose(&self) -> bool {
         self.arguments.debug
             || (self.arguments.dialect.has_verbosity() && self.arguments.verbosity >= 1)
     }
@@ -42,18 +48,18 @@ impl<'a> Contrib<'a> {
         self.arguments.limit.is_some_and(|limit| waited >= limit)
     }
 
-    /// 8.3's way; the server sees that there is no file.
-    fn succeeds_whatever_its_copy_said(&self) -> bool {
+    /// Dialect 8.3 exits 0 after a failed copy; the server notices the missing file.
+    fn exits_0_after_failed_copy(&self) -> bool {
         self.failed && self.arguments.dialect == Dialect::V8_3 && self.kind != Kind::History
     }
 
     fn copy_failed(&mut self, tries: u32, waited: Duration) -> Decision {
         self.failed = true;
         if tries <= self.arguments.retries.unsigned_abs() {
-            // After the first failure at once, then after one interval, two, and so on.
+            // The first retry is immediate; the next ones follow after one interval, two, and so on.
             self.next_try = waited + self.arguments.poll * (tries - 1);
             Decision::Wait
-        } else if self.succeeds_whatever_its_copy_said() {
+        } else if self.exits_0_after_failed_copy() {
             Decision::Exit(RESTORED)
         } else {
             Decision::GiveUp(GiveUp::CopyFailed)
@@ -61,13 +67,12 @@ impl<'a> Contrib<'a> {
     }
 }
 
-impl Policy for Contrib<'_> {
+impl Policy for ContribPolicy<'_> {
     fn decide(&mut self, situation: &Situation) -> Decision {
-        if let Order::NobodyWaits(why) = &situation.order {
+        if let Order::Stop(why) = &situation.order {
             return Decision::Stop(why.clone());
         }
-        if matches!(situation.order, Order::EndNow { .. }) && self.succeeds_whatever_its_copy_said()
-        {
+        if matches!(situation.order, Order::EndNow { .. }) && self.exits_0_after_failed_copy() {
             return Decision::Exit(RESTORED);
         }
         match &situation.found {
@@ -75,15 +80,15 @@ impl Policy for Contrib<'_> {
                 self.copy_failed(situation.failed_copies.max(1), situation.waited)
             }
             Found::TooLarge { bytes } => {
-                if self.tells() {
-                    say(&format!("{bytes} bytes are more than a segment has"));
+                if self.is_verbose() {
+                    say(&format!("the file is larger than a segment: {bytes} bytes"));
                 }
                 Decision::Exit(TOO_LARGE)
             }
             Found::Ready if situation.waited < self.next_try => Decision::Wait,
             Found::Ready => Decision::Restore { as_it_is: true },
             _ if self.kind == Kind::History => {
-                say("there is no such history file");
+                say("history file not found");
                 Decision::GiveUp(GiveUp::NotThere)
             }
             Found::Settling => Decision::Wait,
@@ -91,9 +96,9 @@ impl Policy for Contrib<'_> {
                 Decision::GiveUp(GiveUp::EndWhenAbsent)
             }
             _ if self.is_over(situation.waited) => {
-                if self.tells() {
+                if self.is_verbose() {
                     say(&format!(
-                        "timed out after {} seconds: fast failover",
+                        "timeout after {} seconds: fast failover",
                         situation.waited.as_secs()
                     ));
                 }
@@ -105,7 +110,7 @@ impl Policy for Contrib<'_> {
 
     fn answers_at_once(&self, order: &Order) -> Option<GiveUp> {
         let now = *order == Order::EndNow { serve_again: false };
-        (now && !self.succeeds_whatever_its_copy_said()).then_some(GiveUp::EndNow)
+        (now && !self.exits_0_after_failed_copy()).then_some(GiveUp::EndNow)
     }
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
@@ -117,8 +122,8 @@ impl Policy for Contrib<'_> {
         let verbose = self.arguments.debug || self.arguments.verbosity >= 3;
         if due && verbose {
             say(match self.arguments.trigger {
-                Some(_) => "the WAL file is not there yet, nor is a trigger",
-                None => "the WAL file is not there yet",
+                Some(_) => "WAL file not present yet. Checking for trigger file...",
+                None => "WAL file not present yet.",
             });
             self.said_waiting_at = Some(waited);
         }

@@ -1,4 +1,4 @@
-//! The life of the process.
+//! The program: arguments, one restore, exit code.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -7,12 +7,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use twowarm_core::data_directory::major_version;
-use twowarm_core::restore::{Outcome, RealClock, restore};
+use twowarm_core::restore::{Outcome, RealClock, restore_loop};
 use twowarm_core::trigger::TriggerFile;
 use twowarm_core::version::PgMajor;
 use twowarm_core::watch::{Events, Watcher};
 
-use crate::archive::{Archived, Kind, removing};
+use crate::archive::{Archived, Kind, describe_cleanup};
 use crate::arguments::{Arguments, Refusal, choose_dialect, read};
 use crate::dialect::Dialect;
 use crate::exit_codes::{NOT_RESTORED, RESTORED, STOP_SERVER, USAGE};
@@ -21,13 +21,13 @@ use crate::help::{help, version};
 use crate::interrupts::Interrupts;
 use crate::messages::{print, say, start_log};
 use crate::orders::{OnlyTheServer, Orders, PROMOTE, consume_trigger};
-use crate::policy::Contrib;
+use crate::policy::ContribPolicy;
 use crate::verify::Verifier;
 
-/// `pg_standby`'s main. Whatever goes wrong that the original does not know ends above 125: a panic's
-/// own exit code would end the server's recovery.
+/// `pg_standby`'s main. A panic exits above 125, since the exit code of a Rust panic (101) would end
+/// recovery.
 pub fn main() -> ExitCode {
-    panic::set_hook(Box::new(|info| say(&format!("bug, please report: {info}"))));
+    panic::set_hook(Box::new(|info| say(&format!("internal error, please report this: {info}"))));
     ExitCode::from(panic::catch_unwind(run).unwrap_or(STOP_SERVER))
 }
 
@@ -36,7 +36,7 @@ fn run() -> u8 {
     let first = typed.first().map(|argument| argument.as_bytes().to_vec());
     let posixly_correct = std::env::var_os("POSIXLY_CORRECT").is_some();
     let items = items(typed, posixly_correct);
-    // Under a server the working directory is the data directory.
+    // A server calls its restore_command in the data directory.
     let server = major_version(Path::new(".")).ok().flatten();
     let dialect = match choose_dialect(&items, std::env::var_os("PG_STANDBY_DIALECT"), server) {
         Ok(dialect) => dialect,
@@ -56,11 +56,11 @@ fn run() -> u8 {
 }
 
 fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
-    // Before the options are read, since reading them can already end in a failover.
-    let (interrupts, interrupt) = match Interrupts::listen() {
-        Ok(listening) => listening,
+    // Before the options are read: dialect 8.3 can trigger a failover while it reads them.
+    let (interrupts, interrupt) = match Interrupts::install() {
+        Ok(installed) => installed,
         Err(e) => {
-            say(&format!("signals can't be received: {e}"));
+            say(&format!("could not install signal handlers: {e}"));
             return STOP_SERVER;
         }
     };
@@ -71,7 +71,7 @@ fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
     start_log(arguments.log_level);
     if let Err(e) = std::fs::metadata(&arguments.archive) {
         let archive = arguments.archive.to_string_lossy();
-        say(&format!("the archive directory {archive} can't be found: {e}"));
+        say(&format!("archive location \"{archive}\" does not exist or is not accessible: {e}"));
         return USAGE;
     }
     let name = arguments.next.to_str().and_then(|name| name.parse().ok());
@@ -94,14 +94,14 @@ fn serve(items: Vec<Item>, dialect: Dialect, server: Option<PgMajor>) -> u8 {
     let watched = [Some(path.as_path()), trigger, promote].into_iter().flatten();
     let watcher = Watcher::new(watched, Events::Wanted).interrupted_by(interrupt);
     let mut clock = RealClock::new(watcher);
-    let mut policy = Contrib::new(&arguments, kind);
+    let mut policy = ContribPolicy::new(&arguments, kind);
     let outcome = if kind == Kind::History {
         let mut orders = OnlyTheServer::new(interrupts);
-        restore(&mut archived, &mut orders, &mut clock, &mut policy)
+        restore_loop(&mut archived, &mut orders, &mut clock, &mut policy)
     } else {
         let asks_twice = server.is_some_and(PgMajor::asks_twice);
         let mut orders = Orders::new(&arguments, interrupts, asks_twice);
-        restore(&mut archived, &mut orders, &mut clock, &mut policy)
+        restore_loop(&mut archived, &mut orders, &mut clock, &mut policy)
     };
     match outcome {
         Outcome::Restored => {
@@ -121,10 +121,12 @@ fn refuse(refusal: Refusal, dialect: Dialect) -> u8 {
     match refusal {
         Refusal::Message(code, problem) => {
             if dialect == Dialect::V8_3 {
-                // It has no --help, and shows its options to whoever gets them wrong.
+                // 8.3 has no --help: it prints its options after an error.
                 say(&format!("{problem}\n{}", help(dialect)));
             } else {
-                say(&format!("{problem} (pg_standby --help shows the options)"));
+                say(&format!(
+                    "{problem}\npg_standby: HINT: Try \"pg_standby --help\" for more information."
+                ));
             }
             code
         }
@@ -140,15 +142,18 @@ fn refuse(refusal: Refusal, dialect: Dialect) -> u8 {
 
 fn describe(arguments: &Arguments, archived: &Archived) {
     let trigger = arguments.trigger.as_ref();
-    say(&format!("trigger file: {}", trigger.map_or("none".into(), |t| t.display().to_string())));
-    say(&format!("waiting for: {}", arguments.next.to_string_lossy()));
-    say(&format!("in the archive as: {}", archived.path().display()));
+    say(&format!(
+        "trigger file: {}",
+        trigger.map_or("<not set>".into(), |t| t.display().to_string())
+    ));
+    say(&format!("waiting for WAL file: {}", arguments.next.to_string_lossy()));
+    say(&format!("WAL file path: {}", archived.path().display()));
     say(&format!("restoring to: {}", arguments.target.display()));
-    say(&format!("looking at least every: {} s", arguments.poll.as_secs()));
+    say(&format!("sleep interval: {} seconds", arguments.poll.as_secs()));
     match arguments.limit {
-        Some(limit) => say(&format!("giving up after: {} s", limit.as_secs())),
-        None => say("giving up after: never"),
+        Some(limit) => say(&format!("max wait interval: {} seconds", limit.as_secs())),
+        None => say("max wait interval: none"),
     }
-    say(&format!("restoring by: {}", if arguments.link { "symbolic link" } else { "copy" }));
-    say(&removing(archived.oldest_kept()));
+    say(&format!("restore method: {}", if arguments.link { "symbolic link" } else { "copy" }));
+    say(&describe_cleanup(archived.oldest_kept()));
 }

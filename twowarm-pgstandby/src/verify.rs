@@ -1,4 +1,4 @@
-//! `--verify`: what the original hands over by its size alone is looked into first.
+//! `--verify`: checks a segment's content, where the original checks only its size.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -19,15 +19,15 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// For a segment that the server of the working directory asks for. A cluster that can't be
-    /// identified is an error, since then nothing could be verified.
+    /// A check of the segment `name` against the cluster in `data_directory`. It is an error if the
+    /// cluster's pg_control can't be read, since then nothing could be verified.
     pub fn new(name: SegmentName, data_directory: &Path) -> Result<Verifier, String> {
         let cluster = identity(data_directory).map_err(|e| format!("--verify: {e}"))?;
         let expected = cluster.map(|cluster| cluster.expected()).unwrap_or_default();
         Ok(Verifier { name, expected, refused: None })
     }
 
-    /// Ready, or not there yet: what is refused is waited for, as if it had not arrived.
+    /// Ready, or still arriving: a refused segment is waited for as if it were incomplete.
     pub fn check(&mut self, path: &Path) -> Found {
         let version =
             fs::metadata(path).and_then(|m| Ok((m.file_type(), m.len(), m.modified()?))).ok();
@@ -37,7 +37,7 @@ impl Verifier {
         match self.examine(path) {
             Ok(()) => Found::Ready,
             Err(problem) => {
-                say(&format!("--verify refuses {}: {problem}", path.display()));
+                say(&format!("--verify: {} is not restored: {problem}", path.display()));
                 self.refused = version;
                 Found::Arriving
             }
@@ -53,7 +53,7 @@ impl Verifier {
         let header = check_segment_header(&page, self.name, bytes, &self.expected)
             .map_err(|e| e.to_string())?;
         if let Some(why) = header.unknown_records() {
-            say(&format!("--verify of {}: {why}", self.name));
+            say(&format!("WARNING: --verify of {}: {why}", self.name));
         }
         let mut walk = SegmentWalk::new(&header, self.name);
         let block = header.block_size() as usize;
@@ -67,7 +67,9 @@ impl Verifier {
             }
         }
         match walk.finish() {
-            WalEnd::Stops { at, why } => Err(format!("its WAL stops at {at}: {why}")),
+            WalEnd::Stops { at, why } => {
+                Err(format!("segment is incomplete or damaged: WAL ends at {at}: {why}"))
+            }
             _ => Ok(()),
         }
     }

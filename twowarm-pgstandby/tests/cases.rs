@@ -1,8 +1,7 @@
-//! What the original programs did, case by case, and what ours does.
+//! Compares pg_standby with the original programs, case by case.
 //!
-//! Each line of `data/*.jsonl` was recorded from one of the originals: the files before, the
-//! command line, what happened during the run, and afterwards the exit status, the files left and which
-//! streams were written to.
+//! Each line of `data/*.jsonl` was recorded from one of the originals: the files before the run, the command line,
+//! what happened during the run, and the exit status, the files and the streams written to after it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use twowarm_core::testbed::wait_until;
 
 #[derive(Deserialize)]
 struct Case {
@@ -32,14 +32,14 @@ struct Case {
     want: Outcome,
 }
 
-/// Serde reads an action of three or four parts; a tuple has a fixed length.
+/// Actions have three or four parts. They are padded to four, since a tuple has a fixed length.
 fn read_case(line: &str) -> Case {
-    let mut value: serde_json::Value = serde_json::from_str(line).expect("a case is JSON");
-    for action in value["actions"].as_array_mut().expect("actions") {
+    let mut value: serde_json::Value = serde_json::from_str(line).expect("each line is JSON");
+    for action in value["actions"].as_array_mut().expect("a case has actions") {
         let parts = action.as_array_mut().expect("an action is a list");
         parts.resize(4, serde_json::Value::Null);
     }
-    serde_json::from_value(value).expect("a case")
+    serde_json::from_value(value).expect("a case has these fields")
 }
 
 #[derive(Deserialize, Debug, PartialEq, Eq)]
@@ -49,9 +49,9 @@ struct Outcome {
     files: BTreeMap<String, String>,
 }
 
-/// A case that has not ended by then never does.
+/// A case that has not ended after this time never ends.
 const LIMIT: Duration = Duration::from_secs(25);
-/// They mostly wait.
+/// How many cases run at the same time. They mostly wait.
 const AT_ONCE: usize = 16;
 
 #[test]
@@ -61,9 +61,8 @@ fn every_case_ends_as_the_original_ended() {
     assert_agree(cases);
 }
 
-/// Variations on the same kinds: odd numbers and names, arithmetic at its limits, what stands in the
-/// way, signals at odd moments. They were recorded from programs built after the originals, which agree
-/// with them in all of the others.
+/// Variations of these cases: unusual numbers and names, arithmetic at its limits, obstacles, signals at unusual
+/// moments. They were recorded from programs modelled on the originals that agree with them in all other cases.
 #[test]
 fn every_variation_ends_as_the_original_ended() {
     assert_agree(read_cases("more"));
@@ -112,7 +111,7 @@ fn run(case: &Case) -> Outcome {
         put(root, path, spec);
     }
     let started = Instant::now();
-    // What runs the tests may ignore signals (nohup does), and children inherit that.
+    // The parent of the tests may ignore signals (nohup does), and children inherit that.
     let mut child = Command::new("/usr/bin/env")
         .args(["--default-signal", env!("CARGO_BIN_EXE_pg_standby")])
         .args(case.argv.iter().map(|argument| argument.replace("{d}", root.to_str().unwrap())))
@@ -147,7 +146,7 @@ fn run(case: &Case) -> Outcome {
     Outcome { status: name_of(status), says: says.to_owned(), files }
 }
 
-/// What happens during the run, at its times. This is the case's own clock, not a wait for something.
+/// Carries out a case's actions at their recorded times.
 fn act(case: &Case, root: &Path, started: Instant, pid: u32) {
     for (at, kind, subject, spec) in &case.actions {
         let at = Duration::from_secs_f64(*at);
@@ -164,9 +163,9 @@ fn act(case: &Case, root: &Path, started: Instant, pid: u32) {
             }
             "signal" => {
                 let name = subject.trim_start_matches("SIG");
-                // It may have ended before: then the case says so.
+                // If it has already ended, the outcome shows that.
                 let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).output();
-                sent.expect("there is kill");
+                sent.expect("kill can be run");
             }
             other => panic!("{}: what is {other}?", case.id),
         }
@@ -244,17 +243,13 @@ fn read_all(stream: &mut impl Read) -> Vec<u8> {
 }
 
 fn wait(child: &mut Child, started: Instant) -> Option<ExitStatus> {
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status);
-        }
-        if started.elapsed() > LIMIT {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            return None;
-        }
-        thread::sleep(Duration::from_millis(10));
+    let left = LIMIT.saturating_sub(started.elapsed());
+    let ended = wait_until("the case to end", left, || child.try_wait().unwrap()).ok();
+    if ended.is_none() {
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
+    ended
 }
 
 fn name_of(status: Option<ExitStatus>) -> String {

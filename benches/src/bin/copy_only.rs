@@ -1,4 +1,4 @@
-//! Copies a file and does nothing else: what a restore_command in Rust can't be faster than.
+//! Only copies a file: the lower bound for a restore_command in Rust.
 
 use std::fs::File;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 fn main() -> io::Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let (Some(from), Some(to)) = (arguments.next(), arguments.next()) else {
-        return Err(io::Error::other("two paths are needed"));
+        return Err(io::Error::other("usage: copy_only FROM TO"));
     };
     io::copy(&mut File::open(from)?, &mut File::create(to)?)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! archiveWALFile, as 2warm's scripts name it.
+//! The command archiveWALFile.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

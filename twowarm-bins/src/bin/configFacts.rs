@@ -1,4 +1,4 @@
-//! configFacts, which the text file configSetup asks.
+//! The command configFacts.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! configStandby, as 2warm's scripts name it.
+//! The command configStandby.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

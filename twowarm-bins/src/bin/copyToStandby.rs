@@ -1,4 +1,4 @@
-//! copyToStandby, as 2warm's scripts name it.
+//! The command copyToStandby.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! distrib2warm, as 2warm's scripts name it.
+//! The command distrib2warm.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

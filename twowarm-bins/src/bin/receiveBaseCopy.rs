@@ -1,4 +1,4 @@
-//! receiveBaseCopy, as 2warm's scripts name it.
+//! The command receiveBaseCopy.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! receiveWALFile, in the style of 2warm's names.
+//! The command receiveWALFile.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

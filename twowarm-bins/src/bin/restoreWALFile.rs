@@ -1,4 +1,4 @@
-//! restoreWALFile, as 2warm's scripts name it.
+//! The command restoreWALFile.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

@@ -1,4 +1,4 @@
-//! triggerStandby, as 2warm's scripts name it.
+//! The command triggerStandby.
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {

@@ -13,22 +13,41 @@ use twowarm_core::node::{Caller, Install};
 use self::display::Display;
 use self::signals::HeldSignals;
 use crate::command::{Command, Failure, fails, print};
-use crate::exit_codes::DONE;
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::manual::Manual;
 
-/// copyToStandby's main.
-pub fn main() -> ExitCode {
-    Command {
+/// copyToStandby as a command.
+pub(crate) const COMMAND: Command = Command {
+    manual: Manual {
         name: "copyToStandby",
         arguments: "[--yes]",
-        about: "Makes a base copy of the running primary on the other node. Run it on the primary, after \
+        summary: "makes a base copy of the running primary on the other node",
+        description: "Makes a base copy of the running primary on the other node. Run it on the primary, after \
                 configStandby on the other node. It checks that WAL can be shipped there, turns shipping on, and \
                 copies the cluster over the data directory there. Files there that are not part of the cluster \
                 and would be deleted or overwritten are listed first, and you are asked; --yes answers yes.",
-        caller: Caller::Person,
-        misconfigured: fails,
-        run,
-    }
-    .main()
+        options: &[(
+            "--yes",
+            "Delete or overwrite files that are not PostgreSQL's without asking.",
+        )],
+        answers: &[(DONE, "Success.")],
+        files: &[
+            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
+            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            ("PGROOT/2warm/local/replication/archiving_active", "Created to turn shipping on."),
+        ],
+        see_also: &["configStandby(1)", "receiveBaseCopy(1)", "archiveWALFile(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: fails,
+    run,
+};
+
+/// copyToStandby's main.
+pub fn main() -> ExitCode {
+    COMMAND.main()
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

@@ -5,7 +5,7 @@ use twowarm_core::testbed::{Node, StopMode, Testbed};
 
 use crate::tree::{SHELLS, Tree, run};
 
-/// The line that a check printed before it ended the script.
+/// The line that a check prints before it ends the script.
 fn refusal(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -64,8 +64,8 @@ fn the_role_is_what_the_directory_says_at_that_moment() {
         fs::write(tree.pgdata().join("PG_VERSION"), version).unwrap();
         fs::write(tree.pgdata().join(other), "").unwrap();
         passes(&tree, "primary_only");
-        refuses(&tree, "standby_only", &["not a standby's"]);
-        // A script may have written it a line ago.
+        refuses(&tree, "standby_only", &["does not belong to a standby"]);
+        // The script itself may have created the file.
         passes(&tree, &format!(": > \"$PGDATA/{file}\"; standby_only; rm \"$PGDATA/{file}\""));
         fs::write(tree.pgdata().join(file), "").unwrap();
         passes(&tree, "standby_only");
@@ -74,16 +74,16 @@ fn the_role_is_what_the_directory_says_at_that_moment() {
     let tree = Tree::new();
     fs::remove_dir(tree.pgdata()).unwrap();
     for check in ["primary_only", "standby_only"] {
-        refuses(&tree, check, &["could not be found out"]);
+        refuses(&tree, check, &["could not determine"]);
     }
-    // The program that knows is gone since.
+    // configFacts has been removed since the script started.
     let tree = Tree::new();
     for check in ["primary_only", "standby_only", "exit_if_primary"] {
         let gone = "mv \"${GLOBAL}replication/configFacts\" \"$PGROOT/aside\"";
         let back = "mv \"$PGROOT/aside\" \"${GLOBAL}replication/configFacts\"";
         let output =
             tree.run("bash", &format!("{gone}; trap '{back}' EXIT; {check}; echo went on"));
-        assert!(refusal(&output).contains("could not be found out"));
+        assert!(refusal(&output).contains("could not determine"));
     }
 }
 
@@ -100,7 +100,7 @@ fn exit_on_error_looks_at_the_command_before_it() {
     passes(&tree, "true; exit_on_error no");
 }
 
-/// A warning at every check would fill the server's log.
+/// A warning from each check would fill the server's log.
 #[test]
 fn a_check_repeats_no_warning() {
     let tree = Tree::new();
@@ -111,7 +111,7 @@ fn a_check_repeats_no_warning() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
-/// The guard in front of an `rm -rf`.
+/// This check guards an `rm -rf`.
 #[test]
 fn a_running_primary_ends_the_script_and_a_running_standby_does_not() {
     let bed = Testbed::new().unwrap();
@@ -121,7 +121,7 @@ fn a_running_primary_ends_the_script_and_a_running_standby_does_not() {
     assert_eq!(check("data"), "went on\n");
     node.start().unwrap();
     assert!(check("data").contains("appears to be the primary"));
-    // The server of another directory, where psql would find it.
+    // The server of another data directory, at the address that psql uses.
     assert!(check("other").contains("appears to be the primary"));
 
     node.stop(StopMode::Fast).unwrap();
@@ -129,7 +129,7 @@ fn a_running_primary_ends_the_script_and_a_running_standby_does_not() {
     node.run_as().write(&node.pgdata().join("standby.signal"), "").unwrap();
     node.start_warm().unwrap();
     assert_eq!(check("data"), "went on\n");
-    // One that answers nobody is what its directory says.
+    // For a server that accepts no connections, the data directory decides.
     node.stop(StopMode::Fast).unwrap();
     node.append_conf("hot_standby = off").unwrap();
     node.start_warm().unwrap();

@@ -2,7 +2,7 @@ use std::fs;
 
 use crate::tree::{SHELLS, Tree, run, write_program};
 
-/// A script that went on without the facts lost WAL: it took "no archiving_active" for an answer.
+/// Regression: a script that continued without the facts lost WAL, since it saw no archiving_active.
 #[test]
 fn a_script_ends_with_1_if_the_facts_can_not_be_had() {
     let whole = "printf '%s\\n' \"PGROOT='/x'\" \"PGDATA='/y'\" twowarm_facts=complete";
@@ -25,7 +25,7 @@ fn a_script_ends_with_1_if_the_facts_can_not_be_had() {
     }
 }
 
-/// Exit codes from 1 to 125 of a restore_command end recovery, and open a standby in warm mode.
+/// Exit codes 1 to 125 of a restore_command end recovery of a standby in warm mode.
 #[test]
 fn restore_wal_file_as_a_script_stops_the_server_if_the_facts_can_not_be_had() {
     let tree = Tree::new();
@@ -50,7 +50,7 @@ fn a_script_ends_with_1_if_the_configuration_is_wrong() {
     SHELLS.iter().for_each(|shell| ends(&tree, shell, "no local"));
 }
 
-/// With and without `set -e`, `||` and the like around it.
+/// Asserts that a script ends with 1, with and without `set -e` and `||` where it sources configSetup.
 fn ends(tree: &Tree, shell: &str, what: &str) {
     for (before, after) in
         [("", ""), ("set -eu", ""), ("set +e", "|| true"), ("if ", "; then :; fi")]
@@ -64,7 +64,7 @@ fn ends(tree: &Tree, shell: &str, what: &str) {
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{shell}, {what}: {output:?}");
         assert!(output.stdout.is_empty(), "{shell}, {what}: {output:?}");
-        assert!(said.contains("configFacts did not say"), "{shell}, {what}: {said}");
+        assert!(said.contains("configFacts could not report"), "{shell}, {what}: {said}");
     }
 }
 
@@ -78,7 +78,7 @@ fn a_place_without_a_tree_is_named() {
     for (shell, found) in [("bash", true), ("dash", false)] {
         let text = format!("#!/usr/bin/env {shell}\n. {}\necho $PGROOT\n", file.display());
         write_program(&script, &text);
-        // The working directory is that of no script.
+        // The working directory is not the script's.
         let output = run(tree.command(&script).current_dir(tree.replication()));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if found {

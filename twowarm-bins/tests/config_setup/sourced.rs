@@ -34,7 +34,7 @@ fn a_script_has_the_facts_by_whatever_path_it_was_called() {
             ("ours", &format!("{pgroot}/data"), "../2warm/global/replication"),
         ] {
             let mut call = tree.command(shell);
-            // A shell looks the command up, as a server's does.
+            // A shell looks up the command, as the server's does.
             call.args(["-c", command]).current_dir(directory).env("PATH", path(first_on_path));
             let output = run(&mut call);
             let said = String::from_utf8_lossy(&output.stdout);
@@ -91,7 +91,7 @@ fn environment_sh_s_assignments_are_the_script_s_and_exported_as_it_says() {
 }
 
 #[test]
-fn variables_of_the_script_that_are_not_exported_count() {
+fn variables_that_the_script_does_not_export_are_used() {
     let tree = Tree::new();
     fs::write(tree.local().join("environment.sh"), "").unwrap();
     let text = format!(
@@ -200,7 +200,7 @@ fn a_shell_that_reads_commands_may_source_it() {
     let other = Tree::new();
     let elsewhere = other.replication().display().to_string();
     for (shell, root, file) in [
-        // bash knows where the file is, also in another tree; dash takes the working directory.
+        // bash knows the path of the file, also of one in another tree; dash uses the working directory.
         ("bash", "", format!("cd {elsewhere}; . {full}").as_str()),
         ("bash", "", &format!("cd /; . {full}")),
         ("dash", "", "cd .; . ./configSetup"),
@@ -212,7 +212,7 @@ fn a_shell_that_reads_commands_may_source_it() {
         let output = ask(shell, root, file);
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{shell} {file}: {output:?}");
     }
-    // Where neither helps, it says what to set.
+    // Otherwise the message says which variable to set.
     let output = ask("dash", "", &format!("cd /; . {full}"));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("set PGROOT"), "{output:?}");

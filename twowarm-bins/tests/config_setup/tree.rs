@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 pub const SHELLS: [&str; 2] = ["bash", "dash"];
 
-/// A 2warm tree with configSetup, configFacts and whatever scripts a test puts beside them.
+/// A 2warm tree with configSetup, configFacts and the scripts of a test.
 pub struct Tree {
     pub dir: tempfile::TempDir,
     pub pgroot: PathBuf,
@@ -18,7 +18,7 @@ impl Tree {
 
     pub fn named(name: &str) -> Tree {
         let dir = tempfile::tempdir().unwrap();
-        // Where the temporary directory is a link, paths that a shell prints would differ.
+        // If the temporary directory is a link, a shell prints other paths.
         let pgroot = dir.path().canonicalize().unwrap().join(name);
         let tree = Tree { dir, pgroot };
         for directory in [tree.replication(), tree.local().join("replication"), tree.pgdata()] {
@@ -44,12 +44,12 @@ impl Tree {
         self.pgroot.join("data")
     }
 
-    /// The program that configSetup asks.
+    /// configFacts, the program that configSetup runs.
     pub fn facts(&self) -> PathBuf {
         self.replication().join("configFacts")
     }
 
-    /// A script of this name, which sources configSetup as 2warm's do and then runs these lines.
+    /// Creates a script that sources configSetup as those of 2warm do and then runs these lines.
     pub fn script(&self, shell: &str, name: &str, lines: &str) -> PathBuf {
         let path = self.replication().join(name);
         let source = ". \"$(dirname -- \"$0\")/configSetup\"";
@@ -69,11 +69,11 @@ impl Tree {
         assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
     }
 
-    /// A command with nothing of the caller's environment.
+    /// A command without the caller's environment.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        // Where no server is found by accident.
+        // So that no server is found by accident.
         command.env("PGHOST", self.dir.path()).current_dir(self.dir.path());
         command
     }
@@ -85,8 +85,8 @@ pub fn run(command: &mut Command) -> Output {
 
 pub fn write_program(path: &Path, text: &str) {
     let _ = fs::remove_file(path);
-    // By a process of its own: a child that another test starts meanwhile would have the file open too, and
-    // what is open for writing can't be run.
+    // In a separate process. If this process wrote the file, a child started by another test at that moment would
+    // inherit it, and a file that is open for writing can't be executed.
     let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
     let status = Command::new("sh").args(["-c", write]).arg(path).arg(text).status();
     assert!(status.unwrap().success());

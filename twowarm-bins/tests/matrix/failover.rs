@@ -1,11 +1,11 @@
 use std::fs;
 
-use twowarm_core::testbed::{Node, StopMode, finish};
+use twowarm_core::testbed::{Node, StopMode};
 
 use crate::mode::{Mode, wait_until_writable};
 use crate::pair::{Pair, succeeds};
 
-/// A standby that has replayed the load, also across a restart, and has lost its primary.
+/// A standby that has replayed the load, with a restart in between, and has lost its primary.
 fn loaded(mode: Mode) -> Pair {
     let pair = mode.pair();
     pair.fill("second", 2000);
@@ -23,7 +23,7 @@ fn loaded(mode: Mode) -> Pair {
     pair
 }
 
-/// Open, with every row, on a timeline of its own (8.3 on); and so it stays across a restart.
+/// Asserts that db2 takes writes and has every row, on a new timeline (8.3 on), before and after a restart.
 fn assert_promoted(pair: &Pair) {
     wait_until_writable(&pair.db2);
     let major = pair.db2.install().major().unwrap();
@@ -67,7 +67,7 @@ fn trigger_standby_fast() {
     });
 }
 
-/// What runbooks of 2010 say: `touch trigger`.
+/// As in the runbooks of 2010: `touch trigger`.
 #[test]
 fn a_trigger_file_alone() {
     in_each_mode(|db2| {
@@ -98,8 +98,7 @@ fn pg_ctl_promote() {
             succeeds(db2.command("triggerStandby"));
             return;
         }
-        let mut command = db2.program(db2.install().program("pg_ctl"));
-        finish(command.args(["promote", "-w", "-t", "60", "-D"]).arg(db2.pgdata())).unwrap();
+        db2.pg_ctl(&["promote", "-w", "-t", "60"]).unwrap();
     });
 }
 

@@ -1,32 +1,30 @@
 use std::fs;
-use std::path::Path;
 
-use twowarm_core::testbed::{Node, PgInstall, StopMode, finish, wait_until};
+use twowarm_core::testbed::{COMMANDS, Node, PgInstall, StopMode, wait_until};
 
 use crate::mode::{Mode, wait_until_writable};
-use crate::pair::{LIMIT, Pair, log_of, make_empty, names, set_mode, succeeds, wait_for_rows};
+use crate::pair::{LIMIT, Pair, make_empty, names, set_mode, succeeds, wait_for_rows};
 
-/// A third node, copied from db1 and fed from db2's archive until db2 is promoted and ships to it.
+/// A third node, copied from db1. The test fills its archive from db2's until db2 is promoted and ships to it.
 fn third_node(pair: &Pair, mode: Mode) -> Node {
-    let mut db3 = pair.bed.node("db3").unwrap();
+    let mut db3 = pair.db1.testbed().node("db3").unwrap();
     db3.start_sshd().unwrap();
-    let built = Path::new(env!("CARGO_BIN_EXE_copyToStandby")).parent().unwrap();
-    db3.install_commands(built, &twowarm_core::testbed::COMMANDS).unwrap();
+    db3.install_commands(env!("CARGO_BIN_EXE_copyToStandby"), &COMMANDS).unwrap();
     make_empty(&db3);
     set_mode(&db3, mode.name());
     pair.db1.reach(&db3).unwrap();
     succeeds(db3.command("configStandby"));
     succeeds(pair.db1.command("copyToStandby"));
-    // db1 ships to db2 alone from now on, and once it does, db3's archive takes a new sender.
+    // db1 ships to db2 from now on. db3's archive can accept a new sender once db1 has stopped sending to it.
     set_mode(&pair.db2, mode.name());
     succeeds(pair.db2.command("configStandby"));
     pair.db1.write_local("replication/othernode", "db2\n").unwrap();
-    wait_until("db1 to end what it ships", LIMIT, || !pair.db1.runs("archiveWALFile")).unwrap();
+    wait_until("db1 to stop shipping", LIMIT, || !pair.db1.runs("archiveWALFile")).unwrap();
     succeeds(db3.command("configStandby"));
     db3
 }
 
-/// What a relay does: whatever stands in db2's archive goes to db3's.
+/// Copies what is in db2's archive into db3's, as a relay would.
 fn relay(pair: &Pair, db3: &Node) {
     for name in names(&pair.db2.archive()).iter().filter(|name| !name.starts_with('.')) {
         let place = db3.archive().join(name);
@@ -38,11 +36,10 @@ fn relay(pair: &Pair, db3: &Node) {
     }
 }
 
-/// Without our commands where the server knows how to (9.1 on).
+/// Promotes without our commands, where the server can (9.1 on).
 fn promote(node: &Node) {
     if node.install().major().unwrap().has_standby_mode_promotion() {
-        let mut promote = node.program(node.install().program("pg_ctl"));
-        finish(promote.args(["promote", "-w", "-t", "60", "-D"]).arg(node.pgdata())).unwrap();
+        node.pg_ctl(&["promote", "-w", "-t", "60"]).unwrap();
     } else {
         node.run_as().write(&node.pgdata().join("trigger"), "").unwrap();
     }
@@ -51,7 +48,7 @@ fn promote(node: &Node) {
 #[test]
 fn a_third_node_follows_the_promotion_of_the_second() {
     if !PgInstall::find().unwrap().major().unwrap().promotes_to_new_timeline() {
-        // There is no timeline to follow: what the second one writes is read as the first one's.
+        // A promotion begins no new timeline before 8.3, so there is none to follow.
         return;
     }
     for &mode in Mode::all() {
@@ -59,7 +56,7 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         let major = pair.db1.install().major().unwrap();
         pair.fill("first", 1000);
         let db3 = third_node(&pair, mode);
-        // db2 ships to db3 once it is promoted; until then it keeps what db3 may lack.
+        // db2 ships to db3 once it is promoted. Until then it keeps the segments that db3 may lack.
         pair.db2.reach(&db3).unwrap();
         pair.db2.write_local("replication/drnode", "db3\n").unwrap();
         pair.make_standby();
@@ -81,7 +78,7 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         pair.db2.sql(create).unwrap();
         pair.db2.sql(major.switch_wal()).unwrap();
         if !major.names_unfinished_segments() {
-            // Before 9.5 the new timeline's first segment is archived by the second checkpoint from here.
+            // Before 9.5 the first segment of the new timeline is archived by the second checkpoint.
             for _ in 0..2 {
                 pair.db2.sql("checkpoint").unwrap();
                 pair.db2.sql(major.switch_wal()).unwrap();
@@ -89,20 +86,21 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         }
 
         if !mode.follows_without_restart() {
-            let told = || db3.log().contains("so that it follows");
-            wait_until("db3 to ask for a restart", LIMIT, told)
-                .unwrap_or_else(|e| panic!("{e}\n{}\n{}", log_of(&db3), log_of(&pair.db2)));
+            let told = || db3.log().contains("restart the server");
+            wait_until("db3 to ask for a restart", LIMIT, told).unwrap_or_else(|e| {
+                panic!("{e}\n{}\n{}", db3.telling_log(), pair.db2.telling_log())
+            });
             db3.stop(StopMode::Fast).unwrap();
             db3.start_warm().unwrap();
         }
         let arrived = || names(&db3.archive()).iter().any(|name| name.starts_with("00000002000"));
         wait_until("db2 to ship", LIMIT, arrived)
-            .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
+            .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
         wait_for_rows(&db3, "third", 3000);
         assert!(db3.is_in_recovery().unwrap());
         assert_eq!(db3.pid() == server, mode.follows_without_restart());
 
-        // It goes on, and can be promoted itself.
+        // db3 continues to follow, and can be promoted itself.
         pair.db2.sql("create table fourth as select n from generate_series(1, 4000) n").unwrap();
         pair.db2.sql(major.switch_wal()).unwrap();
         let status = pair.db2.pgdata().join(major.wal_directory()).join("archive_status");

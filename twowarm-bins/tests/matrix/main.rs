@@ -1,5 +1,5 @@
-//! The 2warm set-up as a DBA makes it, on real servers with real sshds between them: configStandby and
-//! copyToStandby, load, restarts, each way to fail over, and a third node that follows.
+//! A 2warm installation as a DBA sets it up, on real servers that reach each other through real sshds:
+//! configStandby and copyToStandby, load, restarts, each way to fail over, and a third node that follows.
 //!
 //! They run on the PostgreSQL that the testbed finds; `make test-matrix` runs them on others.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]

@@ -1,18 +1,18 @@
 use twowarm_core::testbed::{Node, PgInstall, wait_until};
 
-use crate::pair::{LIMIT, Pair, log_of};
+use crate::pair::{LIMIT, Pair};
 
-/// How a standby is made.
+/// The mode that a standby is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The server asks again and again, and follows timelines.
+    /// Standby mode: the server repeats its requests and follows new timelines.
     Standby,
-    /// Recovery from an archive, with a restore_command that waits.
+    /// Archive recovery with a restore_command that waits.
     Warm,
 }
 
 impl Mode {
-    /// Those that the servers know: before 9.1 nothing but a trigger file would end standby mode.
+    /// The modes that are usable with this version: before 9.1 only a trigger file ends standby mode.
     pub fn all() -> &'static [Mode] {
         let major = PgInstall::find().unwrap().major().unwrap();
         if major.has_standby_mode_promotion() {
@@ -22,7 +22,7 @@ impl Mode {
         }
     }
 
-    /// What 2warm.toml calls it.
+    /// Its name in 2warm.toml.
     pub fn name(self) -> &'static str {
         match self {
             Mode::Standby => "standby",
@@ -30,12 +30,12 @@ impl Mode {
         }
     }
 
-    /// A primary and a standby made in this mode, which replays.
+    /// A primary and a standby in this mode, which replays.
     pub fn pair(self) -> Pair {
         Pair::with_standby_in(self.name())
     }
 
-    /// Whether a standby follows another one's promotion while it runs.
+    /// Whether a standby follows the promotion of another one without a restart.
     pub fn follows_without_restart(self) -> bool {
         self == Mode::Standby
     }
@@ -46,6 +46,6 @@ pub fn wait_until_writable(node: &Node) {
     wait_until("the server to take writes", LIMIT, || {
         node.sql("drop table if exists written; create table written (n int)").is_ok()
     })
-    .unwrap_or_else(|error| panic!("{error}\n{}", log_of(node)));
+    .unwrap_or_else(|error| panic!("{error}\n{}", node.telling_log()));
     assert!(!node.is_in_recovery().unwrap());
 }

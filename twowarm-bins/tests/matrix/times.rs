@@ -10,22 +10,19 @@ use twowarm_core::testbed::{StopMode, finish, wait_until};
 use twowarm_core::wal::Lsn;
 
 use crate::mode::Mode;
-use crate::pair::{LIMIT, Pair, succeeds};
+use crate::pair::{LIMIT, Pair, names, succeeds};
 
-/// How many of each are measured; the matrix takes more.
+/// The environment variable with the number of measurements; `make test-matrix` sets it.
 const ROUNDS: &str = "TWOWARM_ROUNDS";
 
-/// How long the server gets to ask for the next segment, since nothing tells when it does.
-const TO_ASK: Duration = Duration::from_millis(500);
-
-/// Prints a row of the matrix's table; asserts nothing about time.
+/// Prints a row of the table of times. It asserts nothing about them.
 #[test]
 fn from_arrival_to_replayed_and_from_trigger_to_writable() {
     let rounds = env::var(ROUNDS).ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     for &mode in Mode::all() {
         let pair = mode.pair();
         let major = pair.db1.install().major().unwrap();
-        // Before 9.0 no standby says how far it is.
+        // Before 9.0 a standby does not report its replay position.
         let arrivals = if major.has_hot_standby() { rounds } else { 0 };
         create_table(&pair);
         let arrivals = (0..arrivals).map(|_| arrival_to_replayed(&pair)).collect();
@@ -47,9 +44,16 @@ fn create_table(pair: &Pair) {
     pair.db1.sql("create table replayed (n int)").unwrap();
 }
 
+/// Waits until the standby has restored all segments that have arrived and waits for the next.
+fn asks_for_more(pair: &Pair) {
+    let last = names(&pair.db2.archive()).into_iter().rfind(|name| name.len() == 24).unwrap();
+    wait_until("db2 to wait for a segment", LIMIT, || pair.db2.waits_after(&last))
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
+}
+
 /// From the moment a segment got its final name in the archive until all of it is replayed.
 fn arrival_to_replayed(pair: &Pair) -> Duration {
-    sleep(TO_ASK);
+    asks_for_more(pair);
     let major = pair.db1.install().major().unwrap();
     pair.db1.sql("insert into replayed select generate_series(1, 1000)").unwrap();
     let position: Lsn = pair.db1.sql(major.current_wal_position()).unwrap().parse().unwrap();
@@ -67,14 +71,14 @@ fn arrival_to_replayed(pair: &Pair) -> Duration {
         sleep(Duration::from_millis(1));
     }
     let replayed = SystemTime::now();
-    // Only renaming has changed its inode since it was written.
+    // The rename was the last change of its inode.
     let file = fs::metadata(pair.db2.archive().join(name)).unwrap();
     let nanos = u32::try_from(file.ctime_nsec()).unwrap();
     let arrived = Duration::new(u64::try_from(file.ctime()).unwrap(), nanos);
     replayed.duration_since(SystemTime::UNIX_EPOCH + arrived).unwrap_or_default()
 }
 
-/// From a trigger until a write is committed, with nothing left to replay.
+/// From a trigger until a write is committed, when everything has been replayed.
 fn promotion(pair: &Pair, pristine: &Path) -> Duration {
     let db2 = &pair.db2;
     fs::remove_dir_all(db2.pgdata()).unwrap();
@@ -82,7 +86,7 @@ fn promotion(pair: &Pair, pristine: &Path) -> Duration {
     db2.start_warm().unwrap();
     let rows = pair.db1.sql("select count(*) from replayed").unwrap().parse().unwrap();
     pair.wait_for_rows("replayed", rows);
-    sleep(TO_ASK);
+    asks_for_more(pair);
     let mut trigger = db2.command("triggerStandby");
     trigger.arg("--no-wait");
     let start = Instant::now();
@@ -105,7 +109,7 @@ fn copy(pair: &Pair, from: &Path, to: &Path) {
     finish(pair.db2.program("cp").arg("-a").arg(from).arg(to)).unwrap();
 }
 
-/// In milliseconds; nothing is no time.
+/// In milliseconds, or `-` without a measurement.
 fn median(mut durations: Vec<Duration>) -> String {
     durations.sort();
     let middle = durations.get(durations.len() / 2);

@@ -1,10 +1,10 @@
 use std::fs;
 
-use twowarm_core::testbed::{StopMode, finish, wait_until};
+use twowarm_core::testbed::{StopMode, finish};
 
-use crate::pair::{LIMIT, Pair, copy, put_back, replace};
+use crate::pair::{Pair, copy, put_back, replace};
 
-/// Which commands of the standby are ours, and how it is triggered.
+/// Which commands on the standby are ours, and whether the trigger is fast.
 struct Case {
     ours: Vec<&'static str>,
     fast: bool,
@@ -17,7 +17,7 @@ fn cases() -> Vec<Case> {
         for setup in [None, Some("configSetup")] {
             let restores = [vec![], vec!["pg_standby"], vec!["restoreWALFile"]];
             for (number, restore) in restores.into_iter().enumerate() {
-                // Each pair of a trigger and a restore meets both.
+                // Each pair of a trigger command and a restore command is tried both smart and fast.
                 let fast = setup.is_some() != (number == 1);
                 let ours = restore.into_iter().chain(trigger).chain(setup).collect();
                 cases.push(Case { ours, fast });
@@ -48,11 +48,11 @@ fn a_failover_works_with_each_mixture_of_commands() {
     }
 }
 
-/// Promotes the standby and makes it the standby again that it was.
+/// Promotes the standby, then restores its data directory and makes it a standby again.
 fn fails_over(pair: &mut Pair, case: &Case) {
     pair.db2.stop(StopMode::Fast).unwrap();
     if !case.fast {
-        // It has yet to be replayed when the trigger is written.
+        // This segment is not replayed before the trigger is written.
         pair.ship();
     }
     let (db2, data) = (&pair.db2, pair.db2.pgdata());
@@ -67,8 +67,7 @@ fn fails_over(pair: &mut Pair, case: &Case) {
     let mut trigger = db2.command("triggerStandby");
     trigger.args(case.fast.then_some("fast"));
     finish(&mut trigger).unwrap_or_else(|error| panic!("{what}: {error}\n{}", db2.log()));
-    wait_until("db2 to be open", LIMIT, || db2.is_in_recovery().is_ok_and(|recovers| !recovers))
-        .unwrap_or_else(|error| panic!("{what}: {error}\n{}", db2.log()));
+    db2.wait_for_promotion().unwrap_or_else(|error| panic!("{what}: {error}"));
     db2.sql("create table written (n int)").unwrap();
     assert_eq!(pair.seen(), Some(pair.rows), "{what}");
     assert!(!data.join("trigger").exists(), "{what}");

@@ -1,6 +1,4 @@
-use std::fs;
-
-use twowarm_core::testbed::{StopMode, finish};
+use twowarm_core::testbed::{StopMode, finish, names_in};
 
 use crate::pair::{Pair, replace};
 
@@ -10,13 +8,10 @@ fn flush(pair: &Pair) {
 }
 
 fn foreign(pair: &Pair) -> bool {
-    let names = fs::read_dir(pair.db2.archive()).unwrap();
-    names
-        .map(|entry| entry.unwrap().file_name())
-        .any(|name| name.to_str().unwrap().ends_with(".foreign"))
+    names_in(&pair.db2.archive()).iter().any(|name| name.ends_with(".foreign"))
 }
 
-/// It has no successor yet, so the script is called beside our commands.
+/// flushPrimary has not been rewritten, so the script is used together with our commands.
 #[test]
 fn what_flush_primary_copies_opens_no_standby_and_ends_no_archiving() {
     let mut pair = Pair::new();
@@ -26,13 +21,13 @@ fn what_flush_primary_copies_opens_no_standby_and_ends_no_archiving() {
     for name in ["configSetup", "archiveWALFile"] {
         replace(&pair.db1, name);
     }
-    // Segments that are recycled under names of the future.
+    // Segments that are recycled under the names of later ones.
     for _ in 0..3 {
         pair.flows();
         pair.db1.sql("checkpoint").unwrap();
     }
     flush(&pair);
-    // The primary goes on after all.
+    // The primary is started again.
     pair.db1.start().unwrap();
     for _ in 0..8 {
         pair.flows();

@@ -1,5 +1,6 @@
-//! A pair that was set up with 2warm's scripts, and our commands in their place one at a time. The scripts are
-//! stand-ins: what they send, where, under which names and how they source configSetup is as in the originals.
+//! A pair set up with the scripts of 2warm, which are replaced by our commands one at a time. The scripts are
+//! stand-ins that send the same files under the same names, and source configSetup in the same way, as the
+//! originals.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod failovers;

@@ -16,8 +16,8 @@ const MANUAL: [Step; 7] = [
     (1, "archiveWALFile"),
 ];
 
-/// Carries the steps out on a pair of its own; at each stage WAL gets through, or is kept and the log says
-/// what to do.
+/// Carries out the steps on a new pair. After each step WAL arrives, or the primary keeps it and its log says what to
+/// do.
 fn roll(steps: &[Step]) {
     let mut pair = Pair::new();
     pair.own_scripts_work();
@@ -45,11 +45,11 @@ fn roll(steps: &[Step]) {
     assert_eq!(pair.seen(), Some(rows));
 }
 
-/// The primary keeps what it can't ship, and says in which order to replace.
+/// Asserts that the primary keeps what it can't ship, and logs in which order to replace the scripts.
 fn is_kept(pair: &mut Pair) {
     pair.write();
     let order = "on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary";
-    wait_until("the primary to say what to do", LIMIT, || pair.db1.log().contains(order)).unwrap();
+    wait_until("the primary to log what to do", LIMIT, || pair.db1.log().contains(order)).unwrap();
     assert_ne!(pair.seen(), Some(pair.rows));
 }
 

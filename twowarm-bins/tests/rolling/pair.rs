@@ -3,16 +3,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 
-use twowarm_core::testbed::{Node, Testbed, finish, wait_until};
+pub use twowarm_core::testbed::LIMIT;
+use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
 
 use crate::stand_ins::{CONFIG_SETUP, PG_STANDBY, SCRIPTS, text_of};
 
-pub const LIMIT: Duration = Duration::from_secs(60);
 const ROWS: u64 = 1000;
 
-/// A primary that ships and a standby that replays, by the scripts alone.
+/// A primary that ships and a standby that replays, by the scripts only.
 pub struct Pair {
     pub db1: Node,
     pub db2: Node,
@@ -31,7 +30,7 @@ impl Pair {
         db1.start().unwrap();
         db1.sql("create table t as select 1 as n where false").unwrap();
         let segment = db1.sql("select pg_size_bytes(current_setting('wal_segment_size'))").unwrap();
-        db1.stop(twowarm_core::testbed::StopMode::Fast).unwrap();
+        db1.stop(StopMode::Fast).unwrap();
         for (node, other) in [(&db1, &db2), (&db2, &db1)] {
             write_scripts(node, &segment);
             write_environment(node, other);
@@ -45,27 +44,27 @@ impl Pair {
         pair
     }
 
-    /// New rows are in a segment that is complete; returns its name.
+    /// Inserts rows and completes their segment; returns its name.
     pub fn write(&mut self) -> String {
         self.db1.sql(&format!("insert into t select generate_series(1, {ROWS})")).unwrap();
         self.rows += ROWS;
         self.db1.sql("select pg_walfile_name(pg_switch_wal())").unwrap()
     }
 
-    /// New rows are in db2's archive.
+    /// Inserts rows and waits until their segment is in db2's archive.
     pub fn ship(&mut self) {
         let place = self.db2.archive().join(self.write());
         wait_until("the segment to arrive", LIMIT, || place.exists())
             .unwrap_or_else(|error| panic!("{error}\n{}", self.db1.log()));
     }
 
-    /// What is written on the primary is soon seen on the standby.
+    /// Inserts rows and waits until the standby shows them.
     pub fn flows(&mut self) {
         self.write();
         self.arrives();
     }
 
-    /// All that was written is soon seen on the standby.
+    /// Waits until the standby shows all rows.
     pub fn arrives(&self) {
         wait_until(&format!("{} rows on db2", self.rows), LIMIT, || self.seen() == Some(self.rows))
             .unwrap_or_else(|error| panic!("{error}\n{}\n{}", self.db1.log(), self.db2.log()));
@@ -76,7 +75,7 @@ impl Pair {
         self.db2.sql("select count(*) from t").ok()?.parse().ok()
     }
 
-    /// Somebody's own script on each node, which sources configSetup.
+    /// Runs the site's own script, which sources configSetup, on each node.
     pub fn own_scripts_work(&self) {
         for (node, other) in [(&self.db1, "db2"), (&self.db2, "db1")] {
             let said = finish(&mut node.command("nightly")).unwrap();
@@ -87,15 +86,15 @@ impl Pair {
     }
 }
 
-/// Replaces a command by ours, as an installation does: in one rename.
+/// Replaces a command by ours with a rename, as an installation does.
 pub fn replace(node: &Node, name: &str) {
     if ["restoreWALFile", "pg_standby"].contains(&name) && node.is_in_recovery().unwrap_or(false) {
-        // A shell that has been started and has not opened its script yet would find a program in its place.
+        // A shell that has started but not opened its script yet would read a binary instead.
         let waits =
             || ["sleep", "restoreWALFile", "pg_standby"].iter().any(|n| node.runs_program(n));
         wait_until("a call of restore_command to wait", LIMIT, waits).unwrap();
     }
-    // It comes with the program that it asks.
+    // configSetup needs configFacts.
     let names: &[&str] =
         if name == "configSetup" { &["configFacts", "configSetup"] } else { &[name] };
     let place = node.global().join("replication");
@@ -112,8 +111,8 @@ pub fn replace(node: &Node, name: &str) {
     }
 }
 
-/// Makes a program by a process of its own: a child that another test starts meanwhile would have the file open
-/// too, and what is open for writing can't be run.
+/// Creates a program in a separate process. If this process wrote it, a child started by another test at that
+/// moment would inherit the open file, and a file that is open for writing can't be executed.
 fn place_by(command: &str, file: &Path, from: &OsStr) {
     let command = format!("{command} && chmod 755 \"$0\"");
     finish(Command::new("sh").args(["-c", &command]).arg(file).arg(from)).unwrap();
@@ -155,7 +154,7 @@ fn write_environment(node: &Node, other: &Node) {
     node.write_local("environment.sh", text).unwrap();
 }
 
-/// The primary, which is stopped, is copied; the standby is in recovery as 2warm's are, in warm mode.
+/// Copies the stopped primary and configures the copy as a standby in warm mode, as 2warm does.
 fn make_standby(db1: &Node, db2: &Node) {
     copy(db2, &db1.pgdata(), &db2.pgdata());
     let own = db2.own_conf().unwrap();
@@ -170,14 +169,14 @@ fn make_standby(db1: &Node, db2: &Node) {
     }
     let sample = fs::read_to_string(db2.pgdata().join("postgresql.conf")).unwrap();
     if sample.contains("recovery_prefetch") {
-        // What has arrived is to be seen at once.
+        // Otherwise the server reads ahead before it replays what has arrived.
         db2.append_conf("recovery_prefetch = off").unwrap();
     }
     db2.append_conf("hot_standby = on").unwrap();
     db2.run_as().make_dir(&db2.archive(), 0o700).unwrap();
 }
 
-/// Copies a data directory, with all that stands in it.
+/// Copies a data directory.
 pub fn copy(node: &Node, from: &Path, to: &Path) {
     finish(node.program("cp").arg("-a").args([from, to])).unwrap();
 }
@@ -186,7 +185,7 @@ fn built() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_configFacts")).parent().unwrap()
 }
 
-/// pg_standby is another package's, which is not built for this test.
+/// Builds pg_standby, which is in a package that cargo does not build for this test.
 fn pg_standby() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {

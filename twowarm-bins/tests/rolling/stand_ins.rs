@@ -6,13 +6,13 @@ fi
 source ${PGROOT}/2warm/global/replication/configSetup
 "#;
 
-/// The scripts' names and what each does.
+/// Names and bodies of the scripts.
 pub const SCRIPTS: [(&str, &str); 5] = [
     ("archiveWALFile", ARCHIVE_WAL_FILE),
     ("restoreWALFile", RESTORE_WAL_FILE),
     ("triggerStandby", TRIGGER_STANDBY),
     ("flushPrimary", FLUSH_PRIMARY),
-    // Somebody's own: it is never replaced.
+    // A script of the site's own, which is never replaced.
     ("nightly", NIGHTLY),
 ];
 
@@ -21,8 +21,8 @@ pub fn text_of(body: &str) -> String {
     format!("{BEGINNING}{body}")
 }
 
-/// rsync straight to the final name. The far archive is at another path only because both nodes of a test
-/// are on one machine.
+/// rsync to the final name. The archive of the other node has another path only because both nodes are on one
+/// machine.
 const ARCHIVE_WAL_FILE: &str = r#"
 require_other
 if [ -f "${LOCAL}/replication/archiving_active" ]; then
@@ -51,7 +51,7 @@ exit_on_error "no trigger could be written"
 exit 0
 "#;
 
-/// When the server is stopped: all that is in its WAL directory, recycled files too.
+/// Sends the whole WAL directory of a stopped server, recycled files included.
 const FLUSH_PRIMARY: &str = r#"
 require_pgdata
 primary_only
@@ -67,7 +67,7 @@ require_other
 echo "$PGROOT $PGDATA $ARCHIVE $OTHERNODE $NIGHTLY_SAYS"
 "#;
 
-/// configSetup: environment.sh is sourced, ARCHIVE comes last.
+/// configSetup sources environment.sh and sets ARCHIVE last.
 pub const CONFIG_SETUP: &str = r#"#!/bin/bash
 function refuse { echo "ERROR:  $1"; exit 1; }
 function require_pgdata { [ -d "$PGDATA" ] || refuse "no PGDATA"; }
@@ -83,7 +83,7 @@ source $LOCAL/environment.sh
 ARCHIVE=${PGDATA}/archive
 "#;
 
-/// pg_standby: a file of the right size is whole; a fast trigger turns smart when it has been obeyed.
+/// pg_standby takes a file of the right size for complete. Obeying a fast trigger makes it smart.
 pub const PG_STANDBY: &str = r#"#!/bin/bash
 while getopts cdr:s:w:t: option; do
     [ $option != t ] || trigger=$OPTARG

@@ -7,7 +7,7 @@ use twowarm_core::testbed::{finish, wait_until};
 use crate::pair::{LIMIT, ONE, Pair, said};
 
 #[test]
-fn a_segment_arrives_and_again_is_fine() {
+fn a_segment_may_be_sent_twice() {
     let mut pair = Pair::new();
     pair.arrives();
     let start = Instant::now();
@@ -16,7 +16,7 @@ fn a_segment_arrives_and_again_is_fine() {
     assert!(again.status.success());
     assert!(said(&again).contains("already"), "{}", said(&again));
 
-    // Pinned to the one command by authorized_keys.
+    // With a key that authorized_keys restricts to this command.
     let receiver = pair.receiver();
     pair.force(&receiver);
     fs::remove_file(pair.archived(ONE)).unwrap();
@@ -35,7 +35,8 @@ fn a_server_ships_its_segments() {
     pair.db1.sql("create table t as select 1 as n; select pg_switch_wal()").unwrap();
     pair.db1.sql("insert into t values (2); select pg_switch_wal()").unwrap();
     let second = pair.archived("000000010000000000000002");
-    wait_until("two segments", LIMIT, || second.exists() && pair.archived(ONE).exists()).unwrap();
+    wait_until("two segments to arrive", LIMIT, || second.exists() && pair.archived(ONE).exists())
+        .unwrap();
     let failed = pair.db1.sql("select failed_count from pg_stat_archiver").unwrap();
     assert_eq!(failed, "0", "{}", pair.db1.log());
 }
@@ -62,7 +63,7 @@ fn bad_calls_and_bad_files() {
     pair.fails(&pair.archive("pg_wal/none", ONE), 1, &["pg_wal/none", "No such file"]);
     let one_argument = pair.db1.command("archiveWALFile").arg(ONE).output().unwrap();
     pair.fails(&one_argument, 2, &["usage: archiveWALFile PATH NAME"]);
-    // Under another name than its own it is what a recycled segment looks like.
+    // Under another name it looks like a recycled segment.
     pair.fails(&pair.archive(&wal, "000000010000000000000007"), 1, &["is not sent", "recycled"]);
     let half = pair.db1.pgdata().join("half");
     let content = fs::read(pair.db1.pgdata().join(&wal)).unwrap();
@@ -90,7 +91,7 @@ fn the_far_archive_refuses() {
     let mut pair = Pair::new();
     // Missing: an unmounted disk.
     fs::remove_dir(pair.db2.archive()).unwrap();
-    pair.fails(&pair.send(), 1, &["db2 refused", "archive directory", "missing"]);
+    pair.fails(&pair.send(), 1, &["db2 refused", "archive directory", "does not exist"]);
     assert!(!pair.db2.archive().exists());
     pair.db2.run_as().make_dir(&pair.db2.archive(), 0o700).unwrap();
 
@@ -109,7 +110,7 @@ fn the_far_archive_refuses() {
         pair.force(&receiver);
     }
 
-    // The data directory there holds another cluster.
+    // db2's data directory holds another cluster.
     let moved = pair.db2.home().join("kept");
     fs::rename(pair.db2.pgdata(), &moved).unwrap();
     pair.db2.initdb(&[]).unwrap();
@@ -119,7 +120,7 @@ fn the_far_archive_refuses() {
     fs::rename(moved, pair.db2.pgdata()).unwrap();
     pair.arrives();
 
-    // Another content stands under the name.
+    // The archive holds a different content under this name.
     let mut content = fs::read(pair.archived(ONE)).unwrap();
     content[9000] ^= 1;
     pair.db2.run_as().write(&pair.archived(ONE), &content).unwrap();
@@ -154,7 +155,7 @@ impl Drop for Mounted {
 }
 
 #[test]
-fn a_node_that_sends_to_itself_is_told_so() {
+fn sending_to_the_same_node_is_refused() {
     let pair = Pair::new();
     pair.db1.reach(&pair.db1).unwrap();
     let output = pair.send();
@@ -195,6 +196,6 @@ fn a_killed_sender_leaves_a_whole_file_or_none() {
         pair.arrives();
         fs::remove_file(pair.archived(ONE)).unwrap();
     }
-    assert!(killed >= 10, "only {killed} were killed on their way");
+    assert!(killed >= 10, "only {killed} were killed while sending");
     drop(pair.bed);
 }

@@ -4,9 +4,10 @@ use twowarm_core::testbed::StopMode;
 
 use crate::pair::{ONE, Pair, said};
 
-/// The server does not fsync a `.backup` file: an empty one, after a crash, stopped all archiving.
+/// Regression: a `.backup` file that was empty after a crash, since the server does not fsync it, stopped all
+/// archiving.
 #[test]
-fn an_empty_backup_file_holds_nothing_up() {
+fn an_empty_backup_file_does_not_stop_archiving() {
     let pair = Pair::new();
     let name = format!("{ONE}.00000028.backup");
     let path = format!("pg_wal/{name}");
@@ -18,14 +19,14 @@ fn an_empty_backup_file_holds_nothing_up() {
     pair.arrives();
 }
 
-/// An empty history was stored, and the right one refused as a conflict with it.
+/// Regression: an empty history file was stored, and the right one refused as a conflict.
 #[test]
-fn an_empty_history_is_not_sent_and_makes_room() {
+fn an_empty_history_is_not_sent_and_is_replaced_by_the_right_one() {
     let pair = Pair::new();
     let name = "00000002.history";
     let path = format!("pg_wal/{name}");
     pair.db1.run_as().write(&pair.db1.pgdata().join(&path), b"").unwrap();
-    pair.fails(&pair.archive(&path, name), 1, &["is not sent", name, "names no ancestor"]);
+    pair.fails(&pair.archive(&path, name), 1, &["is not sent", name, "has no ancestor"]);
     let right = b"1\t0/3000158\tno recovery target specified\n";
     pair.db2.run_as().write(&pair.archived(name), b"").unwrap();
     pair.db1.run_as().write(&pair.db1.pgdata().join(&path), right).unwrap();
@@ -36,7 +37,7 @@ fn an_empty_history_is_not_sent_and_makes_room() {
 }
 
 #[test]
-fn leftovers_behind_a_switch_are_no_conflict() {
+fn old_content_after_a_switch_is_not_a_conflict() {
     let pair = Pair::new();
     pair.db1.start().unwrap();
     pair.db1.sql("select pg_switch_wal()").unwrap();
@@ -69,7 +70,7 @@ fn a_conflict_with_what_was_replayed_asks_for_a_new_base_copy() {
     }
 }
 
-/// A primary that was copied to another machine has the same node id and system identifier.
+/// A primary that was cloned to another machine has the same node id and system identifier.
 #[test]
 fn the_same_node_on_another_machine_is_a_clone() {
     let pair = Pair::new();
@@ -77,7 +78,7 @@ fn the_same_node_on_another_machine_is_a_clone() {
     let owner = pair.archived(".owner");
     let bound = fs::read_to_string(&owner).unwrap();
     let elsewhere: String = bound.lines().take(4).map(|line| format!("{line}\n")).collect();
-    // Where this machine has no id, nothing tells it from another.
+    // Without a machine id, this machine can't be told from another.
     if bound == elsewhere {
         return;
     }
@@ -89,28 +90,29 @@ fn the_same_node_on_another_machine_is_a_clone() {
     }
     pair.db2.write_local("2warm.toml", "[archive]\nany_machine = true\n").unwrap();
     pair.arrives();
-    // What an earlier version left is brought up to date.
+    // A file of an earlier version is updated.
     pair.db2.write_local("2warm.toml", "").unwrap();
     pair.db2.run_as().write(&owner, &elsewhere).unwrap();
     pair.arrives();
     assert_eq!(fs::read_to_string(&owner).unwrap(), bound);
 }
 
-/// The first segment, full: of a server that wrote more than that.
+/// The first segment, full, of a server that has written more.
 fn filled(pair: &Pair) -> Vec<u8> {
     pair.db1.start().unwrap();
     pair.db1
         .sql("create table filler as select n, repeat('x', 500) from generate_series(1, 50000) n")
         .unwrap();
-    // The checkpoint at the end would recycle it.
+    // The shutdown checkpoint would recycle it.
     let full = fs::read(pair.db1.pgdata().join("pg_wal").join(ONE)).unwrap();
     pair.db1.stop(StopMode::Fast).unwrap();
     full
 }
 
-/// archiveWALFile answered that it was stored, and the standby stopped there, when the primary had recycled it.
+/// Regression: the segment was archived with success, and the primary had recycled it before the standby reported
+/// the damage.
 #[test]
-fn a_segment_with_a_flipped_bit_is_held_back_until_somebody_says_otherwise() {
+fn a_segment_with_a_flipped_bit_is_sent_only_with_ship_damaged() {
     let pair = Pair::new();
     let sound = filled(&pair);
     let mut damaged = sound.clone();
@@ -125,7 +127,7 @@ fn a_segment_with_a_flipped_bit_is_held_back_until_somebody_says_otherwise() {
         1,
         &["copy is not sent", "damaged", "0/18", "ship_damaged", "base copy"],
     );
-    // Mended, it goes on.
+    // The sound segment is sent.
     let output = send(&sound);
     assert!(output.status.success() && said(&output).is_empty(), "{}", said(&output));
     fs::remove_file(pair.archived(ONE)).unwrap();
@@ -137,7 +139,7 @@ fn a_segment_with_a_flipped_bit_is_held_back_until_somebody_says_otherwise() {
     assert!(fs::read(pair.archived(ONE)).unwrap() == damaged);
 }
 
-/// What a promotion before 9.5 left, and a cluster that never went on.
+/// A segment that a promotion before 9.5 left unfinished, or the last one of a cluster.
 #[test]
 fn an_unfinished_segment_is_sent_as_it_is() {
     let pair = Pair::new();

@@ -1,11 +1,12 @@
-//! archiveWALFile to receiveWALFile through a real sshd: what arrives, and every bad input and bad
-//! luck on the way. Each of these is one line on stderr, an exit code, and nothing under a final name;
-//! and the segment arrives when the cause is gone.
+//! archiveWALFile to receiveWALFile through a real sshd: what arrives, and what happens on bad input and failures.
+//! A failure is one line on standard error and an exit code, stores nothing under a final name, and the segment
+//! arrives once the cause is gone.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod arrival;
 mod content;
 mod directory;
+mod killed_receiver;
 mod newer;
 mod no_pgdata;
 mod node_id;

@@ -1,4 +1,4 @@
-//! A primary that was upgraded to a version newer than all that are known goes on archiving.
+//! A primary that was upgraded to an unknown, newer version can still archive.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use twowarm_core::testbed::{NEWER_MAJOR, Node, newer_control, newer_segment};
 
 use crate::pair::{ONE, Pair, said};
 
-/// Gives a node's data directory the files of a newer version's cluster, the one of db1.
+/// Replaces files in a node's data directory by those of db1's cluster in a newer version.
 fn make_newer(pair: &Pair, node: &Node, control: &[u8]) {
     let put = |name: &str, content: &[u8]| {
         let path = node.pgdata().join(name);
@@ -34,12 +34,12 @@ fn a_newer_primary_ships_with_a_warning() {
     let (known, known_control) = (read(&wal), read(&pair.db1.pgdata().join("global/pg_control")));
     let newer = newer_segment(&known);
     pair.db1.run_as().write(&wal, &newer).unwrap();
-    // What only pg_control of a known version says must not be needed.
+    // A newer segment is refused while pg_control is of a known version.
     pair.fails(&pair.send(), 1, &["is not sent", "magic number D140"]);
     let control = newer_control(&known_control);
     make_newer(&pair, &pair.db1, &control);
 
-    // A file that is no newer segment either: of a known version, of garbage, of another name or cluster.
+    // Files that are not newer segments: of a known version, garbage, of another name or cluster.
     let refused = |content: &[u8], name: &str, words: &[&str]| {
         pair.db1.run_as().write(&pair.db1.pgdata().join("copy"), content).unwrap();
         pair.fails(&pair.archive("copy", name), 1, words);
@@ -67,7 +67,7 @@ fn a_newer_primary_ships_with_a_warning() {
         assert!(read(&pair.archived(ONE)) == newer);
     }
 
-    // The far node's own data directory is of the same version.
+    // db2's data directory has the same version.
     fs::remove_file(pair.archived(ONE)).unwrap();
     make_newer(&pair, &pair.db2, &control);
     let output = pair.send();

@@ -2,16 +2,17 @@ use std::fs;
 
 use crate::pair::{ONE, Pair};
 
-/// The originals' far end needed no environment.sh: the path came with the file. Here it never does.
+/// The original scripts sent the path with the file, so the receiving node needed no environment.sh. Ours does not
+/// send paths.
 #[test]
-fn a_receiver_that_nothing_names_its_data_directory_to() {
+fn a_receiver_whose_environment_sh_does_not_name_the_data_directory() {
     let pair = Pair::new();
     let (usual, other) = (pair.db2.pgdata(), pair.db2.home().join("other"));
     fs::remove_file(pair.db2.local().join("environment.sh")).unwrap();
     pair.arrives();
     fs::remove_file(pair.archived(ONE)).unwrap();
 
-    // What configStandby and restoreWALFile have noted comes before $PGROOT/data.
+    // The path noted by configStandby and restoreWALFile takes precedence over $PGROOT/data.
     let note = |text: &str| pair.db2.write_local("replication/data_directory", text).unwrap();
     note(&format!("{}\n", other.display()));
     let gone = other.display().to_string();
@@ -24,7 +25,7 @@ fn a_receiver_that_nothing_names_its_data_directory_to() {
     pair.arrives();
     fs::remove_file(pair.archived(ONE)).unwrap();
 
-    // environment.sh comes before both, and a shell's line in it forbids a guess.
+    // environment.sh takes precedence over both. With a shell command in it, $PGROOT/data is not assumed.
     pair.db2.write_local("environment.sh", format!("umask 077\nPGDATA={gone}\n")).unwrap();
     assert!(pair.send().status.success() && !pair.archived(ONE).exists());
     pair.db2.write_local("environment.sh", ". ~/.bash_profile\n").unwrap();

@@ -4,13 +4,13 @@ use twowarm_core::testbed::StopMode;
 
 use crate::pair::{ONE, Pair, said};
 
-/// What the original distrib2warm does: the whole tree, with the files that are the node's own.
+/// Copies the node id to db2, as the original distrib2warm did: it copied the whole tree.
 fn copied(pair: &Pair) {
     let id = fs::read(pair.db1.local().join("replication/node_id")).unwrap();
     pair.db2.write_local("replication/node_id", id).unwrap();
 }
 
-/// db1's second segment, which is still to be sent.
+/// Asserts that db1's second segment, which has not been sent, is sent now.
 fn is_sent(pair: &Pair, name: &str) {
     pair.db1.start().unwrap();
     pair.db1.sql("select pg_switch_wal()").unwrap();
@@ -21,7 +21,8 @@ fn is_sent(pair: &Pair, name: &str) {
     assert!(pair.archived(name).exists());
 }
 
-/// The advice was to remove it on one of the two nodes, and on the sender that led to a new base copy.
+/// Regression: the hint was to remove the file on one of the nodes. Doing so on the sender made a new base copy
+/// necessary.
 #[test]
 fn a_node_id_that_was_copied_is_removed_where_the_message_says() {
     let pair = Pair::new();
@@ -32,17 +33,17 @@ fn a_node_id_that_was_copied_is_removed_where_the_message_says() {
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let file = pair.db2.local().join("replication/node_id");
-    let advice = format!("remove {} on the node that receives (", file.display());
+    let advice = format!("remove {} on the receiving node (", file.display());
     assert!(text.contains(&advice) && text.contains("db2 refused"), "{text}");
 
-    // Exactly that, and nothing else.
+    // Following the hint is enough.
     fs::remove_file(&file).unwrap();
     is_sent(&pair, "000000010000000000000002");
     assert_ne!(fs::read(&file).unwrap(), sender_id);
     assert_eq!(fs::read(pair.db1.local().join("replication/node_id")).unwrap(), sender_id);
 }
 
-/// It was removed on the sender all the same, or the copy went the other way.
+/// The file was removed on the sender, or overwritten by a copy from the other node.
 #[test]
 fn a_sender_whose_node_id_was_lost_gets_it_back() {
     let pair = Pair::new();
@@ -54,7 +55,7 @@ fn a_sender_whose_node_id_was_lost_gets_it_back() {
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     if !std::path::Path::new("/etc/machine-id").exists() {
-        // Then nothing tells the node from a copy of it.
+        // Without a machine id the node can't be told from a clone.
         assert!(text.contains("belongs to the sender"), "{text}");
         return;
     }

@@ -1,10 +1,12 @@
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
-use twowarm_core::testbed::{Node, Testbed};
+use twowarm_core::testbed::{Node, Testbed, names_in};
 
+/// One of the built commands.
+pub const BUILT: &str = env!("CARGO_BIN_EXE_archiveWALFile");
 pub const COMMANDS: [&str; 2] = ["archiveWALFile", "receiveWALFile"];
 /// The first segment of every cluster that initdb makes.
 pub const ONE: &str = "000000010000000000000001";
@@ -19,24 +21,22 @@ pub struct Pair {
 
 impl Pair {
     pub fn new() -> Pair {
-        let bed = Testbed::new().expect("the testbed works");
-        let (db1, db2) = bed.pair().expect("the testbed works");
-        let built =
-            Path::new(env!("CARGO_BIN_EXE_archiveWALFile")).parent().expect("the testbed works");
+        let bed = Testbed::new().unwrap();
+        let (db1, db2) = bed.pair().unwrap();
         for node in [&db1, &db2] {
-            node.install_commands(built, &COMMANDS).expect("the testbed works");
+            node.install_commands(BUILT, &COMMANDS).unwrap();
         }
-        db1.initdb(&[]).expect("the testbed works");
-        db1.prepend_settings("time_limit = 3").expect("the testbed works");
-        db1.write_local("replication/archiving_active", "").expect("the testbed works");
+        db1.initdb(&[]).unwrap();
+        db1.prepend_settings("time_limit = 3").unwrap();
+        db1.write_local("replication/archiving_active", "").unwrap();
         for directory in [db2.pgdata(), db2.archive()] {
-            db2.run_as().make_dir(&directory, 0o700).expect("the testbed works");
+            db2.run_as().make_dir(&directory, 0o700).unwrap();
         }
         Pair { bed, db1, db2 }
     }
 
     pub fn archive(&self, path: &str, name: &str) -> Output {
-        self.db1.command("archiveWALFile").args([path, name]).output().expect("the testbed works")
+        self.db1.command("archiveWALFile").args([path, name]).output().unwrap()
     }
 
     /// Sends the first segment.
@@ -47,11 +47,8 @@ impl Pair {
     pub fn arrives(&self) {
         let output = self.send();
         assert!(output.status.success(), "{}", said(&output));
-        let sent = fs::read(self.db1.pgdata().join("pg_wal").join(ONE)).expect("the testbed works");
-        assert!(
-            fs::read(self.archived(ONE)).expect("the testbed works") == sent,
-            "another content arrived"
-        );
+        let sent = fs::read(self.db1.pgdata().join("pg_wal").join(ONE)).unwrap();
+        assert!(fs::read(self.archived(ONE)).unwrap() == sent, "a different content arrived");
         assert_eq!(self.leftovers(), 0);
     }
 
@@ -63,7 +60,7 @@ impl Pair {
         fs::read_dir(self.archived(".incoming")).map_or(0, Iterator::count)
     }
 
-    /// It fails with this exit code, one line that says all of `words`, and stores nothing.
+    /// Asserts this exit code, one line on standard error with all of `words`, and that nothing was stored.
     pub fn fails(&self, output: &Output, code: i32, words: &[&str]) {
         let text = said(output);
         assert_eq!(output.status.code(), Some(code), "{text}");
@@ -72,15 +69,15 @@ impl Pair {
         for word in words {
             assert!(text.contains(word), "\"{word}\" is not in: {text}");
         }
-        if let Ok(files) = fs::read_dir(self.db2.archive()) {
-            let names: Vec<_> = files.map(|f| f.expect("the testbed works").file_name()).collect();
-            assert!(!names.iter().any(|n| n.len() >= 16), "{names:?}");
+        if self.db2.archive().exists() {
+            let names = names_in(&self.db2.archive());
+            assert!(!names.iter().any(|name| name.len() >= 16), "{names:?}");
         }
     }
 
-    /// Lets db1 in on db2 for this command only.
+    /// Restricts db1's key on db2 to this command.
     pub fn force(&mut self, command: &str) {
-        self.db2.sshd().authorize(self.db1.key(), Some(command)).expect("the testbed works");
+        self.db2.sshd().authorize(self.db1.key(), Some(command)).unwrap();
     }
 
     pub fn receiver(&self) -> String {

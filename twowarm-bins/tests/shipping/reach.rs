@@ -1,14 +1,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use twowarm_core::testbed::StallingListener;
 
-use crate::pair::{COMMANDS, ONE, Pair};
+use crate::pair::{BUILT, COMMANDS, ONE, Pair};
 
 #[test]
-fn nodes_that_can_not_be_reached() {
+fn unreachable_nodes() {
     let mut pair = Pair::new();
     pair.db2.sshd().stop();
     pair.fails(&pair.send(), 1, &["could not connect to db2 (127.0.0.1:", "refused"]);
@@ -67,11 +66,10 @@ fn a_far_side_that_says_something_else() {
     let receiver = pair.receiver();
     pair.force(&receiver);
     fs::remove_file(&receiver).unwrap();
-    // A node with 2warm's scripts only: the order of their replacement.
+    // A node with the original scripts: the message says in which order to replace them.
     let order = "on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary";
     pair.fails(&pair.send(), 1, &["receiveWALFile is missing", "distrib2warm", order]);
-    let built = Path::new(env!("CARGO_BIN_EXE_receiveWALFile")).parent().unwrap();
-    pair.db2.install_commands(built, &COMMANDS).unwrap();
+    pair.db2.install_commands(BUILT, &COMMANDS).unwrap();
     pair.db2.write_local("2warm.toml", "nonsense = 1\n").unwrap();
     pair.fails(&pair.send(), 1, &["db2", "nonsense"]);
     pair.db2.write_local("2warm.toml", "").unwrap();
@@ -94,7 +92,7 @@ fn an_ssh_keygen_that_hangs_ends_the_wait() {
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
-/// It failed for ever: there was nobody to ship to.
+/// Regression: it failed on each call because there was no other node.
 #[test]
 fn a_node_that_ships_nothing_needs_no_other_node() {
     let pair = Pair::new();
@@ -106,12 +104,12 @@ fn a_node_that_ships_nothing_needs_no_other_node() {
     pair.fails(&pair.send(), 1, &["othernode"]);
 }
 
-/// A disk that is slow, but gets there, was taken for one that hangs.
+/// Regression: a slow disk was taken for one that hangs.
 #[test]
 fn a_store_that_takes_longer_than_the_time_limit_is_waited_for() {
     let mut pair = Pair::new();
     let receiver = pair.receiver();
-    // The first time both nodes have files of their own to write.
+    // On the first call both nodes also write other files.
     pair.arrives();
     fs::remove_file(pair.archived(ONE)).unwrap();
     let slowly = "strace -f -qq -o /dev/null -e inject=fsync:delay_enter=5s:when=1";

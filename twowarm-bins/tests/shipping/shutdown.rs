@@ -3,14 +3,14 @@ use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use twowarm_core::testbed::{StallingListener, StopMode, wait_until};
+use twowarm_core::testbed::{StallingListener, StopMode, names_in, wait_until};
 
 use crate::pair::{LIMIT, ONE, Pair};
 
-/// Much more than a shutdown may be held up by.
+/// Much longer than a shutdown may be delayed.
 const TIME_LIMIT: &str = "time_limit = 60";
 
-/// db1 takes db2 for a node that accepts connections and says nothing.
+/// db1's configuration for db2 leads to a port that accepts connections and never answers.
 fn with_stalling_node() -> (Pair, StallingListener) {
     let mut pair = Pair::new();
     let listener = StallingListener::start().unwrap();
@@ -21,7 +21,7 @@ fn with_stalling_node() -> (Pair, StallingListener) {
     (pair, listener)
 }
 
-/// Writes the pid file of a server of which this process is the postmaster.
+/// Writes a postmaster.pid with this process as the postmaster.
 fn postmaster(pair: &Pair, status: Option<&str>) {
     let pgdata = pair.db1.pgdata();
     let (pid, status) = (std::process::id(), status.map(|s| format!("{s}\n")).unwrap_or_default());
@@ -45,25 +45,25 @@ fn a_call_gives_up_within_five_seconds_of_a_shutdown() {
     let mut call = pair.db1.command("archiveWALFile");
     call.args([&format!("pg_wal/{ONE}"), ONE]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let call = call.spawn().unwrap();
-    wait_until("the call", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
+    wait_until("the call to start", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
     let begun = Instant::now();
     postmaster(&pair, Some("stopping"));
     let (output, took) = (call.wait_with_output().unwrap(), begun.elapsed());
     pair.fails(&output, 1, &[ONE, "shutting down", "db2", "in time"]);
     assert!(took > Duration::from_secs(3) && took < Duration::from_millis(6500), "{took:?}");
 
-    // The server's next tries.
+    // The next attempts of the server.
     let (output, took) = timed(&pair);
     pair.fails(&output, 1, &["shutting down", "has not answered"]);
     assert!(took < Duration::from_secs(2), "{took:?}");
 
-    // Another server's shutdown has a budget of its own.
+    // The shutdown of a later server has its own time budget.
     fs::write(memory(&pair), "1 1").unwrap();
     let (output, took) = timed(&pair);
     pair.fails(&output, 1, &["shutting down", "in time"]);
     assert!(took > Duration::from_secs(4) && took < Duration::from_millis(6500), "{took:?}");
 
-    // Started again, it waits as ever, and nothing is left behind.
+    // After a restart the usual limits apply, and the note is removed.
     postmaster(&pair, Some("ready   "));
     let fast = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
     pair.db1.write_local("2warm.toml", fast.replace(TIME_LIMIT, "time_limit = 7")).unwrap();
@@ -73,9 +73,9 @@ fn a_call_gives_up_within_five_seconds_of_a_shutdown() {
     assert!(!memory(&pair).exists());
 }
 
-/// Through 9.6 the pid file says nothing; pg_control of a new cluster says that it is shut down.
+/// Before 10, postmaster.pid does not show the state. pg_control of a new cluster says that it is shut down.
 #[test]
-fn before_10_pg_control_tells_of_the_shutdown() {
+fn before_10_pg_control_shows_the_shutdown() {
     let (pair, _listener) = with_stalling_node();
     postmaster(&pair, None);
     let (output, took) = timed(&pair);
@@ -102,12 +102,12 @@ fn start_archiving(pair: &Pair) {
     pair.db1.sql("create table t (n int); select pg_switch_wal()").unwrap();
 }
 
-/// It took 184 s.
+/// Regression: it took 184 s.
 #[test]
-fn a_server_stops_although_the_far_node_says_nothing() {
+fn a_server_stops_although_the_other_node_never_answers() {
     let (pair, _listener) = with_stalling_node();
     start_archiving(&pair);
-    wait_until("the archiver", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
+    wait_until("archiveWALFile to start", LIMIT, || pair.db1.runs("archiveWALFile")).unwrap();
     let start = Instant::now();
     pair.db1.stop(StopMode::Fast).unwrap();
     assert!(start.elapsed() < Duration::from_secs(13), "{:?}", start.elapsed());
@@ -123,9 +123,8 @@ fn a_server_that_stops_ships_all_it_has_to_a_node_that_answers() {
     }
     pair.db2.sshd().restart().unwrap();
     pair.db1.stop(StopMode::Fast).unwrap();
-    let waiting = fs::read_dir(pair.db1.pgdata().join("pg_wal/archive_status")).unwrap();
-    let waiting = waiting.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let waiting: Vec<_> = waiting.filter(|name| name.ends_with(".ready")).collect();
+    let mut waiting = names_in(&pair.db1.pgdata().join("pg_wal/archive_status"));
+    waiting.retain(|name| name.ends_with(".ready"));
     assert!(waiting.is_empty(), "{waiting:?}\n{}", pair.db1.log());
     assert!(pair.archived("000000010000000000000004").exists());
 }

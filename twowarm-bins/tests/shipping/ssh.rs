@@ -25,7 +25,7 @@ fn host_keys_are_checked() {
     write(&format!("@revoked {known}{known}"));
     pair.fails(&pair.send(), 1, &["@revoked", &file]);
 
-    // Hashed names, patterns, and a name without its port are all known.
+    // Hashed names, patterns and a name without a port match.
     write(&known);
     let mut hash = pair.db1.program("ssh-keygen");
     finish(hash.args(["-H", "-f"]).arg(pair.db1.known_hosts())).unwrap();
@@ -41,9 +41,9 @@ fn host_keys_are_checked() {
     pair.fails(&pair.send(), 1, &["is not known"]);
 }
 
-/// It named /etc/ssh/ssh_known_hosts, which only root can write.
+/// Regression: the message named /etc/ssh/ssh_known_hosts, which only root can write.
 #[test]
-fn an_unknown_host_key_belongs_into_the_user_s_known_hosts() {
+fn an_unknown_host_key_belongs_in_the_users_known_hosts() {
     let pair = Pair::new();
     let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
     let no_file: String =
@@ -58,9 +58,9 @@ fn an_unknown_host_key_belongs_into_the_user_s_known_hosts() {
     pair.arrives();
 }
 
-/// The advice was to add the public key on the other node.
+/// Regression: the hint was to add the public key on the other node.
 #[test]
-fn a_private_key_that_can_not_be_used_is_said_to_be() {
+fn an_unusable_private_key_is_reported() {
     let pair = Pair::new();
     let private = pair.db1.key().private().to_owned();
     let name = private.display().to_string();
@@ -76,10 +76,10 @@ fn a_private_key_that_can_not_be_used_is_said_to_be() {
     fails(&["can't be read", "mode 600"]);
     fs::remove_dir(&private).unwrap();
     pair.db1.run_as().write(&private, "no key\n").unwrap();
-    fails(&["is not a private key"]);
+    fails(&["is not a usable private key"]);
     fs::remove_file(&private).unwrap();
     fs::copy(&aside, &private).unwrap();
-    // Neither its owner nor anybody else may read it now; root, as whom nobody is to ship, still could.
+    // No user but root can read it.
     fs::set_permissions(&private, fs::Permissions::from_mode(0o000)).unwrap();
     if pair.db1.run_as().user() != "root" {
         fails(&["can't be read", "Permission denied"]);
@@ -93,7 +93,7 @@ fn a_private_key_that_can_not_be_used_is_said_to_be() {
     pair.arrives();
 }
 
-/// A server has several host keys and shows one: it must be asked for the one that is known.
+/// A server has several host keys and presents one of them. The client must ask for the one that it knows.
 #[test]
 fn of_several_host_keys_the_known_one_is_asked_for() {
     let pair = Pair::new();
@@ -116,7 +116,7 @@ fn of_several_host_keys_the_known_one_is_asked_for() {
     pair.db2.run_as().write(&file, format!("Port {port}\nPidFile none\n{config}")).unwrap();
     let mut sshd = pair.db2.program("/usr/sbin/sshd");
     let mut sshd = sshd.args(["-D", "-E", "/dev/null", "-f"]).arg(&file).spawn().unwrap();
-    wait_until("the other sshd", LIMIT, || {
+    wait_until("the second sshd to answer", LIMIT, || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     })
     .unwrap();
@@ -153,7 +153,7 @@ fn what_the_ssh_configuration_says_is_honoured() {
             "Host db2\nHostName 127.0.0.1\nPort {port}\nUser {user}\nIdentityFile ~/.ssh/ship\n{more}\n"
         );
         pair.db1.run_as().write(&home.join(".ssh/own"), &text).unwrap();
-        // ssh looks for included files below the listed home, not $HOME.
+        // ssh looks for included files in the home directory of the user database, not in $HOME.
         let main = format!("Include {}/.ssh/own\n", home.display());
         pair.db1.run_as().write(&home.join(".ssh/config"), &main).unwrap();
     };
@@ -185,7 +185,7 @@ fn an_agent_s_key_is_used() {
     let socket = pair.db1.home().join("agent");
     let mut agent = pair.db1.program("ssh-agent");
     let mut agent = agent.arg("-D").arg("-a").arg(&socket).spawn().unwrap();
-    wait_until("the agent", LIMIT, || socket.exists()).unwrap();
+    wait_until("the agent to start", LIMIT, || socket.exists()).unwrap();
     let with_agent = |name: &str| {
         let mut command = pair.db1.command(name);
         command.env("SSH_AUTH_SOCK", &socket);
@@ -196,7 +196,7 @@ fn an_agent_s_key_is_used() {
     let output =
         with_agent("archiveWALFile").args([&format!("pg_wal/{ONE}"), ONE]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
-    // IdentitiesOnly: the agent's key counts only if a file names it.
+    // With IdentitiesOnly, a key of the agent is used only if an IdentityFile names it.
     let config = |text: &str| {
         pair.db1.run_as().write(&pair.db1.home().join(".ssh/config"), text).unwrap();
         with_agent("archiveWALFile").args([&format!("pg_wal/{ONE}"), ONE]).output().unwrap()
@@ -211,7 +211,7 @@ fn an_agent_s_key_is_used() {
     pair.db2.sshd().stop();
 }
 
-/// libssh2 waits for an agent without any limit.
+/// libssh2 waits for an agent without a time limit.
 #[test]
 fn an_agent_that_does_not_answer_is_left_out() {
     let pair = Pair::new();

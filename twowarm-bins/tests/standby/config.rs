@@ -1,28 +1,20 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use twowarm_core::testbed::{COMMANDS, Node, StopMode, Testbed};
+use twowarm_core::testbed::{COMMANDS, StopMode};
 
-use crate::pair::{fails, make_empty, names, set_mode, succeeds};
-
-fn lone_node() -> (Testbed, Node) {
-    let bed = Testbed::new().unwrap();
-    let node = bed.node("db2").unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_configStandby")).parent().unwrap();
-    node.install_commands(built, &COMMANDS).unwrap();
-    (bed, node)
-}
+use crate::pair::{fails, make_empty, names, node_with, set_mode, succeeds};
 
 #[test]
 fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
-    let (_bed, node) = lone_node();
+    let node = node_with(&COMMANDS);
     make_empty(&node);
     let wal = node.home().join("wal");
     node.run_as().make_dir(&wal, 0o700).unwrap();
     node.run_as().write(&wal.join("000000010000000000000001"), "old").unwrap();
     symlink(&wal, node.pgdata().join("pg_wal")).unwrap();
     node.run_as().write(&node.pgdata().join("trigger"), "").unwrap();
-    // From its days as a primary.
+    // Left from the time when the node was the primary.
     node.write_local("replication/archiving_active", "").unwrap();
 
     let said = succeeds(node.command("configStandby"));
@@ -64,8 +56,8 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
 }
 
 #[test]
-fn that_a_dr_node_ends_pruning_is_said() {
-    let (_bed, node) = lone_node();
+fn a_dr_node_that_ends_pruning_is_reported() {
+    let node = node_with(&COMMANDS);
     make_empty(&node);
     node.write_local("replication/drnode", "db3\n").unwrap();
     let said = succeeds(node.command("configStandby"));
@@ -74,7 +66,7 @@ fn that_a_dr_node_ends_pruning_is_said() {
 
 #[test]
 fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
-    let (_bed, node) = lone_node();
+    let node = node_with(&COMMANDS);
     make_empty(&node);
     let conf = node.global().join("recovery.conf");
     let lines = "restore_command = 'exec pg_standby -t trigger archive %f %p %r'\n\
@@ -97,7 +89,7 @@ fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
 
 #[test]
 fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
-    let (_bed, node) = lone_node();
+    let node = node_with(&COMMANDS);
     let said = fails(node.command("configStandby"), 1);
     assert!(said.contains("not a directory") && said.contains("mkdir -m 700"), "{said}");
 
@@ -108,7 +100,7 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
     assert!(said.contains("a server is running in") && said.contains("stop it"), "{said}");
     assert_eq!(names(&node.pgdata()), before);
 
-    // Left by a copy that was cut short after pg_control: the server was promoted since.
+    // Left by a copy that was interrupted after pg_control had arrived. The server was promoted later.
     node.run_as().write(&node.pgdata().join(".twowarm-copy"), "77\n").unwrap();
     for stop in [StopMode::Immediate, StopMode::Fast] {
         node.stop(stop).unwrap();
@@ -126,8 +118,8 @@ fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn wal_of_another_cluster_in_the_archive_is_told_of() {
-    let (_bed, node) = lone_node();
+fn wal_of_another_cluster_in_the_archive_is_reported() {
+    let node = node_with(&COMMANDS);
     node.initdb(&[]).unwrap();
     let wal = node.pgdata().join("pg_wal/000000010000000000000001");
     let segment = fs::read(wal).unwrap();

@@ -22,9 +22,9 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
     assert!(pair.db1.local().join("replication/archiving_active").exists());
     for node in [&pair.db1, &pair.db2] {
         let left = names(&node.pgdata()).into_iter().find(|name| name.starts_with(".twowarm"));
-        assert_eq!(left, None, "our own state is gone");
+        assert_eq!(left, None, "our own files are removed");
     }
-    // It is db2's, not db1's, and came with db1's settings without losing its own.
+    // db2 has db1's settings, and its own port.
     let conf = fs::read_to_string(pair.db2.pgdata().join("postgresql.conf")).unwrap();
     assert!(conf.contains(&format!("port = {}", pair.db2.port())));
 
@@ -35,7 +35,7 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
     pair.wait_for_rows("second", 500);
     pair.db2.stop(StopMode::Fast).unwrap();
 
-    // Something changes that a comparison of sizes and times would not see.
+    // A change that a comparison of sizes and times would miss.
     pair.db1.sql("update first set md5 = md5(md5)").unwrap();
     let has_unlogged = pair.db1.sql("create unlogged table fleeting as select 1").is_ok();
     let has_alter_system = pair.db1.sql("alter system set work_mem = '5MB'").is_ok();
@@ -60,7 +60,7 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
 fn a_standby_changes_its_mode_and_replays_in_both() {
     let pair = Pair::new();
     let has = |name: &str| pair.db2.pgdata().join(name).exists();
-    // Standby is the default. What comes with the copy is not the primary's mode.
+    // Standby mode is the default. The primary's setting does not come with the copy.
     set_mode(&pair.db1, "warm");
     succeeds(pair.db2.command("configStandby"));
     pair.db1.sql("alter system set wal_retrieve_retry_interval = '3s'").unwrap();
@@ -77,7 +77,7 @@ fn a_standby_changes_its_mode_and_replays_in_both() {
             set_mode(&pair.db2, mode);
             pair.db2.stop(StopMode::Fast).unwrap();
             if number == 1 {
-                // Put back by hand; what is ours goes by itself.
+                // This value must be restored by hand. Our own setting is removed by configStandby.
                 let auto_conf = pair.db2.pgdata().join("postgresql.auto.conf");
                 let lines = fs::read_to_string(&auto_conf).unwrap().replace("'3s'", "'200ms'");
                 pair.db2.run_as().write(&auto_conf, lines).unwrap();
@@ -126,7 +126,7 @@ fn a_restore_command_that_forks_is_warned_of_on_both_nodes() {
 fn a_standby_inherits_no_recovery_target() {
     let pair = Pair::new();
     pair.fill("first", 100);
-    // The source was restored to a point in time once; the node's own file has another target.
+    // The primary was once restored to a point in time, and db2's own configuration has another target.
     for setting in ["recovery_target_name = 'x'", "recovery_target_timeline = 'current'"] {
         pair.db1.sql(&format!("alter system set {setting}")).unwrap();
     }
@@ -150,13 +150,13 @@ fn a_killed_copy_cannot_be_started_and_is_continued_by_the_next() {
     pair.fill("large", 400_000);
     succeeds(pair.db2.command("configStandby"));
     succeeds(pair.db1.command("copyToStandby"));
-    // The next one is killed over what looks like a whole copy.
+    // The second copy is killed in a directory that holds a complete one.
     pair.fill("larger", 600_000);
     let mut command = pair.db1.command("copyToStandby");
     let mut copying = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let marker = pair.db2.pgdata().join(".twowarm-copy");
     let node_runs_rsync = || marker.exists() && pair.db2.runs("rsync");
-    wait_until("rsync at work", LIMIT, node_runs_rsync).unwrap();
+    wait_until("rsync to run", LIMIT, node_runs_rsync).unwrap();
     copying.kill().unwrap();
     copying.wait().unwrap();
 
@@ -165,7 +165,7 @@ fn a_killed_copy_cannot_be_started_and_is_continued_by_the_next() {
     assert!(error.contains("pg_control"), "{error}");
     wait_until("rsync to end", LIMIT, || !pair.db1.runs("rsync") && !pair.db2.runs("rsync"))
         .unwrap();
-    wait_until("the far end to end", LIMIT, || !pair.db2.runs("receiveBaseCopy")).unwrap();
+    wait_until("the other end to stop", LIMIT, || !pair.db2.runs("receiveBaseCopy")).unwrap();
 
     let said = succeeds(pair.db1.command("copyToStandby"));
     assert!(said.contains("An older copy exists there"), "{said}");
@@ -193,7 +193,7 @@ fn what_is_the_nodes_own_is_neither_copied_nor_deleted() {
     {
         write(to.join(name));
     }
-    // A trigger here is only one at the top.
+    // Only a trigger at the top of the data directory is excluded.
     write(from.join("base/1/trigger"));
     let mut command = pair.db1.command("copyToStandby");
     command.arg("--yes");
@@ -210,7 +210,7 @@ fn what_is_the_nodes_own_is_neither_copied_nor_deleted() {
 }
 
 #[test]
-fn two_copies_at_once_are_one_too_many() {
+fn a_second_copy_at_the_same_time_is_refused() {
     let pair = Pair::new();
     pair.fill("large", 300_000);
     succeeds(pair.db2.command("configStandby"));
@@ -235,10 +235,10 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
     for hangs in [false, true] {
         let mut command = pair.db1.command("copyToStandby");
         let mut copying = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // Before that rsync only looks at what would be lost.
+        // Before that rsync only lists what would be deleted.
         let mut told = BufReader::new(copying.stdout.take().unwrap()).lines();
         assert!(told.any(|line| line.unwrap().contains("online backup begins")));
-        wait_until("rsync at work", LIMIT, || marker.exists() && pair.db2.runs("rsync")).unwrap();
+        wait_until("rsync to run", LIMIT, || marker.exists() && pair.db2.runs("rsync")).unwrap();
         if hangs {
             pair.db2.sshd().freeze();
         } else {
@@ -256,7 +256,7 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
             pair.db2.sshd().restart().unwrap();
         }
         let far_end_is_gone = || !pair.db2.runs("rsync") && !pair.db2.runs("receiveBaseCopy");
-        wait_until("the far end to notice", LIMIT, far_end_is_gone).unwrap();
+        wait_until("the other end to notice", LIMIT, far_end_is_gone).unwrap();
     }
     succeeds(pair.db1.command("copyToStandby"));
     pair.db2.start_warm().unwrap();
@@ -297,7 +297,7 @@ fn a_copy_made_under_load_is_whole() {
     let ended = AtomicBool::new(false);
     let mut load = pair.db1.client().unwrap();
     std::thread::scope(|scope| {
-        // Files grow, are rewritten, cut to nothing and vanish while rsync reads them.
+        // Files grow, are rewritten, truncated and removed while rsync reads them.
         let busy = scope.spawn(|| {
             let mut rounds = 0;
             while !ended.load(Ordering::Relaxed) {
@@ -309,7 +309,7 @@ fn a_copy_made_under_load_is_whole() {
                 round.split(';').for_each(|sql| load.batch_execute(sql).unwrap());
                 load.batch_execute("truncate passing; drop table passing").unwrap();
                 rounds += 1;
-                // Shipping is to keep up, a segment and an ssh connection at a time.
+                // Slow enough for shipping to keep up.
                 load.batch_execute("select pg_sleep(0.2)").unwrap();
             }
             rounds

@@ -3,16 +3,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use twowarm_core::testbed::{Node, Testbed};
+use twowarm_core::testbed::Node;
 
-use crate::pair::{fails, names, succeeds};
+use crate::pair::{fails, names, nodes_with, succeeds};
 
 #[test]
 fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
-    let bed = Testbed::new().unwrap();
-    let (db1, db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm", "configFacts", "configSetup"]).unwrap();
+    let (db1, db2) = nodes_with(&["distrib2warm", "configFacts", "configSetup"], &[]);
     db1.run_as().write(&db1.global().join("recovery.conf"), "# new\n").unwrap();
     for name in ["postgresql.conf", "replication/archiving_active", "replication/node_id", "key"] {
         db1.write_local(name, "db1's").unwrap();
@@ -31,7 +28,7 @@ fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
     assert!(!db2.local().join("key").exists());
     succeeds(db2.command("configSetup"));
 
-    // To a node that has nothing yet.
+    // A node without a 2warm tree.
     fs::remove_dir_all(db2.pgroot().join("2warm")).unwrap();
     succeeds(db1.command("distrib2warm"));
     assert_eq!(names(&db2.local()), ["replication"]);
@@ -42,20 +39,17 @@ fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
     assert!(said.contains("othernode"), "{said}");
 }
 
-/// A full disk left some of the new commands beside some of the old ones.
+/// Regression: a full disk left a mixture of old and new commands.
 #[test]
 fn all_of_the_installation_is_replaced_or_nothing() {
-    let bed = Testbed::new().unwrap();
-    let (db1, mut db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    let (db1, mut db2) = nodes_with(&["distrib2warm"], &[]);
     let global = |node: &Node, name: &str| node.global().join("replication").join(name);
     for (name, node, text) in
         [("aOne", &db1, "new"), ("zTwo", &db1, "new"), ("aOne", &db2, "old"), ("zTwo", &db2, "old")]
     {
         node.run_as().write(&global(node, name), text).unwrap();
     }
-    // As on a full disk: aOne has arrived whole when distrib2warm itself, which comes next, can't be written.
+    // As on a full disk: aOne has arrived when writing the next file, distrib2warm, fails.
     let cut = "ulimit -f 500; sh -c \"$SSH_ORIGINAL_COMMAND\"";
     let all = "sh -c \"$SSH_ORIGINAL_COMMAND\"";
     let copy_key = db1.copy_key();
@@ -70,23 +64,18 @@ fn all_of_the_installation_is_replaced_or_nothing() {
     assert_eq!(names(&db2.global().join("replication")), ["aOne", "distrib2warm", "zTwo"]);
 }
 
-/// Killed while the files arrive, it leaves the old ones; killed while they are renamed, the next run
-/// repairs it. Neither leaves anything behind.
+/// If it is killed while files arrive, the old ones remain. If it is killed while they are renamed, the next run
+/// completes the renames. Neither leaves temporary files behind.
 #[test]
 fn a_killed_distribution_is_finished_by_the_next_one() {
     const NAMES: [&str; 4] = ["aOne", "bTwo", "cThree", "dFour"];
-    let bed = Testbed::new().unwrap();
-    let (db1, mut db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    for node in [&db1, &db2] {
-        node.install_commands(built, &["distrib2warm"]).unwrap();
-    }
+    let (db1, mut db2) = nodes_with(&["distrib2warm"], &["distrib2warm"]);
     let replication = db2.global().join("replication");
     for own in ["theirs", ".aOne.backup"] {
         db2.run_as().write(&replication.join(own), "db2's").unwrap();
     }
     let read = || NAMES.map(|name| fs::read_to_string(replication.join(name)).unwrap());
-    // Each file is renamed twice: when it has arrived, and when all have.
+    // Each file is renamed twice: once it has arrived, and once all have arrived.
     for (killed_at, is_old) in [(1, true), (3, true), (4, true), (6, false), (8, false)] {
         for name in NAMES {
             let place = db1.global().join("replication").join(name);
@@ -97,7 +86,7 @@ fn a_killed_distribution_is_finished_by_the_next_one() {
         let wrapper =
             format!("strace -f -qq -o /dev/null -e {kill} sh -c \"$SSH_ORIGINAL_COMMAND\"");
         db2.sshd().authorize(db1.copy_key(), Some(&wrapper)).unwrap();
-        // The listing beforehand renames nothing on the far side.
+        // The listing at the beginning renames nothing on db2.
         fails(db1.command("distrib2warm"), 1);
         if is_old {
             assert_eq!(read(), ["old"; 4], "killed at {killed_at}");
@@ -113,14 +102,11 @@ fn a_killed_distribution_is_finished_by_the_next_one() {
     }
 }
 
-/// Stand-ins for the scripts that came before: small text files.
+/// Small text files stand in for the original scripts.
 #[test]
 fn the_scripts_that_are_replaced_are_named_before() {
-    let bed = Testbed::new().unwrap();
-    let (db1, db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm", "archiveWALFile", "restoreWALFile"]).unwrap();
-    db2.install_commands(built, &["restoreWALFile"]).unwrap();
+    let (db1, db2) =
+        nodes_with(&["distrib2warm", "archiveWALFile", "restoreWALFile"], &["restoreWALFile"]);
     let write = |node: &Node, name: &str, text: &str| {
         node.run_as().write(&node.global().join("replication").join(name), text).unwrap();
     };
@@ -135,7 +121,7 @@ fn the_scripts_that_are_replaced_are_named_before() {
     assert!(said.find("global/replication/archiveWALFile").unwrap() > named, "{said}");
     let flush = fs::read_to_string(db2.global().join("replication/flushPrimary")).unwrap();
     assert!(flush.starts_with("#!/bin/bash"));
-    // Once more: there are none left, and nothing is left here.
+    // The second time there are no scripts left to replace, and no temporary files remain on db1.
     let scratch = db1.home().join("scratch");
     db1.run_as().make_dir(&scratch, 0o700).unwrap();
     let mut again = db1.command("distrib2warm");
@@ -145,15 +131,11 @@ fn the_scripts_that_are_replaced_are_named_before() {
     assert_eq!(names(&scratch), [""; 0]);
 }
 
-/// rsync and receiveWALFile waited for each other until a time limit struck.
+/// Regression: rsync and receiveWALFile waited for each other until the time limit.
 #[test]
-fn a_key_that_is_pinned_to_receive_wal_file_is_said_to_be() {
-    let bed = Testbed::new().unwrap();
-    let (db1, mut db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    for node in [&db1, &db2] {
-        node.install_commands(built, &["distrib2warm", "receiveWALFile"]).unwrap();
-    }
+fn a_key_that_is_restricted_to_receive_wal_file_is_reported() {
+    let (db1, mut db2) =
+        nodes_with(&["distrib2warm", "receiveWALFile"], &["distrib2warm", "receiveWALFile"]);
     let receiver = db2.global().join("replication/receiveWALFile").display().to_string();
     db2.sshd().authorize(db1.copy_key(), Some(&receiver)).unwrap();
     let start = std::time::Instant::now();
@@ -166,13 +148,7 @@ fn a_key_that_is_pinned_to_receive_wal_file_is_said_to_be() {
 
 #[test]
 fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
-    let bed = Testbed::new().unwrap();
-    let (db1, db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm"]).unwrap();
-    for node in [&db1, &db2] {
-        node.install_commands(built, &["configFacts"]).unwrap();
-    }
+    let (db1, db2) = nodes_with(&["distrib2warm", "configFacts"], &["configFacts"]);
     let command = db2.global().join("replication/configFacts");
     let over = AtomicBool::new(false);
     let (over, program) = (&over, &command);
@@ -188,7 +164,7 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
         });
         let said = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for run in 0..3 {
-                // Another content, so that it is sent.
+                // A different content, so that it is sent.
                 let text = fs::read(&command).unwrap();
                 let other = [text, format!("\n{run}").into_bytes()].concat();
                 let place = db1.global().join("replication/configFacts");
@@ -205,23 +181,17 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_replaced() {
 
 #[test]
 fn an_ssh_that_is_refused_says_so() {
-    let bed = Testbed::new().unwrap();
-    let (db1, mut db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    let (db1, mut db2) = nodes_with(&["distrib2warm"], &[]);
     db2.sshd().refuse(db1.copy_key()).unwrap();
     let said = fails(db1.command("distrib2warm"), 1);
-    // rsync itself says one time that ssh failed, another time that its connection broke.
+    // rsync reports either that ssh failed or that the connection was closed.
     assert!(said.contains("db2") && said.contains("Permission denied"), "{said}");
 }
 
-/// "The connection broke (WARNING: UNPROTECTED PRIVATE KEY FILE!)" was all that it said.
+/// Regression: the message was only "The connection broke (WARNING: UNPROTECTED PRIVATE KEY FILE!)".
 #[test]
 fn a_key_that_others_can_read_is_named() {
-    let bed = Testbed::new().unwrap();
-    let (db1, _db2) = bed.pair().unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_distrib2warm")).parent().unwrap();
-    db1.install_commands(built, &["distrib2warm"]).unwrap();
+    let (db1, _db2) = nodes_with(&["distrib2warm"], &[]);
     fs::set_permissions(db1.copy_key().private(), fs::Permissions::from_mode(0o644)).unwrap();
     let said = fails(db1.command("distrib2warm"), 1);
     assert!(said.contains("ssh ignored the private key"), "{said}");

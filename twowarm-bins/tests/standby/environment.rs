@@ -3,16 +3,17 @@ use std::process::Output;
 
 use twowarm_core::testbed::{StopMode, wait_until};
 
-use crate::pair::{LIMIT, Pair, fails, log_of, set_mode, succeeds, wait_for_rows};
+use crate::pair::{LIMIT, Pair, fails, set_mode, succeeds, wait_for_rows};
 
-/// As a 2warm of 2010 has it: PGDATA comes from the login shell, which sshd starts nothing by.
+/// As in a 2warm of 2010: PGDATA comes from the login shell, which sshd does not use.
 const SHELL: &str = ". ~/.bash_profile\numask 077\n[ -f ~/extra ] && . ~/extra\n";
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Each line was an error, the standby was stopped with 200, and the far ends knew no data directory.
+/// Regression: each of these lines was an error, restoreWALFile stopped the standby with exit 200, and the commands
+/// on the other node did not find the data directory.
 #[test]
 fn a_pair_works_whose_environment_sh_is_for_a_shell() {
     let pair = Pair::new();
@@ -22,7 +23,7 @@ fn a_pair_works_whose_environment_sh_is_for_a_shell() {
         node.write_local("environment.sh", SHELL).unwrap();
     }
     pair.fill("first", 100);
-    // Nothing names it yet, and $PGROOT/data is not guessed where a shell might have another one.
+    // Nothing names the data directory, and $PGROOT/data may be wrong if a shell would set another one.
     let mut nowhere = db2.program(db2.global().join("replication/configStandby"));
     nowhere.current_dir(db2.home());
     let output = nowhere.output().unwrap();
@@ -39,14 +40,14 @@ fn a_pair_works_whose_environment_sh_is_for_a_shell() {
     {
         assert!(warning.contains(part), "{warning}");
     }
-    // From here on sshd's commands go by what configStandby has noted.
+    // From here on, commands started by sshd use the path that configStandby has noted.
     succeeds(db1.command("copyToStandby"));
     db2.start_warm().unwrap();
     pair.fill("second", 1000);
     pair.ship();
     wait_for_rows(db2, "second", 1000);
 
-    // restoreWALFile notes it too, when the server has been started anew.
+    // restoreWALFile notes it too, after a restart of the server.
     let memory = db2.local().join("replication/data_directory");
     let noted = fs::read_to_string(&memory).unwrap();
     assert_eq!(noted, format!("{}\n", db2.pgdata().display()));
@@ -54,17 +55,17 @@ fn a_pair_works_whose_environment_sh_is_for_a_shell() {
     db2.stop(StopMode::Fast).unwrap();
     db2.start_warm().unwrap();
     wait_until("the data directory to be noted", LIMIT, || memory.exists())
-        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(db2)));
+        .unwrap_or_else(|error| panic!("{error}\n{}", db2.telling_log()));
     assert_eq!(fs::read_to_string(&memory).unwrap(), noted);
     pair.fill("third", 1000);
     pair.ship();
     wait_for_rows(db2, "third", 1000);
     for node in [db1, db2] {
-        assert!(!node.log().contains("passed over"), "{}", node.log());
+        assert!(!node.log().contains("lines are ignored"), "{}", node.log());
     }
 }
 
-/// It became empty, and PGDATA another directory: /data.
+/// Regression: the variable was taken as empty, so that PGDATA became /data.
 #[test]
 fn a_variable_that_is_not_set_is_an_error_that_names_it() {
     let pair = Pair::new();

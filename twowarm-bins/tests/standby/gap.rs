@@ -3,10 +3,10 @@ use std::path::PathBuf;
 
 use twowarm_core::testbed::{StopMode, wait_until};
 
-use crate::pair::{LIMIT, Pair, fails, log_of, names, succeeds};
+use crate::pair::{LIMIT, Pair, fails, names, succeeds};
 
-/// A pair whose standby waits for a segment that is missing although the next one is there. Both are
-/// returned, and where the missing one is.
+/// A pair whose standby lacks a segment although the next one has arrived. Returns both names, and where the
+/// missing segment has been moved to.
 fn pair_with_gap(mode: &str) -> (Pair, [String; 2], PathBuf) {
     let pair = Pair::with_standby_in(mode);
     pair.db2.stop(StopMode::Fast).unwrap();
@@ -23,13 +23,13 @@ fn pair_with_gap(mode: &str) -> (Pair, [String; 2], PathBuf) {
     (pair, [missing, found], aside)
 }
 
-/// 7B had arrived, 7A not, and the failover went past it in silence.
+/// Regression: segment 7B had arrived, 7A had not, and the failover gave no warning.
 #[test]
 fn a_smart_failover_past_a_gap_is_refused_until_the_gap_is_accepted() {
     let (pair, [missing, found], aside) = pair_with_gap("warm");
     let trigger = pair.db2.pgdata().join("trigger");
     let named = format!("{missing} is missing but {found} is here");
-    // Without a server, and with one.
+    // While the server is down, and while it runs.
     let said = fails(pair.db2.command("triggerStandby"), 1);
     assert!(said.contains(&named) && said.contains("--accept-gap"), "{said}");
     pair.db2.start_warm().unwrap();
@@ -37,9 +37,9 @@ fn a_smart_failover_past_a_gap_is_refused_until_the_gap_is_accepted() {
     assert!(said.contains(&named) && said.contains("pg_wal"), "{said}");
     assert!(!trigger.exists());
 
-    // While it waits it says so, too.
-    wait_until("the gap to be said", LIMIT, || pair.db2.log().contains(&named))
-        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
+    // restoreWALFile also reports the gap while it waits.
+    wait_until("the gap to be reported", LIMIT, || pair.db2.log().contains(&named))
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
     assert!(pair.db2.log().contains(&format!("still waiting for {missing}")));
 
     let mut accepting = pair.db2.command("triggerStandby");
@@ -49,12 +49,12 @@ fn a_smart_failover_past_a_gap_is_refused_until_the_gap_is_accepted() {
     assert!(output.status.success() && said.contains("WARNING") && said.contains(&named), "{said}");
     assert_eq!(pair.db2.sql("select to_regclass('second')").unwrap(), "");
     let lost = pair.db2.log().lines().filter(|l| l.contains("are not replayed")).count();
-    assert_eq!(lost, 1, "{}", log_of(&pair.db2));
+    assert_eq!(lost, 1, "{}", pair.db2.telling_log());
     assert!(aside.exists());
 }
 
 #[test]
-fn a_fast_failover_goes_on_with_a_warning() {
+fn a_fast_failover_past_a_gap_gives_a_warning() {
     let (pair, [missing, found], _) = pair_with_gap("warm");
     let mut fast = pair.db2.command("triggerStandby");
     fast.arg("fast");
@@ -65,7 +65,7 @@ fn a_fast_failover_goes_on_with_a_warning() {
     assert_eq!(fs::read_to_string(pair.db2.pgdata().join("trigger")).unwrap(), "fast\n");
 }
 
-/// In standby mode a call waits for a while only, and says it before its answer.
+/// In standby mode a call waits for a limited time only, and reports the gap before it answers.
 #[test]
 fn a_trigger_made_by_hand_is_obeyed_with_a_warning_in_the_servers_log() {
     let (pair, [missing, found], _) = pair_with_gap("standby");
@@ -73,18 +73,18 @@ fn a_trigger_made_by_hand_is_obeyed_with_a_warning_in_the_servers_log() {
     pair.db2.append_settings(settings).unwrap();
     pair.db2.start_warm().unwrap();
     let named = format!("{missing} is missing but {found} is here");
-    wait_until("the gap to be said", LIMIT, || pair.db2.log().contains(&named))
-        .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&pair.db2)));
+    wait_until("the gap to be reported", LIMIT, || pair.db2.log().contains(&named))
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
     pair.db2.run_as().write(&pair.db2.pgdata().join("trigger"), "").unwrap();
     let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
     wait_until("the server to open", LIMIT, open).unwrap();
     let lost = pair.db2.log().lines().filter(|l| l.contains("are not replayed")).count();
-    assert_eq!(lost, 1, "{}", log_of(&pair.db2));
+    assert_eq!(lost, 1, "{}", pair.db2.telling_log());
 }
 
-/// What the server has replayed and what comes back in time are no gap.
+/// A segment that arrives in time leaves no gap, and one that the server has replayed is not missing.
 #[test]
-fn a_gap_that_is_filled_is_none() {
+fn a_filled_gap_does_not_stop_a_failover() {
     let (pair, [missing, _], aside) = pair_with_gap("warm");
     pair.db2.start_warm().unwrap();
     fails(pair.db2.command("triggerStandby"), 1);

@@ -9,7 +9,7 @@ use twowarm_core::testbed::{StopMode, wait_until};
 
 use crate::pair::{LIMIT, Pair};
 
-/// triggerStandby on db2, which is stopped where it lists the archive, in whatever process it does.
+/// triggerStandby on db2. The process that lists the archive is stopped by SIGSTOP when it does so.
 fn trigger_with_hung_archive(pair: &Pair, arguments: &[&str]) -> Command {
     let mut command = pair.db2.program("strace");
     command.args(["-f", "-qq", "-o", "/dev/null", "-P"]).arg(pair.db2.archive());
@@ -19,7 +19,7 @@ fn trigger_with_hung_archive(pair: &Pair, arguments: &[&str]) -> Command {
     command
 }
 
-/// It waited for the archive for ever.
+/// Regression: triggerStandby waited for the archive without end.
 #[test]
 fn a_smart_trigger_is_not_held_up_by_an_archive_that_hangs() {
     let pair = Pair::with_standby();
@@ -45,7 +45,7 @@ fn a_fast_trigger_leaves_out_an_archive_that_hangs() {
     assert!(fs::exists(pair.db2.pgdata().join("trigger")).unwrap());
 }
 
-/// A server that takes connections and never answers is one that is not open yet.
+/// A server that accepts a connection and does not answer is not open yet.
 #[test]
 fn a_server_that_hangs_for_a_while_is_asked_again() {
     let pair = Pair::with_standby();

@@ -8,15 +8,15 @@ use twowarm_core::testbed::wait_until;
 
 use crate::pair::{LIMIT, Pair, fails, names, succeeds};
 
-/// A copy that is at its files.
+/// Starts copyToStandby and waits until it copies files.
 fn copying(pair: &Pair) -> Child {
     let mut command = pair.db1.command("copyToStandby");
     let copying = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let marker = pair.db2.pgdata().join(".twowarm-copy");
-    // rsync also fetches the marker, before there is a backup.
+    // rsync also fetches the marker file, before the backup starts.
     let is_backup = || is_of_session(pair) || left(pair) == [".twowarm-backup_label"];
     let is_at_files = || marker.exists() && is_backup() && pair.db2.runs("rsync");
-    wait_until("rsync at work", LIMIT, is_at_files).unwrap();
+    wait_until("rsync to run", LIMIT, is_at_files).unwrap();
     copying
 }
 
@@ -33,10 +33,10 @@ fn is_of_session(pair: &Pair) -> bool {
 
 fn wait_for_the_far_end(pair: &Pair) {
     let is_over = || !pair.db2.runs("rsync") && !pair.db2.runs("receiveBaseCopy");
-    wait_until("the far end to end", LIMIT, is_over).unwrap();
+    wait_until("the other end to stop", LIMIT, is_over).unwrap();
 }
 
-/// What a backup that is not the session's leaves in the primary's data directory.
+/// The files of an exclusive backup in the primary's data directory.
 fn left(pair: &Pair) -> Vec<String> {
     let all = names(&pair.db1.pgdata()).into_iter();
     all.filter(|name| name.contains("backup_label") && !name.ends_with(".old")).collect()
@@ -75,12 +75,12 @@ fn a_primary_that_crashes_in_a_copy_starts_again_and_the_next_copy_is_whole() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    // Before 9.5 or so a session outlives its postmaster, and ends the backup.
+    // Up to about 9.4 a session outlives its postmaster and ends the backup.
     let whole = said.contains("stopped before") && said.contains("start the server");
     assert!(whole || said.contains("incomplete and can't be started"), "{said}");
     assert_eq!(left(&pair), [""; 0], "{said}");
     wait_for_the_far_end(&pair);
-    // Not before the crashed server's processes have noticed.
+    // A start fails until the processes of the crashed server have ended.
     wait_until("the primary to start", LIMIT, || pair.db1.start().is_ok()).unwrap();
     succeeds(pair.db1.command("copyToStandby"));
     pair.db2.start_warm().unwrap();
@@ -104,7 +104,7 @@ fn a_backup_that_a_killed_copy_left_is_ended_by_the_next_and_anothers_is_not() {
     let place = pair.db1.pgdata().join("backup_label");
     pair.db1.run_as().write(&place, label).unwrap();
     if is_of_session(&pair) {
-        // Others' backups don't concern one of a session, and their label is not copied.
+        // The exclusive backup of another program does not disturb a session's own, and its label is not copied.
         succeeds(pair.db1.command("copyToStandby"));
     } else {
         let said = fails(pair.db1.command("copyToStandby"), 1);

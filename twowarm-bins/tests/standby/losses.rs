@@ -7,7 +7,7 @@ use twowarm_core::testbed::finish;
 
 use crate::pair::{Pair, fails, succeeds};
 
-/// A pair with an older copy, over which the next one would be made.
+/// A pair with a base copy that the next one would replace.
 fn with_older_copy() -> Pair {
     let pair = Pair::new();
     succeeds(pair.db2.command("configStandby"));
@@ -62,7 +62,7 @@ fn what_is_not_the_clusters_is_named_before_it_is_lost() {
     let both = fs::read_to_string(pair.db2.pgdata().join("conf.d/both.conf")).unwrap();
     assert_eq!(both, "ours");
 
-    // Nothing is left to ask about.
+    // The next copy would delete nothing, so it does not ask.
     let said = succeeds(pair.db1.command("copyToStandby"));
     assert!(!said.contains("not part of the cluster"), "{said}");
     let mut bad = pair.db1.command("copyToStandby");
@@ -78,8 +78,11 @@ fn a_terminal_is_asked() {
         let inside = "../2warm/global/replication/copyToStandby";
         let mut command = pair.db1.program("script");
         command.current_dir(pair.db1.pgdata()).args(["-qec", inside, "/dev/null"]);
-        let mut asked =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script runs");
+        let mut asked = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script can be run");
         let mut input = asked.stdin.take().unwrap();
         input.write_all(format!("{answer}\n").as_bytes()).unwrap();
         let output = asked.wait_with_output().unwrap();
@@ -113,9 +116,9 @@ fn a_node_keeps_its_own_configuration_files() {
 }
 
 #[test]
-fn what_the_standby_would_lack_as_a_primary_is_said_on_both_nodes() {
+fn settings_that_the_standby_would_lack_as_a_primary_are_reported_on_both_nodes() {
     let pair = Pair::new();
-    // As on Debian: its server was started with another configuration file.
+    // As on Debian, where the server is started with another configuration file.
     let elsewhere = pair.db2.home().join("elsewhere.conf");
     let conf = "archive_mode = off\narchive_command = 'cp %p /a/%f'\n";
     pair.db2.run_as().write(&elsewhere, conf).unwrap();

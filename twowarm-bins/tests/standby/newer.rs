@@ -1,26 +1,23 @@
-//! The commands on a node whose cluster is newer than all that are known.
+//! The commands on a node whose cluster has an unknown, newer version.
 
 use std::fs;
 
-use twowarm_core::testbed::{COMMANDS, NEWER_MAJOR, Node, Testbed, newer_control};
+use twowarm_core::testbed::{COMMANDS, NEWER_MAJOR, Node, newer_control};
 
-use crate::pair::{fails, names, succeeds};
+use crate::pair::{fails, names, node_with, succeeds};
 
-fn newer_node() -> (Testbed, Node) {
-    let bed = Testbed::new().unwrap();
-    let node = bed.node("db2").unwrap();
-    let built = std::path::Path::new(env!("CARGO_BIN_EXE_configStandby")).parent().unwrap();
-    node.install_commands(built, &COMMANDS).unwrap();
+fn newer_node() -> Node {
+    let node = node_with(&COMMANDS);
     node.initdb(&[]).unwrap();
     let control = node.pgdata().join("global/pg_control");
     node.run_as().write(&control, newer_control(&fs::read(&control).unwrap())).unwrap();
     node.run_as().write(&node.pgdata().join("PG_VERSION"), format!("{NEWER_MAJOR}\n")).unwrap();
-    (bed, node)
+    node
 }
 
 #[test]
 fn a_newer_primary_is_refused_as_a_standby() {
-    let (_bed, node) = newer_node();
+    let node = newer_node();
     let before = names(&node.pgdata());
     let said = fails(node.command("configStandby"), 1);
     assert!(said.contains("looks like a primary"), "{said}");
@@ -29,7 +26,7 @@ fn a_newer_primary_is_refused_as_a_standby() {
 
 #[test]
 fn a_newer_standby_is_configured_and_triggered() {
-    let (_bed, node) = newer_node();
+    let node = newer_node();
     node.run_as().write(&node.pgdata().join("standby.signal"), "").unwrap();
     succeeds(node.command("configStandby"));
     let settings = fs::read_to_string(node.pgdata().join("postgresql.auto.conf")).unwrap();

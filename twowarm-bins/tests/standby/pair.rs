@@ -1,40 +1,49 @@
-use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use twowarm_core::testbed::{COMMANDS, Node, Testbed, finish, wait_until};
+pub use twowarm_core::testbed::{LIMIT, names_in as names};
 
-pub const LIMIT: Duration = Duration::from_secs(60);
+/// One of the built commands.
+const BUILT: &str = env!("CARGO_BIN_EXE_copyToStandby");
+
+/// A node with these commands and nothing else.
+pub fn node_with(commands: &[&str]) -> Node {
+    let node = Testbed::new().unwrap().node("db2").unwrap();
+    node.install_commands(BUILT, commands).unwrap();
+    node
+}
+
+/// db1 and db2, which reach each other, with these commands on each.
+pub fn nodes_with(on_db1: &[&str], on_db2: &[&str]) -> (Node, Node) {
+    let (db1, db2) = Testbed::new().unwrap().pair().unwrap();
+    for (node, commands) in [(&db1, on_db1), (&db2, on_db2)] {
+        node.install_commands(BUILT, commands).unwrap();
+    }
+    (db1, db2)
+}
 
 /// db1 is a running primary whose archive_command is ours, db2 an empty data directory.
 pub struct Pair {
     pub db1: Node,
     pub db2: Node,
-    #[allow(dead_code, reason = "the matrix puts a third node there")]
-    pub bed: Testbed,
 }
 
 impl Pair {
     pub fn new() -> Pair {
-        let bed = Testbed::new().unwrap();
-        let (db1, db2) = bed.pair().unwrap();
-        let built = Path::new(env!("CARGO_BIN_EXE_copyToStandby")).parent().unwrap();
-        for node in [&db1, &db2] {
-            node.install_commands(built, &COMMANDS).unwrap();
-        }
+        let (db1, db2) = nodes_with(&COMMANDS, &COMMANDS);
         db1.initdb_small_segments().unwrap();
         db1.append_conf(&db1.archiving_conf().unwrap()).unwrap();
         db1.start().unwrap();
         make_empty(&db2);
-        Pair { db1, db2, bed }
+        Pair { db1, db2 }
     }
 
-    /// Everything up to a standby that replays, in warm mode.
+    /// With a running standby in warm mode.
     pub fn with_standby() -> Pair {
         Pair::with_standby_in("warm")
     }
 
-    /// Everything up to a standby that replays in this mode.
+    /// With a running standby in this mode.
     pub fn with_standby_in(mode: &str) -> Pair {
         let pair = Pair::new();
         set_mode(&pair.db2, mode);
@@ -43,14 +52,14 @@ impl Pair {
         pair
     }
 
-    /// db2 becomes a standby, and runs.
+    /// Makes db2 a standby and starts it.
     pub fn make_standby(&self) {
         succeeds(self.db2.command("configStandby"));
         succeeds(self.db1.command("copyToStandby"));
         self.db2.start_warm().unwrap();
     }
 
-    /// A table of so many rows.
+    /// Creates a table with this many rows on db1.
     pub fn fill(&self, table: &str, rows: u32) {
         let text = format!(
             "create table {table} as select n, md5(n::text) from generate_series(1, {rows}) n"
@@ -58,7 +67,7 @@ impl Pair {
         self.db1.sql(&text).unwrap();
     }
 
-    /// Waits until all that db1 has written so far stands in db2's archive.
+    /// Waits until everything that db1 has written so far is in db2's archive.
     pub fn ship(&self) {
         self.db1.sql("drop table if exists shipped; create table shipped (n int)").unwrap();
         let major = self.db1.install().major().unwrap();
@@ -66,50 +75,36 @@ impl Pair {
         self.db1.sql(major.switch_wal()).unwrap();
         let place = self.db2.archive().join(&last);
         wait_until(&format!("{last} to arrive"), LIMIT, || place.exists())
-            .unwrap_or_else(|error| panic!("{error}\n{}", log_of(&self.db1)));
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.db1.telling_log()));
     }
 
-    /// How many rows the standby shows, once it shows the table.
+    /// Waits until db2 shows this many rows; see [`wait_for_rows`].
     pub fn wait_for_rows(&self, table: &str, rows: u32) {
         wait_for_rows(&self.db2, table, rows);
     }
 }
 
-/// Waits until a node shows so many rows; before 9.0, where a standby shows none, until it has been
-/// served all that has arrived.
+/// Waits until a node shows this many rows. A standby before 9.0 can't be queried: then waits until it has restored
+/// all segments that have arrived.
 pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
     let hot = node.install().major().unwrap().has_hot_standby();
     if !hot && node.is_in_recovery().unwrap() {
         let is_segment = |name: &String| name.len() == 24;
         let last = names(&node.archive()).into_iter().rfind(is_segment).unwrap();
         let served = format!("restored log file \"{last}\"");
-        // A fast stop between two calls is lost on servers before 8.4.
+        // Servers before 8.4 ignore a fast stop between two calls of restore_command.
         let waits = || node.log().contains(&served) && node.waits_after(&last);
-        wait_until(&served, LIMIT, waits).unwrap_or_else(|e| panic!("{e}\n{}", log_of(node)));
+        wait_until(&served, LIMIT, waits).unwrap_or_else(|e| panic!("{e}\n{}", node.telling_log()));
         return;
     }
     let question = format!("select count(*) from {table}");
     wait_until(&format!("{rows} rows of {table}"), LIMIT, || {
         node.sql(&question).is_ok_and(|count| count == rows.to_string())
     })
-    .unwrap_or_else(|error| panic!("{error}\n{}", log_of(node)));
+    .unwrap_or_else(|error| panic!("{error}\n{}", node.telling_log()));
 }
 
-/// A node's log without the lines about connections that came too early.
-pub fn log_of(node: &Node) -> String {
-    let log = node.log();
-    let noise = [
-        "not yet accepting",
-        "is starting up",
-        "Consistent recovery state has not",
-        "does not exist",
-        "STATEMENT",
-    ];
-    let telling = log.lines().filter(|line| !noise.iter().any(|noise| line.contains(noise)));
-    telling.collect::<Vec<_>>().join("\n")
-}
-
-/// An empty data directory, and the configuration that makes a server there db2's.
+/// Creates an empty data directory, and `local/postgresql.conf` for a server in it.
 pub fn make_empty(node: &Node) {
     node.run_as().make_dir(&node.pgdata(), 0o755).unwrap();
     let conf = [node.own_conf(), node.small_conf(), node.archiving_conf()];
@@ -117,7 +112,7 @@ pub fn make_empty(node: &Node) {
     node.write_local("postgresql.conf", conf).unwrap();
 }
 
-/// Says in `2warm.toml` what the node is as a standby: the last word counts.
+/// Sets the mode of the node as a standby in `2warm.toml`.
 pub fn set_mode(node: &Node, mode: &str) {
     let before = std::fs::read_to_string(node.local().join("2warm.toml")).unwrap_or_default();
     let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("mode =")).collect();
@@ -137,14 +132,4 @@ pub fn fails(mut command: Command, code: i32) -> String {
     assert_eq!(status.code(), Some(code), "{said}{printed}");
     assert_eq!(said.lines().count(), 1, "one line: {said}");
     said
-}
-
-/// The names in a directory, sorted.
-pub fn names(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
 }

@@ -4,7 +4,7 @@ use twowarm_core::testbed::StopMode;
 
 use crate::pair::{Pair, succeeds};
 
-/// The standby's postmaster.pid as servers before 9.1 leave it: it says nothing of port and socket.
+/// Makes the standby's postmaster.pid one of a server before 9.1: without port and socket directory.
 fn forget_where_it_listens(pair: &Pair) {
     let file = pair.db2.pgdata().join("postmaster.pid");
     let text = fs::read_to_string(&file).unwrap();
@@ -12,7 +12,7 @@ fn forget_where_it_listens(pair: &Pair) {
     pair.db2.run_as().write(&file, lines.join("\n") + "\n").unwrap();
 }
 
-/// /var/run/postgresql was tried for ever while the server was open.
+/// Regression: triggerStandby kept trying /var/run/postgresql while the server was open elsewhere.
 #[test]
 fn a_server_that_does_not_say_where_it_listens_is_found_by_its_configuration() {
     let pair = Pair::with_standby();
@@ -35,7 +35,7 @@ fn a_server_whose_configuration_tells_nothing_is_found_by_pghost_and_pgport() {
     assert!(said.contains("The server is open"), "{said}");
 }
 
-/// A primary and its standby have one system identifier, and often one path.
+/// A primary and its standby have the same system identifier, and often the same path.
 #[test]
 fn variables_that_lead_to_the_primary_are_not_followed() {
     let pair = Pair::with_standby();

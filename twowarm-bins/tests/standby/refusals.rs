@@ -83,7 +83,7 @@ fn a_far_archive_that_cannot_be_written_leaves_shipping_off() {
 fn rsync_that_gets_to_another_machine_deletes_nothing_there() {
     let pair = Pair::new();
     succeeds(pair.db2.command("configStandby"));
-    // To an ssh that leads elsewhere the same path holds another marker, or none.
+    // If ssh leads to another machine, the same path there holds another marker file, or none.
     let bin = pair.db1.home().join("bin");
     pair.db1.run_as().make_dir(&bin, 0o755).unwrap();
     let marker = pair.db2.pgdata().join(".twowarm-copy");

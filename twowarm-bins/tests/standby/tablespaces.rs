@@ -15,7 +15,7 @@ fn a_tablespace_goes_where_it_is_mapped_and_never_onto_itself() {
     pair.db1.sql("create table aside tablespace side as select 7 as n").unwrap();
     succeeds(pair.db2.command("configStandby"));
 
-    // Both nodes are on one machine, and the same path there is the source's own.
+    // Both nodes are on one machine, so the same path is the tablespace of the source.
     let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("ts here is the source itself"), "{said}");
 
@@ -30,7 +30,7 @@ fn a_tablespace_goes_where_it_is_mapped_and_never_onto_itself() {
     assert_eq!(targets, [there]);
     assert_eq!(pair.db1.sql("select n from aside").unwrap(), "7");
 
-    // A second one comes, and goes where another cluster's is.
+    // A second tablespace is mapped to a directory that holds one of another cluster.
     pair.db2.stop(StopMode::Fast).unwrap();
     let (here, there) = (pair.db1.home().join("more"), pair.db2.home().join("taken"));
     pair.db1.run_as().make_dir(&here, 0o700).unwrap();
@@ -40,7 +40,7 @@ fn a_tablespace_goes_where_it_is_mapped_and_never_onto_itself() {
     let goes_to = |to: &Path| {
         pair.db1.write_local("2warm.toml", format!("{settings}\n{}\n", map(to))).unwrap();
     };
-    // Below the source's own, and around it: neither is a place to delete in.
+    // Inside the source's directories, and around them: nothing may be deleted there.
     for bad in [here.join("below"), pair.db1.pgdata().join("base/below"), pair.db1.home().into()] {
         goes_to(&bad);
         let said = fails(pair.db1.command("copyToStandby"), 1);
@@ -57,7 +57,7 @@ fn a_tablespace_goes_where_it_is_mapped_and_never_onto_itself() {
 
     fs::remove_dir_all(&there).unwrap();
     pair.db1.sql("create table more tablespace more as select 8 as n").unwrap();
-    // The second time by the map alone: no server has made the links since.
+    // The second copy finds the target by the mapping alone: no server has created the links since.
     succeeds(pair.db1.command("copyToStandby"));
     succeeds(pair.db1.command("copyToStandby"));
     pair.db2.start_warm().unwrap();

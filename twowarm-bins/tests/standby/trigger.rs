@@ -20,7 +20,7 @@ fn a_smart_trigger_promotes_with_all_that_was_shipped() {
     fs::write(&active, "").unwrap();
     let said = succeeds(pair.db2.command("triggerStandby"));
     assert!(said.contains("s from trigger to a committed write"), "{said}");
-    // What it says is so at once.
+    // The server is open as soon as the command has returned.
     assert!(!pair.db2.is_in_recovery().unwrap());
     assert_eq!(pair.db2.sql("select count(*) from second").unwrap(), "2000");
     pair.db2.sql("create table after_promotion ()").unwrap();
@@ -42,11 +42,11 @@ fn a_fast_trigger_without_wait_returns_at_once() {
     let trigger = pair.db2.pgdata().join("trigger");
     assert!(said.contains(&trigger.display().to_string()), "{said}");
     assert!(trigger.exists());
-    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
-    wait_until("the server to open", LIMIT, open).unwrap();
+    pair.db2.wait_for_promotion().unwrap();
 }
 
-/// It waited without end, and `triggerStandby; pg_ctl start` never came to the second command.
+/// Regression: triggerStandby waited for the server without end, so that `triggerStandby; pg_ctl start` never
+/// started it.
 #[test]
 fn without_a_server_the_trigger_is_written_and_remains_in_force() {
     let pair = Pair::with_standby();
@@ -57,11 +57,10 @@ fn without_a_server_the_trigger_is_written_and_remains_in_force() {
     assert!(said.contains(&trigger.display().to_string()), "{said}");
     assert_eq!(fs::read_to_string(&trigger).unwrap(), "smart\n");
     pair.db2.start_warm().unwrap();
-    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
-    wait_until("the server to open", LIMIT, open).unwrap();
+    pair.db2.wait_for_promotion().unwrap();
 }
 
-/// From now on the server lets nobody in.
+/// Makes the server reject all connections.
 fn refuse_everybody(pair: &Pair) {
     let hba = pair.db2.pgdata().join("pg_hba.conf");
     pair.db2.run_as().write(&hba, "local all all reject\n").unwrap();
@@ -90,7 +89,7 @@ fn startup_process(pair: &Pair) -> Pid {
     Pid::from_raw(found.unwrap())
 }
 
-/// It tried for ever.
+/// Regression: triggerStandby retried without end.
 #[test]
 fn a_server_that_refuses_every_connection_is_seen_to_be_promoted_by_its_files() {
     let pair = Pair::with_standby();
@@ -108,8 +107,8 @@ fn a_server_that_refuses_every_connection_is_seen_to_be_promoted_by_its_files() 
 fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_how_to_cancel_it() {
     let pair = Pair::with_standby();
     let trigger = pair.db2.pgdata().join("trigger");
-    // Before that it answers that it is starting up.
-    wait_until("the standby to let clients in", LIMIT, || pair.db2.client().is_ok()).unwrap();
+    // Until then connections fail because the server is starting up.
+    wait_until("the standby to accept connections", LIMIT, || pair.db2.client().is_ok()).unwrap();
     refuse_everybody(&pair);
     let startup = startup_process(&pair);
     kill(startup, Signal::SIGSTOP).unwrap();
@@ -124,7 +123,7 @@ fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_
         let mut command = pair.db2.command("triggerStandby");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let waiting = command.spawn().unwrap();
-        wait_until("the trigger", LIMIT, || trigger.exists()).unwrap();
+        wait_until("the trigger file to be written", LIMIT, || trigger.exists()).unwrap();
         kill(Pid::from_raw(waiting.id() as i32), signal).unwrap();
         let output = waiting.wait_with_output().unwrap();
         assert_eq!(output.status.signal(), Some(number), "{output:?}");
@@ -141,11 +140,11 @@ fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_
 }
 
 #[test]
-fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote() {
+fn promotion_is_refused_if_the_archive_is_unreadable_or_has_a_newer_timeline() {
     let pair = Pair::with_standby();
     let trigger = pair.db2.pgdata().join("trigger");
     let history = pair.db2.archive().join("00000002.history");
-    // It has looked for newer timelines by then; one that it finds when it starts it follows.
+    // The running server has already looked for timelines. It would follow this one after a restart.
     wait_until("redo to start", LIMIT, || pair.db2.log().contains("redo starts")).unwrap();
     pair.db2.run_as().write(&history, "1\tFF/0\tno recovery target specified\n").unwrap();
     let said = fails(pair.db2.command("triggerStandby"), 1);
@@ -164,7 +163,7 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     assert!(said.contains("could not read the archive"), "{said}");
     assert!(!trigger.exists());
 
-    // Fast does without it, and does not say so.
+    // A fast failover does not need the archive, so there is no message.
     let fast = || {
         let mut command = pair.db2.command("triggerStandby");
         command.args(["fast", "--no-wait"]);
@@ -175,7 +174,7 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
     assert_eq!(fs::read_to_string(&trigger).unwrap(), "fast\n");
     fs::remove_file(&trigger).unwrap();
 
-    // Restarted, it follows the newer timeline, although pg_control does not say so yet.
+    // After a restart the server follows the newer timeline, although pg_control does not say so yet.
     fs::rename(&moved, pair.db2.archive()).unwrap();
     pair.db2.start_warm().unwrap();
     let kept = pair.db2.pgdata().join("pg_wal/00000002.history");
@@ -185,7 +184,7 @@ fn an_archive_that_cannot_be_read_or_has_a_newer_timeline_is_no_time_to_promote(
 
 #[test]
 fn a_trigger_that_root_writes_is_the_servers() {
-    // Only root can be somebody else than the servers' user.
+    // Only root can act as another user than the servers'.
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return;
     }
@@ -206,6 +205,5 @@ fn a_trigger_that_root_writes_is_the_servers() {
     let owner = |path: &Path| fs::metadata(path).unwrap().uid();
     assert_eq!(owner(&pair.db2.pgdata().join("trigger")), owner(&pair.db2.pgdata()));
     pair.db2.start_warm().unwrap();
-    let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
-    wait_until("the server to open", LIMIT, open).unwrap();
+    pair.db2.wait_for_promotion().unwrap();
 }

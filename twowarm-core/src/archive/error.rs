@@ -5,6 +5,7 @@ use super::binding::BadBinding;
 use crate::file_error::FileError;
 use crate::identifiers::{MachineId, NodeId};
 use crate::retry::Retryable;
+use crate::timelines::HistoryFileError;
 use crate::wal::BadText;
 
 /// Why an operation on an archive failed.
@@ -150,5 +151,14 @@ impl ArchiveError {
             error.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         )
+    }
+}
+
+impl From<HistoryFileError> for ArchiveError {
+    fn from(error: HistoryFileError) -> ArchiveError {
+        match error {
+            HistoryFileError::File(error) => ArchiveError::File(error),
+            HistoryFileError::Invalid { path, error } => ArchiveError::BadHistory { path, error },
+        }
     }
 }

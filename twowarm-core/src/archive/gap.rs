@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::{Archive, ArchiveError};
 use crate::data_directory::{Reached, redo_place};
+use crate::timelines::Timelines;
 use crate::wal::{
-    ControlFile, Expected, HistoryPlace, PageHeader, SegmentLayout, SegmentName, SegmentPlace,
-    TimelineHistory, WalFileName, check_history, check_segment_header,
+    ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
+    TimelineHistory, WalFileName, check_segment_header,
 };
 
 /// A segment that a standby still needs is missing, and a later one is in the archive. A failover would end
@@ -41,7 +42,10 @@ fn gap(
 ) -> Option<Gap> {
     let counts = |name: SegmentName| {
         histories.iter().any(|history| {
-            matches!(history.place_of(name, layout), HistoryPlace::OnPath | HistoryPlace::AtFork)
+            matches!(
+                history.locate(name, layout),
+                SegmentInHistory::Included | SegmentInHistory::AtFork
+            )
         })
     };
     let there = listing.into_iter().filter(|name| name.place >= next && counts(*name));
@@ -90,13 +94,11 @@ impl Archive {
         });
         // From 10 on, and before.
         let wal = ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal));
-        let history = WalFileName::History(next.timeline);
-        let fetched = || wal.iter().find_map(|wal| fs::read(wal.join(history.to_string())).ok());
-        let text = self.read(history)?.or_else(fetched);
-        let own = text.and_then(|text| check_history(next.timeline, &text).ok());
+        let timelines = Timelines::new(self.path(), Some(data_directory));
+        let own = timelines.history(next.timeline)?;
         let mut histories =
             vec![own.unwrap_or_else(|| TimelineHistory::without_ancestors(next.timeline))];
-        let later = self.histories_after(next.timeline)?;
+        let later = timelines.archived_after(next.timeline)?;
         histories.extend(later.into_iter().filter(|later| later.is_ancestor(next.timeline)));
         let expected = Expected::of(control);
         let has = |name| wal.iter().any(|wal| is_in(wal, name, &expected));
@@ -174,6 +176,7 @@ mod tests {
     use super::*;
     use crate::version::PgMajor;
     use crate::wal::{SegmentSize, TimelineId};
+    use std::fs;
 
     fn layout(major: &str) -> SegmentLayout {
         SegmentLayout::new(major.parse::<PgMajor>().unwrap(), SegmentSize::DEFAULT)

@@ -20,7 +20,6 @@
 mod binding;
 mod error;
 mod gap;
-mod histories;
 mod incoming;
 mod mark;
 #[cfg(test)]
@@ -33,7 +32,6 @@ use std::path::{Path, PathBuf};
 pub use binding::{BadBinding, Binding, Machines};
 pub use error::ArchiveError;
 pub use gap::{Gap, Given};
-pub use histories::ForkedBefore;
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
 pub(crate) use incoming::{Existing, Incoming};

@@ -2,7 +2,6 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::retry::Retryable;
-use crate::wal::{SegmentLayout, TimelineId};
 
 fn archive() -> (tempfile::TempDir, Archive) {
     let dir = tempfile::tempdir().unwrap();
@@ -190,55 +189,4 @@ fn an_owner_file_is_parsed_strictly() {
     assert!(bad.parse::<Binding>().is_err());
     let strange = Binding { label: "a\nb".into(), ..sender(1, "aaaa") };
     assert_eq!(strange.to_string().parse::<Binding>().unwrap().label, "a b");
-}
-
-#[test]
-fn a_segment_past_a_fork_in_a_history_is_found() {
-    let (dir, archive) = archive();
-    let history = b"1\t0/3000158\tno recovery target\n";
-    archive.put(name("00000002.history"), history).unwrap();
-    let layout = SegmentLayout::new("15".parse().unwrap(), crate::wal::SegmentSize::DEFAULT);
-    let node = dir.path().join("data");
-    let forked = |segment: &str| {
-        let forked = archive.forked_before(segment.parse().unwrap(), layout, Some(&node));
-        forked.unwrap().map(|forked| forked.timeline)
-    };
-    let timeline = |number| Some(TimelineId::new(number).unwrap());
-    assert_eq!(forked("000000010000000000000003"), None);
-    assert_eq!(forked("000000010000000000000004"), timeline(2));
-    assert_eq!(forked("000000020000000000000004"), None);
-
-    // A gap in the numbers hides no history.
-    archive.put(name("00000020.history"), history).unwrap();
-    archive.remove(name("00000002.history")).unwrap();
-    assert_eq!(forked("000000010000000000000004"), timeline(32));
-    archive.remove(name("00000020.history")).unwrap();
-
-    // An invalid history is ignored, and hides no other.
-    for bad in [b"".as_slice(), b"nonsense\n"] {
-        fs::write(dir.path().join("00000002.history"), bad).unwrap();
-        assert_eq!(forked("000000010000000000000004"), None);
-        archive.put(name("00000003.history"), history).unwrap();
-        assert_eq!(forked("000000010000000000000004"), timeline(3));
-        archive.remove(name("00000003.history")).unwrap();
-        archive.remove(name("00000002.history")).unwrap();
-    }
-    assert_eq!(forked("FFFFFFFF0000000000000004"), None);
-
-    // The node's own promotion, whose history only its server has, in the WAL directory of its version;
-    // and a history of a timeline whose parents have none.
-    assert_eq!(forked("000000010000000000000004"), None);
-    for (wal, number) in [("pg_xlog", 5), ("pg_wal", 4)] {
-        fs::create_dir_all(node.join(wal)).unwrap();
-        fs::write(node.join(wal).join(format!("{number:08X}.history")), history).unwrap();
-        assert_eq!(forked("000000010000000000000003"), None);
-        assert_eq!(forked("000000010000000000000004"), timeline(number));
-        fs::remove_dir_all(node.join(wal)).unwrap();
-    }
-
-    // An unmounted disk is an error.
-    std::os::unix::fs::symlink("nowhere", node.join("pg_wal")).unwrap();
-    let four = "000000010000000000000004".parse().unwrap();
-    let error = archive.forked_before(four, layout, Some(&node)).unwrap_err();
-    assert!(error.is_retryable(), "{error}");
 }

@@ -3,15 +3,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::configuration::{CommandLine, each_setting};
 use super::{IdentityError, major_version};
 use crate::file_error::FileError;
 
 /// The two modes in which a server replays the WAL that restore_command returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecoveryMode {
     /// `standby.signal`, before 12 `standby_mode = 'on'`: if restore_command fails, the server calls it again,
     /// and between two calls it obeys a promotion and looks for new timelines.

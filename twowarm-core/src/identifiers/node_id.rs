@@ -12,7 +12,10 @@ pub struct NodeId(String);
 
 impl NodeId {
     /// A new id: 128 random bits in hexadecimal.
-    pub(crate) fn random() -> Result<NodeId, FileError> {
+    ///
+    /// # Errors
+    /// If the operating system's random numbers can't be read.
+    pub fn random() -> Result<NodeId, FileError> {
         random_id().map(NodeId)
     }
 

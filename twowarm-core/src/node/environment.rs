@@ -13,19 +13,18 @@ use commands::Reader;
 
 /// The variables that `local/environment.sh` sets.
 ///
-/// 2warm's scripts sourced that file; here it is read and never executed. Assignments are taken, with
-/// `export`, quotes, backslashes, `$NAME`, `${NAME}` and `${NAME:-WORD}`. Any other line is passed over. A
-/// variable that such a line sets, or may set, has no known value: an assignment under a condition, in a
-/// function or a subshell, or from `$(...)`. The same holds for a value with a variable in it that is not
-/// set, which a shell would take for empty.
+/// 2warm's scripts source that file; here it is parsed and never executed. Assignments are read, with `export`,
+/// quotes, backslashes, `$NAME`, `${NAME}` and `${NAME:-WORD}`; all other lines are ignored. A variable that an
+/// ignored line sets or may set has an unknown value: an assignment under a condition, in a function or a
+/// subshell, or from `$(...)`. So has one whose value contains a variable that is not set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Environment {
     values: BTreeMap<String, Value>,
     exported: BTreeSet<String>,
-    passed_over: Vec<Line>,
+    ignored: Vec<Line>,
 }
 
-/// What the file leaves in a variable, or why that is not known.
+/// The value of a variable, or why it is not known.
 type Value = Result<String, Problem>;
 
 /// Why the value of a variable is not known.
@@ -33,11 +32,11 @@ type Value = Result<String, Problem>;
 struct Problem {
     line: usize,
     text: String,
-    /// Whether only a shell could tell the value.
+    /// Whether a shell would have to run code for the value.
     is_code: bool,
 }
 
-/// A line, or several that belong together, which a shell would run.
+/// A command on one line or several, which a shell would run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     first: usize,
@@ -56,31 +55,35 @@ impl fmt::Display for Line {
     }
 }
 
-/// The file does not say what is needed of it.
+/// Why `environment.sh` can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EnvironmentError {
-    /// Where the next command begins can't be told, so nothing behind it is known.
+    /// A syntax error: the start of the next command, and so the rest of the file, can't be determined.
     #[error("line {line}: {problem}")]
     Unreadable {
-        /// The line, counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// What was found there.
+        /// What is wrong in it.
         problem: String,
     },
-    /// Variables that are needed have no known value.
+    /// The values of required variables are not known.
     #[error(
-        "{problems}. Only assignments such as PGDATA=/data/15 are read, nothing is run{passed_over}"
+        "{problems}. Only assignments such as PGDATA=/data/15 are read; commands are not run{ignored}"
     )]
     Unknown {
-        /// Each variable with the line and the reason.
+        /// Each variable, with the line and the reason.
         problems: String,
-        /// The lines that are passed over, if there are any.
-        passed_over: String,
+        /// The lines that are ignored, if any.
+        ignored: String,
     },
 }
 
 impl Environment {
-    /// Reads the file's text; `outer` gives the variables that are set before.
+    /// Parses the text of the file. `outer` returns the variables that are already set.
+    ///
+    /// # Errors
+    /// If it has a syntax error.
     pub fn parse(
         text: &str,
         outer: &dyn Fn(&str) -> Option<String>,
@@ -90,24 +93,25 @@ impl Environment {
         Ok(reader.found())
     }
 
-    /// What a variable was set to, if that is known and not empty.
+    /// The value of a variable, if it is known and not empty.
+    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name)?.as_ref().ok()?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Whether `export` was said of it.
-    pub fn is_exported(&self, name: &str) -> bool {
+    /// Whether the variable is exported.
+    pub(crate) fn is_exported(&self, name: &str) -> bool {
         self.exported.contains(name)
     }
 
-    /// All variables whose values are known.
+    /// All variables with known values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref().ok()?)))
     }
 
-    /// Refuses a file that sets one of these variables to a value which is not known.
-    pub fn require(&self, names: &[&str]) -> Result<(), EnvironmentError> {
+    /// Checks that the file does not set one of these variables to an unknown value.
+    pub(crate) fn require(&self, names: &[&str]) -> Result<(), EnvironmentError> {
         let problems: Vec<String> = names
             .iter()
             .filter_map(|name| {
@@ -118,16 +122,17 @@ impl Environment {
         if problems.is_empty() {
             return Ok(());
         }
-        let passed_over = self.passed_over().map(|lines| format!("; passed over: {lines}"));
+        let ignored = self.ignored_lines().map(|lines| format!("; ignored: {lines}"));
         Err(EnvironmentError::Unknown {
             problems: problems.join("; "),
-            passed_over: passed_over.unwrap_or_default(),
+            ignored: ignored.unwrap_or_default(),
         })
     }
 
-    /// The lines that are no assignments, for a message; none if there are none.
-    pub fn passed_over(&self) -> Option<String> {
-        let lines: Vec<String> = self.passed_over.iter().map(Line::to_string).collect();
+    /// The lines that are not assignments, for a message; `None` if there are none.
+    #[must_use]
+    pub fn ignored_lines(&self) -> Option<String> {
+        let lines: Vec<String> = self.ignored.iter().map(Line::to_string).collect();
         (!lines.is_empty()).then(|| lines.join(", "))
     }
 }

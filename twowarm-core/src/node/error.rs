@@ -6,62 +6,117 @@ use crate::file_error::FileError;
 use crate::identifiers::{NotANodeName, NotAnId};
 use crate::retry::Retryable;
 
-/// Why the installation is unusable.
+/// Why the 2warm tree of this node, or a value in it, can't be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum InstallError {
+    /// PGROOT does not contain a 2warm tree.
     #[error(
-        "{} is not a directory. PGROOT must hold a 2warm installation: set PGROOT, or call the command by its path in 2warm/global/replication",
+        "{} is not a directory. PGROOT must contain a 2warm installation: set PGROOT, or call the command by its path in 2warm/global/replication",
         .0.display()
     )]
     NoTree(PathBuf),
+    /// `2warm/local`, or its directory `replication`, does not exist.
     #[error(
         "{} does not exist, so the configuration of this node is not known. Mount its disk or correct the link; on a new node create the directory, and the directory replication in it",
         .0.display()
     )]
     NoLocal(PathBuf),
+    /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// `environment.sh` can't be read, or does not determine a required value.
     #[error("{}: {error}", path.display())]
-    Environment { path: PathBuf, error: EnvironmentError },
+    Environment {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        error: EnvironmentError,
+    },
+    /// `2warm.toml` is invalid.
     #[error("{}: {error}", path.display())]
-    Settings { path: PathBuf, error: SettingsError },
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        error: SettingsError,
+    },
+    /// The name of another node is invalid.
     #[error("{}: {error}", path.display())]
-    NodeName { path: PathBuf, error: NotANodeName },
+    NodeName {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        error: NotANodeName,
+    },
+    /// The node id is invalid.
     #[error(
-        "{}: {error}. Write into it the node_id that the file .owner has in the archive this node ships to; if this node ships to none, remove the file",
+        "{}: {error}. Replace it by the node_id in the file .owner of the archive that this node ships to; if this node does not ship WAL, remove the file",
         path.display()
     )]
-    NodeId { path: PathBuf, error: NotAnId },
+    NodeId {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        error: NotAnId,
+    },
+    /// PGDATA is not the data directory of the server that called.
     #[error(
-        "{source} sets PGDATA to {}, but the data directory of the server that called is {}. Correct {source}",
-        named.display(), found.display(), source = named_by
+        "{named_by} sets PGDATA to {}, but the data directory of the server that called is {}. Correct {named_by}",
+        named.display(), found.display()
     )]
-    AnotherCluster { named_by: PgdataSource, named: PathBuf, found: PathBuf },
+    AnotherCluster {
+        /// What sets PGDATA.
+        named_by: PgdataSource,
+        /// The value of PGDATA.
+        named: PathBuf,
+        /// The data directory of the server.
+        found: PathBuf,
+    },
+    /// A relative PGDATA matches two directories.
     #[error(
-        "{named_by} sets PGDATA to the relative path {}, and there are both {} and {}. Write the whole path",
+        "{named_by} sets PGDATA to the relative path {}, but both {} and {} exist. Write the absolute path",
         named.display(), found[0].display(), found[1].display()
     )]
-    AmbiguousPgdata { named_by: PgdataSource, named: PathBuf, found: [PathBuf; 2] },
+    AmbiguousPgdata {
+        /// What sets PGDATA.
+        named_by: PgdataSource,
+        /// The value of PGDATA.
+        named: PathBuf,
+        /// The two directories.
+        found: [PathBuf; 2],
+    },
+    /// Nothing sets PGDATA.
     #[error(
         "PGDATA is not known. Set it in {}{}",
         file.display(),
-        passed_over.as_ref().map(|lines| format!(", where only assignments are read; passed over: {lines}"))
+        ignored.as_ref().map(|lines| format!(", where only assignments are read; ignored: {lines}"))
             .unwrap_or_default()
     )]
-    NoPgdata { file: PathBuf, passed_over: Option<String> },
+    NoPgdata {
+        /// `environment.sh`.
+        file: PathBuf,
+        /// The lines of it that are ignored, if any.
+        ignored: Option<String>,
+    },
+    /// The data directory does not exist.
     #[error(
-        "the data directory {} is not a directory (PGDATA is set by {named_by}). Mount its disk, or correct PGDATA in 2warm/local/environment.sh; for a new standby create an empty one, as the user that runs the server: mkdir -m 700 {}",
+        "the data directory {} is not a directory (PGDATA is set by {named_by}). Mount its disk, or correct PGDATA in 2warm/local/environment.sh; for a new standby create an empty one as the user that runs the server: mkdir -m 700 {}",
         path.display(), path.display()
     )]
-    PgdataNotADirectory { path: PathBuf, named_by: PgdataSource },
+    PgdataNotADirectory {
+        /// The data directory.
+        path: PathBuf,
+        /// What sets PGDATA.
+        named_by: PgdataSource,
+    },
+    /// `othernode` is missing or empty.
     #[error("no other node is configured. Write its host name into {}", .0.display())]
     NoOtherNode(PathBuf),
 }
 
 impl Retryable for InstallError {
-    /// True for an error of the system while it reads a file. What is missing or wrong must be corrected
-    /// first.
+    /// True for an I/O error while a file is read. A missing or invalid file must be corrected first.
     fn is_retryable(&self) -> bool {
         use io::ErrorKind::{NotFound, PermissionDenied};
         matches!(self, InstallError::File(e) if !matches!(e.kind(), NotFound | PermissionDenied))

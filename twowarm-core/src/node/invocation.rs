@@ -3,10 +3,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-/// How a command was called: the values that decide where its 2warm tree and its cluster are.
+/// How a command was called, which determines its 2warm tree and its data directory.
 #[derive(Debug, Clone)]
 pub struct Invocation {
-    /// The command's name as given (argv\[0\]).
+    /// The name of the command as given (argv\[0\]).
     pub command: OsString,
     /// The environment variables.
     pub environment: BTreeMap<OsString, OsString>,
@@ -14,19 +14,22 @@ pub struct Invocation {
     pub working_directory: PathBuf,
 }
 
-/// Who calls: it decides what the working directory means.
+/// Who calls the command, which determines the meaning of the working directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
     /// A PostgreSQL server, whose working directory is its data directory.
     Server,
-    /// A person or cron.
+    /// A user, a script or cron.
     Person,
-    /// Another node, by sshd: what is said here is read there, as the reason for a failure.
+    /// Another node, through sshd: messages are sent there, as the reason for a failure.
     FarNode,
 }
 
 impl Invocation {
-    /// This process's own.
+    /// The invocation of this process.
+    ///
+    /// # Errors
+    /// If the working directory can't be determined.
     pub fn current() -> std::io::Result<Invocation> {
         Ok(Invocation {
             command: std::env::args_os().next().unwrap_or_default(),
@@ -35,16 +38,17 @@ impl Invocation {
         })
     }
 
-    /// A variable that is set and not empty.
-    pub fn variable(&self, name: &str) -> Option<&OsStr> {
+    /// The value of an environment variable that is not empty.
+    pub(crate) fn variable(&self, name: &str) -> Option<&OsStr> {
         self.environment.get(OsStr::new(name)).map(OsString::as_os_str).filter(|v| !v.is_empty())
     }
 
-    /// PGROOT: `$PGROOT` if that is a directory, else three levels above the directory that the
-    /// command was called through.
+    /// PGROOT: `$PGROOT` if that is a directory, else three levels above the directory in the path by which the
+    /// command was called.
     ///
-    /// The path is taken as text: `../2warm/global/replication/archiveWALFile`, called by a server in
-    /// `/data/8.2`, is below `/data` also where `/data/2warm` is a symbolic link to somewhere else.
+    /// The path is evaluated as text: `../2warm/global/replication/archiveWALFile`, called by a server in
+    /// `/data/8.2`, is below `/data` even if `/data/2warm` is a symbolic link.
+    #[must_use]
     pub fn pgroot(&self) -> PathBuf {
         if let Some(root) = self.variable("PGROOT").map(Path::new).filter(|r| r.is_dir()) {
             return without_dots(&self.logical_directory().join(root));
@@ -57,7 +61,7 @@ impl Invocation {
         directory
     }
 
-    /// The command's path as called; a bare name was found by the shell along PATH.
+    /// The path by which the command was called; a name without a slash was found in PATH.
     fn called_through(&self) -> PathBuf {
         let command = Path::new(&self.command);
         if command.components().count() > 1 {
@@ -70,7 +74,7 @@ impl Invocation {
         found.or_else(|| std::env::current_exe().ok()).unwrap_or_default()
     }
 
-    /// The working directory by the name it was entered through: `$PWD` where that is the same.
+    /// The working directory as `$PWD` names it, if that is the same directory.
     fn logical_directory(&self) -> PathBuf {
         let same = |a: &Path, b: &Path| {
             let id = |p: &Path| p.metadata().ok().map(|m| (m.dev(), m.ino()));
@@ -83,7 +87,7 @@ impl Invocation {
     }
 }
 
-/// Takes `.` and `..` out of a path as text, without asking the file system.
+/// Removes `.` and `..` from a path as text, without looking at the file system.
 fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -116,9 +120,9 @@ mod tests {
         std::os::unix::fs::symlink(&data, &link).unwrap();
         let command = "../2warm/global/replication/archiveWALFile";
         assert_eq!(called(command, &data, None).pgroot(), dir.path().join("data"));
-        // A server that was started through a link knows its data directory by that name.
+        // A server that was started through a link has that name as its data directory.
         assert_eq!(called(command, &data, Some(&link)).pgroot(), dir.path());
-        // A PWD that is some other directory says nothing.
+        // A PWD that is another directory is ignored.
         assert_eq!(called(command, &data, Some(dir.path())).pgroot(), dir.path().join("data"));
         let here = dir.path().join("r/2warm/global/replication");
         std::fs::create_dir_all(&here).unwrap();
@@ -126,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pgroot_that_is_no_directory_is_ignored() {
+    fn a_pgroot_that_is_not_a_directory_is_ignored() {
         let mut call = called("/a/2warm/global/replication/configSetup", Path::new("/"), None);
         call.environment.insert("PGROOT".into(), "/nowhere/at/all".into());
         assert_eq!(call.pgroot(), Path::new("/a"));

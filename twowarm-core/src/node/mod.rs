@@ -1,4 +1,4 @@
-//! A node's 2warm directory tree, and the values that its files give to the operations of this crate.
+//! The 2warm directory tree of a node, and the values that the operations of this crate take from its files.
 
 #[cfg(all(feature = "server", feature = "ship"))]
 mod copy_values;

@@ -12,23 +12,25 @@ use super::{Caller, Environment, Install, InstallError, Invocation};
 use crate::durable;
 use crate::file_error::FileError;
 
-/// What names the data directory.
+/// What sets the data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PgdataSource {
     /// PGDATA in this `environment.sh`.
     EnvironmentFile(PathBuf),
-    /// PGDATA in the environment of the process.
+    /// PGDATA in the environment.
     Environment,
-    /// The command was called in it.
+    /// The working directory contains a cluster.
     WorkingDirectory,
-    /// This file, in which configStandby and restoreWALFile note the data directory they worked for.
+    /// This file, in which configStandby and restoreWALFile save the last data directory.
     Remembered(PathBuf),
-    /// It is where a new installation has it, `$PGROOT/data`.
+    /// The default, `$PGROOT/data`.
     Pgroot,
 }
 
 impl PgdataSource {
-    /// Whether it is an assumption, which a message should mention.
+    /// Whether the data directory is assumed, which a message should mention.
+    #[must_use]
     pub fn is_assumed(&self) -> bool {
         matches!(self, PgdataSource::Remembered(_) | PgdataSource::Pgroot)
     }
@@ -41,15 +43,15 @@ impl fmt::Display for PgdataSource {
             PgdataSource::Environment => f.write_str("the environment"),
             PgdataSource::WorkingDirectory => f.write_str("the working directory"),
             PgdataSource::Remembered(path) => {
-                write!(f, "{}, the data directory this node worked for last", path.display())
+                write!(f, "{}, which contains the last data directory of this node", path.display())
             }
-            PgdataSource::Pgroot => f.write_str("default, $PGROOT/data"),
+            PgdataSource::Pgroot => f.write_str("default: $PGROOT/data"),
         }
     }
 }
 
-/// Where a data directory is looked for.
-pub(super) struct Places<'a> {
+/// What determines the data directory.
+pub(super) struct Sources<'a> {
     pub invocation: &'a Invocation,
     pub caller: Caller,
     pub environment: &'a Environment,
@@ -57,12 +59,12 @@ pub(super) struct Places<'a> {
     pub local: &'a Path,
 }
 
-/// The data directory and what names it, if anything does.
+/// The data directory and what sets it, if anything does.
 pub(super) type Found = Option<(PathBuf, PgdataSource)>;
 
-impl Places<'_> {
-    /// A server's working directory is its data directory. For anyone else PGDATA counts, then the working
-    /// directory if it holds a cluster, then what the node remembers, then `$PGROOT/data`.
+impl Sources<'_> {
+    /// The working directory of a server is its data directory. Otherwise, in this order: PGDATA, the working
+    /// directory if it contains a cluster, the last data directory of this node, `$PGROOT/data`.
     pub fn find(&self) -> Result<Found, InstallError> {
         let here = &self.invocation.working_directory;
         let is_server = self.caller == Caller::Server;
@@ -77,7 +79,7 @@ impl Places<'_> {
         }
     }
 
-    /// PGDATA as it is written.
+    /// PGDATA from `environment.sh` or the environment.
     fn written(&self) -> Found {
         let file = || PgdataSource::EnvironmentFile(self.local.join("environment.sh"));
         let from_file = self.environment.get("PGDATA").map(|path| (path.into(), file()));
@@ -85,7 +87,7 @@ impl Places<'_> {
         from_file.or_else(|| Some((process?.into(), PgdataSource::Environment)))
     }
 
-    /// With `pg_ctl -D data` a server has PGDATA=data in its environment, and stands in that directory.
+    /// After `pg_ctl -D data` a server has PGDATA=data in its environment and `data` as its working directory.
     fn of_server(
         &self,
         named: PathBuf,
@@ -103,8 +105,7 @@ impl Places<'_> {
         Err(InstallError::AnotherCluster { named_by, named: place, found: here.clone() })
     }
 
-    /// A relative path in the environment begins where the command was called, one in `environment.sh` there
-    /// or in PGROOT.
+    /// A relative path is resolved against the working directory, one in `environment.sh` also against PGROOT.
     fn by_name(
         &self,
         named: PathBuf,
@@ -137,9 +138,9 @@ impl Places<'_> {
         }
     }
 
-    /// What far ends had by themselves with 2warm's scripts, which came with the path of the sender.
+    /// 2warm's scripts were called on another node with its path in the command; here nothing tells it.
     fn assumed(&self) -> Result<Found, InstallError> {
-        let file = remembered_in(self.local);
+        let file = saved_in(self.local);
         match fs::read(&file) {
             Ok(text) => {
                 let path = PathBuf::from(OsString::from_vec(text.trim_ascii_end().to_vec()));
@@ -152,21 +153,24 @@ impl Places<'_> {
         }
         let usual = self.pgroot.join("data");
         let is_used = holds_cluster(&usual) || usual.join("archive").is_dir();
-        // A line that a shell would run may set PGDATA to another one.
-        let is_clear = self.environment.passed_over().is_none();
+        // An ignored line may set another PGDATA.
+        let is_clear = self.environment.ignored_lines().is_none();
         Ok((is_used && is_clear).then_some((usual, PgdataSource::Pgroot)))
     }
 }
 
 impl Install {
-    /// Notes the data directory in `local/replication/data_directory`, for commands that are called where
-    /// nothing names it, as receiveWALFile is by sshd. The file is written only when that changes.
+    /// Saves the data directory in `local/replication/data_directory` for commands for which nothing sets
+    /// PGDATA, as receiveWALFile under sshd. The file is written only if its content changes.
+    ///
+    /// # Errors
+    /// If the file can't be written.
     pub fn remember_data_directory(&self) -> Result<(), FileError> {
         let Some(pgdata) = self.pgdata.as_ref().filter(|pgdata| pgdata.is_absolute()) else {
             return Ok(());
         };
         let path = pgdata.as_os_str().as_bytes();
-        let file = remembered_in(&self.local());
+        let file = saved_in(&self.local());
         let is_known = fs::read(&file).is_ok_and(|text| text.trim_ascii_end() == path);
         if is_known || path.contains(&b'\n') {
             return Ok(());
@@ -175,7 +179,7 @@ impl Install {
     }
 }
 
-fn remembered_in(local: &Path) -> PathBuf {
+fn saved_in(local: &Path) -> PathBuf {
     local.join("replication/data_directory")
 }
 

@@ -1,4 +1,4 @@
-//! `local/2warm.toml`: what a node may configure beyond 2warm's own files. Every key has a default.
+//! `local/2warm.toml`: optional settings of a node. Every key has a default.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,15 +8,28 @@ use serde::Deserialize;
 
 use crate::data_directory::RecoveryMode;
 
-/// The whole file.
+/// The content of `local/2warm.toml`.
+///
+/// ```
+/// use std::time::Duration;
+/// use twowarm_core::node::Settings;
+///
+/// let settings = Settings::parse("time_limit = 10\n[node.db2]\nport = 2222\n")?;
+/// assert_eq!(settings.time_limit, Duration::from_secs(10));
+/// assert_eq!(settings.node["db2"].port, Some(2222));
+/// assert_eq!(settings.restore.wait_limit, Duration::from_secs(60), "the default");
+/// assert_eq!(Settings::parse("time_limt = 10").unwrap_err().line, 1);
+/// # Ok::<(), twowarm_core::node::SettingsError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// `time_limit`, in seconds: a network step without progress for so long has failed. 30.
+    /// `time_limit`, in seconds: a network operation without progress for this time has failed. Default 30.
     #[serde(deserialize_with = "seconds")]
     pub time_limit: Duration,
-    /// `mode`: what configStandby and copyToStandby make this node when it becomes a standby, `"standby"`
-    /// or `"warm"`. Standby from PostgreSQL 9.1 on, but for pg_standby; before that warm, the only one there.
+    /// `mode`: how this node replays when it is a standby, `"standby"` or `"warm"`. Default: standby mode from
+    /// PostgreSQL 9.1 on, except with pg_standby; warm mode before 9.1.
+    #[serde(deserialize_with = "mode")]
     pub mode: Option<RecoveryMode>,
     /// `[server]`
     pub server: ServerSettings,
@@ -24,7 +37,7 @@ pub struct Settings {
     pub archive: ArchiveSettings,
     /// `[restore]`
     pub restore: RestoreSettings,
-    /// `[node.NAME]`: how to reach another node; NAME is what `othernode` or `drnode` says.
+    /// `[node.NAME]`: how to reach another node; NAME is its name in `othernode` or `drnode`.
     pub node: BTreeMap<String, NodeSettings>,
 }
 
@@ -41,14 +54,14 @@ impl Default for Settings {
     }
 }
 
-/// `[server]`: this node's PostgreSQL.
+/// `[server]`: the PostgreSQL server of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServerSettings {
-    /// Where `postgres` and `pg_ctl` are; else they are looked for on PATH.
+    /// The directory of `postgres` and `pg_ctl`. Default: PATH is searched.
     pub bindir: Option<PathBuf>,
-    /// `connect_limit`, in seconds: triggerStandby stops waiting when every try to connect to the server has
-    /// failed for so long. 30.
+    /// `connect_limit`, in seconds: triggerStandby stops waiting if all attempts to connect to the server have
+    /// failed for this time. Default 30.
     #[serde(deserialize_with = "seconds")]
     pub connect_limit: Duration,
 }
@@ -59,32 +72,32 @@ impl Default for ServerSettings {
     }
 }
 
-/// `[archive]`: this node's archive.
+/// `[archive]`: the archive of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveSettings {
-    /// The directory; else `$PGDATA/archive`.
+    /// The directory. Default `$PGDATA/archive`.
     pub directory: Option<PathBuf>,
-    /// How many segments to keep behind the one restored where the server gives no restart point
-    /// (8.2); 0 keeps all.
+    /// The number of segments to keep before the restored one if the server does not report a restart point
+    /// (8.2). Default 0, which keeps all.
     pub keep: u32,
-    /// Take WAL from the archive's sender on whatever machine it runs: for a cluster that fails over on
-    /// shared disks. Else the same node on another machine counts as a copy of it, and is refused.
+    /// Accept WAL from the archive's sender on any machine, for a cluster that fails over on shared disks.
+    /// Without it the same node on another machine is refused, because it may be a copy.
     pub any_machine: bool,
-    /// Ship a damaged segment too, instead of holding up archiving until it is mended.
+    /// Ship damaged segments, instead of stopping archiving until they are repaired.
     pub ship_damaged: bool,
 }
 
-/// `[restore]`: what restoreWALFile may do.
+/// `[restore]`: the behavior of restoreWALFile.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestoreSettings {
-    /// `wait_limit`, in seconds: in standby mode restoreWALFile answers "not yet" after so long, so that the
-    /// server reads its configuration and asks again. 60.
+    /// `wait_limit`, in seconds: in standby mode restoreWALFile answers "not yet" after this time, so that the
+    /// server reloads its configuration and tries again. Default 60.
     #[serde(deserialize_with = "seconds")]
     pub wait_limit: Duration,
-    /// Stop the server (exit 200) when a newer timeline that it could follow has arrived, because a
-    /// supervisor starts it again and only a start makes it look for timelines.
+    /// In warm mode, stop the server (exit code 200) when a newer timeline that it can follow arrives. A
+    /// supervisor must start it again; only then does it look for timelines.
     pub restart_for_timeline: bool,
 }
 
@@ -94,41 +107,44 @@ impl Default for RestoreSettings {
     }
 }
 
-/// `[node.NAME]`: how to reach another node. What is not set comes from the user's ssh configuration.
+/// `[node.NAME]`: how to reach another node. Defaults come from the ssh configuration of the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeSettings {
-    /// Address or host name to connect to.
+    /// The address or host name to connect to.
     pub host: Option<String>,
-    /// ssh port.
+    /// The port of sshd.
     pub port: Option<u16>,
-    /// User to log in as.
+    /// The user to log in as.
     pub user: Option<String>,
-    /// Private key file for shipping WAL.
+    /// The private key file for shipping WAL.
     pub key: Option<PathBuf>,
-    /// Private key file for the base copy, which needs more than a pinned key may do; else `key`.
+    /// The private key file for base copies, which a key restricted to receiveWALFile can't be used for. Default
+    /// `key`.
     pub copy_key: Option<PathBuf>,
-    /// File of known host keys.
+    /// The file of known host keys.
     pub known_hosts: Option<PathBuf>,
-    /// PGROOT on that node; else the same as here.
+    /// PGROOT on that node. Default: the same as on this node.
     pub pgroot: Option<PathBuf>,
-    /// `[node.NAME.tablespaces]`: where a tablespace's directory here goes on that node, for nodes
-    /// that share a machine or have other disks.
+    /// `[node.NAME.tablespaces]`: the directories on that node for tablespaces of this node, if they differ.
     pub tablespaces: BTreeMap<PathBuf, PathBuf>,
 }
 
-/// What is wrong in the file.
+/// What is wrong in `2warm.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
 pub struct SettingsError {
-    /// The line, counted from 1.
+    /// The number of the line, from 1.
     pub line: usize,
-    /// What is wrong there, in one line.
+    /// What is wrong in it, as one line of text.
     pub message: String,
 }
 
 impl Settings {
-    /// Reads the file's text. Unknown keys and wrong types are errors that name the line.
+    /// Parses the text of the file.
+    ///
+    /// # Errors
+    /// If it is not TOML, or has an unknown key or an invalid value.
     pub fn parse(text: &str) -> Result<Settings, SettingsError> {
         toml::from_str(text).map_err(|e| {
             let start = e.span().map_or(0, |span| span.start).min(text.len());
@@ -139,9 +155,17 @@ impl Settings {
     }
 }
 
+fn mode<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<RecoveryMode>, D::Error> {
+    let word = String::deserialize(from)?;
+    let modes = [RecoveryMode::Standby, RecoveryMode::Warm];
+    let found = modes.into_iter().find(|mode| mode.to_string() == word);
+    let unknown = || serde::de::Error::unknown_variant(&word, &["standby", "warm"]);
+    found.map(Some).ok_or_else(unknown)
+}
+
 fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     match u64::deserialize(from)? {
-        0 => Err(serde::de::Error::custom("a time must be at least 1 second")),
+        0 => Err(serde::de::Error::custom("must be at least 1 second")),
         n => Ok(Duration::from_secs(n)),
     }
 }
@@ -151,12 +175,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_file_is_all_defaults() {
+    fn an_empty_file_means_all_defaults() {
         assert_eq!(Settings::parse("").unwrap(), Settings::default());
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_its_line() {
+    fn the_error_for_an_unknown_key_names_it_and_its_line() {
         let error = Settings::parse("time_limit = 5\n[node.db2]\nhots = \"x\"\n").unwrap_err();
         assert_eq!(error.line, 3);
         assert!(error.message.contains("hots"), "{error}");

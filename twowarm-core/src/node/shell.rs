@@ -5,12 +5,13 @@ use std::path::Path;
 use super::Install;
 use crate::identifiers::NodeName;
 
-/// Variables that a shell does not let anybody set.
+/// Variables that are read-only in a shell.
 const READ_ONLY: [&str; 6] = ["BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"];
 
 impl Install {
-    /// The facts as a shell's assignments, a line each: first those of `environment.sh`, then ours, which
-    /// win. Every value is in single quotes, so that `eval` takes it as it is.
+    /// Assignments for a shell, one on each line: first those of `environment.sh`, then PGROOT, PGDATA and the
+    /// others, which override them. Values are in single quotes, so that `eval` does not expand them.
+    #[must_use]
     pub fn shell_assignments(&self) -> Vec<u8> {
         let mut text = Vec::new();
         let settable = |name: &str| !READ_ONLY.contains(&name);

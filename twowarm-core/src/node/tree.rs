@@ -3,24 +3,24 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::pgdata::Places;
+use super::pgdata::Sources;
 use super::{Caller, Environment, InstallError, Invocation, PgdataSource, Settings};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::identifiers::{NodeId, NodeName};
 
-/// A node's 2warm installation: where everything is, and what its files say.
+/// The 2warm installation of a node: its directories and the content of its files.
 #[derive(Debug, Clone)]
 pub struct Install {
     /// The directory that holds `2warm`.
     pub pgroot: PathBuf,
-    /// The data directory, where one is known.
+    /// The data directory, if it is known.
     pub pgdata: Option<PathBuf>,
-    /// What names it.
+    /// What sets the data directory.
     pub pgdata_named_by: Option<PgdataSource>,
-    /// Where shipped WAL files arrive.
+    /// The archive directory, in which shipped WAL files arrive.
     pub archive: Option<PathBuf>,
-    /// The partner in the primary and standby pair.
+    /// The other node of the pair of primary and standby.
     pub other_node: Option<NodeName>,
     /// The disaster-recovery node.
     pub dr_node: Option<NodeName>,
@@ -31,10 +31,13 @@ pub struct Install {
 }
 
 impl Install {
-    /// Finds the installation from how the command was called, and reads all its files.
+    /// Finds the installation by how the command was called, and reads all its files.
     ///
-    /// `$PGDATA/../2warm` may be a link, and then PGROOT is the directory that holds the link. Where
-    /// `environment.sh` fits only the directory that the link leads to (`PGDATA=$PGROOT/data/15`), it is that one.
+    /// `2warm` may be a symbolic link. PGROOT is then the directory that contains the link, or, if
+    /// `environment.sh` is right only for the directory that the link leads to (`PGDATA=$PGROOT/data/15`), that one.
+    ///
+    /// # Errors
+    /// If there is no 2warm tree, or one of its files is invalid or can't be read.
     pub fn find(invocation: &Invocation, caller: Caller) -> Result<Install, InstallError> {
         let named = invocation.pgroot();
         let found = Install::find_in(named.clone(), invocation, caller);
@@ -81,14 +84,14 @@ impl Install {
             Settings::parse(text).map_err(|error| InstallError::Settings { path, error })
         })?
         .unwrap_or_default();
-        let places = Places {
+        let sources = Sources {
             invocation,
             caller,
             environment: &environment,
             pgroot: &pgroot,
             local: &local,
         };
-        let (pgdata, pgdata_named_by) = places.find()?.unzip();
+        let (pgdata, pgdata_named_by) = sources.find()?.unzip();
         let archive = environment.get("ARCHIVE").map(PathBuf::from);
         let archive = archive
             .or_else(|| settings.archive.directory.clone())
@@ -111,27 +114,34 @@ impl Install {
     }
 
     /// `2warm/global`, the same on every node.
+    #[must_use]
     pub fn global(&self) -> PathBuf {
         self.pgroot.join("2warm/global")
     }
 
-    /// `2warm/local`, this node's own.
+    /// `2warm/local`, different on every node.
+    #[must_use]
     pub fn local(&self) -> PathBuf {
         self.pgroot.join("2warm/local")
     }
 
     /// `2warm/local/replication`.
+    #[must_use]
     pub fn local_replication(&self) -> PathBuf {
         self.local().join("replication")
     }
 
-    /// The file whose existence makes this node ship its WAL.
+    /// The file `archiving_active`. This node ships its WAL while it exists.
+    #[must_use]
     pub fn archiving_active_file(&self) -> PathBuf {
         self.local_replication().join("archiving_active")
     }
 
-    /// Whether this node ships its WAL. Only a file that is truly absent from a readable directory
-    /// means no: a segment that is not shipped because of an unmounted disk would be lost.
+    /// Whether this node ships its WAL.
+    ///
+    /// # Errors
+    /// If it can't be determined: the answer is no only if the directory is readable and does not contain the
+    /// file. A segment that is not shipped because a disk is not mounted would be lost.
     pub fn archiving_active(&self) -> Result<bool, InstallError> {
         let (file, directory) = (self.archiving_active_file(), self.local_replication());
         match fs::symlink_metadata(&file) {
@@ -144,7 +154,10 @@ impl Install {
         }
     }
 
-    /// PGDATA, which must be a directory.
+    /// PGDATA.
+    ///
+    /// # Errors
+    /// If it is not known or not a directory.
     pub fn require_pgdata(&self) -> Result<&Path, InstallError> {
         let (Some(pgdata), Some(named_by)) = (&self.pgdata, &self.pgdata_named_by) else {
             return Err(self.no_pgdata());
@@ -164,36 +177,48 @@ impl Install {
     fn no_pgdata(&self) -> InstallError {
         InstallError::NoPgdata {
             file: self.local().join("environment.sh"),
-            passed_over: self.environment.passed_over(),
+            ignored: self.environment.ignored_lines(),
         }
     }
 
-    /// The archive directory's path; whether it exists is for its user to find out.
+    /// The path of the archive directory, which may not exist.
+    ///
+    /// # Errors
+    /// If neither an archive directory nor a data directory is set.
     pub fn require_archive(&self) -> Result<&Path, InstallError> {
         self.archive.as_deref().ok_or_else(|| self.no_pgdata())
     }
 
-    /// The other node, which must be named.
+    /// The other node.
+    ///
+    /// # Errors
+    /// If none is configured.
     pub fn require_other_node(&self) -> Result<&NodeName, InstallError> {
         let missing = || InstallError::NoOtherNode(self.local_replication().join("othernode"));
         self.other_node.as_ref().ok_or_else(missing)
     }
 
-    /// The trigger file that ends this node's recovery.
+    /// The trigger file that ends recovery on this node.
+    ///
+    /// # Errors
+    /// If the data directory is not known.
     pub fn trigger_file(&self) -> Result<PathBuf, InstallError> {
         Ok(self.pgdata.as_ref().ok_or_else(|| self.no_pgdata())?.join("trigger"))
     }
 
-    /// A variable of `environment.sh`, else of the process.
-    pub fn variable(&self, name: &str) -> Option<String> {
+    /// A variable from `environment.sh`, else from the environment.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
         let outer = || std::env::var(name).ok().filter(|value| !value.is_empty());
         self.environment.get(name).map(str::to_owned).or_else(outer)
     }
 
-    /// The random name by which an archive knows this node as a sender; made at its first use.
+    /// The random id by which an archive recognizes this node as the sender; created when it is first used.
     ///
-    /// It is kept in `local/replication/node_id`, which distrib2warm never copies: two nodes with the
-    /// same one are taken for a node that sends to itself.
+    /// It is stored in `local/replication/node_id`, which distrib2warm never copies: a receiver with the same id
+    /// concludes that the node sends to itself.
+    ///
+    /// # Errors
+    /// If the file is invalid, or can't be read or created.
     pub fn node_id(&self) -> Result<NodeId, InstallError> {
         let file = self.local_replication().join("node_id");
         loop {
@@ -208,7 +233,7 @@ impl Install {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {
                     match durable::create(&file, NodeId::random()?.as_str().as_bytes()) {
                         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
-                        // Whoever was first, the file's word counts.
+                        // Another process may have created it first: read it.
                         _ => {}
                     }
                 }
@@ -217,7 +242,8 @@ impl Install {
         }
     }
 
-    /// What `configSetup` prints: the facts as `NAME=value` lines.
+    /// What `configSetup` prints: `NAME=value` lines.
+    #[must_use]
     pub fn describe(&self) -> String {
         let path =
             |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
@@ -235,7 +261,7 @@ impl Install {
     }
 }
 
-/// The directory that really holds `2warm`, if it is a link in `pgroot`.
+/// The parent of the directory that `2warm` leads to, if it is a symbolic link.
 fn linked_root(pgroot: &Path) -> Option<PathBuf> {
     let tree = fs::canonicalize(pgroot.join("2warm")).ok()?;
     let root = tree.parent()?;
@@ -243,7 +269,7 @@ fn linked_root(pgroot: &Path) -> Option<PathBuf> {
     (is_other && tree.ends_with("2warm")).then(|| root.to_owned())
 }
 
-/// The variables that 2warm's scripts have set when they read `environment.sh`, else those of the process.
+/// The value of a variable when 2warm's scripts source `environment.sh`.
 fn set_before(name: &str, pgroot: &Path, local: &Path, invocation: &Invocation) -> Option<String> {
     let node = |file: &str| match fs::read_to_string(local.join("replication").join(file)) {
         Ok(text) => Some(text.trim().to_owned()),
@@ -260,16 +286,15 @@ fn set_before(name: &str, pgroot: &Path, local: &Path, invocation: &Invocation) 
     }
 }
 
-/// Reads and parses an optional file of `local` or `local/replication`. It counts as absent only where
-/// its directory is there: a disk that is not mounted, or a link that leads nowhere, is not a node with
-/// every setting at its default.
+/// Reads and parses an optional file of `local` or `local/replication`. `None` only if its directory exists: if a
+/// disk is not mounted or a link is broken, the settings are unknown, not at their defaults.
 fn read_parsed<T>(
     path: &Path,
     parse: impl FnOnce(&str, PathBuf) -> Result<T, InstallError>,
 ) -> Result<Option<T>, InstallError> {
     match fs::read_to_string(path) {
         Ok(text) => parse(&text, path.to_owned()).map(Some),
-        // What a link that leads nowhere stands for is not absent.
+        // A broken link is an error.
         Err(e) if e.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {
             let directory = path.parent().unwrap_or(path);
             match fs::read_dir(directory) {
@@ -313,9 +338,9 @@ mod tests {
         Install::find(&call, Caller::Person)
     }
 
-    /// A `local` whose disk was not mounted meant a node with every setting at its default.
+    /// If the disk of `local` was not mounted, every setting had its default.
     #[test]
-    fn only_a_file_of_a_directory_that_is_there_is_absent() {
+    fn a_file_is_absent_only_if_its_directory_exists() {
         let dir = tempfile::tempdir().unwrap();
         let local = dir.path().join("2warm/local");
         fs::create_dir_all(dir.path().join("2warm/global")).unwrap();
@@ -338,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_id_of_nonsense_names_its_file() {
+    fn the_error_for_an_invalid_node_id_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let replication = dir.path().join("2warm/local/replication");
         fs::create_dir_all(&replication).unwrap();
@@ -347,13 +372,13 @@ mod tests {
         let made = install.node_id().unwrap();
         assert_eq!(install.node_id().unwrap(), made);
         let file = replication.join("node_id");
-        for nonsense in [b"a b\n".as_slice(), b"x\r\ry", b"\xff\xfe", &[b'a'; 65]] {
-            fs::write(&file, nonsense).unwrap();
+        for invalid in [b"a b\n".as_slice(), b"x\r\ry", b"\xff\xfe", &[b'a'; 65]] {
+            fs::write(&file, invalid).unwrap();
             let error = install.node_id().unwrap_err();
             assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
             assert!(!error.is_retryable());
         }
-        // Zeros after a crash are nonsense, nothing at all is made anew.
+        // Zeros after a crash are invalid; an empty file is replaced.
         fs::write(&file, [0; 32]).unwrap();
         install.node_id().unwrap_err();
         fs::write(&file, b"").unwrap();
@@ -361,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_could_not_read_may_be_read_later() {
+    fn only_an_io_error_is_retryable() {
         let of = |kind: io::ErrorKind| {
             InstallError::from(FileError::of("read", Path::new("x"))(io::Error::from(kind)))
         };

@@ -1,4 +1,4 @@
-//! The values that operations take, as this node's files give them.
+//! The values that operations take, from the files of this node.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,8 @@ use crate::identifiers::NodeName;
 use crate::reach::Reach;
 
 impl Install {
-    /// How to reach another node: its section in `2warm.toml`, by its full name, else by its host.
+    /// How to reach another node: its section in `2warm.toml`, by its full name or else its host.
+    #[must_use]
     pub fn reach(&self, node: &NodeName) -> Reach {
         let own = self.section(node).cloned().unwrap_or_default();
         Reach {
@@ -24,7 +25,8 @@ impl Install {
         }
     }
 
-    /// Where the directories of tablespaces here go on another node.
+    /// The directories on another node for the tablespaces of this node.
+    #[must_use]
     pub fn tablespaces_on(&self, node: &NodeName) -> BTreeMap<PathBuf, PathBuf> {
         self.section(node).map(|section| section.tablespaces.clone()).unwrap_or_default()
     }
@@ -34,7 +36,8 @@ impl Install {
         sections.get(&node.to_string()).or_else(|| sections.get(node.host()))
     }
 
-    /// What this node is called in messages: two nodes on one machine differ by their PGROOT.
+    /// The name of this node in messages. It includes PGROOT, in which two nodes on one machine differ.
+    #[must_use]
     pub fn label(&self) -> String {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let host = if host.trim().is_empty() { "unnamed host" } else { host.trim() };
@@ -44,7 +47,7 @@ impl Install {
     /// This node as it presents itself to another one.
     ///
     /// # Errors
-    /// If no data directory is known, or the node's id can't be read or created.
+    /// If the data directory is not known, or the node id can't be read or created.
     #[cfg(feature = "ship")]
     pub fn local_node(&self) -> Result<crate::ship::LocalNode, super::InstallError> {
         Ok(crate::ship::LocalNode {
@@ -54,7 +57,7 @@ impl Install {
         })
     }
 
-    /// How to log in to this node's server: by libpq's variables in `environment.sh`, else in the environment.
+    /// How to log in to the server of this node: libpq's variables in `environment.sh`, else in the environment.
     #[cfg(feature = "server")]
     pub fn login(&self) -> crate::server::Login {
         use nix::unistd::{Uid, User};

@@ -1,178 +1,191 @@
-//! Which files of an archive may go: a pure plan, so that what is deleted can be tested without
-//! deleting anything.
+//! Pruning an archive: which segments are no longer needed, and their removal.
+//!
+//! [`Retention`] decides what must be kept, [`Prune`] removes the rest:
+//!
+//! ```
+//! use twowarm_core::prune::{Prune, RestartPoint, Retention};
+//!
+//! let retention = Retention {
+//!     restored: "000000010000000C00000099".parse()?,
+//!     restart_point: RestartPoint::parse(Some("000000010000000C00000098")),
+//!     layout: None,
+//!     keep: 0,
+//!     floors: &[],
+//! };
+//! let prune = Prune::after_restore(&retention).expect("there is a restart point");
+//! let names = ["000000010000000C00000097", "000000010000000C00000098", "00000002.history"];
+//! assert_eq!(prune.plan(names).collect::<Vec<_>>(), ["000000010000000C00000097"]);
+//! # let archive = tempfile::tempdir()?;
+//! # let archive = archive.path();
+//! # names.iter().try_for_each(|name| std::fs::write(archive.join(name), ""))?;
+//! let removed = prune.run(archive, &mut |path| println!("removing {}", path.display()))?;
+//! assert_eq!(removed, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-mod sweep;
+mod retention;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-pub use sweep::{NotSwept, Sweep, is_segment_name, timelines_up_to};
+pub use retention::{Floor, RestartPoint, Retention};
 
-use crate::wal::{SegmentLayout, SegmentName, SegmentPlace};
+use crate::file_error::FileError;
+use crate::wal::SegmentLayout;
 
-/// What somebody still needs of an archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Floor {
-    /// This segment and those after it.
-    From(SegmentPlace),
-    /// Not known: all of it.
-    Unknown,
+/// The removal of all segments before one from an archive, at a cost that depends on how many there are to
+/// remove and not on how many the archive holds.
+///
+/// Only whole segments are removed: history files, `.backup` and `.partial` files and files with other
+/// names are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prune {
+    /// Log id and segment of the oldest segment to keep: the last 16 digits of its name.
+    oldest: String,
+    /// Timelines whose segments are looked for by name.
+    timelines: Vec<u32>,
+    segments_per_log_id: u64,
+    /// Decides whether this run lists a large directory.
+    turn: u64,
 }
 
-/// The restart point that a server from 8.3 on gives its restore_command as `%r`: replay starts there
-/// if the standby is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestartPoint {
-    /// The server gives none: no argument, or a `%r` that 8.2 does not replace.
-    Absent,
-    /// 24 zeros: the server knows of none now, before redo starts and after it has ended. It may need
-    /// anything.
-    NotNow,
-    /// Replay would start in this segment.
-    At(SegmentName),
-    /// The argument is none of these; nothing may go on its account.
-    Unreadable,
-}
+/// A directory of at most this many bytes is listed. How large a directory is in bytes depends on the file
+/// system and on the length of its names: some 1,500 segments on ext4, more on others.
+const SMALL: u64 = 64 * 1024;
+/// A large directory is listed in one of as many runs as it has blocks of this many bytes, some 200
+/// segments each on ext4. So a run's share of the listing is the same in any archive.
+const BLOCK: u64 = 8 * 1024;
+/// The search by name ends after this many consecutive places without a segment.
+const MISSING: u32 = 16;
+/// How many timelines are looked for by name: the newest and the seven before it.
+const TIMELINES: u32 = 8;
 
-impl RestartPoint {
-    /// Reads restore_command's argument.
-    pub fn parse(argument: Option<&str>) -> RestartPoint {
-        match argument {
-            None | Some("" | "%r" | "%R") => RestartPoint::Absent,
-            Some("000000000000000000000000") => RestartPoint::NotNow,
-            Some(text) => text.parse().map_or(RestartPoint::Unreadable, RestartPoint::At),
-        }
+impl Prune {
+    /// The pruning that may follow a restore; none if everything must be kept.
+    #[must_use]
+    pub fn after_restore(retention: &Retention) -> Option<Prune> {
+        let (oldest, restored) = (retention.oldest_needed()?, retention.restored);
+        let turn = u64::from(restored.place.log_id) * 256 + u64::from(restored.place.segment);
+        let prune = Prune::before(oldest.to_string(), restored.timeline.number(), turn);
+        let segments_per_log_id = retention.layout.map_or(256, SegmentLayout::segments_per_log_id);
+        Some(Prune { segments_per_log_id, ..prune })
     }
-}
 
-/// Everything that decides what may go after a segment was restored.
-#[derive(Debug, Clone, Copy)]
-pub struct Needs<'a> {
-    /// The segment that was just restored: it and those after it always stay.
-    pub restored: SegmentName,
-    /// What the server said.
-    pub restart_point: RestartPoint,
-    /// How many segments before the restored one stay where the server says nothing, counted in this
-    /// layout; none means all of them.
-    pub keep: Option<(SegmentLayout, u32)>,
-    /// What others who read this archive have not got yet.
-    pub floors: &'a [Floor],
-}
-
-impl Needs<'_> {
-    /// The oldest place that has to stay, if anything may go at all: the least of all needs.
+    /// The removal of all segments whose names, without their timelines, sort before `oldest`. In a large
+    /// directory the timelines up to `newest_timeline` are looked for.
     ///
-    /// Timelines do not count: a segment of an old timeline that lies before the restart point is not
-    /// needed by anybody on a newer one.
-    pub fn oldest_needed(&self) -> Option<SegmentPlace> {
-        let own = match self.restart_point {
-            RestartPoint::At(name) if name.place <= self.restored.place => name.place,
-            RestartPoint::Absent => {
-                let (layout, count) = self.keep?;
-                let number = layout.number(self.restored.place).ok()?;
-                layout.place(number.checked_sub(u64::from(count))?)?
-            }
-            // A restart point after the segment that the server asks for makes no sense.
-            RestartPoint::At(_) | RestartPoint::NotNow | RestartPoint::Unreadable => return None,
-        };
-        self.floors.iter().try_fold(own, |least, floor| match floor {
-            Floor::From(place) => Some(least.min(*place)),
-            Floor::Unknown => None,
+    /// `turn` is a number that grows by one from run to run, such as that of the restored segment.
+    #[must_use]
+    pub fn before(oldest: impl Into<String>, newest_timeline: u32, turn: u64) -> Prune {
+        let first = newest_timeline.saturating_sub(TIMELINES - 1).max(1);
+        let timelines = (first..=newest_timeline).collect();
+        Prune { oldest: oldest.into(), timelines, segments_per_log_id: 256, turn }
+    }
+
+    /// Looks for the segments of this timeline by name, too.
+    #[must_use]
+    pub fn and_timeline(mut self, timeline: u32) -> Prune {
+        if !self.timelines.contains(&timeline) {
+            self.timelines.push(timeline);
+        }
+        self
+    }
+
+    /// Those of these names that are to be removed.
+    pub fn plan<N: AsRef<OsStr>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> impl Iterator<Item = N> {
+        names.into_iter().filter(|name| {
+            let name = name.as_ref().to_str();
+            name.is_some_and(|name| is_segment_name(name) && name[8..] < *self.oldest)
         })
     }
 
-    /// The names among these that may go. Only whole segments ever do: histories, .backup and
-    /// .partial files and names that are not ours stay.
-    pub fn plan<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> BTreeSet<SegmentName> {
-        let Some(oldest) = self.oldest_needed() else { return BTreeSet::new() };
-        names
-            .into_iter()
-            .filter_map(|name| name.parse::<SegmentName>().ok())
-            .filter(|name| name.place < oldest)
-            .collect()
+    /// Removes them from an archive directory, and returns how many. `removing` is told of each file
+    /// before it is removed.
+    ///
+    /// A small directory is listed. In a large one names are tried, from the oldest that is kept
+    /// backwards, until there are none for a while. Segments behind a gap, or on a timeline that is not
+    /// tried, are found when the directory is listed after all, which is rarer the larger it is.
+    ///
+    /// # Errors
+    /// If the directory cannot be listed, or at the first file that cannot be removed.
+    pub fn run(&self, archive: &Path, removing: &mut dyn FnMut(&Path)) -> Result<u64, FileError> {
+        let size = fs::metadata(archive).map(|m| m.size());
+        if size.is_ok_and(|size| is_turn_to_list(size, self.turn)) {
+            self.list(archive, removing)
+        } else {
+            self.step_back(archive, removing)
+        }
+    }
+
+    fn list(&self, archive: &Path, removing: &mut dyn FnMut(&Path)) -> Result<u64, FileError> {
+        let names = fs::read_dir(archive)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect())
+            .map_err(FileError::of("list", archive));
+        let names: Vec<OsString> = names?;
+        self.plan(names).try_fold(0, |count, name| {
+            let path = archive.join(name);
+            removing(&path);
+            Ok(count + u64::from(remove(&path)?))
+        })
+    }
+
+    fn step_back(&self, archive: &Path, removing: &mut dyn FnMut(&Path)) -> Result<u64, FileError> {
+        let (mut count, mut missing) = (0, 0);
+        let mut next = self.oldest_place().and_then(|oldest| self.before_place(oldest));
+        while let Some((log_id, segment)) = next.filter(|_| missing < MISSING) {
+            missing += 1;
+            for timeline in &self.timelines {
+                let path = archive.join(format!("{timeline:08X}{log_id:08X}{segment:08X}"));
+                if fs::symlink_metadata(&path).is_ok() {
+                    removing(&path);
+                    let removed = remove(&path)?;
+                    count += u64::from(removed);
+                    missing = if removed { 0 } else { missing };
+                }
+            }
+            next = self.before_place((log_id, segment));
+        }
+        Ok(count)
+    }
+
+    fn oldest_place(&self) -> Option<(u64, u64)> {
+        let field = |from: usize| u64::from_str_radix(self.oldest.get(from..from + 8)?, 16).ok();
+        Some((field(0)?, field(8)?))
+    }
+
+    fn before_place(&self, (log_id, segment): (u64, u64)) -> Option<(u64, u64)> {
+        match segment.checked_sub(1) {
+            Some(segment) => Some((log_id, segment)),
+            None => Some((log_id.checked_sub(1)?, self.segments_per_log_id - 1)),
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::version::PgMajor;
-    use crate::wal::SegmentSize;
-    use proptest::prelude::*;
+/// Not at turn 0 of a log id, where pg_standby's `-k` removes nothing.
+fn is_turn_to_list(size: u64, turn: u64) -> bool {
+    size <= SMALL || turn % (size / BLOCK).next_power_of_two() == 1
+}
 
-    fn name(text: &str) -> SegmentName {
-        text.parse().unwrap()
-    }
+/// Whether a name has 24 upper-case hexadecimal digits, including a timeline 0: what pg_standby takes for a
+/// segment.
+#[must_use]
+pub fn is_segment_name(name: &str) -> bool {
+    name.len() == 24 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'))
+}
 
-    const NAMES: [&str; 8] = [
-        "000000010000000C00000098",
-        "000000010000000C00000097",
-        "000000020000000C00000050",
-        "000000020000000D00000001",
-        "00000002.history",
-        "000000010000000C00000001.00000020.backup",
-        "000000010000000C00000002.partial",
-        "000000010000000c00000003",
-    ];
-
-    fn plan(restart: Option<&str>, keep: Option<u32>, floors: &[Floor]) -> Vec<String> {
-        let layout = SegmentLayout::new("15".parse::<PgMajor>().unwrap(), SegmentSize::DEFAULT);
-        let needs = Needs {
-            restored: name("000000010000000C00000099"),
-            restart_point: RestartPoint::parse(restart),
-            keep: keep.map(|count| (layout, count)),
-            floors,
-        };
-        needs.plan(NAMES).iter().map(SegmentName::to_string).collect()
-    }
-
-    #[test]
-    fn what_lies_before_the_restart_point_goes_whatever_its_timeline() {
-        assert_eq!(
-            plan(Some("000000010000000C00000098"), None, &[]),
-            ["000000010000000C00000097", "000000020000000C00000050"]
-        );
-    }
-
-    #[test]
-    fn zeros_nothing_nonsense_and_a_restart_point_in_the_future_prune_nothing() {
-        let future = "000000010000000C0000009A";
-        for restart in ["%r", ""] {
-            assert!(plan(Some(restart), None, &[]).is_empty(), "{restart}");
-        }
-        for restart in ["000000000000000000000000", "nonsense", future] {
-            assert!(plan(Some(restart), Some(2), &[]).is_empty(), "{restart}");
-        }
-        assert!(plan(None, None, &[]).is_empty());
-    }
-
-    #[test]
-    fn a_keep_count_counts_only_without_a_restart_point() {
-        assert_eq!(plan(None, Some(2), &[]), ["000000020000000C00000050"]);
-        assert_eq!(plan(Some("000000010000000C00000050"), Some(0), &[]), [""; 0]);
-        assert!(plan(None, Some(u32::MAX), &[]).is_empty());
-    }
-
-    #[test]
-    fn what_another_consumer_needs_or_may_need_stays() {
-        let restart = Some("000000010000000C00000098");
-        let floor = Floor::From(name("000000010000000C00000090").place);
-        assert_eq!(plan(restart, None, &[floor]), ["000000020000000C00000050"]);
-        assert!(plan(restart, None, &[floor, Floor::Unknown]).is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_needed_ever_goes(log_id in 0u32..3, segment in 0u32..256, r_log in 0u32..3,
-            r_segment in 0u32..256, f_log in 0u32..3, f_segment in 0u32..256) {
-            let place = |log_id, segment| SegmentPlace { log_id, segment };
-            let restored = SegmentName { place: place(2, 255), ..name("000000010000000000000000") };
-            let restart = SegmentName { place: place(r_log, r_segment), ..restored };
-            let candidate = SegmentName { place: place(log_id, segment), ..restored }.to_string();
-            let floor = place(f_log, f_segment);
-            let needs = Needs { restored, restart_point: RestartPoint::At(restart), keep: None,
-                floors: &[Floor::From(floor)] };
-            let goes = !needs.plan([candidate.as_str()]).is_empty();
-            prop_assert_eq!(goes, place(log_id, segment) < restart.place.min(floor));
-        }
+/// Whether the file was removed here, and not by another process before.
+fn remove(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(FileError::of("remove", path)(e)),
     }
 }

@@ -1,4 +1,4 @@
-//! What the calls of one server's recovery have to know of each other.
+//! What the calls of restore_command during one server's recovery remember for each other.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,136 +8,146 @@ use std::path::{Path, PathBuf};
 use crate::data_directory::{Postmaster, RecoveryMode, process_ticks};
 use crate::wal::{SegmentName, WalFileName};
 
-/// The file in the data directory. Its name begins as all our files there do, which a base copy leaves out.
+/// The file in the data directory. A base copy leaves out all files with this prefix.
 const FILE: &str = ".twowarm_recovery";
 
 const STANDBY: &[u8] = b"standby_mode";
 const WARM: &[u8] = b"warm_mode";
 
-/// Facts that hold for the running server and end with it: the server asks many times during one
-/// recovery, each time by a new process.
+/// Facts about the running server that one call of restore_command records for the next, each of which is
+/// a new process.
 ///
-/// It is bound to the postmaster: what an earlier server left is not read, so nothing has to be removed.
-/// Without a postmaster (a call by hand) there is no memory. Losing it costs time, never a segment.
+/// They are bound to the postmaster: the file of an earlier server is ignored, so that it need not be
+/// removed. Without a postmaster (a call by hand) nothing is recorded. Losing the file costs time, never a
+/// segment.
 #[derive(Debug)]
 pub struct RecoveryMemory {
     file: PathBuf,
     postmaster: Option<String>,
-    notes: Notes,
+    facts: Facts,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Notes {
+struct Facts {
     archive: Option<PathBuf>,
     archive_unavailable: bool,
     promotion_requested: bool,
     mode: Option<RecoveryMode>,
     restored: Option<SegmentName>,
     ended_before: Option<SegmentName>,
-    /// A process that was left behind in a call that hangs, and when it started.
+    /// A process that was left behind in a call that hangs, and its start time.
     left_behind: Option<(i32, u64)>,
 }
 
 impl RecoveryMemory {
-    /// What was noted for the server that runs in this data directory.
+    /// What was recorded for the server that runs in this data directory.
+    #[must_use]
     pub fn of(data_directory: &Path) -> RecoveryMemory {
         let file = data_directory.join(FILE);
         let postmaster = Postmaster::of(data_directory).identity();
         let text = postmaster.as_ref().and_then(|_| fs::read(&file).ok());
-        let notes = text.zip(postmaster.as_ref()).map(|(text, server)| Notes::parse(&text, server));
-        RecoveryMemory { file, postmaster, notes: notes.unwrap_or_default() }
+        let facts = text.zip(postmaster.as_ref()).map(|(text, server)| Facts::parse(&text, server));
+        RecoveryMemory { file, postmaster, facts: facts.unwrap_or_default() }
     }
 
-    /// The archive that the server was served from last; none if nothing was served since it started.
+    /// The archive of the last restore; none if nothing was restored since the server started.
+    #[must_use]
     pub fn archive(&self) -> Option<&Path> {
-        self.notes.archive.as_deref()
+        self.facts.archive.as_deref()
     }
 
-    /// Notes that the server was served from this archive: its configuration was right.
-    /// `still_unavailable` says whether the archive goes on to count as absent, as it does while recovery
-    /// is to end; `name` is the file that was restored.
-    pub fn note_restored(&mut self, archive: &Path, still_unavailable: bool, name: WalFileName) {
+    /// Records that this file was restored from this archive: the configuration was correct.
+    /// `still_unavailable` is whether the archive is still treated as empty, as it is while recovery is to
+    /// end.
+    pub(super) fn note_restored(
+        &mut self,
+        archive: &Path,
+        still_unavailable: bool,
+        name: WalFileName,
+    ) {
         let restored = match name {
             WalFileName::Segment(segment) => Some(segment),
-            _ => self.notes.restored,
+            _ => self.facts.restored,
         };
-        self.note(Notes {
+        self.note(Facts {
             archive: Some(archive.to_owned()),
             archive_unavailable: still_unavailable,
             restored,
-            ..self.notes.clone()
+            ..self.facts.clone()
         });
     }
 
-    /// The last segment that the server was given.
+    /// The last segment that was restored.
+    #[must_use]
     pub fn restored(&self) -> Option<SegmentName> {
-        self.notes.restored
+        self.facts.restored
     }
 
-    /// The segment before which recovery was told to end, because it is absent.
-    pub fn ended_before(&self) -> Option<SegmentName> {
-        self.notes.ended_before
+    /// The absent segment before which recovery was ordered to end.
+    pub(super) fn ended_before(&self) -> Option<SegmentName> {
+        self.facts.ended_before
     }
 
-    /// Notes that recovery was told to end before this segment.
-    pub fn note_ended_before(&mut self, segment: SegmentName) {
-        self.note(Notes { ended_before: Some(segment), ..self.notes.clone() });
+    /// Records that recovery was ordered to end before this segment.
+    pub(super) fn note_ended_before(&mut self, segment: SegmentName) {
+        self.note(Facts { ended_before: Some(segment), ..self.facts.clone() });
     }
 
-    /// Whether the archive could not be asked within its time limit while recovery was to end: it
-    /// counts as absent for the rest of the failover, and its time limit is not paid again.
-    pub fn archive_unavailable(&self) -> bool {
-        self.notes.archive_unavailable
+    /// Whether the archive did not answer within its time limit while recovery was to end. It is treated as
+    /// empty for the rest of the failover, without another wait.
+    pub(super) fn archive_unavailable(&self) -> bool {
+        self.facts.archive_unavailable
     }
 
-    /// Notes that the archive counts as absent.
-    pub fn note_archive_unavailable(&mut self) {
-        self.note(Notes { archive_unavailable: true, ..self.notes.clone() });
+    /// Records that the archive is treated as empty.
+    pub(super) fn note_archive_unavailable(&mut self) {
+        self.note(Facts { archive_unavailable: true, ..self.facts.clone() });
     }
 
     /// Whether the server was asked to promote. It deletes the file `promote` when it obeys, and must not
     /// find another one when it is a primary.
-    pub fn promotion_requested(&self) -> bool {
-        self.notes.promotion_requested
+    pub(super) fn promotion_requested(&self) -> bool {
+        self.facts.promotion_requested
     }
 
-    /// Notes that the server was asked to promote, or that nothing asks it any more.
-    pub fn note_promotion_requested(&mut self, promotion_requested: bool) {
-        self.note(Notes { promotion_requested, ..self.notes.clone() });
+    /// Records whether the server was asked to promote.
+    pub(super) fn note_promotion_requested(&mut self, promotion_requested: bool) {
+        self.note(Facts { promotion_requested, ..self.facts.clone() });
     }
 
-    /// The mode that the server's files said at its first question. It read them when it started, and
-    /// takes no notice of what is changed since.
+    /// The mode that the server's files said at its first request. The server read them when it started, and
+    /// ignores later changes.
+    #[must_use]
     pub fn mode(&self) -> Option<RecoveryMode> {
-        self.notes.mode
+        self.facts.mode
     }
 
-    /// Notes the mode, once.
-    pub fn note_mode(&mut self, mode: RecoveryMode) {
-        self.note(Notes { mode: Some(self.notes.mode.unwrap_or(mode)), ..self.notes.clone() });
+    /// Records the mode, once.
+    pub(super) fn note_mode(&mut self, mode: RecoveryMode) {
+        self.note(Facts { mode: Some(self.facts.mode.unwrap_or(mode)), ..self.facts.clone() });
     }
 
-    /// Whether a process that was left behind still hangs in the archive. Another one would too, and in
-    /// time there would be no room for more.
-    pub fn hangs_still(&self) -> bool {
+    /// Whether a process that was left behind still hangs in the archive. Another one would hang too, and
+    /// they would accumulate.
+    pub(super) fn hangs_still(&self) -> bool {
         let hangs = |(pid, ticks)| process_ticks(pid) == Some(Some(ticks));
-        self.notes.left_behind.is_some_and(hangs)
+        self.facts.left_behind.is_some_and(hangs)
     }
 
-    /// Notes that this process was left behind.
-    pub fn note_left_behind(&mut self, pid: i32) {
+    /// Records that this process was left behind.
+    pub(super) fn note_left_behind(&mut self, pid: i32) {
         let left_behind = process_ticks(pid).flatten().map(|ticks| (pid, ticks));
-        self.note(Notes { left_behind, ..self.notes.clone() });
+        self.note(Facts { left_behind, ..self.facts.clone() });
     }
 
-    fn note(&mut self, notes: Notes) {
-        let Some(postmaster) = self.postmaster.as_ref().filter(|_| notes != self.notes) else {
+    fn note(&mut self, facts: Facts) {
+        let Some(postmaster) = self.postmaster.as_ref().filter(|_| facts != self.facts) else {
             return;
         };
-        self.notes = notes;
-        // Renamed, so that nobody reads half of it; not fsynced, since it means nothing after a crash.
+        self.facts = facts;
+        // Renamed, so that no process reads half of it; not fsynced, since after a crash it is not used.
         let aside = self.file.with_extension("new");
-        let written = fs::write(&aside, self.notes.text(postmaster))
+        let written = fs::write(&aside, self.facts.text(postmaster))
             .and_then(|()| fs::rename(&aside, &self.file));
         if let Err(e) = written {
             log::debug!("could not write {}: {e}", self.file.display());
@@ -145,8 +155,8 @@ impl RecoveryMemory {
     }
 }
 
-impl Notes {
-    /// A line for the server, and one for each note.
+impl Facts {
+    /// A line for the server, and one for each fact.
     fn text(&self, postmaster: &str) -> Vec<u8> {
         let mut text = format!("postmaster {postmaster}\n").into_bytes();
         if let Some(archive) = &self.archive {
@@ -176,30 +186,30 @@ impl Notes {
         text
     }
 
-    fn parse(text: &[u8], postmaster: &str) -> Notes {
-        let mut notes = Notes::default();
+    fn parse(text: &[u8], postmaster: &str) -> Facts {
+        let mut facts = Facts::default();
         let mut lines = text.split(|&b| b == b'\n');
         if lines.next() != Some(format!("postmaster {postmaster}").as_bytes()) {
-            return notes;
+            return facts;
         }
         for line in lines {
             match line {
-                b"archive_unavailable" => notes.archive_unavailable = true,
-                b"promotion_requested" => notes.promotion_requested = true,
-                STANDBY => notes.mode = Some(RecoveryMode::Standby),
-                WARM => notes.mode = Some(RecoveryMode::Warm),
+                b"archive_unavailable" => facts.archive_unavailable = true,
+                b"promotion_requested" => facts.promotion_requested = true,
+                STANDBY => facts.mode = Some(RecoveryMode::Standby),
+                WARM => facts.mode = Some(RecoveryMode::Warm),
                 _ => {
                     if let Some(path) = line.strip_prefix(b"archive ") {
-                        notes.archive = Some(OsString::from_vec(path.to_vec()).into());
+                        facts.archive = Some(OsString::from_vec(path.to_vec()).into());
                         continue;
                     }
                     match std::str::from_utf8(line).ok().and_then(|line| line.split_once(' ')) {
-                        Some(("restored", segment)) => notes.restored = segment.parse().ok(),
+                        Some(("restored", segment)) => facts.restored = segment.parse().ok(),
                         Some(("ended_before", segment)) => {
-                            notes.ended_before = segment.parse().ok()
+                            facts.ended_before = segment.parse().ok()
                         }
                         Some(("left_behind", process)) => {
-                            notes.left_behind = process
+                            facts.left_behind = process
                                 .split_once(' ')
                                 .and_then(|(pid, ticks)| pid.parse().ok().zip(ticks.parse().ok()));
                         }
@@ -208,7 +218,7 @@ impl Notes {
                 }
             }
         }
-        notes
+        facts
     }
 }
 
@@ -217,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_are_read_back_by_the_same_server_only() {
+    fn facts_are_read_back_for_the_same_server_only() {
         let dir = tempfile::tempdir().unwrap();
         let pid_file = |pid: u32| {
             fs::write(dir.path().join("postmaster.pid"), format!("{pid}\n/d\n1\n")).unwrap();
@@ -238,7 +248,7 @@ mod tests {
         let again = RecoveryMemory::of(dir.path());
         assert_eq!(again.archive(), Some(Path::new("/mnt/the archive")));
         assert!(again.archive_unavailable() && again.promotion_requested());
-        assert_eq!(again.mode(), Some(RecoveryMode::Warm), "it was noted first");
+        assert_eq!(again.mode(), Some(RecoveryMode::Warm), "the first one stays");
         assert_eq!(again.restored(), name(segment).segment());
         assert_eq!(again.ended_before(), name(next).segment());
         assert!(again.hangs_still());

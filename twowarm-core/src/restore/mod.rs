@@ -1,29 +1,31 @@
-//! Waiting for a file, deciding, restoring it, pruning: the loop behind every restore_command of ours.
+//! restore_command: waiting for a file in the archive, checking it, and restoring it.
 //!
-//! The loop itself decides nothing. It looks at the archive and at what the administrator ordered,
-//! asks a [`Policy`], which is a function from values to a decision, and carries that out. `pg_standby`
-//! and `restoreWALFile` are two policies.
+//! [`StandbyRestore`] is all of it for a standby. Below it is [`restore_loop`], which decides nothing
+//! itself: it looks at the archive and at the orders in force, asks a [`Policy`], which is a function from
+//! values to a decision, and carries that out. `pg_standby` and `restoreWALFile` are two policies.
+//!
+//! Messages go to [`log`].
 
+mod archive_process;
 mod archive_source;
-mod careful;
-mod child;
 mod crossing;
-mod histories;
-mod loop_over;
+mod file_copy;
 mod memory;
-mod node_orders;
-mod plain_copy;
-mod pruning;
+mod misconfigured;
+mod outcome;
+mod request;
+mod restore_loop;
 mod segment_copy;
 mod situation;
+mod standby_orders;
+mod standby_policy;
 mod standby_restore;
 
-pub use archive_source::ArchiveSource;
-pub use careful::{Careful, Serving};
-pub use loop_over::{Clock, Outcome, Policy, RealClock, Source, Standing, restore};
+pub use file_copy::{copy_file, has_holes};
 pub use memory::RecoveryMemory;
-pub use node_orders::NodeOrders;
-pub use plain_copy::{copy_file, has_holes};
-pub use pruning::Pruning;
-pub use situation::{Decision, Following, Found, GiveUp, Order, Situation, Superseded};
-pub use standby_restore::{ChildError, StandbyRestore};
+pub use misconfigured::MisconfiguredStandby;
+pub use outcome::{Outcome, restore_command};
+pub use request::{RequestError, RestoreRequest};
+pub use restore_loop::{Clock, Policy, RealClock, RecoveryOrders, Source, restore_loop};
+pub use situation::{Decision, Found, GiveUp, Order, Situation};
+pub use standby_restore::{RestoreError, StandbyRestore};

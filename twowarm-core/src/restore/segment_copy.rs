@@ -11,14 +11,14 @@ use crate::wal::{Lsn, SegmentHeader, SegmentName, SegmentWalk, WalEnd};
 /// How much is read at a time, in bytes; a whole number of WAL pages of any size.
 const CHUNK: usize = 1 << 20;
 
-/// Copies a segment to where the server wants it and checks its records on the way.
+/// Copies a segment to the target and checks its records on the way.
 ///
-/// Returns where the last record of the segment before begins, as this one tells; its end may be in
-/// this one, where [`crossing`](super::crossing) checks it. The target needs no fsync: until it has
-/// replayed it, the server can ask again.
+/// Returns where the last record of the previous segment begins, according to this one; the end of that
+/// record may be in this one, where [`crossing`](super::crossing) checks it. The target needs no fsync:
+/// until the server has replayed it, it can request it again.
 ///
-/// `as_it_is` copies a damaged or unfinished segment too, filled up with zeros to the size of a segment:
-/// a server stops on a smaller file, and on zeros it ends recovery.
+/// With `as_it_is` a damaged or incomplete segment is copied too, padded with zeros to the size of a
+/// segment: on a smaller file a server stops, on zeros it ends recovery.
 pub(super) fn copy_segment(
     source: &mut File,
     target: &Path,
@@ -31,7 +31,7 @@ pub(super) fn copy_segment(
     let links_to = walk.links_to();
     let refused = match copied.map(|()| walk.finish()) {
         Ok(WalEnd::Stops { at, why }) if !as_it_is => {
-            Found::Damaged(format!("segment is incomplete or damaged: its WAL ends at {at}: {why}"))
+            Found::Damaged(format!("segment is incomplete or damaged: WAL ends at {at}: {why}"))
         }
         Ok(_) => return Ok(links_to),
         Err(found) => found,
@@ -55,9 +55,9 @@ fn copy_walking(
         let want = buffer.len().min(left as usize);
         let chunk = &mut buffer[..want];
         let read = read_up_to(source, chunk)
-            .map_err(|e| Found::Unreadable(format!("could not read it: {e}")))?;
+            .map_err(|e| Found::Unreadable(format!("could not read the segment: {e}")))?;
         if read < want && !as_it_is {
-            // It was complete a moment ago: somebody truncates it or writes it anew.
+            // It was complete a moment ago, and is being truncated or rewritten.
             return Err(Found::Arriving);
         }
         chunk[read..].fill(0);
@@ -69,7 +69,7 @@ fn copy_walking(
     close(out).map_err(|e| not_copied(target, e.into()))
 }
 
-/// Reads until the buffer is full or the file ends; how many bytes.
+/// Reads until the buffer is full or the file ends, and returns how many bytes were read.
 fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {
@@ -83,7 +83,7 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Copies a small file: a history or a .backup file.
+/// Writes a small file: a history or a `.backup` file.
 pub(super) fn copy_text(text: &[u8], target: &Path) -> Result<(), Found> {
     let write = || {
         let mut out = create(target)?;
@@ -96,7 +96,7 @@ pub(super) fn copy_text(text: &[u8], target: &Path) -> Result<(), Found> {
     })
 }
 
-/// Never through a link or into a file that somebody else has: what is in the way goes first.
+/// Removes an existing file first, so that nothing is written through a link or into another file.
 fn create(target: &Path) -> io::Result<File> {
     match fs::remove_file(target) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -109,11 +109,11 @@ fn not_copied(target: &Path, error: io::Error) -> Found {
     Found::NotCopied(format!("could not write {}: {error}", target.display()))
 }
 
-/// A torn file at the target would stop the server, or end its recovery.
+/// An incomplete file at the target would stop the server, or end its recovery.
 pub(super) fn remove(target: &Path) {
     if let Err(e) = fs::remove_file(target)
         && e.kind() != io::ErrorKind::NotFound
     {
-        log::error!("could not remove the unfinished {}: {e}", target.display());
+        log::error!("could not remove the incomplete file {}: {e}", target.display());
     }
 }

@@ -1,132 +1,130 @@
+use std::fmt;
 use std::time::Duration;
 
-use crate::wal::TimelineId;
+use crate::timelines::Superseded;
 
-/// What the administrator, or the server's state, orders a waiting restore_command to do.
+/// What the administrator, or the state of the server, orders a waiting restore_command to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Nothing: wait for the file.
     Wait,
-    /// A trigger file may be in the making: look again in a moment.
+    /// A trigger file may be incomplete: look again in a moment.
     Unsettled,
-    /// Replay what has arrived, then end recovery.
+    /// Restore what has arrived, then end recovery.
     EndWhenAbsent,
     /// End recovery now.
     EndNow {
-        /// The file was restored before, or the server can't get consistent without it, so that it is
-        /// still served if it is there.
+        /// The file was restored before, or the server cannot become consistent without it: it is still
+        /// restored if it exists.
         serve_again: bool,
     },
-    /// Nobody waits for the answer any more, for this reason.
-    NobodyWaits(String),
+    /// Stop the server, for this reason; or the server has already stopped.
+    Stop(String),
 }
 
-/// What one look into the archive shows of the file.
+/// The state of the requested file in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// It is not there, and the archive is readable.
+    /// It does not exist, and the archive is readable.
     Absent,
-    /// It is not there and can never be: a segment from before its timeline began.
+    /// It can never exist: a segment from before its timeline began.
     NeverExists,
-    /// It is not there and is unlikely to come: a newer timeline forked from this one at or before it.
+    /// It does not exist and is unlikely to arrive: a newer timeline forked at or before it.
     Superseded(Superseded),
-    /// It is there and not complete yet; what is there tells nothing.
+    /// It is incomplete, and its content so far is not usable.
     Arriving,
-    /// A segment that is not complete yet, and begins as that segment.
+    /// It is an incomplete segment, and begins as the requested one.
     Unfinished,
-    /// It has its full size, and somebody may still be writing it: look again in a moment.
+    /// It has its full size, and may still be written to: look again in a moment.
     Settling,
-    /// It can be handed over, as far as a look tells.
+    /// It can be restored, as far as is known before it is copied.
     Ready,
-    /// It begins as that segment, and its WAL ends before the segment does, for this reason: it was
-    /// never finished, was cut off, or is damaged.
+    /// It begins as the requested segment, but its WAL ends before the segment does, for this reason:
+    /// it was never completed, was truncated, or is damaged.
     Damaged(String),
-    /// A segment into which a record crosses that can't be checked, for this reason: an earlier segment
-    /// is missing.
+    /// A segment that continues a record which cannot be checked, for this reason: an earlier segment is
+    /// missing.
     Unchecked(String),
-    /// A segment that begins as it should and is larger than segments are.
+    /// It begins as the requested segment, and is larger than a segment.
     TooLarge {
         /// Its size in bytes.
         bytes: u64,
     },
-    /// The file under the name is not the file of that name, by its own content.
+    /// Its content is not that of the requested file, for this reason.
     NotThatFile(String),
-    /// Sound, but not what this server may replay: of a parent timeline, past the fork.
+    /// It is sound, but this server must not replay it: it belongs to a parent timeline, after the fork.
     Foreign(String),
-    /// Whether it is there can't be told.
+    /// Whether it exists is not known, for this reason.
     Unreadable(String),
-    /// It is there and could not be copied to the server.
+    /// It exists and could not be copied to the target, for this reason.
     NotCopied(String),
 }
 
-/// A newer timeline that forked from a segment's own at or before that segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Superseded {
-    /// The newer timeline.
-    pub timeline: TimelineId,
-    /// Whether the server can follow it.
-    pub following: Following,
-}
-
-/// Whether a standby's server can follow a newer timeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Following {
-    /// It has not replayed WAL from after the fork. In standby mode it follows by itself, in warm mode
-    /// after a restart.
-    Possible,
-    /// It has replayed past the fork, and a shutdown writes that to disk: a restart would fail with
-    /// "requested timeline does not contain minimum recovery point". It needs a new base copy.
-    BaseCopy,
-}
-
-/// All that a decision depends on.
+/// Everything that a decision depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Situation {
-    /// What is ordered.
+    /// The order in force.
     pub order: Order,
-    /// What is found.
+    /// The state of the file in the archive.
     pub found: Found,
-    /// How long this call has waited.
+    /// How long this call has been waiting.
     pub waited: Duration,
-    /// How often copying has failed.
+    /// How many times copying has failed.
     pub failed_copies: u32,
 }
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Hand the file over.
+    /// Copy the file to the target.
     Restore {
-        /// Also a damaged or unfinished segment: the server replays what is sound and stops by itself.
+        /// Even if the segment is damaged or incomplete: the server replays the sound part and ends
+        /// recovery there.
         as_it_is: bool,
     },
     /// Look again when something happens.
     Wait,
     /// Answer that there is no such file.
     GiveUp(GiveUp),
-    /// Move what stands under the name out of the way, then answer that there is no such file.
+    /// Rename the file, for this reason, then answer that there is no such file.
     SetAside(String),
-    /// End in a way that stops the server and never ends its recovery.
+    /// Stop the server without ending its recovery, for this reason.
     Stop(String),
-    /// End with this exit code, for what only one program knows.
+    /// Exit with this code, for cases that only one program has.
     Exit(u8),
 }
 
 /// Why the answer is that there is no such file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum GiveUp {
-    /// A history or .backup file that exists nowhere, or a segment that can't exist.
+    /// A history or `.backup` file that does not exist, or a segment that cannot exist.
     NotThere,
     /// Not yet: in standby mode the server asks again.
     NotYet,
-    /// Recovery was told to end when nothing more is there.
+    /// Recovery was ordered to end when nothing more has arrived.
     EndWhenAbsent,
-    /// The same, and the archive could not be asked: it counts as absent for the rest of the failover.
+    /// Recovery was ordered to end, and the archive did not answer. It is treated as empty for the rest of
+    /// the failover.
     ArchiveUnavailable,
-    /// Recovery was told to end now.
+    /// Recovery was ordered to end now.
     EndNow,
-    /// The time that was given is over.
+    /// The wait exceeded its limit.
     TimeIsUp,
-    /// Copying failed too often.
+    /// Copying failed too many times.
     CopyFailed,
+}
+
+impl fmt::Display for GiveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GiveUp::NotThere => "it does not exist",
+            GiveUp::NotYet => "it has not arrived yet",
+            GiveUp::EndWhenAbsent => "it has not arrived, and recovery is to end",
+            GiveUp::ArchiveUnavailable => "the archive did not answer, and recovery is to end",
+            GiveUp::EndNow => "recovery is to end before it",
+            GiveUp::TimeIsUp => "it did not arrive in time",
+            GiveUp::CopyFailed => "it could not be copied",
+        })
+    }
 }

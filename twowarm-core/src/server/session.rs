@@ -128,7 +128,7 @@ impl Session {
 
     /// Whether the server stands in this directory. On this machine: a primary and its standby often have
     /// the same directory's name and always the same cluster's identifier.
-    fn place_of(&mut self, pgdata: &Path) -> Result<Stands, ServerError> {
+    fn locate(&mut self, pgdata: &Path) -> Result<Stands, ServerError> {
         let question = "select pg_backend_pid()";
         let backend = self.value(question)?.parse();
         let backend: i32 = backend.map_err(|_| ServerError::NoAnswer(question.into()))?;
@@ -151,7 +151,7 @@ impl Session {
     /// Another server may have the port that the file of a crashed one names.
     fn check_is(&mut self, pgdata: &Path) -> Result<(), ServerError> {
         let wanted = || pgdata.to_owned();
-        match self.place_of(pgdata)? {
+        match self.locate(pgdata)? {
             Stands::There | Stands::Unknown => {}
             Stands::Elsewhere(Some(found)) => {
                 return Err(ServerError::AnotherServer { wanted: wanted(), found });
@@ -252,7 +252,7 @@ pub fn runs_without_pid_file(data_directory: &Path, login: &Login) -> bool {
     let login = Login { time_limit: login.time_limit.min(Duration::from_secs(3)), ..login.clone() };
     places(data_directory, None, &login).iter().any(|place| {
         Session::connect(place, &login)
-            .and_then(|mut session| session.place_of(data_directory))
+            .and_then(|mut session| session.locate(data_directory))
             .is_ok_and(|stands| stands == Stands::There)
     })
 }

@@ -12,9 +12,10 @@ use super::processes::{self, Process};
 use super::run_as::set_mode;
 use super::{BedError, Node, PgInstall, RunAs, wait_until};
 
-/// A temporary directory with nodes in it. It is removed, and whatever still runs in it is ended,
-/// when the testbed and its nodes are dropped; also, by a small process that stays behind, when we
-/// are killed.
+/// A temporary directory with nodes in it.
+///
+/// When the testbed and its nodes are dropped, its processes are ended and the directory is removed. If this process
+/// is killed, a small helper process does that.
 #[derive(Clone, Debug)]
 pub struct Testbed(Arc<Bed>);
 
@@ -29,13 +30,9 @@ struct Bed {
 }
 
 impl Testbed {
-    /// A testbed for the servers that [`PgInstall::find`] finds.
+    /// A testbed that uses the server binaries found by [`PgInstall::find`].
     pub fn new() -> Result<Testbed, BedError> {
-        Testbed::with_install(PgInstall::find()?)
-    }
-
-    /// A testbed for these server binaries.
-    pub fn with_install(install: PgInstall) -> Result<Testbed, BedError> {
+        let install = PgInstall::find()?;
         let run_as = RunAs::detect()?;
         let dir = make_dir(&run_as)?;
         let path = dir.path().to_owned();
@@ -44,28 +41,30 @@ impl Testbed {
         Ok(Testbed(Arc::new(Bed { dir: Some(dir), path, run_as, install, nodes, janitor })))
     }
 
-    /// The directory that holds everything.
+    /// The directory with all files of the testbed.
+    #[must_use]
     pub fn dir(&self) -> &Path {
         &self.0.path
     }
 
-    /// Who the servers run as.
+    /// The operating system user that the servers run as.
+    #[must_use]
     pub fn run_as(&self) -> &RunAs {
         &self.0.run_as
     }
 
     /// The server binaries in use.
+    #[must_use]
     pub fn install(&self) -> &PgInstall {
         &self.0.install
     }
 
-    /// A node of this name: its directories, keys and configuration, but no data directory, no
-    /// server and no sshd yet.
+    /// Creates a node: its directories, keys and configuration, without data directory, server and sshd.
     pub fn node(&self, name: &str) -> Result<Node, BedError> {
         Node::new(self.clone(), name, self.0.nodes.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The usual two, `db1` and `db2`: each with its sshd running and each able to reach the other.
+    /// Creates two nodes, `db1` and `db2`, with running sshds, each able to reach the other.
     pub fn pair(&self) -> Result<(Node, Node), BedError> {
         let (mut db1, mut db2) = (self.node("db1")?, self.node("db2")?);
         db1.start_sshd()?;
@@ -75,13 +74,14 @@ impl Testbed {
         Ok((db1, db2))
     }
 
-    /// Everything that runs in the testbed at this moment.
+    /// All processes of the testbed.
+    #[must_use]
     pub fn processes(&self) -> Vec<Process> {
         processes::of_directory(self.dir())
     }
 }
 
-/// The clone and TMPDIR may both lie where the servers' user can't go; /tmp is where anybody can.
+/// The servers' user may be unable to enter TMPDIR. Any user can enter /tmp.
 fn make_dir(run_as: &RunAs) -> Result<TempDir, BedError> {
     let wanted = [env::temp_dir(), PathBuf::from("/tmp")];
     for parent in &wanted {
@@ -98,7 +98,7 @@ fn make_dir(run_as: &RunAs) -> Result<TempDir, BedError> {
 
 impl Drop for Bed {
     fn drop(&mut self) {
-        // Nodes stopped their servers and sshds; what is left is what these had no hold on any more.
+        // The nodes have stopped their servers and sshds. Other processes may remain.
         let running = || processes::of_directory(&self.path);
         running().iter().for_each(|process| process.signal(Signal::SIGKILL));
         let gone = wait_until("the testbed's processes to end", Duration::from_secs(10), || {
@@ -106,7 +106,7 @@ impl Drop for Bed {
         });
         let removed = self.dir.take().map_or(Ok(()), TempDir::close);
         match (gone, removed) {
-            // A janitor whose pipe closes without a word tries both once more.
+            // The janitor tries both again when its pipe closes without a line.
             (Err(_), _) | (_, Err(_)) => {}
             _ => self.janitor.dismiss(),
         }

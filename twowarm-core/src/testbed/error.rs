@@ -2,9 +2,9 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// What went wrong with the testbed, as one text for whoever reads the failed test.
+/// An error of the testbed, as a text for the person who reads the failed test.
 ///
-/// `Debug` prints the same text, so that an `unwrap` in a test shows a server's log in plain lines.
+/// `Debug` prints the same text, so that the panic of an `unwrap` shows a server's log line by line.
 #[derive(thiserror::Error)]
 #[error("{0}")]
 pub struct BedError(pub String);
@@ -16,7 +16,7 @@ impl fmt::Debug for BedError {
 }
 
 impl BedError {
-    /// An I/O error with what was being done, to which file.
+    /// An I/O error with the operation and the file.
     pub(super) fn io<'a>(
         doing: &'a str,
         path: &'a Path,
@@ -25,8 +25,7 @@ impl BedError {
     }
 }
 
-/// Runs a command to its end and returns its standard output; an ending other than 0 is an error
-/// that shows all it printed.
+/// Runs a command and returns its standard output. An exit code other than 0 is an error with all of its output.
 pub fn finish(command: &mut Command) -> Result<String, BedError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output =

@@ -5,9 +5,9 @@ use std::process::{Child, Command, Stdio};
 
 use super::BedError;
 
-/// Waits for a word; if its pipe closes without one, we were killed, and it ends what works in the
-/// bed (servers by SIGQUIT first, so that they give back their shared memory) and removes it.
-/// The bed's path is in the environment and not among the arguments, else it would find itself.
+/// Waits for a line. If the pipe closes without one, the test was killed: then it ends the processes in the testbed
+/// (servers first by SIGQUIT, so that they release their shared memory) and removes the directory.
+/// The path is in the environment and not among the arguments, so that the script does not find itself.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
 read -r word && exit 0
@@ -24,7 +24,7 @@ each KILL all
 rm -rf "$BED"
 "#;
 
-/// A process that outlives us when we are killed, and then cleans up the bed in our place.
+/// A process that cleans up the testbed if this process is killed.
 #[derive(Debug)]
 pub(super) struct Janitor(Child);
 
@@ -43,7 +43,7 @@ impl Janitor {
             .map_err(|error| BedError(format!("could not run /bin/sh: {error}")))
     }
 
-    /// The bed is clean: the janitor goes home.
+    /// Ends the janitor, once the testbed is clean.
     pub(super) fn dismiss(&mut self) {
         if let Some(mut pipe) = self.0.stdin.take() {
             let _ = pipe.write_all(b"clean\n");

@@ -1,14 +1,15 @@
-//! Files as a server would write them that is newer than all that are known.
+//! Files as a server of an unknown, newer version would write them.
 
-/// What such a cluster's `PG_VERSION` says.
+/// The content of `PG_VERSION` in such a cluster.
 pub const NEWER_MAJOR: &str = "20";
 
 const MAGIC: u16 = 0xD140;
 const CONTROL_VERSION: u32 = 2001;
-/// Where its checksum is: in no known version.
+/// The offset of its checksum, which no known version uses.
 const CHECKSUM_AT: usize = 320;
 
-/// A pg_control of the same cluster in a format that nobody knows.
+/// The pg_control of the same cluster in an unknown format.
+#[must_use]
 pub fn newer_control(known: &[u8]) -> Vec<u8> {
     let mut bytes = known.to_vec();
     bytes[8..12].copy_from_slice(&CONTROL_VERSION.to_le_bytes());
@@ -18,7 +19,8 @@ pub fn newer_control(known: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The same segment with that version's magic number on each page, and records that nobody knows.
+/// The same segment with the magic number of that version on each page and records in an unknown format.
+#[must_use]
 pub fn newer_segment(known: &[u8]) -> Vec<u8> {
     let mut bytes = known.to_vec();
     for page in bytes.chunks_mut(8192) {

@@ -3,9 +3,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{BedError, PgInstall, RunAs, SshKey, Sshd, Testbed, tool};
+use super::{BedError, PgInstall, Process, RunAs, SshKey, Sshd, Testbed, processes, tool};
 
-/// The commands that a node's `2warm/global/replication` holds.
+/// The commands in a node's `2warm/global/replication`.
 pub const COMMANDS: [&str; 10] = [
     "archiveWALFile",
     "configFacts",
@@ -19,16 +19,14 @@ pub const COMMANDS: [&str; 10] = [
     "triggerStandby",
 ];
 
-/// One node: a home directory, PGROOT with the 2warm tree and the data directory in it, keys, and
-/// when asked for an sshd and a server.
-///
-/// Dropping it stops its server and its sshd.
+/// A node: a home directory with keys, PGROOT with the 2warm tree and the data directory, and, once started, an sshd
+/// and a server. Dropping it stops both.
 #[derive(Debug)]
 pub struct Node {
     pub(super) name: String,
     pub(super) home: PathBuf,
-    /// PostgreSQL's port. It only names the socket, so nodes need not share out free ones; they
-    /// differ so that a mix-up of nodes is noticed.
+    /// The port in the name of the server's socket; the server does not listen on TCP. It differs between nodes, so
+    /// that a connection to the wrong one fails.
     pub(super) port: u16,
     key: SshKey,
     copy_key: SshKey,
@@ -54,12 +52,17 @@ impl Node {
         Ok(node)
     }
 
-    /// The node's name, by which others know it.
+    /// The testbed that the node is in.
+    pub fn testbed(&self) -> &Testbed {
+        &self.bed
+    }
+
+    /// The node's name, as in `othernode`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// HOME of all that runs on the node.
+    /// HOME of the node's processes.
     pub fn home(&self) -> &Path {
         &self.home
     }
@@ -69,12 +72,12 @@ impl Node {
         self.home.join("pgroot")
     }
 
-    /// The data directory. It exists once something made it: [`Node::initdb`], or a base copy.
+    /// The data directory. [`Node::initdb`] or a base copy creates it.
     pub fn pgdata(&self) -> PathBuf {
         self.pgroot().join("data")
     }
 
-    /// The default archive directory, `$PGDATA/archive`. Who ships makes it, not the testbed.
+    /// The default archive directory, `$PGDATA/archive`. The test creates it.
     pub fn archive(&self) -> PathBuf {
         self.pgdata().join("archive")
     }
@@ -104,7 +107,7 @@ impl Node {
         self.home.join(".ssh/known_hosts")
     }
 
-    /// Who the node's server and commands run as.
+    /// The operating system user of the node's server and commands.
     pub fn run_as(&self) -> &RunAs {
         self.bed.run_as()
     }
@@ -114,7 +117,7 @@ impl Node {
         self.bed.install()
     }
 
-    /// Starts the node's sshd; others can [`Node::reach`] it from then on.
+    /// Starts the node's sshd. After that, other nodes can [`Node::reach`] this one.
     pub fn start_sshd(&mut self) -> Result<&mut Sshd, BedError> {
         let sshd = Sshd::start(self.bed.run_as(), &self.home.join("sshd"), &self.home)?;
         Ok(self.sshd.insert(sshd))
@@ -133,9 +136,8 @@ impl Node {
         self.sshd.as_ref().ok_or_else(missing)
     }
 
-    /// One of our commands on this node, called as a server would: from the data directory by
-    /// `../2warm/global/replication/NAME`, or by its full path from HOME while there is no data
-    /// directory.
+    /// One of our commands on this node, called as a server would: in the data directory by
+    /// `../2warm/global/replication/NAME`, or, without a data directory, in HOME by its full path.
     pub fn command(&self, name: &str) -> Command {
         let pgdata = self.pgdata();
         if pgdata.is_dir() {
@@ -147,8 +149,8 @@ impl Node {
         }
     }
 
-    /// Any program on this node: as the servers' user, in HOME, with nothing in the environment but
-    /// PATH, HOME and LANG, and nothing on its standard input.
+    /// A program on this node: as the servers' user, in HOME, with only PATH, HOME and LANG in its environment, and
+    /// with an empty standard input.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", &self.home).env("LANG", "C").current_dir(&self.home);
@@ -158,8 +160,8 @@ impl Node {
         command
     }
 
-    /// The ssh client, set to log in on another node with this node's shipping key; the caller adds
-    /// the command to run there. Nothing of the machine's own ssh configuration is used.
+    /// The ssh client, set to log in to another node with this node's shipping key. The caller adds the remote command.
+    /// The ssh configuration of the machine is not used.
     pub fn ssh(&self, other: &Node) -> Result<Command, BedError> {
         let mut command = self.program(tool::find("ssh", "openssh-client")?);
         command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i"]);
@@ -170,35 +172,37 @@ impl Node {
         Ok(command)
     }
 
-    /// Whether the node's server waits for a segment that comes after this one: what restored the one
-    /// itself may still be at its pruning.
+    /// Whether restoreWALFile has looked for a segment after this one and waits. The call that restored this one
+    /// may still be pruning.
     pub fn waits_after(&self, segment: &str) -> bool {
-        self.bed.processes().iter().any(|process| {
-            let here = process.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
+        self.processes().any(|process| {
             let mut words = process.command.split(' ');
-            let restores = words.next().is_some_and(|word| word.ends_with("/restoreWALFile"));
-            here && restores
+            words.next().is_some_and(|word| word.ends_with("/restoreWALFile"))
                 && words.next().is_some_and(|asked| asked.len() == 24 && asked > segment)
+                && processes::watches(processes::worker_of(process.pid))
         })
     }
 
-    /// Whether one of our commands runs on this node just now, such as the `restoreWALFile` that a
-    /// standby waits in.
+    /// Whether one of our commands runs on this node, such as the `restoreWALFile` that a standby waits in.
     pub fn runs(&self, name: &str) -> bool {
         // A script's name comes second, after its interpreter's.
         self.runs_by(name, 2)
     }
 
-    /// Whether such a program runs on this node just now, one that is no script.
+    /// Whether a program runs on this node; a script is not one.
     pub fn runs_program(&self, name: &str) -> bool {
         self.runs_by(name, 1)
     }
 
     fn runs_by(&self, name: &str, words: usize) -> bool {
         let named = |word: &str| word.rsplit('/').next() == Some(name);
-        self.bed.processes().iter().any(|process| {
-            let here = process.cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
-            here && process.command.split(' ').take(words).any(named)
-        })
+        self.processes().any(|process| process.command.split(' ').take(words).any(named))
+    }
+
+    /// The processes whose working directory is in the node's home.
+    pub fn processes(&self) -> impl Iterator<Item = Process> {
+        let here =
+            |cwd: &Option<PathBuf>| cwd.as_ref().is_some_and(|cwd| cwd.starts_with(&self.home));
+        self.bed.processes().into_iter().filter(move |process| here(&process.cwd))
     }
 }

@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 
 use super::{BedError, Node};
 
-/// Where the clone has the commands that are text files.
+/// Where the repository keeps the commands that are shell scripts: these are not built.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts");
 
-/// What lies on a node beside its data directory: the 2warm tree and its configuration.
+/// The node's 2warm tree and configuration.
 impl Node {
     pub(super) fn make_tree(&self) -> Result<(), BedError> {
         let run_as = self.run_as();
@@ -22,13 +22,18 @@ impl Node {
         self.write_local("2warm.toml", format!("[server]\nbindir = \"{bindir}\"\n"))
     }
 
-    /// Copies commands into `global/replication` from the directory where cargo built them. They are
-    /// copied because the servers' user may be unable to enter that directory.
-    pub fn install_commands(&self, from: &Path, names: &[&str]) -> Result<(), BedError> {
+    /// Copies commands into `global/replication`. `built` is the directory where cargo built them, or one of the
+    /// programs in it. They are copied because the servers' user may be unable to enter that directory.
+    pub fn install_commands(
+        &self,
+        built: impl AsRef<Path>,
+        names: &[&str],
+    ) -> Result<(), BedError> {
+        let built = built.as_ref();
+        let built = if built.is_dir() { built } else { built.parent().unwrap_or(built) };
         let to = self.global().join("replication");
         names.iter().try_for_each(|name| {
-            // A text file is not built.
-            let from = if *name == "configSetup" { Path::new(SCRIPTS) } else { from };
+            let from = if *name == "configSetup" { Path::new(SCRIPTS) } else { built };
             self.run_as().copy_program(&from.join(name), &to.join(name)).map_err(|error| {
                 BedError(format!("{error} (cargo build makes it; see install_commands)"))
             })
@@ -40,14 +45,12 @@ impl Node {
         self.run_as().write(&self.local().join(name), text)
     }
 
-    /// Puts lines before what `2warm.toml` holds: keys outside any table, such as `time_limit = 2`,
-    /// must stand there.
+    /// Adds lines at the beginning of `2warm.toml`, where keys outside of tables must be, such as `time_limit = 2`.
     pub fn prepend_settings(&self, lines: &str) -> Result<(), BedError> {
         self.write_local("2warm.toml", format!("{lines}\n{}", self.settings()?))
     }
 
-    /// Puts lines after what `2warm.toml` holds: more keys for the last node that was reached, or new
-    /// tables.
+    /// Adds lines at the end of `2warm.toml`: keys for the last node that was reached, or new tables.
     pub fn append_settings(&self, lines: &str) -> Result<(), BedError> {
         self.write_local("2warm.toml", format!("{}{lines}\n", self.settings()?))
     }
@@ -57,20 +60,9 @@ impl Node {
         fs::read_to_string(&file).map_err(BedError::io("read", &file))
     }
 
-    /// Makes another node this one's `othernode`: how to reach it goes into `2warm.toml`, its host
-    /// key into known_hosts, and its sshd lets this node's keys in.
+    /// Makes another node this one's `othernode`: adds it to `2warm.toml` and known_hosts, and this node's keys to its
+    /// authorized_keys.
     pub fn reach(&self, other: &Node) -> Result<(), BedError> {
-        self.know(other)?;
-        self.write_local("replication/othernode", format!("{}\n", other.name))
-    }
-
-    /// The same for a disaster-recovery node: it becomes this node's `drnode`.
-    pub fn reach_as_dr(&self, other: &Node) -> Result<(), BedError> {
-        self.know(other)?;
-        self.write_local("replication/drnode", format!("{}\n", other.name))
-    }
-
-    fn know(&self, other: &Node) -> Result<(), BedError> {
         let sshd = other.running_sshd()?;
         sshd.authorize(self.key(), None)?;
         sshd.authorize(self.copy_key(), None)?;
@@ -92,6 +84,7 @@ impl Node {
             self.copy_key().private().display(),
             self.known_hosts().display(),
             other.pgroot().display(),
-        ))
+        ))?;
+        self.write_local("replication/othernode", format!("{}\n", other.name))
     }
 }

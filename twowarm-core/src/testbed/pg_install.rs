@@ -7,7 +7,7 @@ use super::tool::{self, is_program};
 use super::{BedError, finish};
 use crate::version::PgMajor;
 
-/// Where distributions keep their servers: one directory for each major version.
+/// Where Debian installs servers, in one directory for each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// The binaries of one PostgreSQL version. Only `postgres`, `initdb` and `pg_ctl` are needed.
@@ -18,7 +18,7 @@ pub struct PgInstall {
 
 impl PgInstall {
     /// The binaries in this directory.
-    pub fn new(bindir: impl Into<PathBuf>) -> Result<PgInstall, BedError> {
+    fn new(bindir: impl Into<PathBuf>) -> Result<PgInstall, BedError> {
         let bindir = bindir.into();
         match ["postgres", "initdb", "pg_ctl"].iter().find(|name| !is_program(&bindir.join(name))) {
             None => Ok(PgInstall { bindir }),
@@ -29,8 +29,7 @@ impl PgInstall {
         }
     }
 
-    /// The binaries to use here: those in `$TWOWARM_PG_BINDIR`, else the highest version that Debian's
-    /// packages installed, else those in PATH.
+    /// The binaries in `$TWOWARM_PG_BINDIR`, else those of the newest version from Debian packages, else those in PATH.
     pub fn find() -> Result<PgInstall, BedError> {
         if let Some(bindir) = env::var_os("TWOWARM_PG_BINDIR") {
             return PgInstall::new(bindir);
@@ -51,16 +50,17 @@ impl PgInstall {
     }
 
     /// The directory of the binaries.
-    pub fn bindir(&self) -> &Path {
+    pub(super) fn bindir(&self) -> &Path {
         &self.bindir
     }
 
     /// The full path of one of the binaries.
+    #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         self.bindir.join(name)
     }
 
-    /// The major version, as `postgres --version` tells it.
+    /// The major version, from `postgres --version`.
     pub fn major(&self) -> Result<PgMajor, BedError> {
         let said = finish(Command::new(self.program("postgres")).arg("--version"))?;
         let unclear = || BedError(format!("postgres --version said {:?}", said.trim()));

@@ -3,15 +3,14 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::BedError;
 
-/// Below the ports that the kernel hands out to connections, so that a port which is free while a
-/// node is "dead" is not taken by somebody's connection before the node comes back.
+/// Below the kernel's range of ephemeral ports, so that no outgoing connection takes the port of a stopped node
+/// before it is started again.
 const FIRST: u16 = 15_000;
 const COUNT: u16 = 15_000;
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
-/// A port on the loopback address that nobody listens on just now. Test processes that run side by
-/// side start looking at different places.
+/// A port on the loopback address without a listener. Different test processes start their search at different ports.
 pub(super) fn free_port() -> Result<u16, BedError> {
     let start = (std::process::id().wrapping_mul(97) % u32::from(COUNT)) as u16;
     for _ in 0..COUNT {

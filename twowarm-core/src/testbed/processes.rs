@@ -6,17 +6,14 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// A process of the testbed, as `/proc` shows it.
+/// A process of the testbed, from `/proc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its process id.
-    pub pid: i32,
-    /// Its parent's process id.
-    pub parent: i32,
-    /// Its command line, words joined by spaces.
+    pub(super) pid: i32,
+    parent: i32,
+    /// Its command line, with spaces between the arguments.
     pub command: String,
-    /// Its working directory, where we may see it.
-    pub cwd: Option<PathBuf>,
+    pub(super) cwd: Option<PathBuf>,
     exe: Option<PathBuf>,
 }
 
@@ -24,7 +21,7 @@ impl Process {
     fn read(pid: i32) -> Option<Process> {
         let proc = PathBuf::from(format!("/proc/{pid}"));
         let stat = fs::read_to_string(proc.join("stat")).ok()?;
-        // The name in parentheses may hold anything; state and parent follow the last of them.
+        // The name in parentheses may contain any character. State and parent follow the last parenthesis.
         let mut after_name = stat.rsplit_once(") ")?.1.split(' ');
         let state = after_name.next()?;
         let parent = after_name.next()?.parse().ok()?;
@@ -38,8 +35,8 @@ impl Process {
         Some(Process { pid, parent, command, cwd: link("cwd"), exe: link("exe") })
     }
 
-    /// Whether it works in this directory, is a program in it, or names it on its command line:
-    /// servers and what they run do the first, our binaries the second, sshd the last.
+    /// Whether it has its working directory (servers) or its program (our commands) in this directory, or names it on its
+    /// command line (sshd).
     fn touches(&self, dir: &Path) -> bool {
         let within = |path: &Option<PathBuf>| path.as_ref().is_some_and(|p| p.starts_with(dir));
         let named = self
@@ -50,10 +47,29 @@ impl Process {
         within(&self.cwd) || within(&self.exe) || named
     }
 
-    /// Sends a signal; a process that is gone already is no error.
-    pub fn signal(&self, signal: Signal) {
+    /// Sends a signal. It is not an error if the process has ended.
+    pub(super) fn signal(&self, signal: Signal) {
         let _ = kill(Pid::from_raw(self.pid), signal);
     }
+}
+
+/// The first child of a process, else the process itself.
+pub(super) fn worker_of(pid: i32) -> i32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    children.ok().and_then(|list| list.split(' ').next()?.parse().ok()).unwrap_or(pid)
+}
+
+/// Whether a process sleeps. A stopped or traced process does not.
+pub(super) fn sleeps(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+}
+
+/// Whether a process has an inotify descriptor and sleeps.
+pub(super) fn watches(pid: i32) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+    targets.any(|target| target.as_os_str() == "anon_inode:inotify") && sleeps(pid)
 }
 
 fn all() -> Vec<Process> {
@@ -66,13 +82,13 @@ fn all() -> Vec<Process> {
         .collect()
 }
 
-/// The processes that touch a directory, and all that these started. Children are counted too because
-/// sshd's sessions change directory, user and command line.
+/// The processes that touch a directory, and their descendants, since sshd's sessions change directory, user and
+/// command line.
 pub(super) fn of_directory(dir: &Path) -> Vec<Process> {
     closure(|process| process.touches(dir))
 }
 
-/// A process and all that it started, children's children included.
+/// A process and its descendants.
 pub(super) fn tree_of(pid: i32) -> Vec<Process> {
     closure(|process| process.pid == pid)
 }

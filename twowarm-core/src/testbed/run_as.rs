@@ -8,43 +8,43 @@ use nix::unistd::{User, geteuid};
 
 use super::BedError;
 
-/// Who servers run as: user `postgres` when we are root, because PostgreSQL refuses to run as root;
-/// otherwise ourselves.
+/// The user that servers run as: `postgres` if the test runs as root, since PostgreSQL refuses to run as root,
+/// otherwise the user of the test.
 #[derive(Clone, Debug)]
 pub struct RunAs {
     user: String,
-    /// User and group id to change to; none when we are that user already.
+    /// User and group id to change to, if the test runs as another user.
     change: Option<(u32, u32)>,
 }
 
 impl RunAs {
-    /// Finds out who we are and who servers can be.
-    pub fn detect() -> Result<RunAs, BedError> {
-        let missing = |who: &str| BedError(format!("{who} is no user here: install postgresql"));
+    pub(super) fn detect() -> Result<RunAs, BedError> {
+        let missing = |who: &str| BedError(format!("there is no user {who}: install postgresql"));
         if geteuid().is_root() {
             let user = lookup(User::from_name("postgres"))?.ok_or_else(|| missing("postgres"))?;
             let change = Some((user.uid.as_raw(), user.gid.as_raw()));
             Ok(RunAs { user: user.name, change })
         } else {
             let user = lookup(User::from_uid(geteuid()))?;
-            let user = user.ok_or_else(|| missing(&format!("user id {}", geteuid())))?;
+            let user = user.ok_or_else(|| missing(&format!("with id {}", geteuid())))?;
             Ok(RunAs { user: user.name, change: None })
         }
     }
 
-    /// The user's name: the servers' operating system user and database superuser alike.
+    /// The name of the operating system user and of the database superuser.
+    #[must_use]
     pub fn user(&self) -> &str {
         &self.user
     }
 
-    /// Lets the command run as that user.
+    /// Makes a command run as this user.
     pub fn apply(&self, command: &mut Command) {
         if let Some((uid, gid)) = self.change {
             command.gid(gid).uid(uid);
         }
     }
 
-    /// Gives a file or directory to that user.
+    /// Makes this user the owner of a file or directory.
     pub fn own(&self, path: &Path) -> Result<(), BedError> {
         match self.change {
             Some((uid, gid)) => {
@@ -54,27 +54,27 @@ impl RunAs {
         }
     }
 
-    /// Makes a directory that belongs to that user.
+    /// Creates a directory owned by this user.
     pub fn make_dir(&self, path: &Path, mode: u32) -> Result<(), BedError> {
         fs::create_dir(path).map_err(BedError::io("make directory", path))?;
         set_mode(path, mode)?;
         self.own(path)
     }
 
-    /// Writes a file that belongs to that user.
+    /// Writes a file owned by this user.
     pub fn write(&self, path: &Path, contents: impl AsRef<[u8]>) -> Result<(), BedError> {
         fs::write(path, contents).map_err(BedError::io("write", path))?;
         self.own(path)
     }
 
-    /// Copies a program for that user, who may be unable to reach the original.
+    /// Copies a program for this user, who may be unable to read the original.
     pub fn copy_program(&self, from: &Path, to: &Path) -> Result<(), BedError> {
         fs::copy(from, to).map_err(BedError::io("copy", from))?;
         set_mode(to, 0o755)?;
         self.own(to)
     }
 
-    /// Whether that user may enter this directory, asked of the kernel by trying.
+    /// Whether this user can enter a directory.
     pub(super) fn can_enter(&self, dir: &Path) -> bool {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "cd \"$0\""]).arg(dir).current_dir("/");
@@ -84,7 +84,7 @@ impl RunAs {
     }
 }
 
-/// Sets the mode whatever the umask is.
+/// Sets the mode regardless of the umask.
 pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), BedError> {
     fs::set_permissions(path, Permissions::from_mode(mode))
         .map_err(BedError::io("change the mode of", path))

@@ -14,15 +14,13 @@ use crate::version::PgMajor;
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// A socket's path must fit 107 bytes on Linux; `/.s.PGSQL.55001` is added to the directory.
+/// The path of a socket is limited to 107 bytes on Linux; `/.s.PGSQL.55001` is added to the directory.
 const SOCKET_DIR_MAX: usize = 107 - 15;
 
-/// pg_ctl's three ways to stop a server.
+/// pg_ctl's shutdown modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
-    /// Waits for clients to leave.
-    Smart,
-    /// Ends clients, writes a shutdown checkpoint.
+    /// Disconnects clients and writes a shutdown checkpoint.
     Fast,
     /// Stops without a checkpoint, as in a crash.
     Immediate,
@@ -31,7 +29,6 @@ pub enum StopMode {
 impl StopMode {
     fn name(self) -> &'static str {
         match self {
-            StopMode::Smart => "smart",
             StopMode::Fast => "fast",
             StopMode::Immediate => "immediate",
         }
@@ -40,21 +37,21 @@ impl StopMode {
 
 /// The node's PostgreSQL server.
 impl Node {
-    /// Makes the data directory: a new cluster with [`Node::own_conf`] and a small footprint. `extra`
-    /// goes to initdb (`--wal-segsize=1`, `--data-checksums`).
+    /// Creates a cluster with [`Node::own_conf`] and [`Node::small_conf`]. `extra` are arguments for initdb
+    /// (`--wal-segsize=1`, `--data-checksums`).
     pub fn initdb(&self, extra: &[&str]) -> Result<(), BedError> {
         let initdb = self.bed.install().program("initdb");
         let help = finish(self.program(&initdb).arg("--help"))?;
         let mut command = self.program(&initdb);
         command.arg("-D").arg(self.pgdata()).args(["-A", "trust", "-E", "UTF8", "--no-locale"]);
         command.args(["-U", self.run_as().user()]).args(extra);
-        // Saves a second for each cluster; servers before 9.3 don't know it.
+        // Saves a second for each cluster; new in 9.3.
         command.args(["--no-sync", "--nosync"].iter().find(|option| help.contains(**option)));
         finish(&mut command)?;
         self.append_conf(&(self.own_conf()? + &self.small_conf()?))
     }
 
-    /// The settings of a server that takes little of the machine.
+    /// Settings for a server that uses little memory and does not fsync.
     pub fn small_conf(&self) -> Result<String, BedError> {
         let mut small = "shared_buffers = 16MB\nmax_connections = 20\nfsync = off\n".to_owned();
         if self.bed.install().major()?.has_dynamic_shared_memory() {
@@ -64,7 +61,7 @@ impl Node {
         Ok(small)
     }
 
-    /// The settings with which a primary archives by our command, and a standby answers queries.
+    /// Settings with which a primary archives with archiveWALFile and a standby answers queries.
     pub fn archiving_conf(&self) -> Result<String, BedError> {
         let major = self.bed.install().major()?;
         let mut conf =
@@ -78,8 +75,7 @@ impl Node {
         Ok(conf)
     }
 
-    /// The same with WAL segments of 1 MB, which are shipped faster; where initdb can't make them so
-    /// small, with those of 16 MB.
+    /// Creates a cluster with segments of 1 MB, which are shipped faster; before 11 with segments of 16 MB.
     pub fn initdb_small_segments(&self) -> Result<(), BedError> {
         let major = self.bed.install().major()?;
         let chosen = major.has_segment_size_option();
@@ -92,8 +88,8 @@ impl Node {
         self.append_conf(&format!("min_wal_size = {megabytes}MB\nmax_wal_size = 64MB"))
     }
 
-    /// The settings that make a server this node's and not another's: where it listens. A node that
-    /// gets its data directory from another one needs them in its `local/postgresql.conf`.
+    /// Settings for port and socket directory of this node. A node whose data directory is a copy of another's needs
+    /// them in its `local/postgresql.conf`.
     pub fn own_conf(&self) -> Result<String, BedError> {
         let dir = self.socket_dir();
         if dir.as_os_str().len() > SOCKET_DIR_MAX {
@@ -105,7 +101,7 @@ impl Node {
         Ok(format!("listen_addresses = ''\nport = {port}\n{setting} = '{dir}'\n"))
     }
 
-    /// Adds lines to postgresql.conf; the last setting of a name counts.
+    /// Adds lines to postgresql.conf. The last value of a setting is used.
     pub fn append_conf(&self, lines: &str) -> Result<(), BedError> {
         let file = self.pgdata().join("postgresql.conf");
         let open = OpenOptions::new().append(true).open(&file);
@@ -126,14 +122,14 @@ impl Node {
     /// Starts the server and waits until it accepts connections.
     pub fn start(&self) -> Result<(), BedError> {
         self.start_until("accept connections", || match self.status() {
-            // Asking the file leaves no refused connections in the log.
+            // Reading the file causes no refused connections in the log.
             Some(status) => status == "ready",
             None => self.client().is_ok(),
         })
     }
 
-    /// Starts the server and waits until it is up, be it that it still refuses connections because it
-    /// is in recovery: a warm standby never does more, and a hot one only once it is consistent.
+    /// Starts the server and waits until it accepts connections or refuses them because it is starting up: a warm
+    /// standby always refuses them, and a hot one until it is consistent.
     pub fn start_warm(&self) -> Result<(), BedError> {
         self.start_until("come up", || match self.config().connect(NoTls) {
             Ok(_) => true,
@@ -141,15 +137,15 @@ impl Node {
         })
     }
 
-    /// What the postmaster says about itself in its pid file (from 10 on): starting, ready, standby.
+    /// The state in postmaster.pid (from 10 on): starting, ready, standby.
     fn status(&self) -> Option<String> {
         let child = self.server.borrow().as_ref().map(|child| child.id().to_string());
-        // A killed server's file is still there until the new one writes its own.
+        // The file of a killed server remains until the new server writes its own.
         if self.pid_file_line(0) == child { self.pid_file_line(7) } else { None }
     }
 
-    /// Starts `postgres` as our own child rather than through pg_ctl: a failed start is noticed at
-    /// once, and a killed server doesn't stay a zombie that looks alive to whoever waits for its end.
+    /// Starts `postgres` as a child process rather than through pg_ctl: a failed start is noticed at once, and a killed
+    /// server does not remain as a zombie.
     fn start_until(&self, goal: &str, reached: impl Fn() -> bool) -> Result<(), BedError> {
         self.reap();
         let log = self.home.join("server.log");
@@ -165,7 +161,7 @@ impl Node {
         let what = format!("{}'s server to {goal}", self.name);
         let outcome = wait_until(&what, START_LIMIT, || {
             if let Some(ending) = self.ending() {
-                let text = format!("{}'s server ended at once ({ending})", self.name);
+                let text = format!("{}'s server did not start ({ending})", self.name);
                 return Some(Err(BedError(text)));
             }
             reached().then_some(Ok(()))
@@ -177,7 +173,7 @@ impl Node {
         self.server.borrow_mut().as_mut()?.try_wait().ok()?
     }
 
-    /// Waits for the end of a server that we started and that was stopped since.
+    /// Reaps a server that has been stopped.
     fn reap(&self) {
         if self.pid().is_none()
             && let Some(mut child) = self.server.take()
@@ -186,27 +182,33 @@ impl Node {
         }
     }
 
-    fn with_log(&self, error: BedError) -> BedError {
+    pub(super) fn with_log(&self, error: BedError) -> BedError {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(30)..].join("\n");
         BedError(format!("{error}\nthe end of its log:\n{tail}"))
     }
 
+    /// Runs pg_ctl for the node's data directory; returns what it printed.
+    pub fn pg_ctl(&self, arguments: &[&str]) -> Result<String, BedError> {
+        let mut command = self.program(self.bed.install().program("pg_ctl"));
+        finish(command.args(arguments).arg("-D").arg(self.pgdata()))
+            .map_err(|error| self.with_log(error))
+    }
+
     /// Stops the server with pg_ctl.
     pub fn stop(&self, mode: StopMode) -> Result<(), BedError> {
-        let mut command = self.program(self.bed.install().program("pg_ctl"));
-        command.arg("stop").arg("-D").arg(self.pgdata()).args(["-w", "-m", mode.name()]);
+        let limit = STOP_LIMIT.as_secs().to_string();
+        let mut arguments = vec!["stop", "-w", "-m", mode.name()];
         if self.bed.install().major()?.has_pg_ctl_time_limit() {
-            command.args(["-t", &STOP_LIMIT.as_secs().to_string()]);
+            arguments.extend(["-t", &limit]);
         }
-        finish(&mut command).map_err(|error| self.with_log(error))?;
+        self.pg_ctl(&arguments)?;
         self.reap();
         Ok(())
     }
 
-    /// Kills the postmaster as a crash of the machine would (kill -9) and waits for its end. Its
-    /// children notice and end by themselves.
+    /// Kills the postmaster with SIGKILL, as a crash would, and waits for its end. Its children end by themselves.
     pub fn kill(&self) -> Result<(), BedError> {
         let stopped = || BedError(format!("{}'s server is not running", self.name));
         let pid = self.pid().ok_or_else(stopped)?;
@@ -221,7 +223,7 @@ impl Node {
     /// The postmaster's process id, while it runs.
     pub fn pid(&self) -> Option<i32> {
         let pid: i32 = self.pid_file_line(0)?.parse().ok()?;
-        // After a crash the file names a process that is gone, or by now somebody else's.
+        // After a crash the process may be gone, or its id reused.
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         let same = self.pgdata().canonicalize().is_ok_and(|pgdata| pgdata == cwd);
         (same && self.ending().is_none()).then_some(pid)
@@ -239,12 +241,12 @@ impl Node {
         config
     }
 
-    /// A session of the superuser.
+    /// Connects as superuser.
     pub fn client(&self) -> Result<Client, BedError> {
         self.config().connect(NoTls).map_err(|error| self.sql_error("connect", error))
     }
 
-    /// Runs SQL in a session of its own. Rows come as lines, columns joined by `|`, nulls empty.
+    /// Runs SQL in a new session. Returns rows as lines, with `|` between columns and nulls as empty strings.
     pub fn sql(&self, sql: &str) -> Result<String, BedError> {
         let messages =
             self.client()?.simple_query(sql).map_err(|error| self.sql_error(sql, error))?;
@@ -263,8 +265,7 @@ impl Node {
         BedError(format!("{} ({doing}): {detail}", self.name))
     }
 
-    /// Whether the server is in recovery; needs `hot_standby` there. One before 9.0 lets nobody in while
-    /// it is.
+    /// Whether the server is in recovery. From 9.0 on a server in recovery needs `hot_standby`.
     pub fn is_in_recovery(&self) -> Result<bool, BedError> {
         let major = self.bed.install().major()?;
         if major.has_hot_standby() || self.pid().is_none() || !self.is_starting() {
@@ -278,8 +279,7 @@ impl Node {
         refused.is_some_and(|error| error.code() == Some(&SqlState::CANNOT_CONNECT_NOW))
     }
 
-    /// The newest timeline that the cluster has a history of in its own WAL directory. Sessions of 8.2
-    /// don't know the timeline that they write.
+    /// The newest timeline with a history file in the server's WAL directory. (In 8.2 a session can't query it.)
     pub fn timeline(&self) -> Result<u32, BedError> {
         let wal = self.pgdata().join(self.bed.install().major()?.wal_directory());
         let files = fs::read_dir(&wal).map_err(BedError::io("list", &wal))?.flatten();
@@ -289,11 +289,25 @@ impl Node {
         Ok(timelines.max().unwrap_or(1))
     }
 
-    /// What the server and the commands that it runs have logged.
+    /// The log of the server and of the commands that it runs.
     pub fn log(&self) -> String {
         fs::read(self.home.join("server.log"))
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
+    }
+
+    /// The log without failed connections and statements of tests that wait for something.
+    pub fn telling_log(&self) -> String {
+        let noise = [
+            "not yet accepting",
+            "is starting up",
+            "Consistent recovery state has not",
+            "does not exist",
+            "STATEMENT",
+        ];
+        let log = self.log();
+        let telling = log.lines().filter(|line| !noise.iter().any(|noise| line.contains(noise)));
+        telling.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -303,7 +317,7 @@ impl Drop for Node {
         if !stopped {
             let _ = self.kill();
         }
-        // A killed server leaves the small System V segment that guards its data directory.
+        // A killed server leaves the small System V shared memory segment that protects its data directory.
         let line = self.bed.install().major().map_or(6, PgMajor::shared_memory_line);
         if let Some(id) = self.pid_file_line(line).as_deref().and_then(|l| l.split(' ').next_back())
         {

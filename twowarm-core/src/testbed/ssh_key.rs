@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::{BedError, RunAs, finish, tool};
 
-/// A key pair without a passphrase, made by ssh-keygen.
+/// A key pair without a passphrase.
 #[derive(Clone, Debug)]
 pub struct SshKey {
     private: PathBuf,
@@ -12,8 +12,8 @@ pub struct SshKey {
 }
 
 impl SshKey {
-    /// Makes a new pair at this path (`PATH` and `PATH.pub`).
-    pub fn generate(run_as: &RunAs, path: &Path) -> Result<SshKey, BedError> {
+    /// Creates a pair in `PATH` and `PATH.pub`.
+    pub(super) fn generate(run_as: &RunAs, path: &Path) -> Result<SshKey, BedError> {
         let mut command = Command::new(tool::find("ssh-keygen", "openssh-client")?);
         command.args(["-q", "-t", "ed25519", "-N", "", "-C", "testbed", "-f"]).arg(path);
         command.current_dir("/");
@@ -26,11 +26,13 @@ impl SshKey {
     }
 
     /// The file with the private key.
+    #[must_use]
     pub fn private(&self) -> &Path {
         &self.private
     }
 
-    /// The public key as it stands in authorized_keys and known_hosts: type and base64.
+    /// The public key as in authorized_keys and known_hosts: type and base64.
+    #[must_use]
     pub fn public(&self) -> &str {
         &self.public
     }

@@ -14,7 +14,7 @@ use super::{BedError, RunAs, SshKey, processes, tool, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A real sshd on the loopback address that lets the servers' user in by key and nobody else in.
+/// A real sshd on the loopback address. It accepts only the servers' user, and only by public key.
 #[derive(Debug)]
 pub struct Sshd {
     dir: PathBuf,
@@ -26,15 +26,15 @@ pub struct Sshd {
 }
 
 impl Sshd {
-    /// Starts an sshd whose files lie in `dir` (made here) and whose sessions have `home` as HOME.
-    pub fn start(run_as: &RunAs, dir: &Path, home: &Path) -> Result<Sshd, BedError> {
+    /// Starts an sshd with its files in `dir`, which is created here, and with `home` as HOME of its sessions.
+    pub(super) fn start(run_as: &RunAs, dir: &Path, home: &Path) -> Result<Sshd, BedError> {
         run_as.make_dir(dir, 0o700)?;
         let host_key = SshKey::generate(run_as, &dir.join("host_key"))?;
         let (dir, home, run_as) = (dir.to_owned(), home.to_owned(), run_as.clone());
         let mut sshd = Sshd { dir, home, run_as, host_key, port: 0, listener: None };
         sshd.run_as.write(&sshd.authorized_keys(), "")?;
         sshd.run_as.write(&sshd.log_file(), "")?;
-        // Somebody else may take the port between our look at it and sshd's bind.
+        // Another process may take the port before sshd binds it.
         let mut tries = 5;
         loop {
             sshd.port = free_port()?;
@@ -46,18 +46,18 @@ impl Sshd {
         }
     }
 
-    /// The port.
+    /// The TCP port.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// This sshd's line for a known_hosts file.
-    pub fn known_hosts_line(&self) -> String {
+    pub(super) fn known_hosts_line(&self) -> String {
         format!("[127.0.0.1]:{} {}\n", self.port, self.host_key.public())
     }
 
-    /// Lets a key in; with `forced`, to run that command and nothing else. A later call for the same
-    /// key takes the place of the earlier one.
+    /// Accepts a key from now on; with `forced`, only to run that command. Replaces an earlier entry for the same key.
     pub fn authorize(&self, key: &SshKey, forced: Option<&str>) -> Result<(), BedError> {
         let mut lines = self.lines_without(key)?;
         if let Some(command) = forced {
@@ -69,7 +69,7 @@ impl Sshd {
         self.run_as.write(&self.authorized_keys(), lines)
     }
 
-    /// No longer lets a key in.
+    /// Rejects a key from now on.
     pub fn refuse(&self, key: &SshKey) -> Result<(), BedError> {
         self.run_as.write(&self.authorized_keys(), self.lines_without(key)?)
     }
@@ -80,7 +80,7 @@ impl Sshd {
         Ok(text.split_inclusive('\n').filter(|line| !line.contains(key.public())).collect())
     }
 
-    /// Makes the node dead to the network: ends sshd, its sessions and all that these run.
+    /// Kills sshd, its sessions and their processes, as if the node were down.
     pub fn stop(&mut self) {
         self.signal_all(Signal::SIGKILL);
         if let Some(mut listener) = self.listener.take() {
@@ -88,7 +88,7 @@ impl Sshd {
         }
     }
 
-    /// Starts it again after [`Sshd::stop`], on the same port with the same keys.
+    /// Starts sshd again after [`Sshd::stop`], on the same port with the same keys.
     pub fn restart(&mut self) -> Result<(), BedError> {
         self.stop();
         self.run_as.write(&self.dir.join("sshd_config"), self.config())?;
@@ -109,17 +109,18 @@ impl Sshd {
         })
     }
 
-    /// Lets sshd and its sessions hang in the middle of what they do, until [`Sshd::thaw`].
+    /// Stops sshd and its sessions with SIGSTOP until [`Sshd::thaw`], as if the node hung.
     pub fn freeze(&self) {
         self.signal_all(Signal::SIGSTOP);
     }
 
-    /// Lets them go on.
+    /// Lets sshd and its sessions continue.
     pub fn thaw(&self) {
         self.signal_all(Signal::SIGCONT);
     }
 
-    /// What sshd has logged.
+    /// The log of sshd.
+    #[must_use]
     pub fn log(&self) -> String {
         fs::read(self.log_file())
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -152,8 +153,7 @@ impl Sshd {
         open.map(Stdio::from).map_err(BedError::io("open", &file))
     }
 
-    /// Strict modes are off because the bed lies under /tmp, which everybody may write to; PAM would
-    /// need root.
+    /// Strict modes are off because the testbed is under /tmp, which is world-writable. PAM would need root.
     fn config(&self) -> String {
         let (dir, home) = (self.dir.display(), self.home.display());
         format!(
@@ -185,7 +185,7 @@ impl Drop for Sshd {
     }
 }
 
-/// Whether an ssh server speaks on this port.
+/// Whether an ssh server answers on this port.
 fn greets(port: u16) -> bool {
     let greeting = || -> io::Result<bool> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -193,7 +193,7 @@ fn greets(port: u16) -> bool {
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut start = [0; 4];
         stream.read_exact(&mut start)?;
-        // An answer, so that sshd does not log an attack.
+        // With a reply, sshd does not take this for an attack.
         stream.write_all(b"SSH-2.0-testbed\r\n")?;
         Ok(&start == b"SSH-")
     };

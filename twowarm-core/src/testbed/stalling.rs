@@ -2,10 +2,10 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use super::BedError;
 
-/// A port where connections are made and nothing is ever said: what a hung node looks like.
+/// A port that accepts connections and never answers, like a node that hangs.
 #[derive(Debug)]
 pub struct StallingListener {
-    // The kernel completes connections by itself; nobody ever accepts them.
+    // The kernel completes connections by itself.
     _listener: TcpListener,
     port: u16,
 }
@@ -19,7 +19,8 @@ impl StallingListener {
         Ok(StallingListener { _listener: listener, port })
     }
 
-    /// The port.
+    /// The TCP port.
+    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -3,11 +3,11 @@ use std::path::{Path, PathBuf};
 
 use super::BedError;
 
-/// Where system programs lie that an ordinary user's PATH often lacks.
+/// Directories of system programs that an ordinary user's PATH often lacks.
 const SYSTEM: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
-/// The full path of a program from PATH or the system's directories; the error says which Debian
-/// package has it. The path is absolute because sshd runs itself again by it.
+/// The full path of a program in PATH or the system directories. The error names the Debian package. The path is
+/// absolute because sshd executes itself by it.
 pub(super) fn find(name: &str, package: &str) -> Result<PathBuf, BedError> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -17,7 +17,7 @@ pub(super) fn find(name: &str, package: &str) -> Result<PathBuf, BedError> {
         .ok_or_else(|| BedError(format!("{name} was not found: install {package}")))
 }
 
-/// Whether this is a file that somebody may run.
+/// Whether this is an executable file.
 pub(super) fn is_program(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)

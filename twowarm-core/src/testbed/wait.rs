@@ -3,12 +3,15 @@ use std::time::{Duration, Instant};
 
 use super::BedError;
 
-/// How often a condition is looked at: often enough that waiting adds nothing one would notice.
+/// How often a condition is checked.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// What a probe of [`wait_until`] may say: a `bool`, or an `Option` whose value is then handed on.
+/// How long a test waits for what should happen soon, unless it has a limit of its own.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a probe of [`wait_until`] returns: a `bool`, or an `Option` whose value is passed on.
 pub trait Answer {
-    /// What the wait ends with.
+    /// The result of the wait.
     type Value;
     /// The value, once there is one.
     fn value(self) -> Option<Self::Value>;
@@ -28,8 +31,8 @@ impl<T> Answer for Option<T> {
     }
 }
 
-/// Looks again and again until `probe` answers; after `limit` fails with `what` in its text ("timed
-/// out after 5 s waiting for {what}"). The one place where tests sleep.
+/// Calls `probe` until it returns true or a value. After `limit` fails with "timed out after 5 s waiting for
+/// {what}". No other function for tests sleeps.
 pub fn wait_until<A: Answer>(
     what: &str,
     limit: Duration,

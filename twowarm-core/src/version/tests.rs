@@ -1,4 +1,4 @@
-//! The whole table, by the versions in which an answer changes: 8.2 to 19.
+//! Every answer from 8.2 to 19, by the versions in which it changes.
 
 use super::*;
 
@@ -24,13 +24,11 @@ fn since(question: impl Fn(PgMajor) -> bool, major: &str) {
 }
 
 #[test]
-fn what_each_version_has() {
+fn features_of_each_version() {
     changes(PgMajor::skips_last_segment, &[("8.2", true), ("9.3", false)]);
     changes(PgMajor::wal_directory, &[("8.2", "pg_xlog"), ("10", "pg_wal")]);
-    since(PgMajor::has_segment_size_option, "11");
     since(PgMajor::has_recovery_signal, "12");
     since(PgMajor::has_standby_mode_promotion, "9.1");
-    since(PgMajor::promotes_to_new_timeline, "8.3");
     since(PgMajor::keeps_promote_file, "9.3");
     since(PgMajor::asks_twice, "15");
     since(PgMajor::keeps_restored_segments, "9.2");
@@ -40,7 +38,7 @@ fn what_each_version_has() {
 }
 
 #[test]
-fn how_each_version_writes_wal() {
+fn wal_format_of_each_version() {
     use RecordFormat::*;
     changes(PgMajor::record_format, &[("8.2", Halves), ("9.3", Wide), ("9.5", Blocks)]);
     changes(PgMajor::backup_blocks, &[("8.2", Some(3)), ("9.2", Some(4)), ("9.5", None)]);
@@ -85,7 +83,7 @@ fn magic_numbers() {
 }
 
 #[test]
-fn a_version_newer_than_all_that_are_known_answers_as_the_newest_known() {
+fn a_newer_version_answers_as_the_newest_known_one() {
     let newer: PgMajor = "20".parse().unwrap();
     assert!(!newer.is_known() && PgMajor::NEWEST.is_known() && newer > PgMajor::NEWEST);
     assert_eq!(newer.wal_magic(), None);

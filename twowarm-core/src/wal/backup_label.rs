@@ -2,8 +2,20 @@ use std::borrow::Cow;
 
 use super::{Lsn, SegmentName, TimelineId};
 
-/// A `backup_label`, of any version, with the text it was read from: where recovery of a base backup
-/// starts.
+/// A `backup_label` of any version, with its text: where recovery of a base backup starts.
+///
+/// ```
+/// use twowarm_core::wal::BackupLabel;
+///
+/// let text = b"START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
+///     CHECKPOINT LOCATION: 0/2000060\n\
+///     BACKUP METHOD: streamed\n";
+/// let label = BackupLabel::parse(text)?;
+/// assert_eq!(label.start_lsn(), "0/2000028".parse()?);
+/// assert_eq!(label.start_segment().to_string(), "000000010000000000000002");
+/// assert_eq!(label.method().as_deref(), Some("streamed"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupLabel {
     text: Vec<u8>,
@@ -13,8 +25,8 @@ pub struct BackupLabel {
     incremental_from: Option<(Lsn, TimelineId)>,
 }
 
-/// A `.backup` file, of any version, with the text it was read from: where a base backup started and
-/// where its WAL must be replayed to.
+/// A backup history file (`.backup`) of any version, with its text: where a base backup started, and how far
+/// its WAL must be replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupHistory {
     label: BackupLabel,
@@ -29,8 +41,11 @@ struct Boundary {
 }
 
 impl BackupLabel {
-    /// Reads a label as strictly as the server does: the first two lines to the letter, with LF line
-    /// ends; the rest may be there, in any order, with lines that nobody knows.
+    /// Parses a label as strictly as the server does. The first two lines must match exactly and end in LF;
+    /// the others are optional and in any order, and unknown lines are ignored.
+    ///
+    /// # Errors
+    /// If a server would refuse the label.
     pub fn parse(text: &[u8]) -> Result<BackupLabel, BadBackupLabel> {
         let mut lines = Lines { rest: text, line: 0 };
         let start = lines.boundary("START WAL LOCATION: ")?;
@@ -55,59 +70,70 @@ impl BackupLabel {
         Ok(label)
     }
 
-    /// The file's content, byte by byte as it was read.
+    /// The content of the file, unchanged.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.text
     }
 
-    /// The redo position of the backup's checkpoint: replay starts here.
+    /// The redo position of the backup's checkpoint, where replay starts.
+    #[must_use]
     pub fn start_lsn(&self) -> Lsn {
         self.start.lsn
     }
 
-    /// The segment that holds the start: the oldest that the backup needs.
+    /// The segment in which replay starts, the oldest one that the backup needs.
+    #[must_use]
     pub fn start_segment(&self) -> SegmentName {
         self.start.segment
     }
 
-    /// The position of the backup's checkpoint record, in or after the start segment.
+    /// The position of the backup's checkpoint record, in the start segment or after it.
+    #[must_use]
     pub fn checkpoint(&self) -> Lsn {
         self.checkpoint
     }
 
     /// `pg_start_backup` or `streamed`; from 9.1 on.
+    #[must_use]
     pub fn method(&self) -> Option<Cow<'_, str>> {
         self.text_of("BACKUP METHOD")
     }
 
     /// What the backup was taken from: `standby`, or `master` (9.2 to 13) or `primary` (from 14 on).
+    #[must_use]
     pub fn from(&self) -> Option<Cow<'_, str>> {
         self.text_of("BACKUP FROM")
     }
 
-    /// When the backup started, as the server prints times: with a zone's abbreviation, so not safe to
-    /// calculate with.
+    /// When the backup started, as the server printed it. The time zone is an abbreviation, which can be
+    /// ambiguous.
+    #[must_use]
     pub fn start_time(&self) -> Option<Cow<'_, str>> {
         self.text_of("START TIME")
     }
 
-    /// What the backup was called; bytes that are no UTF-8 are replaced.
+    /// The label of the backup; bytes that are not UTF-8 are replaced.
+    #[must_use]
     pub fn label(&self) -> Option<Cow<'_, str>> {
         self.text_of("LABEL")
     }
 
-    /// The timeline that the backup started on; from 11 on, and before that the start segment's.
+    /// The timeline on which the backup started: from 11 on as the label says, before 11 that of the start
+    /// segment.
+    #[must_use]
     pub fn start_timeline(&self) -> TimelineId {
         self.start_timeline.unwrap_or(self.start.segment.timeline)
     }
 
-    /// What an incremental backup (17 on) builds on: start and timeline of the earlier one. A server
-    /// does not start on such a directory.
+    /// For an incremental backup (17 on): start and timeline of the backup it is based on. A server refuses
+    /// to start in such a directory.
+    #[must_use]
     pub fn incremental_from(&self) -> Option<(Lsn, TimelineId)> {
         self.incremental_from
     }
 
-    /// The text behind the first line of this title.
+    /// The value of the first line with this title.
     fn text_of(&self, title: &str) -> Option<Cow<'_, str>> {
         let lines = self.text.split(|&b| b == b'\n');
         let mut values =
@@ -130,7 +156,10 @@ impl BackupLabel {
 }
 
 impl BackupHistory {
-    /// Reads a `.backup` file; strict about the first three lines.
+    /// Parses a backup history file. The first three lines must match exactly.
+    ///
+    /// # Errors
+    /// If the file is incomplete, or a server would refuse it.
     pub fn parse(text: &[u8]) -> Result<BackupHistory, BadBackupLabel> {
         let mut lines = Lines { rest: text, line: 0 };
         let start = lines.boundary("START WAL LOCATION: ")?;
@@ -141,46 +170,52 @@ impl BackupHistory {
         Ok(BackupHistory { label, stop, stop_timeline })
     }
 
-    /// The file's content, byte by byte as it was read.
+    /// The content of the file, unchanged.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.label.text
     }
 
-    /// What the file repeats of the backup's label; its own bytes are the `.backup` file's.
+    /// The lines that the file repeats from the backup label. Its bytes are those of the whole file.
+    #[must_use]
     pub fn label(&self) -> &BackupLabel {
         &self.label
     }
 
-    /// WAL must be replayed to here before the backup is consistent.
+    /// The position up to which WAL must be replayed before the backup is consistent.
+    #[must_use]
     pub fn stop_lsn(&self) -> Lsn {
         self.stop.lsn
     }
 
-    /// The last segment that the backup needs. From 16 on, where the stop is a segment's very start,
-    /// this names that segment although nothing of it is needed.
+    /// The last segment that the backup needs. From 16 on, if the backup stops exactly at the start of a
+    /// segment, this is that segment although its content is not needed.
+    #[must_use]
     pub fn stop_segment(&self) -> SegmentName {
         self.stop.segment
     }
 
-    /// When the backup ended, as the server prints times.
+    /// When the backup ended, as the server printed it.
+    #[must_use]
     pub fn stop_time(&self) -> Option<Cow<'_, str>> {
         self.label.text_of("STOP TIME")
     }
 
-    /// The timeline that the backup ended on; from 11 on, and before that the stop segment's.
+    /// The timeline on which the backup ended: from 11 on as the file says, before 11 that of the stop segment.
+    #[must_use]
     pub fn stop_timeline(&self) -> TimelineId {
         self.stop_timeline.unwrap_or(self.stop.segment.timeline)
     }
 }
 
-/// The strict lines at the top.
+/// The lines at the top, which must match exactly.
 struct Lines<'a> {
     rest: &'a [u8],
     line: usize,
 }
 
 impl<'a> Lines<'a> {
-    /// The value of the next line, which must have this title and end in LF.
+    /// The value of the next line, which must begin with this title and end in LF.
     fn next(&mut self, title: &'static str) -> Result<Cow<'a, str>, BadBackupLabel> {
         self.line += 1;
         let missing = BadBackupLabel::Missing { line: self.line, title: title.trim_end() };
@@ -212,31 +247,32 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The text is no backup_label or `.backup` file.
+/// Why a text is not a backup label or a backup history file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadBackupLabel {
-    /// One of the first lines is not the one that stands there in every version, or does not end in LF.
-    #[error("line {line} is not \"{title}\"")]
+    /// One of the first lines is not the expected one, or does not end in LF.
+    #[error("line {line} does not begin with \"{title}\"")]
     Missing {
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
         /// What the line should begin with.
         title: &'static str,
     },
-    /// A line's value can't be read.
-    #[error("\"{title}\" has a value that can't be read: \"{value}\"")]
+    /// The value of a line is invalid.
+    #[error("invalid value for \"{title}\": \"{value}\"")]
     BadValue {
-        /// The line's title.
+        /// The title of the line.
         title: &'static str,
-        /// What stands behind it.
+        /// The text after it.
         value: String,
     },
-    /// The start segment's name and START TIMELINE disagree; the server refuses such a label.
-    #[error("starts in {segment} but on timeline {timeline}")]
+    /// The name of the start segment and START TIMELINE disagree.
+    #[error("START WAL LOCATION names segment {segment}, but START TIMELINE is {timeline}")]
     OtherTimeline {
-        /// Of the first line.
+        /// The segment in the first line.
         segment: SegmentName,
-        /// Of the line START TIMELINE.
+        /// The value of START TIMELINE.
         timeline: TimelineId,
     },
 }

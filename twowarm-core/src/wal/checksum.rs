@@ -1,10 +1,10 @@
 use crate::version::{PgMajor, RecordFormat};
 
-/// A CRC of PostgreSQL's, taken piece by piece.
+/// The checksum of WAL records and pg_control, computed incrementally.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Checksum {
-    /// Before 9.5: the table of the usual reflected CRC-32, but shifted to the left. No catalogue of
-    /// CRCs lists it.
+    /// Before 9.5: PostgreSQL's own variant of CRC-32, which uses the table of the reflected algorithm but
+    /// shifts to the left.
     Legacy(u32),
     /// From 9.5 on: CRC-32C.
     Castagnoli(u32),
@@ -14,7 +14,7 @@ impl Checksum {
     const LEGACY: Checksum = Checksum::Legacy(!0);
     const CASTAGNOLI: Checksum = Checksum::Castagnoli(0);
 
-    /// The one that this version takes, of nothing yet.
+    /// The checksum that this version uses, of no bytes.
     pub(super) fn new(major: PgMajor) -> Checksum {
         match major.record_format() {
             RecordFormat::Halves | RecordFormat::Wide => Checksum::LEGACY,
@@ -37,8 +37,8 @@ impl Checksum {
     }
 }
 
-/// Eight bytes at a time: as the CRC is linear, the byte's table entry can be shifted on beforehand by
-/// the bytes that follow it.
+/// Eight bytes at a time: because a CRC is linear, the table can hold each byte's effect after the bytes that
+/// follow it.
 fn legacy(mut crc: u32, bytes: &[u8]) -> u32 {
     let (chunks, rest) = bytes.as_chunks::<8>();
     for &[a, b, c, d, e, f, g, h] in chunks {
@@ -58,7 +58,7 @@ fn legacy(mut crc: u32, bytes: &[u8]) -> u32 {
     crc
 }
 
-/// `SHIFTED[n][byte]`: what a byte does to the CRC once n more bytes have come in.
+/// `SHIFTED[n][byte]`: the effect of a byte on the CRC after n more bytes.
 static SHIFTED: [[u32; 256]; 8] = {
     let mut tables = [[0; 256]; 8];
     let mut byte = 0;

@@ -5,39 +5,43 @@ use super::{
     Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, StopReason, UnknownRecords, WalEnd,
 };
 
-/// What a segment's records tell of it.
+/// Whether a segment is complete, by its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Completeness {
-    /// Its WAL goes on in the next segment, or ends with a switch to it.
+    /// The segment is complete: its WAL continues in the next segment, or ends with a switch record.
     Whole,
-    /// Its WAL ends in the middle, and nothing behind that is this segment's: it was never finished.
+    /// The segment is incomplete: its WAL ends in the middle, and no later page was written.
     Unfinished {
-        /// All records before this position are sound.
+        /// The end of its WAL: all records before this position are valid.
         at: Lsn,
-        /// What is wrong there.
+        /// Why no further record can be read.
         why: StopReason,
     },
-    /// Its WAL can't be read on from the middle, although it was written further.
+    /// The segment is damaged: a record or page in the middle is invalid, although later pages were written.
     Damaged {
-        /// All records before this position are sound.
+        /// All records before this position are valid.
         at: Lsn,
-        /// What is wrong there.
+        /// What is invalid there.
         why: StopReason,
     },
-    /// It can't be told, because the records can't be read.
+    /// Not known: the records of this version can't be read.
     Unknown(UnknownRecords),
 }
 
-/// Tells a whole segment from an unfinished and from a damaged one. The file is read from its start; its
-/// first page has been [checked](super::check_segment_header).
+/// Determines whether a segment is complete, incomplete or damaged. `file` is read from its start; the first
+/// page must have been [checked](super::check_segment_header).
 ///
-/// A segment counts as damaged, and not as unfinished, if a page behind the one where its WAL stops bears
-/// the address of its place and the timeline of its name: a server fills pages in order, and what it has
-/// recycled bears older addresses. A page of an ancestor says nothing: through 9.3 a promotion copied all
-/// of a segment, also what lay past the fork. Where the stop is in the very last page there is none behind it; then, if that page bears
-/// both, it counts as damaged from 9.5 on, whose servers give unfinished segments another name.
+/// A segment is damaged, not incomplete, if a page after the end of its WAL has the right address and the
+/// timeline of the segment's name: a server fills pages in order, and the pages of a recycled segment have
+/// older addresses. A page of an ancestor timeline proves nothing, because through 9.3 a promotion copies the
+/// whole segment, including pages after the fork. If the WAL ends in the last page and that page has the right
+/// address and timeline, the segment is damaged from 9.5 on, where servers archive an unfinished segment
+/// under another name.
 ///
-/// Unseen stays damage to the record that crosses into the segment from the one before.
+/// Damage to a record that begins in the previous segment is not detected.
+///
+/// # Errors
+/// If `file` can't be read.
 pub fn completeness(
     name: SegmentName,
     header: &SegmentHeader,

@@ -10,44 +10,55 @@ mod tests;
 
 use fields::{Fields, LAYOUTS, is_newer, newer};
 
-/// What pg_control says of a cluster (`ControlFileData`): 8.2 to 19, from 64-bit little-endian machines.
+/// The content of pg_control (`ControlFileData`) of PostgreSQL 8.2 to 19, from 64-bit little-endian machines.
+///
+/// ```no_run
+/// use twowarm_core::wal::{ClusterState, ControlFile};
+///
+/// let bytes = std::fs::read("/var/lib/postgresql/15/main/global/pg_control")?;
+/// let control = ControlFile::parse(&bytes)?;
+/// println!("cluster {} on timeline {}", control.system_identifier, control.timeline);
+/// if control.state == ClusterState::InArchiveRecovery {
+///     println!("replay starts at {}", control.redo);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlFile {
-    /// The cluster's identifier: the same in its WAL, its standbys and its file copies.
+    /// The system identifier of the cluster: the same in its WAL, its standbys and its copies.
     pub system_identifier: u64,
-    /// `pg_control_version`. 9.0 and 9.1, 9.4 and 9.5, and 13 to 16 share theirs.
+    /// `pg_control_version`. 9.0 and 9.1 have the same, as have 9.4 and 9.5, and 13 to 16.
     pub control_version: u32,
     /// `catalog_version_no`.
     pub catalog_version: u32,
-    /// The server's major; none where neither of the two versions tells it (a fork's, or a beta's).
+    /// The major version of the server; `None` if the two versions do not determine it (a fork, or a beta).
     pub major: Option<PgMajor>,
     /// What the server was doing when it wrote the file.
     pub state: ClusterState,
     /// The position of the last checkpoint record.
     pub checkpoint: Lsn,
-    /// Where redo after that checkpoint would start.
+    /// The redo position of that checkpoint.
     pub redo: Lsn,
     /// The timeline of that checkpoint.
     pub timeline: TimelineId,
-    /// How far a standby must replay to be consistent; none on a primary.
+    /// The minimum recovery point of a standby; `None` on a primary.
     pub min_recovery_point: Option<Lsn>,
-    /// The timeline of that position; from 9.3 on.
+    /// The timeline of the minimum recovery point; from 9.3 on.
     pub min_recovery_timeline: Option<TimelineId>,
-    /// Where the base backup started that is being recovered; from 9.0 on, and none once its end has
-    /// been replayed.
+    /// The start of the base backup that is being recovered; from 9.0 on. `None` after its end was replayed.
     pub backup_start: Option<Lsn>,
-    /// The cluster's segment size.
+    /// The segment size of the cluster.
     pub segment_size: SegmentSize,
     /// The size of a data page, in bytes.
     pub block_size: u32,
     /// The size of a WAL page, in bytes.
     pub wal_block_size: u32,
-    /// Version of the data page checksums, 0 for none; from 9.3 on.
+    /// The version of data page checksums, 0 without checksums; from 9.3 on.
     pub data_checksum_version: u32,
     format: PgMajor,
 }
 
-/// `DBState`: the servers' numbers for it changed in 9.0.
+/// The state of the cluster (`DBState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClusterState {
     /// Never started.
@@ -56,21 +67,24 @@ pub enum ClusterState {
     ShutDown,
     /// Cleanly shut down as a standby; from 9.0 on.
     ShutDownInRecovery,
-    /// At its shutdown checkpoint.
+    /// Writing the shutdown checkpoint.
     ShuttingDown,
     /// Replaying its own WAL after a crash.
     InCrashRecovery,
-    /// Replaying an archive's WAL: a standby, or a base backup.
+    /// Replaying WAL from an archive: a standby, or a base backup.
     InArchiveRecovery,
     /// A running primary.
     InProduction,
 }
 
 impl ControlFile {
-    /// So much of the file holds all that counts, and is written at once (one sector).
+    /// The size of the part of the file that is used, in bytes; one sector, which is written at once.
     pub const BYTES: usize = 512;
 
-    /// Reads pg_control, or the first [`BYTES`](ControlFile::BYTES) of it.
+    /// Parses pg_control, or the first [`BYTES`](ControlFile::BYTES) of it.
+    ///
+    /// # Errors
+    /// If the file is damaged, or of a version or machine that is not supported.
     pub fn parse(bytes: &[u8]) -> Result<ControlFile, BadControlFile> {
         let fields = Fields(bytes.first_chunk().ok_or(BadControlFile::TooShort(bytes.len()))?);
         let (control_version, catalog_version) = (fields.u32(8), fields.u32(12));
@@ -87,7 +101,7 @@ impl ControlFile {
                 BadControlFile::UnknownVersion(control_version)
             });
         };
-        // 9.4 and 9.5 share a version but not the layout: the checksum tells them apart.
+        // 9.4 and 9.5 have the same version but not the same layout: the checksum distinguishes them.
         let layout = sharing.find(|l| l.is_intact(fields)).ok_or(BadControlFile::BadChecksum {
             expected: first.checksum_of(fields),
             found: fields.u32(first.checksum),
@@ -120,7 +134,10 @@ impl ControlFile {
         })
     }
 
-    /// The cluster's identifier in a pg_control, also of a version newer than all that are known.
+    /// The system identifier in a pg_control, even if its version is newer than all known ones.
+    ///
+    /// # Errors
+    /// If the file is damaged, or from an old version or a machine that is not supported.
     pub fn identifier_in(bytes: &[u8]) -> Result<u64, BadControlFile> {
         match ControlFile::parse(bytes) {
             Ok(control) => Ok(control.system_identifier),
@@ -129,7 +146,8 @@ impl ControlFile {
         }
     }
 
-    /// How the cluster lays out its WAL.
+    /// The segment layout of the cluster.
+    #[must_use]
     pub fn layout(&self) -> SegmentLayout {
         SegmentLayout::new(self.format, self.segment_size)
     }
@@ -137,6 +155,7 @@ impl ControlFile {
 
 impl Expected {
     /// What segments of this cluster must agree with.
+    #[must_use]
     pub fn of(control: &ControlFile) -> Expected {
         Expected {
             system_identifier: Some(control.system_identifier),
@@ -167,7 +186,7 @@ impl ClusterState {
     }
 }
 
-/// Prints what pg_controldata prints.
+/// Prints the state as pg_controldata does.
 impl fmt::Display for ClusterState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -182,46 +201,48 @@ impl fmt::Display for ClusterState {
     }
 }
 
-/// The bytes are no pg_control that can be read here.
+/// Why pg_control can't be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadControlFile {
-    /// Less than the part that counts.
-    #[error("{0} bytes are too few for pg_control")]
+    /// The file is too short.
+    #[error("only {0} bytes, too few for pg_control")]
     TooShort(usize),
-    /// No version from 8.2 to 19.
-    #[error("pg_control of version {0}: not PostgreSQL 8.2 to 19")]
+    /// The version is not one from 8.2 to 19.
+    #[error("pg_control has version {0}, which is not a version of PostgreSQL 8.2 to 19")]
     UnknownVersion(u32),
-    /// Of a version newer than all that are known. Of such a file only the identifier can be read, which
-    /// has been in the same place in every version.
-    #[error("pg_control of version {control_version}, which is newer than PostgreSQL {newest}, the newest that this program knows; update twowarm", newest = PgMajor::NEWEST)]
+    /// The version is newer than all known ones. Only the system identifier can be read, which has the same
+    /// offset in every version.
+    #[error("pg_control has version {control_version}, which is newer than that of PostgreSQL {newest}, the newest version known to this program. Update twowarm", newest = PgMajor::NEWEST)]
     Newer {
         /// `pg_control_version`.
         control_version: u32,
-        /// The cluster's.
+        /// The system identifier of the cluster.
         system_identifier: u64,
     },
-    /// Of a version newer than all that are known, and damaged, or read while the server was writing it.
-    #[error("pg_control of version {0}, which is not known, has its checksum nowhere")]
+    /// The version is newer than all known ones, and the file is damaged or was read while the server was writing
+    /// it.
+    #[error("pg_control has the unknown version {0}, and no valid checksum was found in it")]
     BadNewerChecksum(u32),
-    /// Written on a machine of the other byte order.
-    #[error("pg_control of version {0} from a big-endian machine")]
+    /// The file was written on a big-endian machine.
+    #[error("pg_control of version {0} is from a big-endian machine")]
     BigEndian(u32),
-    /// Damaged, from a 32-bit machine, or read while the server was writing it.
-    #[error("pg_control has checksum {found:08X}, its content {expected:08X}")]
+    /// The file is damaged, from a 32-bit machine, or was read while the server was writing it.
+    #[error("incorrect checksum in pg_control: calculated {expected:08X}, found {found:08X}")]
     BadChecksum {
-        /// Calculated.
+        /// The checksum of its content.
         expected: u32,
-        /// In the file.
+        /// The checksum in the file.
         found: u32,
     },
-    /// A number that is no state.
-    #[error("pg_control with cluster state {0}")]
+    /// The cluster state is unknown.
+    #[error("invalid cluster state {0} in pg_control")]
     UnknownState(u32),
-    /// The checkpoint's timeline is 0.
-    #[error("pg_control with a checkpoint on timeline 0")]
+    /// The timeline of the checkpoint is 0.
+    #[error("invalid timeline 0 of the checkpoint in pg_control")]
     NoTimeline,
-    /// The size it names is none that segments can have.
-    #[error("pg_control of a cluster with segments of {0} bytes")]
+    /// The segment size is invalid.
+    #[error("invalid WAL segment size of {0} bytes in pg_control")]
     BadSegmentSize(u64),
 }
 

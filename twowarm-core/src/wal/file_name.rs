@@ -4,22 +4,23 @@ use std::str::FromStr;
 use super::segment_name::hex_field;
 use super::{SegmentName, TimelineId};
 
-/// The name of a file that a server archives or asks an archive for.
+/// The name of a file that a server archives or restores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WalFileName {
-    /// A whole segment.
+    /// A segment.
     Segment(SegmentName),
-    /// `SEGMENT.partial`: a segment that its server did not finish (9.5 on at a promotion; pg_receivewal).
+    /// `SEGMENT.partial`: an unfinished segment, left by a promotion (9.5 on) or by pg_receivewal.
     Partial(SegmentName),
-    /// `TTTTTTTT.history`: where a timeline came from.
+    /// `TTTTTTTT.history`: a timeline history file.
     History(TimelineId),
-    /// `SEGMENT.OOOOOOOO.backup`: what a base backup left in the archive; the number is the backup's
-    /// start as an offset into the segment, in bytes.
+    /// `SEGMENT.OOOOOOOO.backup`: a backup history file. The number is where the backup starts, as an offset
+    /// into the segment in bytes.
     Backup(SegmentName, u32),
 }
 
 impl WalFileName {
-    /// The segment in the name; a history names none.
+    /// The segment in the name; `None` for a timeline history file.
+    #[must_use]
     pub fn segment(self) -> Option<SegmentName> {
         match self {
             WalFileName::Segment(s) | WalFileName::Partial(s) | WalFileName::Backup(s, _) => {
@@ -30,6 +31,7 @@ impl WalFileName {
     }
 
     /// The timeline in the name.
+    #[must_use]
     pub fn timeline(self) -> TimelineId {
         match self {
             WalFileName::History(timeline) => timeline,
@@ -40,9 +42,9 @@ impl WalFileName {
     }
 }
 
-/// The text is no name of a WAL file.
+/// The text is not the name of a WAL file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no WAL file name (a segment, .partial, .history or .backup file)")]
+#[error("\"{0}\" is not a WAL file name (a segment, .partial, .history or .backup file)")]
 pub struct NotAWalFileName(pub String);
 
 impl FromStr for WalFileName {

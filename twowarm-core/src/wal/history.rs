@@ -2,10 +2,24 @@ use std::fmt;
 
 use super::{Lsn, SegmentLayout, SegmentName, SegmentPlace, TimelineId};
 
-/// Where a timeline came from: a `TTTTTTTT.history` file of any version, with the text it was read from.
+/// A timeline history file (`TTTTTTTT.history`) of any version, with its text: the ancestors of a timeline and
+/// where each of them was left.
 ///
-/// Timeline 1 has none, and a server takes a missing one as "no ancestors":
-/// [`without_ancestors`](TimelineHistory::without_ancestors).
+/// Timeline 1 has no history file. To a server a missing history file means
+/// [no ancestors](TimelineHistory::without_ancestors).
+///
+/// ```
+/// use twowarm_core::version::PgMajor;
+/// use twowarm_core::wal::{SegmentInHistory, SegmentLayout, SegmentSize, TimelineHistory, TimelineId};
+///
+/// let history = TimelineHistory::parse(TimelineId::new(2)?, b"1\t0/3000158\tno recovery target specified\n")?;
+/// assert_eq!(history.parent(), Some(TimelineId::FIRST));
+/// let layout = SegmentLayout::new(PgMajor::NEWEST, SegmentSize::DEFAULT);
+/// let of_parent = |name: &str| history.locate(name.parse().unwrap(), layout);
+/// assert_eq!(of_parent("000000010000000000000003"), SegmentInHistory::Included);
+/// assert_eq!(of_parent("000000010000000000000004"), SegmentInHistory::PastFork);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimelineHistory {
     timeline: TimelineId,
@@ -13,46 +27,49 @@ pub struct TimelineHistory {
     text: Vec<u8>,
 }
 
-/// One line of a history: a timeline, and where the next one left it.
+/// One line of a history: an ancestor, and where the next timeline forked from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ancestor {
-    /// The ancestor.
+    /// The timeline of the ancestor.
     pub timeline: TimelineId,
-    /// Where its part of the history ends.
+    /// Where the next timeline forked from it.
     pub ends: ForkPoint,
-    /// Why recovery ended there, in the server's words; bytes that are no UTF-8 are replaced.
+    /// Why recovery ended there, as the server wrote it; bytes that are not UTF-8 are replaced.
     pub reason: String,
 }
 
-/// Where one timeline left another.
+/// Where one timeline forked from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ForkPoint {
-    /// Through 9.2: somewhere in this segment (of the ancestor).
+    /// Through 9.2: the segment of the ancestor that contains the fork.
     Segment(SegmentName),
-    /// From 9.3 on: the first position that is not the ancestor's.
+    /// From 9.3 on: the first position that belongs to the new timeline.
     Position(Lsn),
 }
 
-/// What a segment is to a timeline's history.
+/// Whether a segment belongs to a timeline's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HistoryPlace {
-    /// WAL that the history can hold. The segment of a fork is so on both timelines.
-    OnPath,
-    /// An ancestor's segment from after its part ended: WAL that this timeline does not have.
+pub enum SegmentInHistory {
+    /// The segment belongs to the history. The segment that contains a fork does so on both timelines.
+    Included,
+    /// A segment of an ancestor that lies after the fork: this timeline does not contain its WAL.
     PastFork,
-    /// The last segment before a fork at a segment's very end, under the new timeline's name. 9.3 and
-    /// 9.4 make it at the promotion, a copy of the ancestor's; from 9.5 on it never exists, yet servers
-    /// older than the minors of May 2020 ask for it.
+    /// The segment that ends exactly at the fork, under the name of the new timeline. 9.3 and 9.4 create it
+    /// at the promotion as a copy of the ancestor's; from 9.5 on it never exists, but servers before the minor
+    /// releases of May 2020 request it.
     AtFork,
-    /// A segment from before its timeline began; it never exists.
-    BeforeBegin,
-    /// Of a timeline that is not in the history, or at a place that the layout does not have.
+    /// A segment that lies before the start of its timeline; it never exists.
+    BeforeStart,
+    /// A segment of a timeline that is not in the history, or one that does not exist in the layout.
     Unrelated,
 }
 
 impl TimelineHistory {
-    /// Reads the history file of this timeline, as strictly as the server does: comments, blank lines
-    /// and whatever follows the fork point are taken as they come; ancestors must be in order.
+    /// Parses the history file of this timeline as strictly as the server does: comments, blank lines and any
+    /// text after the fork point are accepted; ancestors must be in ascending order.
+    ///
+    /// # Errors
+    /// If a server would refuse the file.
     pub fn parse(timeline: TimelineId, text: &[u8]) -> Result<TimelineHistory, HistoryError> {
         let mut ancestors: Vec<Ancestor> = Vec::new();
         for (index, bytes) in text.split(|&b| b == b'\n').enumerate() {
@@ -79,88 +96,100 @@ impl TimelineHistory {
         Ok(TimelineHistory { timeline, ancestors, text: text.to_owned() })
     }
 
-    /// The history of a timeline that has no file.
+    /// The history of a timeline that has no history file.
+    #[must_use]
     pub fn without_ancestors(timeline: TimelineId) -> TimelineHistory {
         TimelineHistory { timeline, ancestors: Vec::new(), text: Vec::new() }
     }
 
     /// The timeline whose history this is.
+    #[must_use]
     pub fn timeline(&self) -> TimelineId {
         self.timeline
     }
 
-    /// The timelines it came from, oldest first.
+    /// The ancestors of the timeline, oldest first.
+    #[must_use]
     pub fn ancestors(&self) -> &[Ancestor] {
         &self.ancestors
     }
 
-    /// The file's content, byte by byte as it was read.
+    /// The content of the file, unchanged.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.text
     }
 
-    /// The timeline it left.
+    /// The timeline that it forked from.
+    #[must_use]
     pub fn parent(&self) -> Option<TimelineId> {
         self.ancestors.last().map(|parent| parent.timeline)
     }
 
-    /// Where it left its parent.
+    /// Where it forked from its parent.
+    #[must_use]
     pub fn begins(&self) -> Option<&ForkPoint> {
         self.ancestors.last().map(|parent| &parent.ends)
     }
 
-    /// Whether it came from this timeline, directly or not. It is no ancestor of its own.
+    /// Whether this is an ancestor of the timeline, directly or indirectly.
+    #[must_use]
     pub fn is_ancestor(&self, timeline: TimelineId) -> bool {
         self.fork_from(timeline).is_some()
     }
 
-    /// Where the part of this ancestor ends; none for a timeline that is no ancestor.
+    /// Where the history leaves this ancestor; `None` if it is not an ancestor.
+    #[must_use]
     pub fn fork_from(&self, ancestor: TimelineId) -> Option<&ForkPoint> {
         self.ancestors.iter().find(|a| a.timeline == ancestor).map(|a| &a.ends)
     }
 
-    /// What a segment is to this history, in a cluster of this layout.
-    pub fn place_of(&self, segment: SegmentName, layout: SegmentLayout) -> HistoryPlace {
+    /// Whether a segment belongs to this history, in a cluster of this layout.
+    #[must_use]
+    pub fn locate(&self, segment: SegmentName, layout: SegmentLayout) -> SegmentInHistory {
         let index = self.ancestors.iter().position(|a| a.timeline == segment.timeline);
         let index = match index {
             Some(index) => index,
             None if segment.timeline == self.timeline => self.ancestors.len(),
-            None => return HistoryPlace::Unrelated,
+            None => return SegmentInHistory::Unrelated,
         };
-        let Ok(start) = layout.start(segment.place) else { return HistoryPlace::Unrelated };
+        let Ok(start) = layout.start(segment.place) else { return SegmentInHistory::Unrelated };
         if let Some(Ancestor { ends, .. }) = self.ancestors.get(index) {
             let past = match *ends {
                 ForkPoint::Segment(last) => segment.place > last.place,
                 ForkPoint::Position(end) => start >= end,
             };
             if past {
-                return HistoryPlace::PastFork;
+                return SegmentInHistory::PastFork;
             }
         }
         let Some(before) = index.checked_sub(1).and_then(|parent| self.ancestors.get(parent))
         else {
-            return HistoryPlace::OnPath;
+            return SegmentInHistory::Included;
         };
         match before.ends {
-            ForkPoint::Segment(first) if segment.place < first.place => HistoryPlace::BeforeBegin,
-            ForkPoint::Position(fork) if start >= fork => HistoryPlace::OnPath,
-            // Not by adding the size: the log's last segment ends where positions do.
+            ForkPoint::Segment(first) if segment.place < first.place => {
+                SegmentInHistory::BeforeStart
+            }
+            ForkPoint::Position(fork) if start >= fork => SegmentInHistory::Included,
+            // Adding the size to the start would overflow in the last segment of the log.
             ForkPoint::Position(fork) => match (fork.0 - start.0).cmp(&layout.size().bytes()) {
-                std::cmp::Ordering::Less => HistoryPlace::OnPath,
-                std::cmp::Ordering::Equal => HistoryPlace::AtFork,
-                std::cmp::Ordering::Greater => HistoryPlace::BeforeBegin,
+                std::cmp::Ordering::Less => SegmentInHistory::Included,
+                std::cmp::Ordering::Equal => SegmentInHistory::AtFork,
+                std::cmp::Ordering::Greater => SegmentInHistory::BeforeStart,
             },
-            ForkPoint::Segment(_) => HistoryPlace::OnPath,
+            ForkPoint::Segment(_) => SegmentInHistory::Included,
         }
     }
 
-    /// The newest timeline of the history that can have this place of the log: under its name the
-    /// server asks for a segment first (from 13 on, and earlier in the minors of May 2020). None where
-    /// the layout has no such place.
+    /// The newest timeline of the history that contains this part of the log. A server requests a segment
+    /// under that name first (from 13 on, and in the minor releases of May 2020). `None` if the layout has no
+    /// such segment.
+    #[must_use]
     pub fn newest_with(&self, place: SegmentPlace, layout: SegmentLayout) -> Option<TimelineId> {
         let ancestors = self.ancestors.iter().rev().map(|a| a.timeline);
         std::iter::once(self.timeline).chain(ancestors).find(|&timeline| {
-            self.place_of(SegmentName { timeline, place }, layout) == HistoryPlace::OnPath
+            self.locate(SegmentName { timeline, place }, layout) == SegmentInHistory::Included
         })
     }
 }
@@ -177,7 +206,7 @@ impl Ancestor {
     }
 }
 
-/// The first word, and what follows it and the white space behind.
+/// The first word, and the rest without leading white space.
 fn word(text: &str) -> Option<(&str, &str)> {
     let end = text.find(|c: char| c.is_ascii_whitespace()).unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
@@ -193,39 +222,44 @@ impl fmt::Display for ForkPoint {
     }
 }
 
-/// The text is no history of its timeline; a server would refuse to start with it.
+/// Why a text is not the history of its timeline. A server refuses to start with such a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HistoryError {
-    /// A line is not timeline, fork point and reason.
+    /// A line does not begin with a timeline and a fork point.
     #[error(
-        "history of timeline {timeline}, line {line}: no timeline and fork point in \"{text}\""
+        "syntax error in history of timeline {timeline}, line {line}: expected a timeline ID and a write-ahead log position, found \"{text}\""
     )]
     BadLine {
-        /// The timeline whose history it should be.
+        /// The timeline of the history.
         timeline: TimelineId,
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// The line.
+        /// The content of the line.
         text: String,
     },
-    /// Ancestors must be listed from the oldest, each once.
-    #[error("history of timeline {timeline}, line {line}: timeline {found} out of order")]
+    /// The ancestors are not in ascending order.
+    #[error(
+        "invalid data in history of timeline {timeline}, line {line}: timeline IDs must be in increasing sequence, found {found}"
+    )]
     OutOfOrder {
-        /// The timeline whose history it should be.
+        /// The timeline of the history.
         timeline: TimelineId,
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// The ancestor on the line.
+        /// The ancestor in the line.
         found: TimelineId,
     },
-    /// A timeline can only come from lower ones.
-    #[error("history of timeline {timeline}, line {line}: timeline {found} is not below it")]
+    /// An ancestor is not lower than the timeline itself.
+    #[error(
+        "invalid data in history of timeline {timeline}, line {line}: timeline IDs must be less than child timeline's ID, found {found}"
+    )]
     NotAnAncestor {
-        /// The timeline whose history it should be.
+        /// The timeline of the history.
         timeline: TimelineId,
-        /// Counted from 1.
+        /// The number of the line, from 1.
         line: usize,
-        /// The timeline on the line.
+        /// The timeline in the line.
         found: TimelineId,
     },
 }

@@ -3,27 +3,39 @@ use std::str::FromStr;
 
 /// A position in the write-ahead log, in bytes: `XLogRecPtr` in PostgreSQL.
 ///
-/// Servers before 9.3 keep it as two 32-bit halves (xlogid, xrecoff) and never use the last segment
-/// of each 4 GB; the halves are joined here, so the order of positions is right for every version.
+/// Servers before 9.3 store it as two 32-bit halves (xlogid, xrecoff) and never use the last segment of each
+/// 4 GB. Here the halves are joined, so positions of every version compare correctly.
+///
+/// ```
+/// use twowarm_core::wal::Lsn;
+///
+/// let lsn: Lsn = "16/B374D848".parse()?;
+/// assert_eq!(lsn.0, 0x16_B374_D848);
+/// assert_eq!(lsn.to_string(), "16/B374D848");
+/// assert!(lsn > "2/0".parse()?);
+/// # Ok::<(), twowarm_core::wal::NotAnLsn>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
 impl Lsn {
-    /// The position that PostgreSQL calls `InvalidXLogRecPtr`: no position.
+    /// `InvalidXLogRecPtr` in PostgreSQL, which means "no position".
     pub const INVALID: Lsn = Lsn(0);
 
-    /// Joins the halves that servers before 9.3 store apart.
+    /// Joins the two halves that servers before 9.3 store.
+    #[must_use]
     pub fn from_halves(high: u32, low: u32) -> Lsn {
         Lsn(u64::from(high) << 32 | u64::from(low))
     }
 
-    /// Whether this is a position at all.
+    /// Whether this is a position, not [`INVALID`](Lsn::INVALID).
+    #[must_use]
     pub fn is_valid(self) -> bool {
         self != Lsn::INVALID
     }
 }
 
-/// Prints as PostgreSQL does: two hexadecimal halves, upper case, not padded.
+/// Prints it as PostgreSQL does: two hexadecimal halves in upper case, not padded.
 impl fmt::Display for Lsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)

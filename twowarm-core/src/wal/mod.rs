@@ -1,4 +1,4 @@
-//! Names and formats of PostgreSQL's write-ahead log, as values: no I/O in here.
+//! Names and formats of PostgreSQL's write-ahead log, as values. Nothing here opens a file.
 
 mod backup_label;
 mod checksum;
@@ -21,7 +21,7 @@ pub use backup_label::{BackupHistory, BackupLabel, BadBackupLabel};
 pub use completeness::{Completeness, completeness};
 pub use control::{BadControlFile, ClusterState, ControlFile};
 pub use file_name::{NotAWalFileName, WalFileName};
-pub use history::{Ancestor, ForkPoint, HistoryError, HistoryPlace, TimelineHistory};
+pub use history::{Ancestor, ForkPoint, HistoryError, SegmentInHistory, TimelineHistory};
 pub use layout::{NoSuchSegment, SegmentLayout};
 pub use lsn::{Lsn, NotAnLsn};
 pub use page::{BadPageHeader, LongPart, PageHeader};

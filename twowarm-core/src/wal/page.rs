@@ -4,45 +4,48 @@ use crate::version::{PgMajor, RecordFormat};
 const CONTINUES: u16 = 0x0001;
 const LONG: u16 = 0x0002;
 
-/// The header of a WAL page (`XLogPageHeaderData`), of any version from 8.2 on, little-endian. What is
-/// read of it has been the same since 9.3, so it is read of newer versions too.
+/// The header of a WAL page (`XLogPageHeaderData`) of any version from 8.2 on, little-endian. The fields read
+/// here have not changed since 9.3, so versions that are not known yet are read too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageHeader {
-    /// The major whose magic number it bears; none where that is newer than all that are known.
+    /// The major version, by the magic number; `None` if it is newer than all known versions.
     pub major: Option<PgMajor>,
     pub(super) magic: u16,
     flags: u16,
-    /// The timeline of the first record that starts on the page. The pages copied to a new timeline at
-    /// a promotion keep their old one.
+    /// The timeline of the first record that starts on the page. Pages that a promotion copies keep the old
+    /// timeline.
     pub timeline: TimelineId,
-    /// The position of the page's first byte.
+    /// The position of the first byte of the page.
     pub address: Lsn,
-    /// Bytes still missing, from this page on, of the record that an earlier page began; 0 unless
+    /// The number of bytes that remain, from this page on, of a record that began on an earlier page; 0 unless
     /// [`continues`](PageHeader::continues).
     pub missing: u32,
-    /// What only the first page of a segment says.
+    /// The additional fields in the first page of a segment.
     pub long: Option<LongPart>,
 }
 
-/// The second part of a long page header (`XLogLongPageHeaderData`).
+/// The additional fields of a long page header (`XLogLongPageHeaderData`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongPart {
-    /// The cluster's.
+    /// The system identifier of the cluster.
     pub system_identifier: u64,
-    /// The cluster's.
+    /// The segment size of the cluster.
     pub segment_size: SegmentSize,
     /// The size of a WAL page (`XLOG_BLCKSZ`) in bytes: a power of two from 1 kB to 64 kB.
     pub block_size: u32,
-    /// What the server's machine aligns to (`MAXALIGN`), in bytes: 8, or 4 on 32-bit machines. Read off
-    /// from 9.3 on; before, the header is the same on both and this is 8.
+    /// `MAXALIGN` of the server's machine, in bytes: 8, or 4 on 32-bit machines. Detected from 9.3 on; before
+    /// 9.3 the header does not tell, and this is 8.
     pub alignment: usize,
 }
 
 impl PageHeader {
-    /// So many bytes are enough to read any header.
+    /// The size of the longest header, in bytes.
     pub const MAX_BYTES: usize = 40;
 
-    /// Reads the header at the start of a page.
+    /// Parses the header at the start of a page.
+    ///
+    /// # Errors
+    /// If the bytes are not the header of a WAL page.
     pub fn parse(page: &[u8]) -> Result<PageHeader, BadPageHeader> {
         let field = Fields(page);
         let magic = field.u16(0)?;
@@ -82,18 +85,19 @@ impl PageHeader {
         Ok(header)
     }
 
-    /// The page begins with the rest of a record that an earlier page began.
+    /// Whether the page begins with the rest of a record from an earlier page.
+    #[must_use]
     pub fn continues(&self) -> bool {
         self.flags & CONTINUES != 0
     }
 
-    /// The half record before this page was lost in a crash and is given up; this page begins with a
-    /// record that says so (15 on, and late minors of 10 to 14).
-    pub fn overwrites(&self) -> bool {
+    /// Whether the incomplete record before this page was abandoned after a crash. The page then begins with an
+    /// overwrite-contrecord record (15 on, and late minor releases of 10 to 14).
+    pub(crate) fn overwrites(&self) -> bool {
         self.flags & self.major.unwrap_or(PgMajor::NEWEST).overwrite_flag() != 0
     }
 
-    /// Bytes of the header itself.
+    /// The size of the header, in bytes.
     fn size(&self, alignment: usize) -> usize {
         let short = match format_of(self.major) {
             RecordFormat::Halves => 16,
@@ -102,7 +106,7 @@ impl PageHeader {
         if self.long.is_some() { short + 16 } else { short }
     }
 
-    /// Where the page's content begins, in bytes from its start.
+    /// Where the content of the page begins, in bytes from its start.
     pub(super) fn content(&self, alignment: usize) -> usize {
         let size = self.size(alignment);
         let counted = format_of(self.major) == RecordFormat::Halves && self.continues();
@@ -127,29 +131,30 @@ impl LongPart {
     }
 }
 
-/// The bytes are no header of a WAL page.
+/// Why bytes are not the header of a WAL page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BadPageHeader {
     /// There are fewer bytes than a header has.
-    #[error("{0} bytes are too few for a WAL page header")]
+    #[error("only {0} bytes, too few for a WAL page header")]
     TooShort(usize),
-    /// Zeros, something else than WAL, or WAL of a development version.
-    #[error("no WAL of PostgreSQL 8.2 to 19: magic number {0:04X}")]
+    /// Zeros, not WAL, or WAL of a development version.
+    #[error("not WAL of PostgreSQL 8.2 to 19 (magic number {0:04X})")]
     UnknownMagic(u16),
-    /// The page was written on a machine of the other byte order.
+    /// The page was written on a big-endian machine.
     #[error("WAL of PostgreSQL {0} from a big-endian machine")]
     BigEndian(PgMajor),
-    /// Flags that no server sets.
-    #[error("WAL page with unknown flags {0:04X}")]
+    /// The header has unknown flags.
+    #[error("invalid info bits {0:04X} in WAL page header")]
     UnknownFlags(u16),
     /// The timeline is 0.
-    #[error("WAL page of timeline 0")]
+    #[error("invalid timeline 0 in WAL page header")]
     NoTimeline,
-    /// The size it names is none that segments can have.
-    #[error("WAL page of a cluster with segments of {0} bytes")]
+    /// The segment size is invalid.
+    #[error("invalid WAL segment size of {0} bytes in WAL page header")]
     BadSegmentSize(u64),
-    /// The size it names is none that WAL pages can have.
-    #[error("WAL page of {0} bytes")]
+    /// The page size is invalid.
+    #[error("invalid WAL page size of {0} bytes in WAL page header")]
     BadBlockSize(u32),
 }
 

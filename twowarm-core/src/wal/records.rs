@@ -1,4 +1,4 @@
-//! One pass over a segment's pages that tells where its WAL ends.
+//! Checks the records of a segment in one pass and finds the end of its WAL.
 
 use super::{BadPageHeader, Lsn, PageHeader, SegmentHeader, SegmentName, TimelineId};
 use crate::version::PgMajor;
@@ -12,40 +12,40 @@ pub(crate) mod tests;
 use record::{Link, PartialRecord, RecordLayout};
 pub use stop_reason::StopReason;
 
-/// Checks a segment's records while its pages go by, one after the other: page headers, record
-/// headers, the links between records, checksums. It keeps a few hundred bytes, however long a record.
+/// Checks the records of a segment page by page: page headers, record headers, the links between records, and
+/// checksums. It uses a few hundred bytes of memory whatever the length of a record.
 ///
-/// Of a version newer than all that are known it counts pages and takes the segment for whole: nothing is
-/// known of its [records](SegmentHeader::unknown_records).
+/// For a version newer than all known ones it only counts pages and reports the segment as complete, because its
+/// [records are not known](SegmentHeader::unknown_records).
 ///
-/// What it can't check: the checksum of a record that began in the segment before, or that ends in a
-/// segment after this one. For these a walk that begins [at a record](SegmentWalk::from_record) of the one
-/// segment can go on [into the next](SegmentWalk::into_next). Before 9.3 it takes WAL to be from a 64-bit machine.
+/// The checksum of a record that begins in the previous segment or ends in a later one is not checked. To check
+/// such a record, begin a walk [at the record](SegmentWalk::from_record) and continue it
+/// [in the next segment](SegmentWalk::into_next). Before 9.3 the WAL is assumed to be from a 64-bit machine.
 ///
-/// A server in warm mode that meets the first unsound record opens as a primary, so the walk goes
-/// by the server's rules.
+/// The walk applies the server's own rules, because a server in warm mode ends recovery at the first invalid
+/// record.
 #[derive(Clone, Debug)]
 pub struct SegmentWalk {
     layout: RecordLayout,
     name: TimelineId,
     block_size: usize,
     start: Lsn,
-    /// Where the walk began: the segment's start, or a record.
+    /// Where the walk began: at the start of the segment, or at a record.
     begin: Lsn,
-    /// The offset of that record in its page, until it is reached.
+    /// The offset of that record in its page, until the page is read.
     skip_to: Option<usize>,
-    /// The page before the next one has not been seen.
+    /// The page before the next one was not read.
     blind: bool,
-    /// Where the first record links to, of those that began in this segment.
+    /// The previous record of the first record that begins in this segment.
     links_to: Option<Lsn>,
     pages: u64,
-    /// Pages pushed, this one not counted while it is walked.
+    /// The number of pages read so far.
     page: u64,
-    /// The timeline of the last page.
+    /// The timeline of the last page read.
     timeline: TimelineId,
-    /// All before is sound.
+    /// All records before this position are valid.
     sound_to: Lsn,
-    /// Where the last record began that began in this segment.
+    /// The position of the last record that begins in this segment.
     previous: Option<Lsn>,
     must_overwrite: bool,
     state: State,
@@ -53,48 +53,50 @@ pub struct SegmentWalk {
 
 #[derive(Clone, Debug)]
 enum State {
-    /// A record begins next.
+    /// A record begins here.
     Between,
-    /// Within a record that an earlier segment began.
+    /// Within a record from an earlier segment.
     Tail { missing: u32 },
     /// Within a record.
     Record(PartialRecord),
-    /// Within what can't be read: records of a version not known.
+    /// Within the records of an unknown version, which can't be read.
     Unknown,
-    /// Nothing more to check.
+    /// The end of the WAL is known.
     Ended(WalEnd),
 }
 
-/// Where a segment's WAL ends.
+/// Where the WAL of a segment ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WalEnd {
-    /// It goes on in the next segment.
+    /// It continues in the next segment.
     ReachesEnd,
-    /// The server switched to the next segment. What follows in this one is no WAL, whatever it
-    /// looks like, and may be taken for zeros.
+    /// It ends with a switch record. The rest of the segment is not WAL, even if it looks like WAL, and can be
+    /// replaced by zeros.
     Switched {
-        /// The first byte after the switch record.
+        /// The position after the switch record.
         at: Lsn,
     },
-    /// It stops in the middle: never finished, cut off or damaged.
+    /// It ends in the middle: the segment is unfinished, truncated or damaged.
     Stops {
-        /// All records before this position are sound.
+        /// The end of the WAL: all records before this position are valid.
         at: Lsn,
-        /// What is wrong there.
+        /// Why no further record can be read.
         why: StopReason,
     },
 }
 
 impl WalEnd {
-    /// Whether replay goes on in the next segment.
+    /// Whether replay continues in the next segment.
+    #[must_use]
     pub fn is_whole(&self) -> bool {
         !matches!(self, WalEnd::Stops { .. })
     }
 }
 
 impl SegmentWalk {
-    /// Begins with the segment of this name, whose first page has been
+    /// Begins at the start of the segment, whose first page must have been
     /// [checked](super::check_segment_header).
+    #[must_use]
     pub fn new(header: &SegmentHeader, name: SegmentName) -> SegmentWalk {
         let block_size = u64::from(header.block_size());
         SegmentWalk {
@@ -119,8 +121,9 @@ impl SegmentWalk {
         }
     }
 
-    /// Begins with the record at this position, and so with the page that holds it; none if the segment
-    /// does not hold it.
+    /// Begins at the record at this position: the first page to push is the one that contains it. `None` if the
+    /// position is not in the segment.
+    #[must_use]
     pub fn from_record(header: &SegmentHeader, name: SegmentName, at: Lsn) -> Option<SegmentWalk> {
         let block_size = u64::from(header.block_size());
         let offset = at.0.checked_sub(header.start.0)?;
@@ -130,8 +133,9 @@ impl SegmentWalk {
         Some(SegmentWalk { page, begin: at, skip_to, ..walk })
     }
 
-    /// Goes on with the segment after this one; none unless all pages of this one have been pushed and
-    /// its WAL is whole.
+    /// Continues in the next segment. `None` unless all pages of this segment were pushed and its WAL is
+    /// complete.
+    #[must_use]
     pub fn into_next(self, header: &SegmentHeader, name: SegmentName) -> Option<SegmentWalk> {
         let state = match self.state {
             State::Ended(WalEnd::Switched { .. }) => State::Between,
@@ -155,23 +159,26 @@ impl SegmentWalk {
         })
     }
 
-    /// The next page to push, counted from the segment's first.
+    /// The number of the next page to push, from 0 for the first page of the segment.
+    #[must_use]
     pub fn next_page(&self) -> u64 {
         self.page
     }
 
-    /// Up to here all records are sound.
+    /// All records before this position are valid.
+    #[must_use]
     pub fn sound_to(&self) -> Lsn {
         self.sound_to
     }
 
-    /// Where the last record of the segments before begins, as the first record says that begins in this
-    /// one; none before that one was seen whole.
+    /// The position of the last record before this segment, according to the first record that begins in it;
+    /// `None` until that record was read completely.
+    #[must_use]
     pub fn links_to(&self) -> Option<Lsn> {
         self.links_to
     }
 
-    /// Takes the next page, from the first on; one [block](SegmentHeader::block_size) each.
+    /// Checks the next page of [`block_size`](SegmentHeader::block_size) bytes.
     pub fn push(&mut self, page: &[u8]) {
         if self.ended().is_some() {
             return;
@@ -185,7 +192,8 @@ impl SegmentWalk {
         }
     }
 
-    /// Where the WAL ends, once that is known; further pages make no difference then.
+    /// The end of the WAL, if it was found; further pages are ignored then.
+    #[must_use]
     pub fn ended(&self) -> Option<&WalEnd> {
         match &self.state {
             State::Ended(end) => Some(end),
@@ -193,7 +201,8 @@ impl SegmentWalk {
         }
     }
 
-    /// Where the WAL ends, after the last page. Pages that are missing are where it stops.
+    /// The end of the WAL, after the last page. If pages are missing, the WAL ends there.
+    #[must_use]
     pub fn finish(self) -> WalEnd {
         match self.state {
             State::Ended(end) => end,
@@ -241,7 +250,7 @@ impl SegmentWalk {
                     }
                 }
             }
-            // Records begin aligned; so do pages end.
+            // Records and the ends of pages are aligned.
             at = at.next_multiple_of(self.layout.alignment);
             self.complete(self.position(at))?;
         }
@@ -254,8 +263,7 @@ impl SegmentWalk {
         if self.page == self.pages { Err(StopReason::PastSegment) } else { Ok(()) }
     }
 
-    /// Checks the page's header, and that it goes on where the page before stopped. Returns where its
-    /// content begins.
+    /// Checks the header of the page, and that it continues the previous page. Returns the offset of its content.
     fn enter(&mut self, page: &[u8]) -> Result<usize, StopReason> {
         let header = PageHeader::parse(page)?;
         let address = self.position(0);
@@ -294,7 +302,7 @@ impl SegmentWalk {
         Ok(header.content(self.layout.alignment))
     }
 
-    /// The record or tail has come to its end, and the next record begins at this position.
+    /// The record is complete, and the next one begins at this position.
     fn complete(&mut self, next: Lsn) -> Result<(), StopReason> {
         let state = std::mem::replace(&mut self.state, State::Between);
         if let State::Record(record) = state {
@@ -309,8 +317,7 @@ impl SegmentWalk {
         Ok(())
     }
 
-    /// Of a record that leaves the segment the checksum will not be seen, but what it says of its own
-    /// length may be here.
+    /// The checksum of a record that ends in a later segment can't be checked here, but its length can.
     fn check_unfinished(&self, page: &[u8]) -> Result<(), StopReason> {
         let (State::Record(record), true) = (&self.state, self.page + 1 == self.pages) else {
             return Ok(());

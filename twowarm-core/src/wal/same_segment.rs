@@ -2,22 +2,24 @@ use std::io::{self, Read};
 
 use super::{Expected, Lsn, PageHeader, SegmentName, SegmentWalk, WalEnd, check_segment_header};
 
-/// Whether two files of one name, both read from their start, are the same segment: whether a server that
-/// replays the one does exactly what it does with the other.
+/// Whether two files with the same name contain the same segment, so that replaying either gives the same
+/// result. Both are read from their start.
 ///
-/// What stands behind the end of a segment's WAL can differ between copies of one segment: pages of an
-/// older segment in a recycled file, and what a crash left of them. The rule, by where the WAL ends:
+/// Copies of a segment can differ after the end of their WAL, where a recycled file contains pages of an older
+/// segment. The rule depends on how the WAL ends:
 ///
-/// - It goes on in the next segment: all bytes must be the same.
-/// - It ends with a switch record: all bytes up to the end of that record must be the same. What follows
-///   is no WAL, even where it looks like it (through 9.3 a segment that a promotion copied can have stale
-///   pages there, with the right address).
-/// - It stops in the middle (a `.partial`, or a segment that its server never finished): both must stop at
-///   the same position, and a page that bears its own address in either file must be the same in both. So
-///   neither holds a record, or a part of one, that the other lacks: a file that goes on where the other
-///   stops is never the same.
+/// - It continues in the next segment: all bytes must be equal.
+/// - It ends with a switch record: all bytes up to the end of that record must be equal. The rest is not WAL,
+///   even if it looks like WAL: through 9.3 a segment that a promotion copied can contain stale pages with the
+///   right address.
+/// - It ends in the middle (a `.partial` file, or an unfinished segment): both must end at the same position,
+///   and a page that has its own address in either file must be equal in both. So neither contains a record, or
+///   part of a record, that the other does not.
 ///
-/// Files that do not begin as the segment of this name, or have another size, are not the same.
+/// Files that do not begin as the segment of this name, or that differ in size, are not the same.
+///
+/// # Errors
+/// If one of the files can't be read.
 pub fn is_same_segment(name: SegmentName, a: &mut dyn Read, b: &mut dyn Read) -> io::Result<bool> {
     let (first_a, first_b) = (beginning(a)?, beginning(b)?);
     let Some(long) = PageHeader::parse(&first_a).ok().and_then(|page| page.long) else {
@@ -57,24 +59,24 @@ pub fn is_same_segment(name: SegmentName, a: &mut dyn Read, b: &mut dyn Read) ->
     Ok(end_a == end_b && has_left(&mut a, 0)? && has_left(&mut b, 0)?)
 }
 
-/// Whether a page says that it is the one at this position.
+/// Whether the header of a page has this address.
 fn is_of(page: &[u8], at: Lsn) -> bool {
     PageHeader::parse(page).is_ok_and(|header| header.address == at)
 }
 
-/// As much as tells of a page what it is.
+/// The bytes of the longest page header.
 fn beginning(file: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Whether there are so many bytes left, neither more nor less.
+/// Whether exactly this many bytes remain.
 fn has_left(file: &mut dyn Read, bytes: u64) -> io::Result<bool> {
     Ok(io::copy(&mut file.take(bytes + 1), &mut io::sink())? == bytes)
 }
 
-/// Reads a whole page; false where the file ends before.
+/// Reads a page; `false` if the file ends before its end.
 pub(super) fn fill(file: &mut dyn Read, page: &mut [u8]) -> io::Result<bool> {
     match file.read_exact(page) {
         Ok(()) => Ok(true),

@@ -4,20 +4,20 @@ use super::{
 };
 use crate::version::PgMajor;
 
-/// What is known of the cluster a segment should belong to; what is `None` is not checked.
+/// What is known about the cluster that a segment should belong to; `None` is not checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// The cluster's, from pg_control or an earlier segment.
+    /// The system identifier of the cluster, from pg_control or an earlier segment.
     pub system_identifier: Option<u64>,
-    /// The cluster's.
+    /// The segment size of the cluster.
     pub segment_size: Option<SegmentSize>,
-    /// The server's. A segment of another version does not pass. One with a magic number newer than all
-    /// that are known passes for the newest known version, whose next release may have another number, and
-    /// for later versions; one of the newest known version passes for later ones too.
+    /// The major version of the server. A segment of another version is refused, with two exceptions: a magic
+    /// number newer than all known ones is accepted for the newest known version (its next release may have
+    /// another number) and for later ones; and WAL of the newest known version is accepted for later ones.
     pub major: Option<PgMajor>,
 }
 
-/// What the first page says of a segment that may bear its name.
+/// What the first page says about a segment that passed [`check_segment_header`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     pub(super) page: PageHeader,
@@ -29,49 +29,57 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
-    /// The major version that wrote it; none where it is newer than all that are known. Then nothing
-    /// can be told of its records.
+    /// The major version that wrote the segment; `None` if it is newer than all known versions. Its records
+    /// can't be checked then.
+    #[must_use]
     pub fn major(&self) -> Option<PgMajor> {
         self.page.major
     }
 
-    /// Why its records can't be checked; none if they can.
+    /// Why its records can't be checked; `None` if they can.
+    #[must_use]
     pub fn unknown_records(&self) -> Option<UnknownRecords> {
         self.page.major.is_none().then_some(UnknownRecords { magic: self.page.magic })
     }
 
-    /// The cluster's layout.
+    /// The layout of the cluster.
+    #[must_use]
     pub fn layout(&self) -> SegmentLayout {
         self.layout
     }
 
-    /// The cluster that wrote it.
+    /// The system identifier of the cluster that wrote the segment.
+    #[must_use]
     pub fn system_identifier(&self) -> u64 {
         self.system_identifier
     }
 
     /// The size of a WAL page, in bytes.
+    #[must_use]
     pub fn block_size(&self) -> u32 {
         self.block_size
     }
 
-    /// The timeline of its first page: the name's, or that of an ancestor in the segment that a
-    /// promotion copied.
+    /// The timeline of the first page: that of the name, or of an ancestor if a promotion copied the segment.
+    #[must_use]
     pub fn first_timeline(&self) -> TimelineId {
         self.page.timeline
     }
 
-    /// Its position.
+    /// The position of the first byte.
+    #[must_use]
     pub fn start(&self) -> Lsn {
         self.start
     }
 
-    /// Whether it begins with the rest of a record that an earlier segment began.
+    /// Whether the segment begins with the rest of a record from an earlier segment.
+    #[must_use]
     pub fn continues(&self) -> bool {
         self.page.continues()
     }
 
-    /// What segments of the same cluster and server must agree with.
+    /// What other segments of the same cluster and version must agree with.
+    #[must_use]
     pub fn expected(&self) -> Expected {
         Expected {
             system_identifier: Some(self.system_identifier),
@@ -81,22 +89,24 @@ impl SegmentHeader {
     }
 }
 
-/// A segment is of a version newer than all that are known. It is told by its size, its cluster and its
-/// position alone.
+/// The segment is of a version newer than all known ones: only its size, cluster and position are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "its records are not checked, because it is of a PostgreSQL version newer than {}, the newest that this program knows (WAL magic number {magic:04X}); update twowarm",
+    "its records are not checked, because the segment is of a PostgreSQL version newer than {}, the newest known to this program (WAL magic number {magic:04X}). Update twowarm",
     PgMajor::NEWEST
 )]
 pub struct UnknownRecords {
     magic: u16,
 }
 
-/// Checks that a file can be the segment of this name: its size, and its first page (of which
-/// [`PageHeader::MAX_BYTES`] are enough). What the records say takes a
+/// Checks that a file can be the segment of this name: its size and the header of its first page (the first
+/// [`PageHeader::MAX_BYTES`] bytes are enough). The records are checked by a
 /// [`SegmentWalk`](super::SegmentWalk).
 ///
-/// The server's own tests catch all of this too, but in warm mode it answers them by ending recovery.
+/// A server makes the same checks, but in warm mode a segment that fails them ends recovery.
+///
+/// # Errors
+/// If the file is not the segment of this name, or does not belong to the expected cluster.
 pub fn check_segment_header(
     first_page: &[u8],
     name: SegmentName,
@@ -106,12 +116,12 @@ pub fn check_segment_header(
     let page = PageHeader::parse(first_page)?;
     let long = page.long.ok_or(Unsound::NotAFirstPage)?;
     match (expected.major, page.major) {
-        // A newer version may not have changed anything yet.
+        // A newer version may still write the WAL of the newest known one.
         (Some(ours), Some(PgMajor::NEWEST)) if !ours.is_known() => {}
         (Some(ours), Some(found)) if ours != found => {
             return Err(Unsound::OtherMajor { expected: ours, found });
         }
-        // Of the newest known version the betas had several numbers.
+        // The betas of the newest known version had several numbers.
         (Some(ours), None) if ours < PgMajor::NEWEST => {
             return Err(BadPageHeader::UnknownMagic(page.magic).into());
         }
@@ -152,74 +162,75 @@ pub fn check_segment_header(
 
 /// Why a file is not the segment of its name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Unsound {
-    /// Its start is no WAL page header: too short, unknown magic number, bad sizes.
+    /// The file does not begin with a WAL page header.
     #[error(transparent)]
     NotWal(#[from] BadPageHeader),
-    /// A WAL page, but none that a segment begins with.
-    #[error("begins with a WAL page that is not the first of a segment")]
+    /// The file begins with a WAL page that has no long header.
+    #[error("begins with a WAL page that is not the first page of a segment")]
     NotAFirstPage,
-    /// The name has no place in the layout that the file claims.
+    /// The segment of this name does not exist in the layout of the file.
     #[error(transparent)]
     NoSuchSegment(#[from] NoSuchSegment),
-    /// Its first page is of another position: a recycled segment not yet written, or a wrong name.
+    /// The first page has another address: a recycled segment not yet written, or the wrong name.
     #[error(
-        "begins at {found} and not at {expected}, where {name} does: recycled, or of another name"
+        "begins at {found}, but segment {name} begins at {expected}: it is a recycled segment or has the wrong name"
     )]
     OtherPosition {
-        /// The name it bears.
+        /// The name of the file.
         name: SegmentName,
         /// Where that segment begins.
         expected: Lsn,
-        /// Where the file begins.
+        /// The address of the first page.
         found: Lsn,
     },
-    /// Another cluster's.
-    #[error("of another cluster: system identifier {found}, not {expected}")]
+    /// The segment belongs to another cluster.
+    #[error("segment of another cluster: system identifier {found}, not {expected}")]
     OtherCluster {
-        /// Ours.
+        /// The expected system identifier.
         expected: u64,
-        /// The file's.
+        /// The system identifier in the file.
         found: u64,
     },
-    /// Another cluster's, by its segment size.
-    #[error("of a cluster with segments of {found}, not {expected}")]
+    /// The segment belongs to a cluster with another segment size.
+    #[error("segment of another cluster: segment size {found}, not {expected}")]
     OtherSegmentSize {
-        /// Ours.
+        /// The expected segment size.
         expected: SegmentSize,
-        /// The file's.
+        /// The segment size in the file.
         found: SegmentSize,
     },
-    /// Another server's.
-    #[error("of PostgreSQL {found}, not {expected}")]
+    /// The segment was written by another major version.
+    #[error("was written by PostgreSQL {found}, not {expected}")]
     OtherMajor {
-        /// Ours.
+        /// The expected version.
         expected: PgMajor,
-        /// The file's.
+        /// The version of the segment.
         found: PgMajor,
     },
-    /// Its first page is of a timeline that began after the name's.
-    #[error("{name} begins with a page of timeline {found}")]
+    /// The first page belongs to a later timeline than the name.
+    #[error("segment {name} begins with a page of a later timeline, {found}")]
     LaterTimeline {
-        /// The name it bears.
+        /// The name of the file.
         name: SegmentName,
-        /// The page's timeline.
+        /// The timeline of the page.
         found: TimelineId,
     },
-    /// Not all of the segment is there.
-    #[error("{bytes} bytes of a segment of {segment_size}")]
+    /// The file is smaller than a segment.
+    #[error("has only {bytes} bytes of a segment of {segment_size}")]
     TooSmall {
-        /// The file's size.
+        /// The size of the file.
         bytes: u64,
-        /// What it should be.
+        /// The segment size.
         segment_size: SegmentSize,
     },
-    /// More than the segment is there.
-    #[error("{bytes} bytes, more than a segment of {segment_size}")]
+    /// The file is larger than a segment.
+    #[error("has {bytes} bytes, more than a segment of {segment_size}")]
     TooLarge {
-        /// The file's size.
+        /// The size of the file.
         bytes: u64,
-        /// What it should be.
+        /// The segment size.
         segment_size: SegmentSize,
     },
 }

@@ -5,17 +5,28 @@ use super::TimelineId;
 
 /// The name of a WAL segment file: 24 upper-case hexadecimal digits for timeline, log id and segment.
 ///
-/// The name alone does not say which positions the segment holds; that takes the cluster's segment
-/// size ([`SegmentLayout`](super::SegmentLayout)). Names order as their text does.
+/// Which positions the segment contains depends on the [layout](super::SegmentLayout) of the cluster. Names
+/// sort as their text does.
+///
+/// ```
+/// use twowarm_core::wal::{SegmentName, TimelineId};
+///
+/// let name: SegmentName = "0000000100000002000000FE".parse()?;
+/// assert_eq!(name.timeline, TimelineId::FIRST);
+/// assert_eq!((name.place.log_id, name.place.segment), (2, 0xFE));
+/// assert_eq!(name.to_string(), "0000000100000002000000FE");
+/// assert!("0000000100000002000000fe".parse::<SegmentName>().is_err(), "servers write upper case");
+/// # Ok::<(), twowarm_core::wal::NotASegmentName>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentName {
-    /// The timeline it belongs to.
+    /// The timeline.
     pub timeline: TimelineId,
-    /// Where on the timeline.
+    /// The part of the log that it contains.
     pub place: SegmentPlace,
 }
 
-/// A segment's name without its timeline: where it stands in the log, whichever timeline wrote it.
+/// The name of a segment without its timeline: a part of the log, on any timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentPlace {
     /// The middle eight digits: "log id" in PostgreSQL.
@@ -26,7 +37,7 @@ pub struct SegmentPlace {
 
 /// The text is not 24 upper-case hexadecimal digits, or its timeline is 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no WAL segment name (24 upper-case hexadecimal digits)")]
+#[error("\"{0}\" is not a WAL segment name (24 upper-case hexadecimal digits)")]
 pub struct NotASegmentName(pub String);
 
 impl FromStr for SegmentName {
@@ -63,7 +74,7 @@ impl fmt::Display for SegmentPlace {
     }
 }
 
-/// Eight upper-case hexadecimal digits, as the server writes them; lower case is not recognised.
+/// Eight upper-case hexadecimal digits, as the server writes them; lower case is not accepted.
 pub(super) fn hex_field(digits: &str) -> Option<u32> {
     let strict =
         digits.len() == 8 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));

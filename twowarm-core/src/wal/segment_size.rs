@@ -4,8 +4,8 @@ const MIB: u64 = 1024 * 1024;
 
 /// The size of a WAL segment file, in bytes: a power of two from 1 MB to 1 GB.
 ///
-/// Fixed when the server is compiled through PostgreSQL 10 and by `initdb --wal-segsize` from 11 on;
-/// 16 MB unless somebody chose another.
+/// Chosen when the server is compiled (through PostgreSQL 10) or by `initdb --wal-segsize` (from 11 on); the
+/// default is 16 MB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentSize(u32);
 
@@ -13,7 +13,10 @@ impl SegmentSize {
     /// 16 MB.
     pub const DEFAULT: SegmentSize = SegmentSize(16 * 1024 * 1024);
 
-    /// Checks a size in bytes.
+    /// A segment size in bytes.
+    ///
+    /// # Errors
+    /// If it is not a power of two from 1 MB to 1 GB.
     pub fn new(bytes: u64) -> Result<SegmentSize, InvalidSegmentSize> {
         match u32::try_from(bytes) {
             Ok(size) if size.is_power_of_two() && (MIB..=1024 * MIB).contains(&bytes) => {
@@ -24,6 +27,7 @@ impl SegmentSize {
     }
 
     /// The size in bytes.
+    #[must_use]
     pub fn bytes(self) -> u64 {
         u64::from(self.0)
     }
@@ -35,7 +39,7 @@ impl fmt::Display for SegmentSize {
     }
 }
 
-/// No server has segments of this many bytes.
+/// The number of bytes is not a valid segment size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} bytes is no WAL segment size (a power of two from 1 MB to 1 GB)")]
+#[error("invalid WAL segment size of {0} bytes (must be a power of two from 1 MB to 1 GB)")]
 pub struct InvalidSegmentSize(pub u64);

@@ -4,25 +4,27 @@ use super::{
 };
 use crate::version::PgMajor;
 
-/// No history or `.backup` file is larger than this, in bytes: a history has a line for each promotion,
-/// and a `.backup` file has a dozen lines.
+/// The largest accepted timeline or backup history file, in bytes. A timeline history has one line for each
+/// promotion, a backup history a dozen lines.
 pub const MAX_TEXT: u64 = 1 << 20;
 
-/// What [`check_text`] found of a file that may pass.
+/// The result of [`check_text`] for a file that is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TextVerdict {
-    /// It is the file of its name.
+    /// The content matches the name.
     Sound,
-    /// It is not, but no server will ever need it.
+    /// The content does not match the name, but no server of this version reads such a file.
     Unneeded(BadText),
 }
 
-/// Checks that a text can be the history or `.backup` file of this name, in a cluster of this major
-/// version: the one test for whoever sends, stores or restores such a file. Of segments it knows nothing.
+/// Checks that a text is the timeline or backup history file of this name, in a cluster of this major version.
+/// Sender, receiver and restore all use this check. Segments are accepted unchecked.
 ///
-/// From 9.0 on the end of a backup is in the WAL, and no server reads `.backup` files. The server that
-/// writes one does not fsync it either, so that it can be empty after a crash: it must not hold up the
-/// segments behind it.
+/// From 9.0 on the end of a backup is recorded in the WAL, and servers do not read backup history files. They do
+/// not fsync them either, so that one can be empty after a crash; it must not block the segments after it.
+///
+/// # Errors
+/// If the content does not match the name and a server may read it.
 pub fn check_text(
     name: WalFileName,
     text: &[u8],
@@ -42,17 +44,23 @@ pub fn check_text(
     }
 }
 
-/// Checks the size alone, in bytes, before any of the file is read.
+/// Checks the size of a timeline or backup history file, in bytes, before it is read.
+///
+/// # Errors
+/// If it is larger than [`MAX_TEXT`].
 pub fn check_text_size(name: WalFileName, bytes: u64) -> Result<(), BadText> {
     if bytes > MAX_TEXT { Err(BadText::TooLong { name, bytes }) } else { Ok(()) }
 }
 
-/// Reads the history of this timeline, which must name an ancestor.
+/// Parses the history of this timeline, which must have an ancestor.
+///
+/// # Errors
+/// If a server would refuse it, or it has no ancestor.
 pub fn check_history(timeline: TimelineId, text: &[u8]) -> Result<TimelineHistory, BadText> {
     let name = WalFileName::History(timeline);
     let history =
         TimelineHistory::parse(timeline, text).map_err(|error| BadText::History { name, error })?;
-    // A server takes it for a timeline without ancestors, and goes where no segments are.
+    // A server would take it for a timeline without ancestors and request segments that do not exist.
     if history.ancestors().is_empty() && timeline != TimelineId::FIRST {
         return Err(BadText::NoAncestor { name });
     }
@@ -69,18 +77,46 @@ fn check_backup(name: WalFileName, segment: SegmentName, text: &[u8]) -> Result<
 
 /// Why a text is not the file of its name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum BadText {
-    #[error("{name} has {bytes} bytes, more than the {MAX_TEXT} that such a file can have")]
-    TooLong { name: WalFileName, bytes: u64 },
-    #[error("{name} is not a timeline history: {error}")]
-    History { name: WalFileName, error: HistoryError },
-    #[error("{name} is not a timeline history: it names no ancestor")]
-    NoAncestor { name: WalFileName },
-    #[error("{name} is not a backup file: {error}")]
-    Backup { name: WalFileName, error: BadBackupLabel },
-    #[error("{name} describes a backup that began in {found}")]
-    OtherBackup { name: WalFileName, found: SegmentName },
+    /// The file is larger than [`MAX_TEXT`].
+    #[error("{name} has {bytes} bytes; the limit is {MAX_TEXT}")]
+    TooLong {
+        /// The name of the file.
+        name: WalFileName,
+        /// The size of the file.
+        bytes: u64,
+    },
+    /// A server would refuse the timeline history file.
+    #[error("{name} is not a timeline history file: {error}")]
+    History {
+        /// The name of the file.
+        name: WalFileName,
+        /// What is wrong in it.
+        error: HistoryError,
+    },
+    /// The timeline history file is empty or has only comments.
+    #[error("{name} is not a timeline history file: it has no ancestor")]
+    NoAncestor {
+        /// The name of the file.
+        name: WalFileName,
+    },
+    /// The backup history file is invalid.
+    #[error("{name} is not a backup history file: {error}")]
+    Backup {
+        /// The name of the file.
+        name: WalFileName,
+        /// What is wrong in it.
+        error: BadBackupLabel,
+    },
+    /// The backup history file describes another backup.
+    #[error("{name} describes a backup that starts in {found}")]
+    OtherBackup {
+        /// The name of the file.
+        name: WalFileName,
+        /// The start segment in the file.
+        found: SegmentName,
+    },
 }
 
 #[cfg(test)]

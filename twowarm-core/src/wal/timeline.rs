@@ -4,21 +4,25 @@ use std::str::FromStr;
 
 use super::segment_name::hex_field;
 
-/// A timeline: `TimeLineID` in PostgreSQL. A new cluster is on timeline 1, each promotion starts the
-/// next free one.
+/// A timeline: `TimeLineID` in PostgreSQL. A new cluster is on timeline 1; each promotion starts a new one with
+/// the next free number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimelineId(NonZeroU32);
 
 impl TimelineId {
-    /// The timeline of a cluster that was never promoted; it has no history file.
+    /// Timeline 1, that of a cluster that was never promoted. It has no history file.
     pub const FIRST: TimelineId = TimelineId(NonZeroU32::MIN);
 
-    /// A timeline by its number; 0 is none.
+    /// The timeline with this number.
+    ///
+    /// # Errors
+    /// If the number is 0.
     pub fn new(number: u32) -> Result<TimelineId, NotATimeline> {
         NonZeroU32::new(number).map(TimelineId).ok_or_else(|| NotATimeline(number.to_string()))
     }
 
-    /// Its number.
+    /// The number.
+    #[must_use]
     pub fn number(self) -> u32 {
         self.0.get()
     }
@@ -32,14 +36,14 @@ impl TimelineId {
     }
 }
 
-/// Prints the number in decimal, as PostgreSQL's messages do.
+/// Prints the number in decimal, as in PostgreSQL's messages.
 impl fmt::Display for TimelineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// Reads decimal digits, as PostgreSQL writes timelines inside files and settings.
+/// Parses decimal digits, as PostgreSQL writes timelines in files and settings.
 impl FromStr for TimelineId {
     type Err = NotATimeline;
 
@@ -53,7 +57,7 @@ impl FromStr for TimelineId {
     }
 }
 
-/// The text or number is no timeline.
+/// The text or number is not a timeline.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no timeline (they count from 1)")]
+#[error("\"{0}\" is not a timeline (timelines are numbered from 1)")]
 pub struct NotATimeline(pub String);

@@ -3,41 +3,40 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::words::Word;
 use super::{Environment, EnvironmentError, Line, Value};
 
-/// How deep commands and expansions may stand in each other; deeper ones are nobody's configuration.
+/// The greatest depth of nested commands and expansions.
 const DEPTH: usize = 40;
 
-/// Reads the text as a shell would, as far as it takes to tell what every command is and which of them
-/// are always run, in the order they stand in.
+/// Parses the text as a shell would, far enough to recognize every command and whether it is always run.
 pub(super) struct Reader<'a> {
     pub(super) text: &'a str,
-    /// The byte that is read next.
+    /// The offset of the next byte.
     pub(super) at: usize,
     pub(super) line: usize,
     pub(super) outer: &'a dyn Fn(&str) -> Option<String>,
     pub(super) values: BTreeMap<String, Value>,
     pub(super) exported: BTreeSet<String>,
-    pub(super) passed_over: Vec<Line>,
-    /// How many commands and expansions are open.
+    pub(super) ignored: Vec<Line>,
+    /// The number of open commands and expansions.
     pub(super) depth: usize,
-    /// How many of these are functions or subshells, where `return` and `exit` end no more than them.
+    /// The number of open functions and subshells, in which `return` and `exit` do not end the file.
     pub(super) apart: usize,
-    /// Whether the list of commands that is read now is run, and the next command in it.
+    /// Whether the current list of commands is always run, and the next command in it.
     list_is_run: bool,
     pub(super) is_run: bool,
-    /// The line of a command that may end the file.
+    /// The line of a command that may end the script.
     pub(super) may_end: Option<usize>,
-    /// What the list (of commands joined by `&&` and `||`) has set so far.
+    /// The variables that the current list (commands joined by `&&` and `||`) has set so far.
     pub(super) set_by_list: Vec<String>,
-    /// An operator such as `&&` came last: a line end does not end the list.
+    /// The last token was an operator such as `&&`, after which a line end does not end the list.
     goes_on: bool,
-    /// Where a function begins whose name came last.
+    /// Where a function begins whose name was the last token.
     function: Option<(usize, usize)>,
-    /// The functions so far, and what a call of any of them may set.
+    /// The functions so far, and the variables that they may set.
     pub(super) functions: BTreeSet<String>,
     pub(super) set_in_functions: BTreeSet<String>,
-    /// How many bodies of functions are open.
+    /// The number of open function bodies.
     pub(super) bodies: usize,
-    /// Here-documents that begin at the next line: the word that ends each, and whether tabs are left out.
+    /// Here-documents that begin on the next line: the delimiter, and whether leading tabs are removed.
     here_documents: Vec<(String, bool)>,
 }
 
@@ -50,7 +49,7 @@ impl<'a> Reader<'a> {
             outer,
             values: BTreeMap::new(),
             exported: BTreeSet::new(),
-            passed_over: Vec::new(),
+            ignored: Vec::new(),
             depth: 0,
             apart: 0,
             list_is_run: true,
@@ -71,11 +70,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn found(self) -> Environment {
-        let Reader { values, exported, passed_over, .. } = self;
-        Environment { values, exported, passed_over }
+        let Reader { values, exported, ignored, .. } = self;
+        Environment { values, exported, ignored }
     }
 
-    /// Counts a level of nesting while `read` works.
+    /// Runs `read` one level of nesting deeper.
     pub(super) fn deeper<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, EnvironmentError>,
@@ -89,8 +88,7 @@ impl<'a> Reader<'a> {
         result
     }
 
-    /// Reads commands that are run perhaps, or not in this shell, up to the word or character that ends
-    /// them.
+    /// Reads commands that may not be run, or not in this shell, up to the word or character that ends them.
     pub(super) fn block(&mut self, closer: &str, apart: bool) -> Result<(), EnvironmentError> {
         let before = (self.list_is_run, self.is_run);
         (self.list_is_run, self.is_run) = (false, false);
@@ -109,9 +107,9 @@ impl<'a> Reader<'a> {
             let begins = (self.at, self.line);
             match (self.peek(), closer) {
                 (None, None) if self.here_documents.is_empty() => return Ok(()),
-                (None, None) => return self.unreadable("a here-document is not ended"),
+                (None, None) => return self.unreadable("unterminated here-document"),
                 (None, Some(closer)) => {
-                    let problem = format!("what begins here is not ended by \"{closer}\"");
+                    let problem = format!("missing \"{closer}\"");
                     return Err(EnvironmentError::Unreadable { line: opened, problem });
                 }
                 (Some(')'), _) => {
@@ -130,7 +128,7 @@ impl<'a> Reader<'a> {
                 (Some('('), _) => {
                     let begins = self.function.take().unwrap_or(begins);
                     self.parenthesis()?;
-                    self.pass_over(begins);
+                    self.ignore(begins);
                 }
                 _ => {
                     if self.command(closer)? {
@@ -155,7 +153,8 @@ impl<'a> Reader<'a> {
         for (end, without_tabs) in std::mem::take(&mut self.here_documents) {
             loop {
                 if self.at == self.text.len() {
-                    return self.unreadable(format!("a here-document is not ended by \"{end}\""));
+                    return self
+                        .unreadable(format!("unterminated here-document: missing \"{end}\""));
                 }
                 let rest = &self.text[self.at..];
                 let line = rest.split('\n').next().unwrap_or_default();
@@ -175,8 +174,8 @@ impl<'a> Reader<'a> {
         self.goes_on = false;
     }
 
-    /// `&&`, `||`, `|` and `&`: of what is joined by the first two only the first is always run; the
-    /// commands of a pipe, and a list in the background, have a shell of their own.
+    /// `&&`, `||`, `|` and `&`: of commands joined by the first two only the first is always run; the commands of
+    /// a pipe, and a list in the background, run in a subshell.
     fn operator(&mut self) {
         let first = self.next();
         let doubled = self.peek() == first;
@@ -203,14 +202,14 @@ impl<'a> Reader<'a> {
         self.block(")", true)
     }
 
-    /// What follows `(`, up to the `)` that belongs to it. Variables may be set in it.
+    /// The text after `(` up to the matching `)`. Variables may be set in it.
     fn arithmetic(&mut self) -> Result<(), EnvironmentError> {
         let begin = self.at;
         let mut open = 1;
         let mut ignored = Word::default();
         while open > 0 {
             match self.peek() {
-                None => return self.unreadable("\"((\" is not ended"),
+                None => return self.unreadable("unterminated \"((\""),
                 Some('\'') => self.single_quoted(&mut ignored)?,
                 Some('"') => self.double_quoted(&mut ignored)?,
                 Some(c) => {
@@ -225,7 +224,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Reads one command; true if it is the word that ends the block.
+    /// Reads one command; `true` if it is the word that ends the block.
     fn command(&mut self, closer: Option<&str>) -> Result<bool, EnvironmentError> {
         let begins = (self.at, self.line);
         self.goes_on = false;
@@ -263,7 +262,7 @@ impl<'a> Reader<'a> {
             }
             self.blanks();
         }
-        self.take(command, begins);
+        self.apply(command, begins);
         Ok(false)
     }
 
@@ -271,7 +270,7 @@ impl<'a> Reader<'a> {
         matches!(self.peek(), None | Some('\n' | ';' | '&' | '|' | ')' | '#'))
     }
 
-    /// What a word at the start of a command is to the shell.
+    /// The meaning of a word at the start of a command.
     fn keyword(
         &mut self,
         word: &str,
@@ -305,11 +304,11 @@ impl<'a> Reader<'a> {
         let read = self.block(end, function.is_some());
         self.bodies -= usize::from(function.is_some());
         read?;
-        self.pass_over(function.unwrap_or(begins));
+        self.ignore(function.unwrap_or(begins));
         Ok(Keyword::Read)
     }
 
-    /// The `()` that makes the word before it a function's name.
+    /// The `()` after the name of a function.
     fn skip_function_parentheses(&mut self) -> bool {
         let begin = self.at;
         self.blanks();
@@ -323,7 +322,7 @@ impl<'a> Reader<'a> {
         false
     }
 
-    /// Whether a redirection comes next; the number before it is passed.
+    /// Whether a redirection is next; skips the number before it.
     fn skip_to_redirection(&mut self) -> bool {
         let behind = self.text[self.at..].trim_start_matches(|c: char| c.is_ascii_digit());
         let is_redirection = behind.starts_with(['<', '>']);
@@ -354,14 +353,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A command that is no block.
+/// A simple command.
 #[derive(Default)]
 pub(super) struct Command {
-    /// What it has set already: a shell sets the first before it reads the second.
+    /// The variables already set: a shell sets the first before it expands the second.
     pub assigned: Vec<String>,
-    /// What `export` sets when all has been read.
+    /// The variables that `export` sets after all its arguments are expanded.
     pub exported: Vec<(String, Value, usize)>,
-    /// All other words.
+    /// The other words.
     pub words: Vec<Word>,
     pub is_redirected: bool,
 }
@@ -375,8 +374,8 @@ impl Command {
 enum Keyword {
     /// It ends the block.
     Closer,
-    /// It, and what belongs to it, has been read.
+    /// It was read, with the command that it begins.
     Read,
-    /// It is none.
+    /// It is not a keyword.
     None,
 }

@@ -42,12 +42,12 @@ fn assignments_in_the_ways_people_write_them() {
     let exported = ["PGDATA", "A", "B", "F", "G", "L", "M"].map(|name| read.is_exported(name));
     assert_eq!(exported, [true, true, false, true, true, true, true]);
     assert_eq!(read.iter().next(), Some(("A", "a b")));
-    assert_eq!(read.passed_over(), None);
+    assert_eq!(read.ignored_lines(), None);
 }
 
 /// An environment.sh with shell in it stopped a standby.
 #[test]
-fn other_lines_are_passed_over_and_named_once() {
+fn other_lines_are_ignored_and_listed_once() {
     let read = parse(
         ". ~/.bash_profile\numask 077; ulimit -c 0\nPGDATA=/data/15\n[ -f x ] && . x\n\
          if [ -d /y ]; then\n  cd /y\nfi\npathmunge () {\n  PATH=$1:$PATH\n}\n\
@@ -60,7 +60,7 @@ fn other_lines_are_passed_over_and_named_once() {
     assert_eq!(read.get("ARCHIVE"), Some("/data/15/a"));
     assert_eq!((read.get("PATH"), read.get("HOST")), (None, None));
     assert_eq!(
-        read.passed_over().unwrap(),
+        read.ignored_lines().unwrap(),
         "line 1 (. ~/.bash_profile), line 2 (umask 077), line 4 ([ -f x ]), lines 5 to 7 (if [ -d /y ]; then ...), \
          lines 8 to 10 (pathmunge () { ...), line 11 (case $TERM in (xterm) stty x;; *) ;; esac), \
          line 12 (for f in a b; do . $f; done), line 15 (\"$(hostname -s)\" is shell code), line 18 (set -a)"
@@ -77,7 +77,7 @@ fn a_variable_that_is_not_set_is_named_by_what_depends_on_it() {
         assert!(error.contains(part), "{error}");
     }
     read.require(&["DRNODE"]).unwrap();
-    assert_eq!(read.passed_over(), None, "no line of it is run by a shell");
+    assert_eq!(read.ignored_lines(), None, "no line of it is run by a shell");
     // What is set again has a value again.
     let read = parse("PGDATA=$BASE/x\nPGDATA=/data\n");
     assert_eq!((read.require(&["PGDATA"]), read.get("PGDATA")), (Ok(()), Some("/data")));

@@ -2,10 +2,10 @@ use super::commands::{Command, Reader};
 use super::words::{Word, name_at};
 use super::{Line, Problem, Value};
 
-/// What commands do to variables.
+/// The effect of commands on variables.
 impl Reader<'_> {
-    /// Does what a command does, if it only sets or exports variables.
-    pub(super) fn take(&mut self, command: Command, begins: (usize, usize)) {
+    /// Applies a command that only sets or exports variables; any other command is ignored.
+    pub(super) fn apply(&mut self, command: Command, begins: (usize, usize)) {
         let Command { mut assigned, exported, words, is_redirected } = command;
         let is_name = |word: &Word| word.problem.is_none() && name_at(&word.text) == word.text;
         let export = match words.split_first() {
@@ -25,15 +25,15 @@ impl Reader<'_> {
             }
             _ => {
                 assigned.extend(exported.into_iter().map(|(name, _, _)| name));
-                self.foreign(&words, assigned, begins);
+                self.ignore_command(&words, assigned, begins);
             }
         }
     }
 
-    /// A command that a shell would run. It may set the variables that it names.
-    fn foreign(&mut self, words: &[Word], assigned: Vec<String>, begins: (usize, usize)) {
+    /// Ignores a command that a shell would run. It may set the variables that it names.
+    fn ignore_command(&mut self, words: &[Word], assigned: Vec<String>, begins: (usize, usize)) {
         let text = self.shown(begins.0);
-        let cause = || format!("it may be set by \"{text}\", which is not run");
+        let cause = || format!("it may be set by \"{text}\", which is ignored");
         assigned.into_iter().for_each(|name| self.set_unknown(name, cause()));
         if words.iter().any(|word| self.may_call_function(word)) {
             for name in self.set_in_functions.clone() {
@@ -59,11 +59,11 @@ impl Reader<'_> {
                 }
             }
         }
-        self.pass_over(begins);
+        self.ignore(begins);
     }
 
-    /// Whether the word is or holds a function's name. One function may call another, so which one it is
-    /// does not matter.
+    /// Whether the word contains the name of a function. It does not matter which one, because one function may
+    /// call another.
     fn may_call_function(&self, word: &Word) -> bool {
         let is_function = |name: &str| self.functions.contains(name);
         let mut parts = word.text.split([' ', '\t', '\n', ';', '&', '|', '(', ')']);
@@ -73,16 +73,20 @@ impl Reader<'_> {
     pub(super) fn may_set_any_of(&mut self, text: &str) {
         for name in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
             if !name.is_empty() {
-                self.set_unknown(name.to_owned(), "it may be set by code, which is not run".into());
+                self.set_unknown(
+                    name.to_owned(),
+                    "it may be set by a command, which is ignored".into(),
+                );
             }
         }
     }
 
-    /// What is set to a value that can't be known is passed over as well.
+    /// Sets a variable. An assignment with an unknown value is listed among the ignored lines.
     pub(super) fn set(&mut self, name: String, value: Value, line: usize) {
         let value = match self.may_end {
             _ if self.is_run => value,
-            Some(end) => self.unknown(format!("line {end} may end the file before it is set")),
+            Some(end) => self
+                .unknown(format!("the command in line {end} may end the script before it is set")),
             None => {
                 let where_ = "under a condition, in a loop, in a function or in a subshell";
                 self.unknown(format!("it is set {where_}"))
@@ -91,7 +95,7 @@ impl Reader<'_> {
         if let Err(Problem { line: origin, text, is_code: true }) = &value
             && (*origin, self.depth) == (line, 0)
         {
-            self.add_passed_over(Line { first: line, last: line, text: text.clone() });
+            self.add_ignored(Line { first: line, last: line, text: text.clone() });
         }
         self.set_by_list.push(name.clone());
         self.insert_value(name, value);
@@ -113,24 +117,24 @@ impl Reader<'_> {
         Err(Problem { line: self.line, text, is_code: false })
     }
 
-    /// What a variable holds here; none if it is not set.
+    /// The current value of a variable; `None` if it is not set.
     pub(super) fn look_up(&self, name: &str) -> Option<Value> {
         self.values.get(name).cloned().or_else(|| (self.outer)(name).map(Ok))
     }
 
-    /// Notes a command that has been read, unless it is part of one that will be noted.
-    pub(super) fn pass_over(&mut self, (begin, first): (usize, usize)) {
+    /// Lists a command among the ignored lines, unless it is part of another command.
+    pub(super) fn ignore(&mut self, (begin, first): (usize, usize)) {
         if self.depth == 0 {
             let text = self.shown(begin);
-            self.add_passed_over(Line { first, last: self.line, text });
+            self.add_ignored(Line { first, last: self.line, text });
         }
     }
 
-    fn add_passed_over(&mut self, line: Line) {
-        // Of several commands on a line the first says enough.
-        if self.passed_over.last().is_none_or(|last| last.last < line.first) {
-            self.passed_over.push(line);
-        } else if let Some(last) = self.passed_over.last_mut() {
+    fn add_ignored(&mut self, line: Line) {
+        // Of several commands on one line the first is shown.
+        if self.ignored.last().is_none_or(|last| last.last < line.first) {
+            self.ignored.push(line);
+        } else if let Some(last) = self.ignored.last_mut() {
             last.last = last.last.max(line.last);
         }
     }

@@ -1,7 +1,7 @@
 use super::commands::Reader;
 use super::{EnvironmentError, Problem, Value};
 
-/// A word of a command: its text without the quotes, as far as that can be known.
+/// A word of a command: its text after expansion and without quotes, or why it is not known.
 #[derive(Debug, Default)]
 pub(super) struct Word {
     pub text: String,
@@ -18,7 +18,7 @@ impl Word {
         !self.is_quoted && matches!(self.text.as_str(), "export" | "readonly")
     }
 
-    /// As an argument of `export`: `NAME=VALUE`, where a part of it was quoted.
+    /// `NAME=VALUE` as an argument of `export`, partly quoted.
     pub fn assignment(&self) -> Option<(String, Value)> {
         let (name, value) = self.text.split_once('=')?;
         if name.is_empty() || name_at(name) != name {
@@ -29,23 +29,23 @@ impl Word {
     }
 }
 
-/// The variable's name that a text begins with; empty if it does not.
+/// The name of a variable at the start of a text; empty if there is none.
 pub(super) fn name_at(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
     let name = &text[..end];
     if name.starts_with(|c: char| c.is_ascii_digit()) { "" } else { name }
 }
 
-/// Where a part of a word stands.
+/// The context of a part of a word.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Context {
     /// A word of a command.
     Plain,
-    /// The value of an assignment, where `~` counts after a colon too.
+    /// The value of an assignment, where `~` is expanded after a colon too.
     Assigned,
-    /// The WORD of `${NAME:-WORD}`.
+    /// WORD in `${NAME:-WORD}`.
     Braces,
-    /// The same between double quotes.
+    /// The same in double quotes.
     QuotedBraces,
 }
 
@@ -69,7 +69,7 @@ impl Reader<'_> {
         found
     }
 
-    /// Passes blanks, and a line end after a backslash.
+    /// Skips blanks, and line ends after a backslash.
     pub(super) fn blanks(&mut self) {
         loop {
             if self.text[self.at..].starts_with("\\\n") {
@@ -85,7 +85,7 @@ impl Reader<'_> {
         Err(EnvironmentError::Unreadable { line: self.line, problem: problem.into() })
     }
 
-    /// The text from this byte to the end of its line, or to where we are, for a message.
+    /// The text from this byte to the end of its line or to the current position, for a message.
     pub(super) fn shown(&self, begin: usize) -> String {
         let text = self.text[begin..self.at].trim().lines().next().unwrap_or_default();
         let mut shown: String = text.chars().take(60).collect();
@@ -95,7 +95,7 @@ impl Reader<'_> {
         shown
     }
 
-    /// The name that an assignment begins with; nothing is read where there is none.
+    /// The name and `=` of an assignment, if there is one here.
     pub(super) fn assigned_name(&mut self) -> Option<String> {
         let rest = &self.text[self.at..];
         let name = name_at(rest);
@@ -108,18 +108,18 @@ impl Reader<'_> {
 
     pub(super) fn word(&mut self, is_assigned: bool) -> Result<Word, EnvironmentError> {
         let mut word = Word::default();
-        self.part(&mut word, if is_assigned { Place::Assigned } else { Place::Plain })?;
+        self.part(&mut word, if is_assigned { Context::Assigned } else { Context::Plain })?;
         Ok(word)
     }
 
-    /// Reads up to the end of the word, or to the brace.
-    fn part(&mut self, word: &mut Word, place: Place) -> Result<(), EnvironmentError> {
-        use Place::{Assigned, Braces, Plain, QuotedBraces};
-        if place != QuotedBraces {
-            self.tilde(word, place);
+    /// Reads up to the end of the word or the closing brace.
+    fn part(&mut self, word: &mut Word, context: Context) -> Result<(), EnvironmentError> {
+        use Context::{Assigned, Braces, Plain, QuotedBraces};
+        if context != QuotedBraces {
+            self.tilde(word, context);
         }
         while let Some(c) = self.peek() {
-            match (c, place) {
+            match (c, context) {
                 ('}', Braces | QuotedBraces) => return Ok(()),
                 (
                     ' ' | '\t' | '\r' | '\n' | ';' | '&' | '|' | '<' | '>' | ')',
@@ -137,15 +137,15 @@ impl Reader<'_> {
                 }
                 ('(', Plain | Assigned) => self.code(word, Self::parenthesis)?,
                 ('\'', Plain | Assigned | Braces) => self.single_quoted(word)?,
-                // Shells do not agree on where the braces end then.
-                ('\'', QuotedBraces) => return self.unreadable("\"'\" between \"${ and }\""),
+                // Shells differ in where the braces end then.
+                ('\'', QuotedBraces) => return self.unreadable("single quote in \"${ }\""),
                 ('"', _) => self.double_quoted(word)?,
-                ('$', _) => self.dollar(word, place == QuotedBraces)?,
+                ('$', _) => self.dollar(word, context == QuotedBraces)?,
                 ('`', _) => self.code(word, Self::backquoted)?,
-                ('\\', _) => self.backslash(word, place == QuotedBraces)?,
+                ('\\', _) => self.backslash(word, context == QuotedBraces)?,
                 (':', Assigned) => {
                     word.text.extend(self.next());
-                    self.tilde(word, place);
+                    self.tilde(word, context);
                 }
                 _ => word.text.extend(self.next()),
             }
@@ -153,23 +153,27 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// `~` and `~/`, where a word begins.
-    fn tilde(&mut self, word: &mut Word, place: Place) {
+    /// `~` and `~/` at the start of a word.
+    fn tilde(&mut self, word: &mut Word, context: Context) {
         let Some(rest) = self.text[self.at..].strip_prefix('~') else { return };
-        let end = |c: char| match place {
-            Place::Braces => "/}".contains(c),
-            Place::Assigned => "/: \t\r\n;&|<>()".contains(c),
+        let end = |c: char| match context {
+            Context::Braces => "/}".contains(c),
+            Context::Assigned => "/: \t\r\n;&|<>()".contains(c),
             _ => "/ \t\r\n;&|<>()".contains(c),
         };
         if rest.chars().next().is_none_or(end) {
             self.next();
             self.insert(word, "HOME");
         } else {
-            self.problem(word, "~USER is not understood, write the directory out".into(), false);
+            self.problem(
+                word,
+                "~USER is not supported: write the name of the directory".into(),
+                false,
+            );
         }
     }
 
-    /// Puts a variable's value into a word. In a shell one that is not set is empty.
+    /// Appends the value of a variable to a word. A variable that is not set makes the word unknown.
     fn insert(&mut self, word: &mut Word, name: &str) {
         match self.look_up(name) {
             Some(Ok(value)) => word.text += &value,
@@ -184,7 +188,7 @@ impl Reader<'_> {
         word.problem.get_or_insert(Problem { line: self.line, text, is_code });
     }
 
-    /// Reads what only a shell can tell the value of.
+    /// Reads a part whose value only a shell can compute.
     fn code(
         &mut self,
         word: &mut Word,
@@ -206,7 +210,7 @@ impl Reader<'_> {
                     self.next();
                 }
                 Some(_) => {}
-                None => return self.unreadable("\"`\" is not closed"),
+                None => return self.unreadable("unterminated \"`\""),
             }
         }
     }
@@ -218,7 +222,7 @@ impl Reader<'_> {
             Some('\n') => {}
             Some(c) if is_quoted && !"\"\\$`}".contains(c) => word.text.extend(['\\', c]),
             Some(c) => word.text.push(c),
-            None => return self.unreadable("a backslash ends the file"),
+            None => return self.unreadable("backslash at the end of the file"),
         }
         Ok(())
     }
@@ -287,7 +291,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `$'...'`, where a backslash may stand before a quote.
+    /// `$'...'`, in which a backslash can quote a quote.
     fn ansi_quoted(&mut self) -> Result<(), EnvironmentError> {
         let opened = self.line;
         self.next();
@@ -304,7 +308,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `${NAME}`, and with an operator and a word behind it.
+    /// `${NAME}`, with or without an operator and a word.
     fn braces(&mut self, word: &mut Word, is_quoted: bool) -> Result<(), EnvironmentError> {
         let (begin, line) = (self.at, self.line);
         self.skip("${");
@@ -315,13 +319,13 @@ impl Reader<'_> {
         if operator.is_some() {
             self.next();
         }
-        let place = if is_quoted { Place::QuotedBraces } else { Place::Braces };
+        let context = if is_quoted { Context::QuotedBraces } else { Context::Braces };
         let mut other = Word::default();
         let other_at = self.at;
-        self.part(&mut other, place)?;
+        self.part(&mut other, context)?;
         let is_bare = other_at == self.at && !has_colon && !name.is_empty();
         if self.next().is_none() {
-            return self.unreadable("\"${\" is not closed");
+            return self.unreadable("unterminated \"${\"");
         }
         let current = self.look_up(&name);
         let is_set = match &current {
@@ -352,5 +356,5 @@ impl Reader<'_> {
 }
 
 fn not_closed<T>(line: usize) -> Result<T, EnvironmentError> {
-    Err(EnvironmentError::Unreadable { line, problem: "a quote is not closed".into() })
+    Err(EnvironmentError::Unreadable { line, problem: "unterminated quote".into() })
 }

@@ -3,6 +3,7 @@ use super::{Receiver, binding, check_codec, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError, Incoming};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
 use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
+use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is arriving, or is discarded because the file is refused.
@@ -58,8 +59,9 @@ impl FileInFlight {
         }
         if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
-            let forked = archive.forked_before(segment, layout, data_directory);
-            if let Some(later) = forked.map_err(|e| refusal_of(&e))? {
+            let forked =
+                Timelines::new(archive.path(), data_directory).forked_before(segment, layout);
+            if let Some(later) = forked.map_err(|e| refusal_of(&e.into()))? {
                 let message = format!(
                     "{name} is not part of the cluster's history: timeline {} forked off before this segment (see {} on the receiving node). The sender continues an abandoned timeline. Make it a standby (run configStandby there)",
                     later.timeline,
@@ -73,7 +75,10 @@ impl FileInFlight {
         let forks = || {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
             match name.segment().and_then(|segment| layout.next(segment)) {
-                Some(next) => Ok(archive.forked_before(next, layout, data_directory)?.is_some()),
+                Some(next) => {
+                    let timelines = Timelines::new(archive.path(), data_directory);
+                    Ok(timelines.forked_before(next, layout)?.is_some())
+                }
                 None => Ok(false),
             }
         };

@@ -17,7 +17,7 @@ use crate::data_directory::{identity, running_server};
 use crate::file_error::FileError;
 use crate::limits::output_within;
 use crate::restore::RecoveryMemory;
-use crate::server::{NewerTimeline, newer_timeline};
+use crate::timelines::{NewerTimeline, Timelines};
 
 /// The first argument of a process that is the child; the [`Question`]'s paths follow.
 const ARGUMENT: &str = "--ask-archive";
@@ -114,7 +114,8 @@ fn look(question: &Question) -> Result<Content, PromotionError> {
     };
     let (newer, gap) = match identity(data_directory)?.and_then(|cluster| cluster.control) {
         Some(control) => (
-            newer_timeline(&archive, data_directory, &control)?
+            Timelines::new(directory, Some(data_directory))
+                .followable(&control)?
                 .filter(|newer| replayed.is_none_or(|timeline| timeline < newer.timeline)),
             archive.gap_of_standby(given, &control, data_directory)?,
         ),

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::archive::{ArchiveError, Gap};
 use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
-use crate::server::{NewerTimeline, ServerError};
+use crate::server::ServerError;
+use crate::timelines::{HistoryFileError, NewerTimeline};
 
 /// Why a standby was not promoted, or is not known to be open.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum PromotionError {
     /// The archive can't be read.
     #[error(transparent)]
     ReadArchive(#[from] ArchiveError),
+    /// The timeline history files can't be read.
+    #[error(transparent)]
+    Histories(#[from] HistoryFileError),
     /// The data directory does not hold a standby.
     #[error(
         "\"{}\" does not hold a standby: it has no standby.signal, recovery.signal or recovery.conf, or no pg_control. HINT: it may have been promoted already", .0.display()

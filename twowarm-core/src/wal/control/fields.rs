@@ -1,13 +1,13 @@
-//! Where pg_control keeps what, per version: byte offsets on 64-bit machines.
+//! The layout of pg_control in each version: byte offsets on 64-bit machines.
 
 use crate::version::{PgMajor, RecordFormat};
 use crate::wal::checksum::Checksum;
 use crate::wal::{BadControlFile, ControlFile, Lsn};
 
-/// The layout of the majors that share one, all of the same `pg_control_version`.
+/// The layout of majors that have the same one and the same `pg_control_version`.
 pub(super) struct Layout {
     pub(super) control_version: u32,
-    /// The majors with it, oldest first, and the catalog versions that they were released with.
+    /// These majors, oldest first, and the catalog versions of their releases.
     pub(super) majors: &'static [(PgMajor, u32)],
     pub(super) checkpoint: usize,
     pub(super) redo: usize,
@@ -16,14 +16,14 @@ pub(super) struct Layout {
     pub(super) backup_start: Option<usize>,
     /// Data block size.
     pub(super) block_size: usize,
-    /// WAL block size; the segment size is 4 bytes further.
+    /// WAL block size; the segment size follows 4 bytes later.
     pub(super) wal_sizes: usize,
     pub(super) data_checksums: Option<usize>,
     pub(super) checksum: usize,
 }
 
 impl Layout {
-    /// The oldest major with it; the others write WAL and pg_control the same way.
+    /// The oldest of these majors; the others write WAL and pg_control in the same format.
     pub(super) fn format(&self) -> PgMajor {
         self.majors[0].0
     }
@@ -46,7 +46,7 @@ impl Layout {
     }
 }
 
-/// As many bytes as the offsets below need, which the caller has checked.
+/// The bytes of the file that all offsets below are within.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a>(pub(super) &'a [u8; super::ControlFile::BYTES]);
 
@@ -71,16 +71,16 @@ impl Fields<'_> {
     }
 }
 
-/// Whether a version newer than all that are known may have this `pg_control_version`: the number of the
-/// major it came with, and two digits.
+/// Whether a version newer than all known ones may have this `pg_control_version`, which is the number of the
+/// major that introduced it and two digits.
 pub(super) fn is_newer(control_version: u32) -> bool {
     let newest = LAYOUTS.iter().filter(|layout| layout.format() == PgMajor::NEWEST);
     let known = newest.map(|layout| layout.control_version).min();
     known.is_some_and(|known| (known..10_000).contains(&control_version))
 }
 
-/// What is wrong with a newer version's file. Its checksum may be anywhere behind the values, and is right
-/// there if the file is whole.
+/// What is wrong with the file of a newer version. The offset of its checksum is not known, so every possible
+/// one after the values is tried.
 pub(super) fn newer(fields: Fields, control_version: u32) -> BadControlFile {
     let mut checksum = Checksum::new(PgMajor::NEWEST);
     let mut taken = 0;
@@ -94,7 +94,7 @@ pub(super) fn newer(fields: Fields, control_version: u32) -> BadControlFile {
     BadControlFile::BadNewerChecksum(control_version)
 }
 
-/// A newer version's file has at least so many bytes of values.
+/// The least size of the values in the file of a newer version, in bytes.
 const NEWER_VALUES: usize = 256;
 
 const fn layout(
@@ -113,7 +113,7 @@ const fn layout(
         min_recovery_point,
         backup_start,
         block_size,
-        // From 19 on there is a size more between them.
+        // 19 added a size between them.
         wal_sizes: if control_version >= 1902 { block_size + 12 } else { block_size + 8 },
         data_checksums,
         checksum,

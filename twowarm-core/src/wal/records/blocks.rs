@@ -1,15 +1,15 @@
-//! How long a record is by what it says of its parts.
+//! The length of a record, from the descriptions of its parts.
 
 use super::record::RecordLayout;
 
-/// Through 9.4: the header of a block's image (`BkpBlock`), in bytes.
+/// Through 9.4: the size of the header of a block image (`BkpBlock`), in bytes.
 pub(super) const IMAGE_HEADER: u64 = 20;
 
 /// The largest data block (`BLCKSZ`), in bytes.
 pub(super) const IMAGE_MAX: u64 = 32 * 1024;
 
-/// From 9.5 on: no record is longer, in bytes, as no server could hold it (`MaxAllocSize`; 16 on
-/// have a lower limit of their own).
+/// From 9.5 on: the largest record that a server can read, in bytes (`MaxAllocSize`; from 16 on the limit is
+/// lower).
 pub(super) const RECORD_MAX: u64 = 0x3FFF_FFFF;
 
 const DATA_SHORT: u8 = 255;
@@ -22,8 +22,8 @@ const HAS_IMAGE: u8 = 0x10;
 const SAME_RELATION: u8 = 0x80;
 const HAS_HOLE: u8 = 0x01;
 
-/// From 9.5 on: header, descriptions and what they describe, in bytes. None if the bytes at hand end
-/// before the descriptions do; 0 if there are none such.
+/// From 9.5 on: the size of header, descriptions and described parts, in bytes. `None` if the bytes end before
+/// the descriptions do; 0 if a description is invalid.
 pub(super) fn described_length(body: &[u8], total: u32, layout: RecordLayout) -> Option<u64> {
     let mut fields = Fields { rest: body, taken: 0 };
     let header = layout.header_size() as u64;

@@ -5,11 +5,11 @@ use crate::wal::checksum::Checksum;
 
 const HEADER_MAX: usize = 32;
 
-/// The kinds of records of resource manager 0 (`RM_XLOG_ID`) that matter here.
+/// Record types of resource manager 0 (`RM_XLOG_ID`).
 const SWITCH: u8 = 0x40;
 const OVERWRITE_CONTRECORD: u8 = 0xD0;
 
-/// What decides how records are laid out.
+/// What the layout of records depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RecordLayout {
     pub(super) major: PgMajor,
@@ -28,8 +28,8 @@ impl RecordLayout {
         }
     }
 
-    /// What a page must have left for a record to begin on it. Through 9.2 a header is never split, and
-    /// what is too small for one is left over.
+    /// The bytes that must remain on a page for a record to begin there. Through 9.2 a header is never split, so
+    /// that the end of a page can be unused.
     pub(super) fn least_room(self) -> usize {
         match self.format() {
             RecordFormat::Halves => self.header_size(),
@@ -37,7 +37,7 @@ impl RecordLayout {
         }
     }
 
-    /// Where the length stands in the header.
+    /// The offset of the length in the header.
     fn length_at(self) -> usize {
         match self.format() {
             RecordFormat::Halves => 16,
@@ -46,10 +46,10 @@ impl RecordLayout {
     }
 }
 
-/// What the record's link to the one before is checked against.
+/// What the link to the previous record is checked against.
 #[derive(Clone, Copy)]
 pub(super) struct Link {
-    /// The record before, if the walk has seen it.
+    /// The previous record, if the walk has read it.
     pub(super) previous: Option<Lsn>,
     /// Where the walk began.
     pub(super) begin: Lsn,
@@ -59,18 +59,18 @@ impl Link {
     fn check(self, record: Lsn, found: Lsn) -> Result<(), StopReason> {
         let good = match self.previous {
             Some(previous) => found == previous,
-            // The log's first record links to 0.
+            // The first record of the log links to 0.
             None => found < self.begin || !found.is_valid(),
         };
         if good { Ok(()) } else { Err(StopReason::BadLink { record, found }) }
     }
 }
 
-/// A record's header (`XLogRecord`).
+/// The header of a record (`XLogRecord`).
 #[derive(Clone, Copy, Debug)]
 struct RecordHeader {
     total: u32,
-    /// Through 9.4: how much of it is the resource manager's own (`xl_len`).
+    /// Through 9.4: the length of the resource manager's data (`xl_len`).
     content: Option<u32>,
     info: u8,
     resource_manager: u8,
@@ -136,11 +136,11 @@ impl RecordHeader {
     }
 }
 
-/// A record whose bytes are coming in.
+/// A record that is being read.
 #[derive(Clone, Debug)]
 pub(super) struct PartialRecord {
     pub(super) at: Lsn,
-    /// Kept until the end: the checksum takes the header last.
+    /// Kept until the end, because the checksum covers the header last.
     head: [u8; HEADER_MAX],
     header: Option<RecordHeader>,
     total: u32,
@@ -158,7 +158,7 @@ impl PartialRecord {
         self.total - self.seen
     }
 
-    /// Where the record before begins, by this one's header.
+    /// The position of the previous record, according to the header.
     pub(super) fn links_to(&self) -> Option<Lsn> {
         self.header.map(|header| header.previous)
     }
@@ -167,8 +167,8 @@ impl PartialRecord {
         self.missing() == 0
     }
 
-    /// Takes the next bytes, at least the four of the length the first time. Returns how many of them
-    /// are the record's.
+    /// Reads the next bytes, the first time at least the four of the length. Returns how many of them belong to
+    /// the record.
     pub(super) fn read(
         &mut self,
         bytes: &[u8],
@@ -219,7 +219,7 @@ impl PartialRecord {
         Ok(header)
     }
 
-    /// Checks the complete record's checksum. Returns whether it is a segment switch.
+    /// Checks the checksum of the complete record. Returns whether it is a switch record.
     pub(super) fn verify(
         &self,
         layout: RecordLayout,
@@ -244,7 +244,7 @@ impl PartialRecord {
         Ok(header.is_switch())
     }
 
-    /// Compares the length with what the record, of which these bytes are here, says of its parts.
+    /// Compares the length with the sum of the parts that these bytes of the record describe.
     pub(super) fn check_length(
         &self,
         bytes: &[u8],

@@ -1,118 +1,122 @@
 use crate::version::PgMajor;
 use crate::wal::{BadPageHeader, Lsn, TimelineId};
 
-/// Why a server would find no further record at a place in the middle of a segment.
+/// Why a server would not find another record in the middle of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum StopReason {
-    /// Zeros where a record would begin: the log was not written further.
+    /// Zeros instead of a record: the log was not written further.
     #[error("no record follows")]
     NoRecord,
-    /// No page header; zeros if the log was not written further.
+    /// Not a page header; zeros if the log was not written further.
     #[error(transparent)]
     NotWal(#[from] BadPageHeader),
-    /// A page of another version.
-    #[error("page at {page} is of PostgreSQL {found}")]
+    /// The page was written by another major version.
+    #[error("page at {page} was written by PostgreSQL {found}")]
     OtherMajor {
         /// Where the page begins.
         page: Lsn,
-        /// Its version.
+        /// The version of the page.
         found: PgMajor,
     },
-    /// A page of another position: an old one in a recycled segment.
-    #[error("page at {page} says it is at {found}")]
+    /// The page has another address: it is an old page of a recycled segment.
+    #[error("unexpected pageaddr {found} in page at {page}")]
     OtherPosition {
         /// Where the page begins.
         page: Lsn,
-        /// Where it says it begins.
+        /// The address in its header.
         found: Lsn,
     },
-    /// A long header where a short one belongs, or the other way round.
-    #[error("page at {page} has the wrong kind of header")]
+    /// The page has a long header instead of a short one, or vice versa.
+    #[error("page at {page} has the wrong type of header")]
     MisplacedHeader {
         /// Where the page begins.
         page: Lsn,
     },
-    /// A page of an earlier timeline than the page before, or of a later one than the segment's name.
-    #[error("page at {page} is of timeline {found}")]
+    /// The timeline of the page is lower than that of the previous page, or higher than that of the segment's name.
+    #[error("unexpected timeline ID {found} in page at {page}")]
     OtherTimeline {
         /// Where the page begins.
         page: Lsn,
-        /// Its timeline.
+        /// The timeline of the page.
         found: TimelineId,
     },
-    /// The page does not go on with the record that the page before it left unfinished.
-    #[error("page at {page} continues a record by {found} bytes, not {expected}")]
+    /// The page does not continue the unfinished record of the previous page.
+    #[error("invalid contrecord length {found} (expected {expected}) in page at {page}")]
     BadContinuation {
         /// Where the page begins.
         page: Lsn,
-        /// How many bytes were missing; 0 if none.
+        /// The number of missing bytes; 0 if the record was complete.
         expected: u32,
-        /// How many it brings; 0 if none.
+        /// The number of bytes according to the page; 0 if it does not continue a record.
         found: u32,
     },
-    /// A record's length is impossible, or is not the sum of its parts.
-    #[error("record at {record} has an impossible length of {bytes} bytes")]
+    /// The length of the record is invalid, or is not the sum of its parts.
+    #[error("invalid length of {bytes} bytes in record at {record}")]
     BadLength {
         /// Where the record begins.
         record: Lsn,
-        /// What it claims.
+        /// The length in its header.
         bytes: u32,
     },
-    /// A record does not link to the one before.
-    #[error("record at {record} says the one before is at {found}")]
+    /// The record does not link to the previous one.
+    #[error("incorrect prev-link {found} in record at {record}")]
     BadLink {
         /// Where the record begins.
         record: Lsn,
-        /// Where it links to.
+        /// The position of the previous record according to its header.
         found: Lsn,
     },
-    /// The version has no such resource manager.
-    #[error("record at {record} is of unknown resource manager {found}")]
+    /// The version does not have the record's resource manager.
+    #[error("invalid resource manager ID {found} in record at {record}")]
     UnknownResourceManager {
         /// Where the record begins.
         record: Lsn,
         /// `xl_rmid`.
         found: u8,
     },
-    /// A record is damaged.
-    #[error("record at {record} has checksum {found:08X}, its content {expected:08X}")]
+    /// The record is damaged.
+    #[error(
+        "incorrect resource manager data checksum in record at {record}: calculated {expected:08X}, found {found:08X}"
+    )]
     BadChecksum {
         /// Where the record begins.
         record: Lsn,
-        /// Calculated.
+        /// The checksum of its content.
         expected: u32,
-        /// In the record.
+        /// The checksum in its header.
         found: u32,
     },
-    /// The page says that it gives up a half record, the record does not.
-    #[error("record at {record} does not give up the one before, as its page says")]
+    /// The page replaces an incomplete record, but begins with another type of record.
+    #[error("record at {record} is not an overwrite-contrecord record, although its page says so")]
     NotOverwriting {
         /// Where the record begins.
         record: Lsn,
     },
-    /// A page of another length than the segment's are.
-    #[error("page of {bytes} bytes, not {block_size}")]
+    /// The page does not have the page size of the segment.
+    #[error("page of {bytes} bytes instead of {block_size}")]
     PageLength {
-        /// Its length.
+        /// The size of the page.
         bytes: usize,
-        /// What it should be.
+        /// The page size of the segment.
         block_size: usize,
     },
-    /// Fewer pages than the segment has.
-    #[error("only {pages} pages of {expected}")]
+    /// The file ends before the last page.
+    #[error("file ends after {pages} of {expected} pages")]
     PagesMissing {
-        /// So many came.
+        /// The number of pages that were read.
         pages: u64,
-        /// So many there should be.
+        /// The number of pages of a segment.
         expected: u64,
     },
-    /// More pages than the segment has.
+    /// More pages were pushed than the segment has.
     #[error("more pages than the segment has")]
     PastSegment,
 }
 
 impl StopReason {
-    /// Where the unsound record begins, where one was found at all.
+    /// Where the invalid record begins, if there is one.
+    #[must_use]
     pub fn record(&self) -> Option<Lsn> {
         match *self {
             StopReason::BadLength { record, .. }
