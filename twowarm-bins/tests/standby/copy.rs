@@ -265,6 +265,29 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
 }
 
 #[test]
+fn an_archive_command_that_fails_is_named_while_the_copy_waits_for_wal() {
+    let pair = Pair::new();
+    let major = pair.db1.install().major().unwrap();
+    // Before 9.4 there is no pg_stat_archiver, and before 10 the server waits itself until WAL is archived.
+    if major < "10".parse().unwrap() {
+        return;
+    }
+    succeeds(pair.db2.command("configStandby"));
+    let configure = |lines: &str| {
+        pair.db1.append_conf(lines).unwrap();
+        pair.db1.sql("select pg_reload_conf()").unwrap();
+    };
+    configure("archive_command = 'false archiveWALFile'");
+    let mut command = pair.db1.command("copyToStandby");
+    let mut copying = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut messages = BufReader::new(copying.stderr.take().unwrap()).lines();
+    assert!(messages.any(|line| line.unwrap().contains("WARNING: archive_command failed for 0")));
+    configure(&pair.db1.archiving_conf().unwrap());
+    messages.for_each(drop);
+    assert!(copying.wait().unwrap().success());
+}
+
+#[test]
 fn a_copy_made_under_load_is_whole() {
     let pair = Pair::new();
     set_mode(&pair.db2, "warm");

@@ -1,6 +1,6 @@
-/// What initdb, the server and its own extensions put at the top of a data directory, in whatever version:
+/// Top-level names in a data directory that initdb, the server and its extensions create, in any version:
 /// `subdirs` in initdb.c, the manual's "Database File Layout", pg_prewarm (11 on), pg_upgrade (15 on). All
-/// else there is the configuration or what people keep there.
+/// others are configuration or the user's own files.
 const CLUSTER: [&str; 23] = [
     "PG_VERSION",
     "autoprewarm.blocks",
@@ -27,11 +27,11 @@ const CLUSTER: [&str; 23] = [
     "pg_xlog",
 ];
 
-/// The server writes it itself (9.4 on), and a copy puts in what the node needs.
+/// The server writes this file (9.4 on), and a copy adds the node's settings.
 const AUTO_CONF: &str = "postgresql.auto.conf";
 
-/// Filter rules that leave out what is PostgreSQL's own, so that a trial run tells what else is touched.
-pub fn rules_without_cluster() -> String {
+/// Filter rules that leave out the cluster, so that a dry run shows what else would be changed.
+pub(super) fn rules_without_cluster() -> String {
     CLUSTER.iter().chain([&AUTO_CONF]).map(|name| format!("- /{name}\n")).collect()
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use crate::data_directory::CONFIGURATION;
 
     #[test]
-    fn the_configuration_is_not_the_clusters() {
+    fn the_configuration_is_not_part_of_the_cluster() {
         let rules = rules_without_cluster();
         assert!(rules.contains("- /base\n") && rules.contains("- /pg_xact\n"));
         for name in CONFIGURATION.iter().chain(&["server.key", "pg_"]) {

@@ -5,32 +5,32 @@ use std::path::{Path, PathBuf};
 use crate::data_directory::STATE_PREFIX;
 use crate::file_error::FileError;
 
-/// At the top of a data directory, and not copied: these may be links.
+/// Top-level names that are not copied: these may be symbolic links.
 const LEFT_OUT: [&str; 6] = ["pg_wal", "pg_xlog", "pg_tblspc", "archive", "log", "pg_log"];
 
-/// The symbolic links in a data directory that a copy would take along as links, although what they
-/// lead to belongs to the cluster: relative to the directory, in order. On the other node they would
-/// lead nowhere, or to what is not the copy's.
+/// The symbolic links in a data directory that would be copied as links although they point to a part of
+/// the cluster; their paths relative to the directory, sorted. On the other node they would point to
+/// nothing, or to files that are not part of the copy.
 ///
-/// A link to a file is fine outside of PostgreSQL's own directories: configuration, certificates.
-/// `left_out` are paths that are not copied, relative too.
-pub fn links_inside(pgdata: &Path, left_out: &[PathBuf]) -> Result<Vec<PathBuf>, FileError> {
+/// A link to a file is allowed outside PostgreSQL's own directories: configuration, certificates.
+/// `left_out` are relative paths that are not copied.
+pub(super) fn links_inside(pgdata: &Path, left_out: &[PathBuf]) -> Result<Vec<PathBuf>, FileError> {
     let is_left_out = |path: &Path| {
         let name = path.to_string_lossy();
         LEFT_OUT.contains(&name.as_ref())
             || name.starts_with(STATE_PREFIX)
             || left_out.iter().any(|left| left == path)
     };
-    links(pgdata, &is_left_out, &is_the_clusters)
+    links(pgdata, &is_left_out, &is_of_cluster)
 }
 
-/// The same for a tablespace's directory, where nothing may be a link.
-pub fn links_inside_tablespace(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+/// The same for a tablespace directory, in which no links are allowed.
+pub(super) fn links_inside_tablespace(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
     links(directory, &|_| false, &|_| true)
 }
 
-/// Whether a path in a data directory is PostgreSQL's own rather than configuration.
-fn is_the_clusters(path: &Path) -> bool {
+/// Whether a path in a data directory is part of the cluster, not configuration.
+fn is_of_cluster(path: &Path) -> bool {
     let mut parts = path.iter().map(|part| part.to_string_lossy());
     let top = parts.next().unwrap_or_default();
     let inside = parts.next().is_some();
@@ -40,7 +40,7 @@ fn is_the_clusters(path: &Path) -> bool {
 fn links(
     top: &Path,
     is_left_out: &dyn Fn(&Path) -> bool,
-    is_the_clusters: &dyn Fn(&Path) -> bool,
+    is_of_cluster: &dyn Fn(&Path) -> bool,
 ) -> Result<Vec<PathBuf>, FileError> {
     let mut found = Vec::new();
     let mut directories = vec![PathBuf::new()];
@@ -50,7 +50,7 @@ fn links(
             fs::read_dir(&directory).and_then(|all| all.collect::<Result<Vec<_>, io::Error>>());
         let entries = match listed {
             Ok(entries) => entries,
-            // A live server removes directories.
+            // A running server removes directories.
             Err(e) if e.kind() == io::ErrorKind::NotFound && directory != top => continue,
             Err(e) => return Err(FileError::of("list", &directory)(e)),
         };
@@ -62,7 +62,7 @@ fn links(
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
                 directories.push(path);
-            } else if kind.is_symlink() && (is_the_clusters(&path) || !entry.path().is_file()) {
+            } else if kind.is_symlink() && (is_of_cluster(&path) || !entry.path().is_file()) {
                 found.push(path);
             }
         }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_belongs_to_the_cluster_may_not_be_a_link() {
+    fn no_part_of_the_cluster_may_be_a_link() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let elsewhere = tempfile::tempdir().unwrap();

@@ -4,23 +4,31 @@ use std::path::{Path, PathBuf};
 
 use crate::file_error::FileError;
 
-/// Why a data directory's tablespaces can't be copied.
+/// Why the tablespaces of a data directory can't be copied.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum LinksError {
+    /// A link could not be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// An in-place tablespace: a directory in `pg_tblspc`.
     #[error(
-        "{} is no link: a tablespace in place, which only tests of PostgreSQL have, can't be copied",
+        "{} is not a symbolic link: in-place tablespaces, which only tests of PostgreSQL use, can't be copied",
         .0.display()
     )]
     InPlace(PathBuf),
-    #[error("{} leads to {}, which is no absolute path", link.display(), target.display())]
-    Relative { link: PathBuf, target: PathBuf },
+    /// The link points to a relative path.
+    #[error("{} points to {}, which is not an absolute path", link.display(), target.display())]
+    Relative {
+        /// The symbolic link.
+        link: PathBuf,
+        /// The path that it points to.
+        target: PathBuf,
+    },
 }
 
-/// The tablespaces of a data directory, by the links in `pg_tblspc`: object identifier and directory.
-pub fn tablespace_links(pgdata: &Path) -> Result<Vec<(u32, PathBuf)>, LinksError> {
+/// The tablespaces of a data directory, from the links in `pg_tblspc`: OID and directory.
+pub(super) fn tablespace_links(pgdata: &Path) -> Result<Vec<(u32, PathBuf)>, LinksError> {
     let directory = pgdata.join("pg_tblspc");
     let entries = match fs::read_dir(&directory).and_then(|all| all.collect::<Result<Vec<_>, _>>())
     {
@@ -34,7 +42,7 @@ pub fn tablespace_links(pgdata: &Path) -> Result<Vec<(u32, PathBuf)>, LinksError
             continue;
         };
         let link = entry.path();
-        let kind = entry.file_type().map_err(FileError::of("look at", &link))?;
+        let kind = entry.file_type().map_err(FileError::of("read the attributes of", &link))?;
         if !kind.is_symlink() {
             return Err(LinksError::InPlace(link));
         }

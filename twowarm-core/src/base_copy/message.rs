@@ -3,46 +3,46 @@ use std::path::{Path, PathBuf};
 use super::nonce::are_random_digits;
 use crate::ship::wire::{FIRST_OWN_KIND, Fields, Frame, Payload, WireError};
 
-/// What travels in a base copy's own frames, behind the hello and the welcome that all connections
-/// have.
+/// A message of a base copy's protocol. These follow the HELLO and WELCOME of all connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CopyMessage {
-    /// Near: what is to be copied where; look whether it may be.
+    /// Near end: what is to be copied; asks whether it is allowed.
     Survey(Survey),
-    /// Far: it may be.
+    /// Far end: it is allowed.
     Target(Target),
-    /// Near: the copying begins. The digits go into the target's marker, where the near end's rsync must
-    /// find them.
+    /// Near end: the copy begins. The far end writes this token into the target's marker file, where the
+    /// near end's rsync must find it.
     Begin(String),
-    /// Far: the target can't be started any more.
+    /// Far end: no server can be started in the target now.
     Begun,
-    /// Near: bytes of a file that the far end writes at the end. Parts of one file are joined.
+    /// Near end: bytes of a file that the far end writes when it finishes. Those of one file are concatenated.
     Part(Part, Vec<u8>),
-    /// Near: the copying is over, and all parts were sent.
+    /// Near end: everything was copied and sent.
     Finish,
-    /// Far: the copy is on disk, and can be started. What its server would lack after a failover.
+    /// Far end: the copy is on disk and can be started. The settings that it lacks for a failover.
     Finished(Vec<String>),
-    /// Near: are these WAL files in the archive?
+    /// Near end: asks which of these WAL files are not in the archive.
     Holds(Vec<String>),
-    /// Far: these are not.
+    /// Far end: these are not.
     Missing(Vec<String>),
 }
 
 /// What is to be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
-    /// The name of a file that stands in the source's directories just now.
+    /// The name of a file that exists in the source's directories during the survey.
     pub nonce: String,
-    /// The source's data directory, without links in its path.
+    /// The source's data directory, without symbolic links in its path.
     pub source: PathBuf,
-    /// Its tablespaces, and where they go.
+    /// Its tablespaces.
     pub tablespaces: Vec<Tablespace>,
 }
 
-/// A tablespace and where it goes.
+/// A tablespace and its path on the other node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tablespace {
-    /// Its object identifier.
+    /// Its OID.
     pub oid: u32,
     /// Its directory on the source.
     pub from: PathBuf,
@@ -50,18 +50,18 @@ pub struct Tablespace {
     pub to: PathBuf,
 }
 
-/// What the far node says of itself.
+/// What the far end reports about its node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Its data directory.
     pub pgdata: PathBuf,
-    /// An older copy stands there.
+    /// Whether it contains an older copy, which is updated.
     pub older_copy: bool,
-    /// Paths relative to the data directory that are its own: its archive, logs, configuration files.
+    /// Paths relative to the data directory that belong to the node: archive, logs, configuration files.
     pub own_paths: Vec<PathBuf>,
 }
 
-/// A file that the far end writes.
+/// A file that is sent over the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// `backup_label`.
@@ -87,10 +87,11 @@ mod kind {
 }
 
 impl CopyMessage {
-    /// How many names one `Holds` may have.
+    /// The maximum number of names in one `Holds`.
     pub const NAMES: usize = 1000;
 
-    /// The kind of frame that carries it.
+    /// The kind of its frame.
+    #[must_use]
     pub fn kind(&self) -> u8 {
         match self {
             CopyMessage::Survey(_) => kind::SURVEY,
@@ -105,22 +106,23 @@ impl CopyMessage {
         }
     }
 
-    /// The frame's payload. Paths must have been found to be UTF-8 before.
+    /// The payload of its frame. Paths must be UTF-8.
+    #[must_use]
     pub fn payload(&self) -> Vec<u8> {
         let payload = match self {
             CopyMessage::Survey(survey) => {
-                let payload = Payload::new().text(&survey.nonce).text(&shown(&survey.source));
+                let payload = Payload::new().text(&survey.nonce).text(&text_of(&survey.source));
                 let count = payload.u32(survey.tablespaces.len() as u32);
                 survey.tablespaces.iter().fold(count, |payload, t| {
-                    payload.u32(t.oid).text(&shown(&t.from)).text(&shown(&t.to))
+                    payload.u32(t.oid).text(&text_of(&t.from)).text(&text_of(&t.to))
                 })
             }
             CopyMessage::Target(target) => {
                 let payload = Payload::new()
-                    .text(&shown(&target.pgdata))
+                    .text(&text_of(&target.pgdata))
                     .u8(u8::from(target.older_copy))
                     .u32(target.own_paths.len() as u32);
-                target.own_paths.iter().fold(payload, |payload, p| payload.text(&shown(p)))
+                target.own_paths.iter().fold(payload, |payload, p| payload.text(&text_of(p)))
             }
             CopyMessage::Part(part, bytes) => Payload::new()
                 .u8(match part {
@@ -141,7 +143,10 @@ impl CopyMessage {
         payload.into_bytes()
     }
 
-    /// Reads a frame's payload, strictly.
+    /// Parses a frame.
+    ///
+    /// # Errors
+    /// If the kind is unknown or the payload is malformed.
     pub fn parse(frame: &Frame) -> Result<CopyMessage, WireError> {
         let mut fields = Fields::new(frame.kind, &frame.payload);
         let message = match frame.kind {
@@ -163,7 +168,7 @@ impl CopyMessage {
                     1 => Part::Label,
                     2 => Part::TablespaceMap,
                     3 => Part::Control,
-                    _ => return Err(fields.malformed("the part is unknown")),
+                    _ => return Err(fields.malformed("the part is not known")),
                 };
                 return Ok(CopyMessage::Part(part, fields.rest().to_vec()));
             }
@@ -172,7 +177,7 @@ impl CopyMessage {
             kind::BEGIN => {
                 let token = fields.text()?;
                 if !are_random_digits(&token) {
-                    return Err(fields.malformed("the token is none"));
+                    return Err(fields.malformed("the token is not a random id"));
                 }
                 CopyMessage::Begin(token)
             }
@@ -186,8 +191,8 @@ impl CopyMessage {
     }
 }
 
-/// A path as a field: those of this protocol are found to be UTF-8 before they are sent.
-fn shown(path: &Path) -> String {
+/// A path as a field.
+fn text_of(path: &Path) -> String {
     path.display().to_string()
 }
 
@@ -208,7 +213,7 @@ fn list<T>(
     fields: &mut Fields,
     mut item: impl FnMut(&mut Fields) -> Result<T, WireError>,
 ) -> Result<Vec<T>, WireError> {
-    // Grown as items come: the count alone must not make us ask for memory.
+    // No memory is reserved for the count: it is not checked yet.
     let count = fields.u32()?;
     let mut items = Vec::new();
     for _ in 0..count {
@@ -222,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_read() {
+    fn messages_are_parsed_as_they_were_sent() {
         let tablespace = Tablespace { oid: 16384, from: "/a".into(), to: "/b".into() };
         let messages = [
             CopyMessage::Survey(Survey {
@@ -252,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_refused() {
+    fn malformed_messages_are_refused() {
         let parse = |kind, payload: Vec<u8>| CopyMessage::parse(&Frame { kind, payload });
         assert!(parse(kind::BEGIN, vec![]).is_err());
         assert!(parse(kind::BEGIN, Payload::new().text("a\nb").into_bytes()).is_err());

@@ -8,22 +8,22 @@ use crate::identifiers::random_id;
 
 const PREFIX: &str = ".twowarm-nonce-";
 
-/// A file of a random name in the source's directories: a far node that finds it in a target has the
-/// source itself before it. It is removed when this is dropped.
+/// A file with a random name in the source's directories. If the far end finds it in the target, the target
+/// is the source itself. It is removed when this is dropped.
 #[derive(Debug)]
-pub struct Nonce {
+pub(super) struct Nonce {
     name: String,
     directories: Vec<PathBuf>,
 }
 
-/// The text is no nonce file's name.
+/// The text is not the name of a nonce file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no nonce file's name")]
+#[error("\"{0}\" is not the name of a nonce file")]
 pub struct NonceError(pub String);
 
 impl Nonce {
-    /// Puts one into each directory, and removes what killed runs left there. The caller holds the
-    /// source's lock, so no other run's is in use.
+    /// Creates the file in each directory, and removes those of interrupted copies. The caller holds the
+    /// lock of the source, so no other copy is running.
     pub fn create(directories: Vec<PathBuf>) -> Result<Nonce, FileError> {
         let name = format!("{PREFIX}{}", random_id()?);
         let mut nonce = Nonce { name, directories: Vec::new() };
@@ -40,7 +40,7 @@ impl Nonce {
         &self.name
     }
 
-    /// Checks a name that came from another node: it must be no path.
+    /// Checks a name that another node sent: it must not be a path.
     pub fn check_name(name: &str) -> Result<(), NonceError> {
         if name.strip_prefix(PREFIX).is_some_and(are_random_digits) {
             Ok(())
@@ -49,7 +49,7 @@ impl Nonce {
         }
     }
 
-    /// Whether a directory holds the file of this name; what can't be looked at is an error.
+    /// Whether a directory contains the file of this name.
     pub fn is_in(name: &str, directory: &Path) -> Result<bool, FileError> {
         match directory.join(name).symlink_metadata() {
             Ok(_) => Ok(true),
@@ -58,12 +58,12 @@ impl Nonce {
             {
                 Ok(false)
             }
-            Err(e) => Err(FileError::of("look into", directory)(e)),
+            Err(e) => Err(FileError::of("read", directory)(e)),
         }
     }
 }
 
-/// Whether a text has the form of those.
+/// Whether a text is a random id.
 pub(super) fn are_random_digits(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_found_where_it_was_put_and_gone_afterwards() {
+    fn a_nonce_is_found_in_its_directories_until_it_is_dropped() {
         let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(a.path().join(".twowarm-nonce-0123"), "").unwrap();
         let nonce = Nonce::create(vec![a.path().into()]).unwrap();
@@ -100,11 +100,15 @@ mod tests {
         assert!(!Nonce::is_in(nonce.name(), b.path()).unwrap());
         assert!(!Nonce::is_in(nonce.name(), Path::new("/nowhere/at/all")).unwrap());
         drop(nonce);
-        assert_eq!(fs::read_dir(a.path()).unwrap().count(), 0, "left-overs go too");
+        assert_eq!(
+            fs::read_dir(a.path()).unwrap().count(),
+            0,
+            "that of an interrupted copy is removed too"
+        );
     }
 
     #[test]
-    fn a_path_is_no_name() {
+    fn a_path_is_not_a_name() {
         for bad in ["", ".twowarm-nonce-", ".twowarm-nonce-../../etc/passwd", "x"] {
             assert!(Nonce::check_name(bad).is_err(), "{bad}");
         }

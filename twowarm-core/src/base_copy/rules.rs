@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::data_directory::STATE_PREFIX;
 use crate::file_error::FileError;
 
-/// At the top of a data directory and the node's own: neither copied nor deleted.
-const NODES_OWN: [&str; 25] = [
+/// Top-level names that belong to the node, not to the cluster: neither copied nor deleted.
+const OWN_NAMES: [&str; 25] = [
     "/pg_wal",
     "/pg_xlog",
     "/archive",
@@ -35,7 +35,7 @@ const NODES_OWN: [&str; 25] = [
     "/pg_tblspc/*",
 ];
 
-/// Directories that must be there, but whose contents mean something only to the server that wrote them.
+/// Directories that must exist, but whose contents are of use only to the server that wrote them.
 const EMPTIED: [&str; 7] = [
     "pg_stat_tmp",
     "pg_subtrans",
@@ -46,58 +46,59 @@ const EMPTIED: [&str; 7] = [
     "pg_replslot",
 ];
 
-/// Anywhere, and of no use to another server. They don't keep a directory from being deleted that the
-/// source no longer has.
-const PASSING: [&str; 2] = ["pgsql_tmp*", "pg_internal.init*"];
+/// Temporary files in any directory. Their rules are perishable: a directory that the source no longer has
+/// is deleted even if it contains some.
+const TEMPORARY_FILES: [&str; 2] = ["pgsql_tmp*", "pg_internal.init*"];
 
 /// Temporary tables, in the directory of a database.
-const TEMPORARY: &str = "t[0-9]*_[0-9]*";
+const TEMPORARY_TABLES: &str = "t[0-9]*_[0-9]*";
 
-/// What of a data directory is copied, as rsync's filter rules. A path that is left out is left alone on
-/// the far side too.
+/// What is copied from a data directory, as filter rules of rsync. Paths that are left out are not deleted
+/// on the other node either.
 #[derive(Debug, Clone, Default)]
-pub struct DataRules {
-    /// Paths relative to the data directory that are the source's or the target's own: archives, logs,
-    /// configuration files, tablespaces that lie inside.
+pub(super) struct DataRules {
+    /// Paths relative to the data directory that belong to the source's or the target's node: archives,
+    /// logs, configuration files, and tablespaces inside the data directory.
     pub own_paths: Vec<PathBuf>,
     /// Files of unlogged tables, relative to the data directory.
     pub unlogged: Vec<String>,
 }
 
 impl DataRules {
-    /// The rules, a line each.
+    /// The rules, one per line.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let mut leave = |pattern: &str| text.push_str(&format!("- {pattern}\n"));
-        NODES_OWN.into_iter().for_each(&mut leave);
-        leave(&format!("/{STATE_PREFIX}*"));
-        EMPTIED.iter().for_each(|directory| leave(&format!("/{directory}/*")));
+        let mut leave_out = |pattern: &str| text.push_str(&format!("- {pattern}\n"));
+        OWN_NAMES.into_iter().for_each(&mut leave_out);
+        leave_out(&format!("/{STATE_PREFIX}*"));
+        EMPTIED.iter().for_each(|directory| leave_out(&format!("/{directory}/*")));
         for path in &self.own_paths {
-            leave(&format!("/{}", literal(&path.display().to_string())));
+            leave_out(&format!("/{}", literal(&path.display().to_string())));
         }
-        text + &passing(&format!("/base/*/{TEMPORARY}"), &self.unlogged)
+        text + &temporary(&format!("/base/*/{TEMPORARY_TABLES}"), &self.unlogged)
     }
 }
 
-/// The rules for the version's own directory of a tablespace.
-pub fn tablespace_rules(unlogged: &[String]) -> String {
-    passing(&format!("/*/{TEMPORARY}"), unlogged)
+/// The rules for the directory of one version in a tablespace.
+pub(super) fn tablespace_rules(unlogged: &[String]) -> String {
+    temporary(&format!("/*/{TEMPORARY_TABLES}"), unlogged)
 }
 
-/// The rules for the whole of a tablespace, as it is before 9.0. What is not PostgreSQL's there is neither
-/// copied nor deleted.
-pub fn whole_tablespace_rules() -> String {
-    passing(&format!("/*/{TEMPORARY}"), &[]) + "+ /PG_VERSION\n+ /[0-9]*\n- /*\n"
+/// The rules for a whole tablespace, as used before 9.0. Files that are not part of it are neither copied nor
+/// deleted.
+pub(super) fn whole_tablespace_rules() -> String {
+    temporary(&format!("/*/{TEMPORARY_TABLES}"), &[]) + "+ /PG_VERSION\n+ /[0-9]*\n- /*\n"
 }
 
-fn passing(temporary: &str, unlogged: &[String]) -> String {
+fn temporary(tables: &str, unlogged: &[String]) -> String {
     let everywhere =
-        PASSING.into_iter().chain([temporary]).map(|pattern| format!("-p {pattern}\n"));
+        TEMPORARY_FILES.into_iter().chain([tables]).map(|pattern| format!("-p {pattern}\n"));
     let files = unlogged.iter().map(|pattern| format!("-p /{pattern}\n"));
     everywhere.chain(files).collect()
 }
 
-/// A path in which no character is a pattern. Without one, rsync takes a backslash for itself.
+/// The path as a pattern that matches only itself. In a pattern without wildcards, rsync takes a backslash
+/// literally.
 fn literal(path: &str) -> String {
     if !path.contains(['*', '?', '[']) {
         return path.to_owned();
@@ -112,10 +113,10 @@ fn literal(path: &str) -> String {
     text
 }
 
-/// Patterns for the files of unlogged tables in a directory of databases (`base`, or a tablespace's):
-/// all but the empty `_init` fork, from which the server makes them anew. `prefix` is the directory's
-/// own path, ending in a slash or empty.
-pub fn unlogged_files(directory: &Path, prefix: &str) -> Result<Vec<String>, FileError> {
+/// Patterns for the files of unlogged tables in a directory of databases (`base`, or a tablespace's): all
+/// forks except `_init`, from which the server creates the others. `prefix` is the path of the directory,
+/// ending in a slash, or empty.
+pub(super) fn unlogged_files(directory: &Path, prefix: &str) -> Result<Vec<String>, FileError> {
     let mut patterns = Vec::new();
     for database in names(directory)? {
         if !database.bytes().all(|b| b.is_ascii_digit()) {
@@ -137,7 +138,7 @@ fn names(directory: &Path) -> Result<BTreeSet<String>, FileError> {
         entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     });
     match listed {
-        // A database may be dropped while we look.
+        // A database may be dropped meanwhile.
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(BTreeSet::new())
         }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn beside_an_old_tablespace_nothing_is_touched() {
+    fn other_files_in_a_tablespace_before_9_0_are_left_alone() {
         let text = whole_tablespace_rules();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[lines.len() - 3..], ["+ /PG_VERSION", "+ /[0-9]*", "- /*"]);
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn all_forks_of_unlogged_tables_but_the_first_stay_behind() {
+    fn only_the_init_fork_of_unlogged_tables_is_copied() {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("base");
         fs::create_dir_all(base.join("5")).unwrap();

@@ -3,20 +3,35 @@ use std::path::{Path, PathBuf};
 
 use super::Tablespace;
 
-/// The tablespaces can't go where they are mapped to.
+/// Why tablespaces can't be copied to the paths that they are mapped to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum MappingError {
-    #[error("the tablespace {} is mapped to {}, which is no absolute path", from.display(), to.display())]
-    Relative { from: PathBuf, to: PathBuf },
-    #[error("the tablespaces {} and {} would both go to {}", one.display(), other.display(), to.display())]
-    Same { one: PathBuf, other: PathBuf, to: PathBuf },
-    #[error("the path {} can't be sent: it is not UTF-8, or has control characters", .0.display())]
+    /// The path on the other node is not absolute.
+    #[error("tablespace {} is mapped to {}, which is not an absolute path", from.display(), to.display())]
+    Relative {
+        /// The directory on this node.
+        from: PathBuf,
+        /// The path that it is mapped to.
+        to: PathBuf,
+    },
+    /// Two tablespaces have the same path on the other node.
+    #[error("tablespaces {} and {} are both mapped to {}", one.display(), other.display(), to.display())]
+    Same {
+        /// A directory on this node.
+        one: PathBuf,
+        /// Another one.
+        other: PathBuf,
+        /// The path that both are mapped to.
+        to: PathBuf,
+    },
+    /// The path can't be a line of `tablespace_map` and a field of the protocol.
+    #[error("tablespace path {} is not UTF-8 or contains control characters", .0.display())]
     Path(PathBuf),
 }
 
-/// Where each tablespace goes: as mapped, else to the same path there.
-pub fn map_tablespaces(
+/// The path of each tablespace on the other node: as mapped, otherwise the same path.
+pub(super) fn map_tablespaces(
     links: &[(u32, PathBuf)],
     mapping: &BTreeMap<PathBuf, PathBuf>,
 ) -> Result<Vec<Tablespace>, MappingError> {
@@ -41,12 +56,12 @@ pub fn map_tablespaces(
         .collect()
 }
 
-/// A backup's `tablespace_map` for the copy: the lines of mapped tablespaces name the new path, all
-/// others stay byte for byte. The server makes the links by it.
-pub fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
+/// The `tablespace_map` of the copy, from which its server creates the links: lines of tablespaces with
+/// another path are rewritten, all others are unchanged.
+pub(super) fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
     let mut rewritten = Vec::with_capacity(map.len());
     for line in lines(map) {
-        match moved(line, tablespaces) {
+        match mapped(line, tablespaces) {
             Some((oid, to)) => {
                 rewritten.extend(oid);
                 rewritten.push(b' ');
@@ -59,23 +74,23 @@ pub fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
     rewritten
 }
 
-/// Where the tablespaces of a `tablespace_map` are: of a copy that was not started yet, only this tells.
+/// The directories in a `tablespace_map`. A copy that was not started yet has no links to them.
 pub(super) fn paths_in_map(map: &[u8]) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
-    let place = |line: &[u8]| {
-        let path = &line[line.iter().position(|&b| b == b' ')? + 1..];
-        let mut bytes = path.strip_suffix(b"\n").unwrap_or(path).iter();
+    let path = |line: &[u8]| {
+        let escaped = &line[line.iter().position(|&b| b == b' ')? + 1..];
+        let mut bytes = escaped.strip_suffix(b"\n").unwrap_or(escaped).iter();
         let mut unescaped = Vec::new();
         while let Some(&byte) = bytes.next() {
             unescaped.push(if byte == b'\\' { *bytes.next()? } else { byte });
         }
         Some(PathBuf::from(std::ffi::OsString::from_vec(unescaped)))
     };
-    lines(map).filter_map(place).collect()
+    lines(map).filter_map(path).collect()
 }
 
-/// `OID PATH` of a tablespace that goes elsewhere: its number as written, and the new path.
-fn moved<'a>(line: &'a [u8], tablespaces: &'a [Tablespace]) -> Option<(&'a [u8], &'a Path)> {
+/// If the line is that of a tablespace with another path: its OID as written, and the new path.
+fn mapped<'a>(line: &'a [u8], tablespaces: &'a [Tablespace]) -> Option<(&'a [u8], &'a Path)> {
     let space = line.iter().position(|&b| b == b' ')?;
     let oid = &line[..space];
     let number: u32 = std::str::from_utf8(oid).ok()?.parse().ok()?;
@@ -83,7 +98,7 @@ fn moved<'a>(line: &'a [u8], tablespaces: &'a [Tablespace]) -> Option<(&'a [u8],
     Some((oid, &tablespace.to))
 }
 
-/// Lines with their ends; a line end behind a backslash is part of a path.
+/// The lines, with their newlines. An escaped newline is part of a path.
 fn lines(map: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut escape = false;
     map.split_inclusive(move |&byte| {
@@ -93,7 +108,7 @@ fn lines(map: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// As the server reads it: what could end or escape a line has a backslash before it.
+/// A path with line breaks and backslashes escaped, as the server reads it.
 fn escaped(path: &Path) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
     let mut text = Vec::new();
@@ -115,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_mapped_keeps_its_path() {
+    fn a_tablespace_that_is_not_mapped_keeps_its_path() {
         let mapping = BTreeMap::from([("/ts/a".into(), "/other/a\\1".into())]);
         let mapped = map_tablespaces(&links(), &mapping).unwrap();
         assert_eq!(mapped[0].to, Path::new("/other/a\\1"));
@@ -123,13 +138,13 @@ mod tests {
         let map = b"16384 /ts/a\n16385 /ts/b b\n99 /odd\\\n16384 /ts/a\n";
         let expected = b"16384 /other/a\\\\1\n16385 /ts/b b\n99 /odd\\\n16384 /ts/a\n";
         assert_eq!(rewrite_map(map, &mapped), expected);
-        let places = paths_in_map(expected);
+        let paths = paths_in_map(expected);
         let expected = ["/other/a\\1", "/ts/b b", "/odd\n16384 /ts/a"];
-        assert_eq!(places, expected.map(PathBuf::from));
+        assert_eq!(paths, expected.map(PathBuf::from));
     }
 
     #[test]
-    fn nothing_mapped_means_byte_for_byte() {
+    fn without_a_mapping_the_map_is_unchanged() {
         let mapped = map_tablespaces(&links(), &BTreeMap::new()).unwrap();
         for map in [&b"16384 /ts/a\n"[..], b"", b"garbage", b"16384 /ts/\\\n\\\\a\nx"] {
             assert_eq!(rewrite_map(map, &mapped), map);
@@ -137,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn two_in_one_place_and_half_a_path_are_refused() {
+    fn equal_relative_and_unprintable_paths_are_refused() {
         let to = |a: &str, b: &str| {
             let pairs = [("/ts/a".into(), a.into()), ("/ts/b b".into(), b.into())];
             map_tablespaces(&links(), &BTreeMap::from(pairs))

@@ -131,7 +131,7 @@ pub enum CopyError {
         /// The time limit.
         limit: Duration,
         /// Why the server does not archive, if it says so.
-        failure: Option<ArchiverFailure>,
+        failure: Option<Box<ArchiverFailure>>,
     },
     /// The copy is complete, but the server stopped before its WAL was shipped.
     #[error(
@@ -168,9 +168,11 @@ pub enum CopyError {
     },
 }
 
-fn told(failure: &Option<ArchiverFailure>) -> String {
-    let told = |failure: &ArchiverFailure| {
-        format!("; archive_command failed for {} at {}", failure.file, failure.time)
-    };
-    failure.as_ref().map(told).unwrap_or_default()
+fn told(failure: &Option<Box<ArchiverFailure>>) -> String {
+    match failure {
+        Some(failure) => {
+            format!("; archive_command failed for {} at {}", failure.file, failure.time)
+        }
+        None => String::new(),
+    }
 }

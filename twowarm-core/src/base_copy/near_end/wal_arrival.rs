@@ -45,7 +45,7 @@ pub(super) fn wait_for(
                     missing: missing.len(),
                     first: first.clone(),
                     limit: copy.wal_time_limit,
-                    failure,
+                    failure: failure.map(Box::new),
                 });
             }
             let (missing, failure) = (missing.len(), failure.as_ref());
