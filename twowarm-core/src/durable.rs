@@ -228,6 +228,7 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
     }
 }
 
+#[cfg(feature = "server")]
 /// Creates a directory with mode 700, and its missing parents.
 pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {

@@ -13,7 +13,7 @@ pub(super) fn ask(losses: &CopyLosses, yes: bool) -> bool {
     }
     print(&format!(
         "Files in {} that are not part of the cluster will be lost: {}\n",
-        losses.target, losses.list
+        losses.target, losses
     ));
     if yes {
         return true;

@@ -134,7 +134,10 @@ fn name_of(wait: Wait) -> &'static str {
             "the checkpoint, which this version spreads over checkpoint_completion_target of checkpoint_timeout"
         }
         Wait::Checkpoint { spread: false } => "the checkpoint",
-        Wait::BackupEnd => "the end of the backup",
+        Wait::BackupEnd { archives: true } => {
+            "the end of the backup, for which this version waits until its WAL is archived. HINT: if this takes long, see the messages of archiveWALFile in the server's log"
+        }
+        Wait::BackupEnd { archives: false } => "the end of the backup",
         _ => "the copy",
     }
 }

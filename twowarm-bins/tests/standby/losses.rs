@@ -48,7 +48,7 @@ fn what_is_not_the_clusters_is_named_before_it_is_lost() {
 
     let said = fails(pair.db1.command("copyToStandby"), 1);
     let deleted = "deleted: conf.d/ (1 file), dumps/ (2 files), server.key; \
-                   overwritten: conf.d/both.conf, linked.conf. ";
+                   overwritten: linked.conf, conf.d/both.conf. ";
     assert!(said.contains(deleted) && said.contains("--yes"), "{said}");
     for name in lost.iter().chain(&["conf.d/both.conf"]) {
         assert_eq!(fs::read_to_string(pair.db2.pgdata().join(name)).unwrap(), "theirs", "{name}");
@@ -57,7 +57,7 @@ fn what_is_not_the_clusters_is_named_before_it_is_lost() {
     assert_eq!(fs::read(pair.db2.pgdata().join("global/pg_control")).unwrap(), control);
 
     let said = succeeds(with_yes(&pair));
-    assert!(said.contains("server.key; overwritten: conf.d/both.conf, linked.conf\n"), "{said}");
+    assert!(said.contains("server.key; overwritten: linked.conf, conf.d/both.conf\n"), "{said}");
     assert!(lost.iter().all(|name| !pair.db2.pgdata().join(name).exists()));
     let both = fs::read_to_string(pair.db2.pgdata().join("conf.d/both.conf")).unwrap();
     assert_eq!(both, "ours");

@@ -6,8 +6,10 @@ mod heartbeat;
 mod program;
 mod receive;
 
-pub use background::{Background, within};
+pub use background::within;
 pub use every::Every;
 pub use heartbeat::{with_heartbeat, with_ticks};
 pub use program::output_within;
-pub(crate) use receive::{Closed, each_message, receive};
+pub(crate) use receive::each_message;
+#[cfg(feature = "ship")]
+pub(crate) use receive::{Closed, receive};

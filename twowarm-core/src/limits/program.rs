@@ -2,7 +2,7 @@ use std::io::{self, Read};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Background;
+use super::background::Background;
 
 /// A program that has closed its output is about to exit.
 const EXIT: Duration = Duration::from_millis(200);
@@ -32,7 +32,7 @@ pub fn output_within(command: &mut Command, limit: Duration) -> io::Result<Outpu
         let _ = child.kill();
     }
     // On another thread: a child that hangs in the kernel may never exit.
-    let mut exit = Background::start(move || child.wait())?;
+    let exit = Background::start(move || child.wait())?;
     let (stdout, stderr) = output?;
     let status = exit.wait(left().max(EXIT)).ok_or_else(timed_out)??;
     Ok(Output { status, stdout, stderr })

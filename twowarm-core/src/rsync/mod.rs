@@ -7,10 +7,8 @@ mod fetch;
 mod progress;
 mod remote;
 mod run;
-mod trial;
 
 pub use fetch::{fetch, fetch_small};
 pub use progress::Progress;
 pub use remote::Remote;
 pub use run::{Event, Outcome, RsyncError, Transfer};
-pub use trial::Losses;

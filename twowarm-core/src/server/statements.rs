@@ -94,8 +94,14 @@ impl PgMajor {
         self >= V9_5
     }
 
-    /// The last failure of archive_command, if no WAL file was archived since: file, time and the number of
-    /// failures. From 9.4 on.
+    /// Whether the end of a backup waits until its WAL is archived (8.4 to 9.6).
+    #[must_use]
+    pub fn archives_at_backup_end(self) -> bool {
+        (V8_4..V10).contains(&self)
+    }
+
+    /// Asks for the last failure of archive_command, if no WAL file was archived since: file, time and the
+    /// number of failures. From 9.4 on.
     #[must_use]
     pub fn archiver_failure(self) -> Option<&'static str> {
         (self >= V9_4).then_some(
@@ -155,6 +161,10 @@ mod tests {
         );
         changes(|m| m.has_session_backup().to_string(), &[("8.2", "false"), ("9.6", "true")]);
         changes(
+            |m| m.archives_at_backup_end().to_string(),
+            &[("8.2", "false"), ("8.4", "true"), ("10", "false")],
+        );
+        changes(
             |m| m.exclusive_backup_start("l"),
             &[("8.2", "select pg_start_backup('l')"), ("8.4", "select pg_start_backup('l', true)")],
         );
@@ -177,6 +187,8 @@ mod tests {
             |m| m.system_identifier().unwrap_or("none").into(),
             &[("8.2", "none"), ("9.6", "select system_identifier from pg_control_system()")],
         );
+        let archiver = |m: PgMajor| m.archiver_failure().is_some().to_string();
+        changes(archiver, &[("8.2", "false"), ("9.4", "true")]);
         changes(|m| m.name_session().is_some().to_string(), &[("8.2", "false"), ("9.0", "true")]);
         changes(
             |m| m.commit_alone().unwrap_or("none").into(),

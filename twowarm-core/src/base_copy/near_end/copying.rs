@@ -3,7 +3,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::conversation::Conversation;
-use super::files::{DRY_RUN, FileCopy};
+use super::files::FileCopy;
 use super::primary::Primary;
 use super::{BaseCopy, CopyError, CopyLosses, Progress, Wait, losses, same_target};
 use crate::base_copy::{Part, Tablespace, Target, rewrite_map};
@@ -38,7 +38,8 @@ impl Copying<'_> {
     ) -> Result<(), CopyError> {
         let (from, to) = (&self.primary.data_directory, &self.target.pgdata);
         let rules = self.rules()?;
-        let transfer = Transfer { remote: self.remote, from, to, options: &DRY_RUN, rules: &rules };
+        let transfer =
+            Transfer { remote: self.remote, from, to, options: &losses::DRY_RUN, rules: &rules };
         losses::obtain_agreement(other, &transfer, agree)
     }
 
@@ -90,7 +91,8 @@ impl Copying<'_> {
         let control = self.primary.control_bytes()?;
         let canceller = backup.canceller();
         let stop = move || backup.stop(layout);
-        let backup = other.during_statement(Wait::BackupEnd, canceller, stop)??;
+        let end = Wait::BackupEnd { archives: self.primary.major.archives_at_backup_end() };
+        let backup = other.during_statement(end, canceller, stop)??;
         other.report(Progress::BackupEnded(backup.last));
         other.send_part(Part::Label, &backup.label)?;
         let map = rewrite_map(&backup.tablespace_map, &self.tablespaces);

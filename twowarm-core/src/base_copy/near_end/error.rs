@@ -69,9 +69,9 @@ pub enum CopyError {
     /// The caller did not agree to the losses.
     #[error(
         "files in {} that are not part of the cluster would be lost: {}. HINT: move them away, or run copyToStandby --yes",
-        .0.target, .0.list
+        .0.target, .0
     )]
-    NotAgreed(CopyLosses),
+    NotAgreed(Box<CopyLosses>),
     /// A signal of this name was received.
     #[error("interrupted by {0}")]
     Interrupted(&'static str),

@@ -2,17 +2,13 @@ use std::path::Path;
 
 use super::conversation::Conversation;
 use super::{CopyError, Progress};
-use crate::rsync::{Event, Losses, Outcome, Remote, Transfer};
+use crate::rsync::{Event, Outcome, Remote, Transfer};
 
 /// No owners, which only root could set; no devices and sockets, which a data directory does not need.
 /// Files are compared by checksum: a server changes files without changing their size, and faster than the
 /// resolution of the file system's time. In place, so that a large file needs no space for a second copy.
 const OPTIONS: [&str; 5] =
     ["-rlpt", "--checksum", "--inplace", "--delete", "--info=progress2,stats1"];
-
-/// The options of a dry run that finds the losses.
-pub(super) const DRY_RUN: [&str; 6] =
-    ["-rlpt", "--checksum", "--delete", Losses::OPTIONS[0], Losses::OPTIONS[1], Losses::OPTIONS[2]];
 
 /// rsync reports a file that is truncated while it is read as an error; the next attempt copies it.
 const ATTEMPTS: u32 = 3;

@@ -34,6 +34,22 @@ use crate::ship::LocalNode;
 /// The other node must have been prepared as a standby. From the beginning of the copy to its end its data
 /// directory has no pg_control, so that no server can be started in it by mistake. A copy that was
 /// interrupted is continued by the next one.
+///
+/// ```no_run
+/// use twowarm_core::base_copy::{BaseCopy, Callbacks, CopyError, Progress};
+///
+/// fn copy(copy: &BaseCopy) -> Result<(), CopyError> {
+///     copy.run(Callbacks {
+///         progress: &mut |progress| match progress {
+///             Progress::Copied { bytes, .. } => println!("{bytes} bytes"),
+///             other => println!("{other:?}"),
+///         },
+///         // Files there that are not part of the cluster are never deleted.
+///         agree: &mut |_losses| false,
+///         signals: &mut (),
+///     })
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct BaseCopy {
     /// This node; its data directory is copied.

@@ -137,7 +137,10 @@ pub enum Wait {
         spread: bool,
     },
     /// The end of the backup.
-    BackupEnd,
+    BackupEnd {
+        /// Whether the server waits until the WAL of the backup is archived (8.4 to 9.6).
+        archives: bool,
+    },
 }
 
 /// The last failure of archive_command, from pg_stat_archiver (9.4 and later).
