@@ -229,7 +229,10 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
 }
 
 /// Creates a directory with mode 700, and its missing parents.
-pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
+///
+/// # Errors
+/// If a directory can't be created or fsynced.
+pub fn create_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }

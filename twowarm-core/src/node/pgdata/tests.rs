@@ -91,7 +91,7 @@ fn a_relative_pgdata_in_environment_sh_is_found_in_pgroot() {
     assert!(error.to_string().contains("environment.sh sets PGDATA to"), "{error}");
     node.cluster("other/data");
     let error = node.call(Caller::Person, &other, "").unwrap_err().to_string();
-    assert!(error.contains("other/data") && error.contains("whole path"), "{error}");
+    assert!(error.contains("other/data") && error.contains("absolute path"), "{error}");
 }
 
 /// The originals' far ends needed no environment.sh.
