@@ -11,6 +11,7 @@ use crate::identifiers::{NodeId, NodeName};
 
 /// The 2warm installation of a node: its directories and the content of its files.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Install {
     /// The directory that holds `2warm`.
     pub pgroot: PathBuf,
