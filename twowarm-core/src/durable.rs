@@ -219,9 +219,9 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
     let locked = Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, e)| FileError::of("lock", path)(e))?;
     let id = |m: &fs::Metadata| (m.dev(), m.ino());
-    let ours = locked.metadata().map_err(FileError::of("read", path))?;
+    let opened = locked.metadata().map_err(FileError::of("read", path))?;
     match fs::metadata(path) {
-        Ok(named) if id(&named) == id(&ours) => Ok(Some(locked)),
+        Ok(named) if id(&named) == id(&opened) => Ok(Some(locked)),
         Ok(_) => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(FileError::of("read", path)(e)),
@@ -230,7 +230,10 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
 
 #[cfg(feature = "server")]
 /// Creates a directory with mode 700, and its missing parents.
-pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
+///
+/// # Errors
+/// If a directory can't be created or fsynced.
+pub fn create_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }
