@@ -250,7 +250,7 @@ mod tests {
     fn the_refused_segment_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("trigger");
-        fs::write(&path, "fast, please, and now, whatever else is in this file").unwrap();
+        fs::write(&path, "fast, with more text than the record that replaces it").unwrap();
         let name = "000000010000000C00000099".parse().unwrap();
         TriggerFile::new(&path).remember(name).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"fast 000000010000000C00000099\n");
