@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -219,19 +219,21 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
     let locked = Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, e)| FileError::of("lock", path)(e))?;
     let id = |m: &fs::Metadata| (m.dev(), m.ino());
-    let ours = locked.metadata().map_err(FileError::of("read", path))?;
+    let opened = locked.metadata().map_err(FileError::of("read", path))?;
     match fs::metadata(path) {
-        Ok(named) if id(&named) == id(&ours) => Ok(Some(locked)),
+        Ok(named) if id(&named) == id(&opened) => Ok(Some(locked)),
         Ok(_) => Ok(None),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(FileError::of("read", path)(e)),
     }
 }
 
-/// Creates a directory with mode 700, and its missing parents.
 #[cfg(feature = "server")]
-pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
-    use std::os::unix::fs::DirBuilderExt;
+/// Creates a directory with mode 700, and its missing parents.
+///
+/// # Errors
+/// If a directory can't be created or fsynced.
+pub fn create_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! Trigger files: how an administrator tells a waiting standby to end recovery.
+//! Trigger files, by which an administrator orders a waiting standby to end recovery.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,22 +9,23 @@ use crate::durable;
 use crate::file_error::FileError;
 use crate::wal::{SegmentName, SegmentPlace};
 
-/// What a trigger file asks for.
+/// What a trigger file orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trigger {
     /// Replay what has arrived, then end recovery: an empty file, or one that begins with "smart".
     Smart,
-    /// End recovery now: one that begins with "fast".
+    /// End recovery now: a file that begins with "fast".
     Fast,
-    /// `fast NAME`: recovery has been told to end before this segment. What lies before it is served
-    /// again when the server asks for it once more, what lies after is not.
+    /// `fast NAME`: recovery was ordered to end before this segment. Earlier segments are restored again
+    /// when the server requests them once more; this one and later ones are not.
     FastFrom(SegmentName),
-    /// Anything else; nobody is triggered by it.
+    /// Anything else, which is ignored: the beginning of the content.
     Unknown(String),
 }
 
 impl Trigger {
-    /// Reads a trigger file's content, as pg_standby from 8.4 on does, and `fast NAME` besides.
+    /// Parses a trigger file's content as pg_standby from 8.4 on does, and `fast NAME`.
+    #[must_use]
     pub fn parse(content: &[u8]) -> Trigger {
         let name = |rest: &[u8]| std::str::from_utf8(rest).ok()?.trim().parse().ok();
         if content.is_empty() || content.starts_with(b"smart") {
@@ -40,8 +41,9 @@ impl Trigger {
         }
     }
 
-    /// Whether a fast trigger lets this segment through: it was restored before recovery was told to
-    /// end.
+    /// Whether this segment may be restored under the trigger. Under a fast one: whether it was restored
+    /// before recovery was ordered to end.
+    #[must_use]
     pub fn lets_through(&self, place: SegmentPlace) -> bool {
         match self {
             Trigger::Fast => false,
@@ -51,61 +53,63 @@ impl Trigger {
     }
 }
 
-/// Whether somebody may still be writing a file, as far as has been seen.
+/// Whether a process may still be writing to a file, as far as events have shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Writing {
-    /// Nothing was seen of it.
+    /// There were no events.
     #[default]
     Unseen,
-    /// It was created and not closed since.
+    /// It was created, and has not been closed.
     Open,
     /// It was closed after writing, or renamed into place.
     Closed,
 }
 
-/// What one look at a trigger file shows.
+/// The state of a trigger file.
 #[derive(Debug)]
 pub enum TriggerLook {
-    /// There is none.
+    /// It does not exist.
     Absent,
-    /// It is empty and may have been created a moment ago by somebody who is about to write "fast"
-    /// into it: look again soon.
+    /// It is empty, and may have been created a moment ago by a process that is about to write "fast" to
+    /// it: look again soon.
     Unsettled,
     /// It is complete.
     Complete(Trigger),
-    /// It is there, and can't be read.
+    /// It exists and cannot be read.
     Unreadable(FileError),
 }
 
-/// An empty trigger file counts as complete once it is this old. A shell needs microseconds from
-/// creating or emptying it to writing into it, unless the machine is busy with others.
+/// An empty trigger file is taken for complete when it is this old. A shell needs microseconds between
+/// creating or truncating it and writing to it, unless the machine is busy.
 const SETTLED: Duration = Duration::from_millis(250);
-/// The same for one that was seen to be closed: nobody writes into it any more, unless he has just
-/// opened and emptied it again.
+/// The same for one that was seen to be closed: no process writes to it any more, unless it has just
+/// truncated it again.
 const SETTLED_AND_CLOSED: Duration = Duration::from_millis(50);
-/// The same for one that was seen to be created but not closed: hard links are never closed.
+/// The same for one that was seen to be created but not closed: a hard link is never closed.
 const SETTLED_THOUGH_OPEN: Duration = Duration::from_secs(2);
 
 /// A trigger file, by its path.
 #[derive(Debug)]
 pub struct TriggerFile {
     path: PathBuf,
-    /// Since when the file has been seen empty; for file systems whose clock is not ours.
+    /// Since when the file has been seen empty. File systems may have another clock.
     empty_since: Option<Instant>,
 }
 
 impl TriggerFile {
-    /// The file need not exist.
+    /// The trigger file with this path, which need not exist.
+    #[must_use]
     pub fn new(path: &Path) -> TriggerFile {
         TriggerFile { path: path.to_owned(), empty_since: None }
     }
 
     /// Its path.
+    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Looks at the file.
+    /// Returns its state. `writing` is what events have shown.
     pub fn look(&mut self, writing: Writing) -> TriggerLook {
         let read = || -> io::Result<(Vec<u8>, SystemTime)> {
             let mut file = File::open(&self.path)?;
@@ -144,10 +148,13 @@ impl TriggerFile {
         }
     }
 
-    /// Makes a fast trigger remember the first segment that it refused. In place, so that it works
-    /// also on a file in `/tmp` that somebody else owns, and leaves no second file behind; a torn write
-    /// still begins with "fast". Where the file may not be written to (root made it in the data
-    /// directory), another takes its place.
+    /// Records in a fast trigger the first segment that was refused. The file is overwritten in place: this
+    /// also works for a file in `/tmp` of another user, and leaves no second file behind; a partial write
+    /// still begins with "fast". If the file is not writable (root created it in the data directory), it
+    /// is replaced.
+    ///
+    /// # Errors
+    /// If the file can be neither written nor replaced.
     pub fn remember(&self, first_refused: SegmentName) -> Result<(), FileError> {
         let content = format!("fast {first_refused}\n");
         let write = || -> io::Result<()> {
@@ -164,17 +171,23 @@ impl TriggerFile {
         }
     }
 
-    /// Makes a fast trigger smart by emptying it, as pg_standby from 8.4 on does.
+    /// Makes a fast trigger smart by truncating it, as pg_standby from 8.4 on does.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
     pub fn truncate(&self) -> Result<(), FileError> {
         OpenOptions::new()
             .write(true)
             .truncate(true)
             .open(&self.path)
             .map(drop)
-            .map_err(FileError::of("empty the trigger file", &self.path))
+            .map_err(FileError::of("truncate the trigger file", &self.path))
     }
 
     /// Removes it, as pg_standby of 8.3 does.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
     pub fn delete(&self) -> Result<(), FileError> {
         fs::remove_file(&self.path).map_err(FileError::of("delete the trigger file", &self.path))
     }
@@ -185,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_decides() {
+    fn the_content_is_parsed() {
         let name: SegmentName = "000000010000000C00000099".parse().unwrap();
         for (content, means) in [
             ("", Trigger::Smart),
@@ -221,7 +234,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         assert!(matches!(trigger.look(Writing::Open), TriggerLook::Unsettled));
         assert!(matches!(trigger.look(Writing::Unseen), TriggerLook::Unsettled));
-        // Closed, and perhaps opened again by somebody who empties it before he writes.
+        // Closed, and perhaps opened again by a process that truncates it before it writes.
         assert!(matches!(trigger.look(Writing::Closed), TriggerLook::Unsettled));
         let since = |age| File::open(&path).unwrap().set_modified(SystemTime::now() - age).unwrap();
         since(Duration::from_millis(100));
@@ -234,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_fast_trigger_remembers_is_read_back() {
+    fn the_refused_segment_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("trigger");
-        fs::write(&path, "fast, please, and now, whatever else is in this file").unwrap();
+        fs::write(&path, "fast, with more text than the record that replaces it").unwrap();
         let name = "000000010000000C00000099".parse().unwrap();
         TriggerFile::new(&path).remember(name).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"fast 000000010000000C00000099\n");

@@ -1,7 +1,7 @@
-//! Waiting for files to arrive: inotify, with polling underneath.
+//! Waiting for files to arrive, by inotify.
 //!
-//! Events only ever shorten a wait. Network file systems send none, and a machine can run out of
-//! inotify instances; then the caller's own polling is what finds the file.
+//! Events only shorten a wait. Network file systems send none, and a machine can run out of inotify
+//! instances; then the file is found by the caller's own polling.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -15,37 +15,38 @@ use nix::unistd::read;
 
 use crate::trigger::Writing;
 
-/// Watches some files by their paths; none of them need exist, nor their directories.
+/// Watches files by their paths. Neither they nor their directories need exist.
 #[derive(Debug)]
 pub struct Watcher {
     files: Vec<WatchedFile>,
-    /// None until the first wait, and where events are off or can't be had.
+    /// None before the first wait, and if events are off or not available.
     inotify: Option<Inotify>,
     events: Events,
-    /// Becomes readable when the process got a signal that it wants to look at.
+    /// Becomes readable when the process has received a signal that ends a wait.
     interrupt: Option<OwnedFd>,
 }
 
 /// Whether to use events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Events {
-    /// Where the system has them.
+    /// If the system has them.
     Wanted,
-    /// Poll only, as on a file system that sends none.
+    /// No: poll only.
     Off,
 }
 
 #[derive(Debug)]
 struct WatchedFile {
     path: PathBuf,
-    /// The watch on its directory; several files may share one.
+    /// The watch on its directory, which several files may share.
     watch: Option<WatchDescriptor>,
     writing: Writing,
 }
 
 impl Watcher {
-    /// Watches these files. Nothing is set up before [`arm`](Watcher::arm), so that a caller who
-    /// finds everything there already pays nothing.
+    /// Watches these files. Nothing is set up before [`arm`](Watcher::arm), so that a caller that need not
+    /// wait has no cost.
+    #[must_use]
     pub fn new<'a>(files: impl IntoIterator<Item = &'a Path>, events: Events) -> Watcher {
         let watched = |path: &Path| WatchedFile {
             path: path.to_owned(),
@@ -60,14 +61,15 @@ impl Watcher {
         }
     }
 
-    /// Ends a wait also when this is readable, a signal handler's pipe, say, and empties it.
+    /// Ends a wait also when this descriptor, such as a signal handler's pipe, is readable, and empties it.
+    #[must_use]
     pub fn interrupted_by(self, readable: OwnedFd) -> Watcher {
         Watcher { interrupt: Some(readable), ..self }
     }
 
-    /// Starts to notice. To be called before the last look that precedes a wait: what happens between
-    /// the two then ends the wait. Called again, it finds directories that have come (back) since.
-    /// Returns whether anything is newly watched.
+    /// Starts to watch. To be called before the last look that precedes a wait: then an arrival between
+    /// the two ends the wait. Called again, it finds directories that have been created since. Returns
+    /// whether anything is newly watched.
     pub fn arm(&mut self) -> bool {
         if self.events == Events::Off {
             return false;
@@ -76,7 +78,7 @@ impl Watcher {
             match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
                 Ok(inotify) => self.inotify = Some(inotify),
                 Err(e) => {
-                    log::debug!("no inotify ({e}), polling only");
+                    log::debug!("inotify is not available ({e}), polling only");
                     self.events = Events::Off;
                     return false;
                 }
@@ -87,7 +89,7 @@ impl Watcher {
             AddWatchFlags::IN_CREATE | AddWatchFlags::IN_CLOSE_WRITE | AddWatchFlags::IN_MOVED_TO;
         let mut any_new = false;
         for file in &mut self.files {
-            // Adding again is how to learn that the path means another directory now.
+            // Adding it again shows whether the path leads to another directory now.
             if let Ok(watch) = inotify.add_watch(directory_of(&file.path), arrivals) {
                 any_new |= file.watch.replace(watch) != Some(watch);
             }
@@ -95,11 +97,10 @@ impl Watcher {
         any_new
     }
 
-    /// Stops noticing, until it is armed again, and forgets what was seen.
+    /// Stops watching, until it is armed again, and forgets the events.
     ///
-    /// The kernel frees a watch only when all processors have passed a certain point, 10 ms and more
-    /// where they are busy, and the end of the process waits for that. Removed before the copy, watches
-    /// are freed beside it.
+    /// The kernel frees a watch only after a grace period, 10 ms and more on busy processors, and the end
+    /// of the process waits for that. Watches that are removed before the copy are freed meanwhile.
     pub fn disarm(&mut self) {
         let Some(inotify) = &self.inotify else { return };
         for file in &mut self.files {
@@ -111,31 +112,32 @@ impl Watcher {
         }
     }
 
-    /// What has been seen of somebody writing the file.
+    /// What events have shown of a process that writes to the file.
+    #[must_use]
     pub fn writing(&self, path: &Path) -> Writing {
         self.files.iter().find(|f| f.path == path).map(|f| f.writing).unwrap_or_default()
     }
 
-    /// Returns when something happened to one of the files, at the latest after this time. May return
-    /// early for no reason.
+    /// Returns when something has happened to one of the files, at the latest after this time. May return
+    /// earlier.
     pub fn wait(&mut self, at_most: Duration) {
         let deadline = Instant::now() + at_most;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.next_events(left) {
                 Ok(events) if events.is_empty() => return,
-                Ok(events) if self.take_note(&events) => return,
+                Ok(events) if self.record(&events) => return,
                 Ok(_) => {}
-                // Whoever interrupts us with a signal wants to be looked at.
+                // A signal arrived, and the caller looks at it.
                 Err(Errno::EINTR) => return,
                 Err(_) => return thread::sleep(left),
             }
         }
     }
 
-    /// The next events, none when the time is up or an interrupt came.
+    /// The next events; none if the time is over or an interrupt came.
     fn next_events(&self, at_most: Duration) -> nix::Result<Vec<InotifyEvent>> {
-        // Rounded up, or the last fraction of a millisecond would be spun through.
+        // Rounded up, or the last fraction of a millisecond would be a busy wait.
         let millis = at_most.as_nanos().div_ceil(1_000_000);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
         let events = self.inotify.as_ref().map(|i| PollFd::new(i.as_fd(), PollFlags::POLLIN));
@@ -158,18 +160,18 @@ impl Watcher {
         }
     }
 
-    /// Keeps what the events say of our files; whether they say anything of them.
-    fn take_note(&mut self, events: &[InotifyEvent]) -> bool {
+    /// Records the events of the watched files, and returns whether there are any.
+    fn record(&mut self, events: &[InotifyEvent]) -> bool {
         let mut ours = false;
         for event in events {
             if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                // Where events were lost, anything may have happened.
+                // Events were lost.
                 self.files.iter_mut().for_each(|file| file.writing = Writing::Unseen);
                 ours = true;
             }
             for file in self.files.iter_mut().filter(|f| f.watch == Some(event.wd)) {
                 if event.mask.contains(AddWatchFlags::IN_IGNORED) {
-                    // The directory is gone; when there is one again, arming finds it.
+                    // The directory was removed; arming finds a new one.
                     file.watch = None;
                     ours = true;
                 } else if event.name.as_deref() == file.path.file_name() {
@@ -198,7 +200,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     #[test]
-    fn an_arrival_ends_the_wait_and_tells_how_it_came() {
+    fn an_arrival_ends_the_wait_and_shows_how_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("segment");
         let mut watcher = Watcher::new([path.as_path()], Events::Wanted);
@@ -217,12 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_goes_and_comes_back_is_found_again() {
+    fn a_directory_that_is_removed_and_created_again_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let archive = dir.path().join("archive");
         let path = archive.join("segment");
         let mut watcher = Watcher::new([path.as_path()], Events::Wanted);
-        assert!(!watcher.arm(), "there is nothing to watch yet");
+        assert!(!watcher.arm(), "there is no directory to watch yet");
         fs::create_dir(&archive).unwrap();
         assert!(watcher.arm());
         assert!(!watcher.arm(), "nothing new");
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn disarmed_it_forgets_and_armed_again_it_notices() {
+    fn disarmed_it_forgets_and_armed_again_it_watches() {
         let dir = tempfile::tempdir().unwrap();
         let (path, beside) = (dir.path().join("segment"), dir.path().join("trigger"));
         let mut watcher = Watcher::new([path.as_path(), beside.as_path()], Events::Wanted);

@@ -211,11 +211,14 @@ fn a_backup_that_another_ended_does_not_count() {
     assert!(ended.is_err());
     let is_on = primary.is_in_backup_mode();
     match backup.stop(primary.layout()) {
-        Ok(_) => assert!(is_on, "pages may be torn"),
-        Err(error) => assert!(matches!(error, ServerError::BackupLost), "{error}"),
+        Ok(_) => assert!(is_on && !primary.is_in_backup_mode(), "pages may be torn"),
+        Err(error) => {
+            assert!(matches!(error, ServerError::BackupLost), "{error}");
+            // 9.6beta4 neither ends the backup nor starts another one.
+            assert_eq!(primary.is_in_backup_mode(), is_on);
+        }
     }
     primary.nothing_is_left();
-    assert!(!primary.is_in_backup_mode());
 }
 
 #[test]

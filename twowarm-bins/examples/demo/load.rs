@@ -1,4 +1,4 @@
-//! A load in batches that can be counted, each with the position of its commit in the log.
+//! A load in batches that can be counted, each with the WAL location after its commit.
 
 use std::time::Instant;
 
@@ -12,32 +12,32 @@ const TABLES: &str = "
     create table batches (id int primary key, rows int not null);
     create table rows (batch int, n int, filler text, primary key (batch, n))";
 
-/// What a row of a batch must hold, in SQL: some 1000 bytes that another row does not have.
+/// An SQL expression for the content of a row: about 1000 bytes that differ from those of all other rows.
 pub const FILLER: &str = "repeat(md5(batch::text || '/' || n::text), 31)";
 
-/// One batch: one transaction that committed.
+/// A batch: one committed transaction.
 pub struct Batch {
     pub id: u32,
     pub rows: u32,
-    /// Where the log ended after the commit returned: all of the batch lies before it.
+    /// The WAL location after the commit: all WAL of the batch is before it.
     pub committed: Lsn,
 }
 
-/// The session that writes, and what it has written.
+/// The session that writes, and the batches that it has written.
 pub struct Load {
     session: Client,
     pub batches: Vec<Batch>,
 }
 
 impl Load {
-    /// Makes the tables.
+    /// Creates the tables.
     pub fn start(node: &Node) -> Result<Load, BedError> {
         let mut session = node.client()?;
         session.batch_execute(TABLES).map_err(failed)?;
         Ok(Load { session, batches: Vec::new() })
     }
 
-    /// Writes so many batches of so many rows.
+    /// Writes `batches` batches of `rows` rows.
     pub fn run(&mut self, batches: u32, rows: u32) -> Result<(), BedError> {
         let (start, from) = (Instant::now(), self.position()?);
         for _ in 0..batches {
@@ -56,11 +56,13 @@ impl Load {
         }
         let (to, seconds) = (self.position()?, start.elapsed().as_secs_f64());
         let written = (to.0 - from.0) as f64 / 1e6;
-        say!("{batches} batches committed in {seconds:.1} s: {written:.1} MB of log, up to {to}.");
+        say!(
+            "{batches} batches are committed in {seconds:.1} s: {written:.1} MB of WAL, up to {to}."
+        );
         Ok(())
     }
 
-    /// Finishes the segment that is being written, as archive_timeout would in a while.
+    /// Switches to a new segment, as archive_timeout would later.
     pub fn finish_segment(&mut self) -> Result<SegmentName, BedError> {
         let name = self.ask("select pg_walfile_name(pg_switch_wal())")?;
         name.parse().map_err(|error| BedError(format!("{error}")))

@@ -1,8 +1,8 @@
-//! A primary, a warm standby and a failover, for real and on this machine: `make demo`.
+//! A primary, a standby and a failover on this machine: `make demo`.
 //!
-//! Ends with 0 only if every row whose WAL the standby had acknowledged is there after the failover.
-//! With `BREAK=1` in the environment one shipped segment is taken away on the way, and the demo must
-//! find rows missing: that shows that it would notice.
+//! Exits with 0 only if all rows in WAL that the standby had acknowledged are there after the failover. With `BREAK=1`
+//! in the environment one archived segment is removed before the failover, and the demo must report missing rows: this
+//! shows that it would detect a loss.
 
 mod load;
 mod nodes;
@@ -24,21 +24,25 @@ use shipping::Shipped;
 use story::{say, step};
 use verdict::Verdict;
 
-/// The whole demo takes a good half of this; one that hangs is one that failed.
+/// A demo that takes longer has failed. It normally takes about half of this.
 const LIMIT: Duration = Duration::from_secs(115);
 
-/// Sizes of the load: enough for more than a dozen segments, and a rest that fills none.
+/// The size of the load: more than a dozen segments, and a rest that does not fill one.
 const SHIPPED_BATCHES: u32 = 24;
 const SHIPPED_ROWS: u32 = 8000;
 const UNSHIPPED_BATCHES: u32 = 3;
 const UNSHIPPED_ROWS: u32 = 200;
 
+const INTRODUCTION: &str = "\
+twowarm demo: a primary (db1) ships its WAL to a warm standby (db2), crashes, and db2 takes over.
+Both are real PostgreSQL servers in a temporary directory. Lines with | are the output of our commands.";
+
 fn main() -> ExitCode {
     let broken = env::var("BREAK").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
     thread::spawn(|| {
         thread::sleep(LIMIT);
-        say!("The demo did not end within {} s: FAILED.", LIMIT.as_secs());
-        // The testbed's janitor notices our end and cleans up.
+        say!("FAILED: the demo did not finish within {} s.", LIMIT.as_secs());
+        // The testbed's janitor cleans up.
         std::process::exit(1);
     });
     match tell(broken) {
@@ -47,21 +51,26 @@ fn main() -> ExitCode {
             if verdict.nothing_shipped_is_lost() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
-            say!("The demo could not go on: FAILED.\n{error}");
+            say!("FAILED: the demo could not continue.\n{error}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn tell(broken: bool) -> Result<Verdict, BedError> {
-    step!("Two nodes, db1 and db2, each with its own sshd, 2warm tree and data directory");
+    story::line(INTRODUCTION);
+    step!(
+        "Start two nodes: db1 with PostgreSQL, db2 without a cluster. Each has its own sshd and 2warm tree"
+    );
     let nodes = Nodes::new()?;
-    step!("The 2warm commands go from db1 to db2");
+    step!("Install the commands on db2, from db1");
     nodes.distribute()?;
-    step!("db2 becomes a standby: prepared, then db1 copied over it, then started");
+    step!("Make db2 a standby: prepare it, make a base copy of db1, start the server");
     nodes.make_standby()?;
 
-    step!("A load on db1: {SHIPPED_BATCHES} batches of {SHIPPED_ROWS} rows, one transaction each");
+    step!(
+        "Write to db1: {SHIPPED_BATCHES} batches of {SHIPPED_ROWS} rows, each in one transaction"
+    );
     let before = Shipped::look(&nodes.db1)?;
     let mut load = Load::start(&nodes.db1)?;
     load.run(SHIPPED_BATCHES / 2, SHIPPED_ROWS)?;
@@ -70,23 +79,30 @@ fn tell(broken: bool) -> Result<Verdict, BedError> {
     let last = load.finish_segment()?;
     let shipped = Shipped::wait_for(&nodes.db1, &last)?;
     load.run(UNSHIPPED_BATCHES, UNSHIPPED_ROWS)?;
-    say!("{UNSHIPPED_BATCHES} small batches more stand in a segment that is not finished.");
+    say!(
+        "The last {UNSHIPPED_BATCHES} batches are in a segment that is not complete, so it is not shipped."
+    );
 
-    step!("What db2 has got by now");
+    step!("Look at db2");
     shipped.tell(&before, &nodes)?;
-    if let Some(sabotage) = sabotage {
+    if let Some(sabotage) = &sabotage {
         sabotage.take_a_segment_away(&nodes)?;
     }
 
-    step!("db1 crashes; db2 takes over");
+    step!("Fail over: db1 crashes, db2 is promoted");
     nodes.db1.stop(StopMode::Immediate)?;
-    say!("db1 was stopped with \"immediate\", as in a crash: nothing more comes from there.");
+    say!("db1 is stopped in immediate mode, as in a crash. It ships nothing more.");
     let triggered = Instant::now();
-    nodes.run_on(&nodes.db2, "triggerStandby")?;
+    match &sabotage {
+        Some(sabotage) => sabotage.promote(&nodes)?,
+        None => nodes.run_on(&nodes.db2, "triggerStandby")?,
+    }
     nodes.db2.sql("create table taken_over as select now() as at")?;
     let seconds = triggered.elapsed().as_secs_f64();
-    say!("db2 is a primary; {seconds:.2} s from the trigger to the first committed write.");
+    say!(
+        "db2 is the primary now: {seconds:.2} s from the start of triggerStandby to a committed write."
+    );
 
-    step!("The count");
+    step!("Count the rows on db2");
     Verdict::count(&load, &shipped, &nodes.db2)
 }

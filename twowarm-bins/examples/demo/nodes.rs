@@ -1,8 +1,9 @@
-//! The two nodes, and the manual's way from nothing to a waiting standby.
+//! The two nodes, and the steps of the manual that make one of them a standby.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use twowarm_core::testbed::{BedError, COMMANDS, Node, Testbed, wait_until};
@@ -10,21 +11,21 @@ use twowarm_core::wal::Lsn;
 
 use crate::story::say;
 
-/// As the manual has it; the standby gets the same file with its own port.
+/// As in the manual. The standby gets the same file with its own port.
 const ARCHIVING: &str = "wal_level = replica\n\
     archive_mode = on\n\
     archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n";
 
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
-/// db1, the primary, and db2, the standby, as long as the demo lasts.
+/// db1, the primary, and db2, the standby.
 pub struct Nodes {
     pub db1: Node,
     pub db2: Node,
 }
 
 impl Nodes {
-    /// Makes both; db1 runs and has the commands, db2 has its local files and an empty data directory.
+    /// Creates both. db1 runs and has the commands; db2 has its local files and an empty data directory.
     pub fn new() -> Result<Nodes, BedError> {
         let bed = Testbed::new()?;
         let (db1, db2) = bed.pair()?;
@@ -43,7 +44,7 @@ impl Nodes {
         Ok(Nodes { db1, db2 })
     }
 
-    /// Brings the commands to db2, which has none so far.
+    /// Installs the commands on db2.
     pub fn distribute(&self) -> Result<(), BedError> {
         self.run_on(&self.db1, "distrib2warm")
     }
@@ -53,41 +54,49 @@ impl Nodes {
         self.run_on(&self.db2, "configStandby")?;
         self.run_on(&self.db1, "copyToStandby")?;
         self.start_standby()?;
-        say!("db2 is up and waits in restoreWALFile for the next segment.");
+        say!("db2 is running: restoreWALFile waits for the next segment.");
         Ok(())
     }
 
-    /// Starts db2 and sees that it waits. It need not accept connections yet: a server may read ahead
-    /// into the segment that it lacks before it has replayed the end of the last one.
+    /// Starts db2 and waits until it asks for a segment. It may not accept connections yet: a server may read ahead into
+    /// the missing segment before it has replayed the last one.
     pub fn start_standby(&self) -> Result<(), BedError> {
         self.db2.start_warm()?;
         wait_until("db2 to wait for a segment", WAIT_LIMIT, || self.db2.runs("restoreWALFile"))
     }
 
-    /// How far db2 has replayed, once it can be asked.
+    /// The last WAL location that db2 has replayed, once it accepts connections.
     pub fn replayed(&self) -> Result<Lsn, BedError> {
         wait_until("db2 to accept connections", WAIT_LIMIT, || {
             self.db2.sql("select pg_last_wal_replay_lsn()").ok()?.parse().ok()
         })
     }
 
-    /// Runs one of the commands and shows what it says, as it stood on the terminal.
-    pub fn run_on(&self, node: &Node, name: &str) -> Result<(), BedError> {
-        say!("{}$ {name}", node.name());
-        let failed = |text: String| BedError(format!("{name} on {} {text}", node.name()));
-        let run = node.command(name).output();
-        let output = run.map_err(|error| failed(format!("could not be run: {error}")))?;
+    /// Runs one of the commands, which must succeed, and shows its output as on a terminal.
+    pub fn run_on(&self, node: &Node, command: &str) -> Result<(), BedError> {
+        let status = self.try_on(node, command)?;
+        if status.success() {
+            return Ok(());
+        }
+        let (name, log) = (node.name(), self.log_tail());
+        let text =
+            format!("{command} on {name} failed ({status}). The servers' logs end with\n{log}");
+        Err(BedError(text))
+    }
+
+    /// Runs one of the commands, with its arguments after spaces; shows its output and returns how it ended.
+    pub fn try_on(&self, node: &Node, command: &str) -> Result<ExitStatus, BedError> {
+        say!("{}$ {command}", node.name());
+        let mut words = command.split(' ');
+        let run = node.command(words.next().unwrap_or_default()).args(words).output();
+        let output = run.map_err(|error| BedError(format!("could not run {command}: {error}")))?;
         for stream in [&output.stdout, &output.stderr] {
-            // A progress bar rewrites its line; the last state is the one worth keeping.
+            // A progress bar rewrites its line. Only the last state is shown.
             let text = String::from_utf8_lossy(stream);
             let shown = text.lines().map(|line| line.rsplit('\r').next().unwrap_or(line));
             shown.filter(|line| !line.trim().is_empty()).for_each(|line| say!("  | {line}"));
         }
-        if output.status.success() {
-            return Ok(());
-        }
-        let (status, log) = (output.status, self.log_tail());
-        Err(failed(format!("failed ({status}); the servers' logs end with\n{log}")))
+        Ok(output.status)
     }
 
     fn log_tail(&self) -> String {
@@ -101,9 +110,9 @@ impl Nodes {
     }
 }
 
-/// Where cargo puts the commands: beside the directory of the examples.
+/// Where cargo builds the commands: in the parent of the examples' directory.
 fn built_commands() -> Result<PathBuf, BedError> {
-    let unknown = |error| BedError(format!("could not find out where the demo lies: {error}"));
+    let unknown = |error| BedError(format!("could not determine the path of the demo: {error}"));
     let demo = env::current_exe().map_err(unknown)?;
     Ok(demo.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_owned())
 }

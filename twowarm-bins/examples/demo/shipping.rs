@@ -1,4 +1,4 @@
-//! What db1's archiver has had acknowledged.
+//! What db1 has shipped and db2 has acknowledged.
 
 use std::fs;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use crate::story::say;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// db1's archiver at one moment.
+/// The state of db1's archiver.
 pub struct Shipped {
-    /// Files acknowledged since the server was made.
+    /// The number of acknowledged files since initdb.
     count: u64,
-    /// The last one.
+    /// The last acknowledged file.
     last: String,
     layout: SegmentLayout,
 }
 
 impl Shipped {
-    /// Asks the server.
+    /// Queries the server.
     pub fn look(node: &Node) -> Result<Shipped, BedError> {
         let answer = node.sql(
             "select archived_count, coalesce(last_archived_wal, ''),
@@ -47,14 +47,14 @@ impl Shipped {
         })?
     }
 
-    /// The position up to which the log is acknowledged: the end of the last segment.
+    /// The end of the last acknowledged segment.
     pub fn end(&self) -> Result<Lsn, BedError> {
         let start = self.layout.start(self.last_segment()?.place);
         let start = start.map_err(|error| BedError(error.to_string()))?;
         Ok(Lsn(start.0 + self.layout.size().bytes()))
     }
 
-    /// The segment that holds a position.
+    /// The segment that contains a WAL location.
     pub fn containing(&self, lsn: Lsn) -> Result<SegmentName, BedError> {
         Ok(self.layout.containing(self.last_segment()?.timeline, lsn))
     }
@@ -63,16 +63,16 @@ impl Shipped {
         self.last.parse().map_err(|error| BedError(format!("last archived: {error}")))
     }
 
-    /// Tells what was shipped since an earlier look, and what became of it on db2.
+    /// Prints what was shipped since an earlier look, and how far db2 is.
     pub fn tell(&self, before: &Shipped, nodes: &Nodes) -> Result<(), BedError> {
         let segments = self.count - before.count;
         let bytes = segments * self.layout.size().bytes();
-        say!("{segments} segments shipped during the load, {bytes} bytes in all.");
-        say!("The last one acknowledged is {}: the log is safe up to {}.", self.last, self.end()?);
+        say!("db1 has shipped {segments} segments ({} MB) during the load.", bytes >> 20);
+        say!("db2 has acknowledged WAL up to {}, the end of {}.", self.end()?, self.last);
         let files = in_archive(&nodes.db2)?;
-        say!("db2's archive holds {} segments just now.", files.len());
+        say!("db2's archive holds {} segments.", files.len());
         match nodes.db2.pid() {
-            Some(_) => say!("db2 has replayed up to {}.", nodes.replayed()?),
+            Some(_) => say!("db2 has replayed WAL up to {}.", nodes.replayed()?),
             None => say!("db2 is stopped."),
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! How the demo talks: numbered headings and plain lines, on standard output.
+//! The demo's output: numbered headings and lines, on standard output.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,14 +7,14 @@ use std::time::Instant;
 static STEPS: AtomicU32 = AtomicU32::new(1);
 static START: OnceLock<Instant> = OnceLock::new();
 
-/// Prints a heading with its number and the seconds since the first one.
+/// Prints a heading with its number and the seconds since the first heading.
 pub fn heading(text: &str) {
     let number = STEPS.fetch_add(1, Ordering::Relaxed);
     let seconds = START.get_or_init(Instant::now).elapsed().as_secs_f64();
     line(&format!("\n{number}. {text}  [{seconds:.1} s]"));
 }
 
-/// Prints a line; a reader who has gone (`make demo | head`) must not end the demo with a panic.
+/// Prints a line. Without a reader (`make demo | head`) the demo must not panic.
 pub fn line(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{text}");

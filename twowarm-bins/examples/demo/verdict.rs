@@ -1,4 +1,4 @@
-//! What must be on db2, what is, and whether that is enough.
+//! Compares the rows on db2 with those that must be there.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::load::{Batch, FILLER, Load};
 use crate::shipping::Shipped;
 use crate::story::{line, say};
 
-/// What the count on db2 showed.
+/// The result of the count on db2.
 #[derive(Default)]
 pub struct Verdict {
     expected: Tally,
     found: Tally,
-    /// Batches that must be there and are not, or not in full.
+    /// Batches that must be there and are missing or incomplete.
     missing: Vec<u32>,
-    /// Batches that were not shipped, and how many of them are gone.
+    /// Batches that were not shipped, and how many of them are missing.
     unshipped: u32,
     unshipped_lost: u32,
 }
@@ -34,8 +34,8 @@ impl Tally {
 }
 
 impl Verdict {
-    /// Compares what db2 holds with what was committed before the end of the last acknowledged
-    /// segment. A row counts if it holds what was written.
+    /// Compares the rows on db2 with those that were committed before the end of the last acknowledged segment. A row
+    /// counts only if its content is right.
     pub fn count(load: &Load, shipped: &Shipped, db2: &Node) -> Result<Verdict, BedError> {
         let end = shipped.end()?;
         let held = rows_by_batch(db2)?;
@@ -60,23 +60,38 @@ impl Verdict {
         Ok(verdict)
     }
 
-    /// Whether the failover kept its promise. A load of which nothing was shipped proves nothing.
+    /// Whether all shipped rows are there, and there were any.
     pub fn nothing_shipped_is_lost(&self) -> bool {
         self.missing.is_empty() && self.expected.batches > 0
     }
 
-    /// The figures and the sentence that counts.
+    /// Prints the numbers and the result.
     pub fn tell(&self) {
         let Verdict { expected, found, missing, .. } = self;
-        say!("Shipped:     {} batches with {} rows.", expected.batches, expected.rows);
-        say!("On db2:      {} of these batches whole, {} rows.", found.batches, found.rows);
-        say!("Not shipped: {} batches; {} of them lost.", self.unshipped, self.unshipped_lost);
+        say!(
+            "Shipped before the crash:      {:>2} batches, {} rows",
+            expected.batches,
+            expected.rows
+        );
+        say!(
+            "Complete on db2:               {:>2} of these batches, {} rows",
+            found.batches,
+            found.rows
+        );
+        say!(
+            "Not shipped before the crash:  {:>2} batches, {} of them lost",
+            self.unshipped,
+            self.unshipped_lost
+        );
         line("");
         if self.nothing_shipped_is_lost() {
-            say!("Nothing that was shipped is lost: PASSED.");
+            say!("PASSED: all rows that were shipped before the crash are on db2.");
         } else {
-            say!("Batches that were shipped and are missing: {missing:?}");
-            say!("{} shipped rows are LOST: FAILED.", expected.rows - found.rows);
+            say!("Shipped batches that are missing or incomplete on db2: {missing:?}");
+            say!(
+                "FAILED: {} rows that were shipped before the crash are lost.",
+                expected.rows - found.rows
+            );
         }
     }
 }

@@ -208,7 +208,7 @@ fn the_first_segment_after_a_restart_needs_nothing_before_it() {
     scratch.start(log.name(log.end)).waits_for("put a sound");
 }
 
-/// After a base backup, backup_label says where replay starts, whatever the copied pg_control says. Archiving may
+/// After a base backup, backup_label says where replay starts, regardless of the copied pg_control. Archiving may
 /// have begun with that segment.
 #[test]
 fn the_first_segment_after_a_base_backup_needs_nothing_before_it() {
@@ -224,7 +224,7 @@ fn the_first_segment_after_a_base_backup_needs_nothing_before_it() {
     };
     scratch.write("backup_label", label(log.start(log.end) + 0x8_0000, log.end));
     assert_restores(&scratch, log, log.end);
-    // A backup that started before the message needs all of it, whatever pg_control says.
+    // A backup that started before the message needs all of it, regardless of pg_control.
     scratch.write("global/pg_control", &log.shut_down);
     scratch.write("backup_label", label(log.start(log.end - 3) + 40, log.end - 3));
     scratch.start(log.name(log.end)).waits_for("put a sound");

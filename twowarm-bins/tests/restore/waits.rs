@@ -131,7 +131,7 @@ fn a_segment_of_another_size() {
     let twice = 2 * other.len() as u32;
     // xlp_seg_size of the long page header.
     other[32..36].copy_from_slice(&twice.to_le_bytes());
-    waits_out(&other, "with segments of");
+    waits_out(&other, "segment size");
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn the_far_archive_refuses() {
     let mut pair = Pair::new();
     // Missing: an unmounted disk.
     fs::remove_dir(pair.db2.archive()).unwrap();
-    pair.fails(&pair.send(), 1, &["db2 refused", "archive directory", "missing"]);
+    pair.fails(&pair.send(), 1, &["db2 refused", "archive directory", "does not exist"]);
     assert!(!pair.db2.archive().exists());
     pair.db2.run_as().make_dir(&pair.db2.archive(), 0o700).unwrap();
 

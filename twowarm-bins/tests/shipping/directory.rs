@@ -46,7 +46,7 @@ fn install_example(pair: &mut Pair) {
         cargo.arg("--release");
     }
     assert!(cargo.status().unwrap().success());
-    pair.db1.install_commands(&built.join("examples"), &["ship_directory"]).unwrap();
+    pair.db1.install_commands(built.join("examples"), &["ship_directory"]).unwrap();
     let (port, user) = (pair.db2.sshd().port(), pair.db2.run_as().user().to_owned());
     let config = format!(
         "Host db2\nHostName 127.0.0.1\nPort {port}\nUser {user}\nIdentityFile ~/.ssh/ship\n"

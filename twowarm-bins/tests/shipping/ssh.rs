@@ -76,7 +76,7 @@ fn an_unusable_private_key_is_reported() {
     fails(&["can't be read", "mode 600"]);
     fs::remove_dir(&private).unwrap();
     pair.db1.run_as().write(&private, "no key\n").unwrap();
-    fails(&["is not a private key"]);
+    fails(&["is not a usable private key"]);
     fs::remove_file(&private).unwrap();
     fs::copy(&aside, &private).unwrap();
     // No user but root can read it.
@@ -232,7 +232,7 @@ fn an_agent_that_does_not_answer_is_left_out() {
     let text = said(&output);
     assert!(output.status.success(), "{text}");
     assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
-    for word in ["WARNING", "agent", "silent-agent", "left out"] {
+    for word in ["WARNING", "agent", "silent-agent", "is not used"] {
         assert!(text.contains(word), "{text}");
     }
     assert!(pair.archived(ONE).exists());

@@ -23,6 +23,7 @@ use crate::data_directory::RecoveryMode;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct Settings {
     /// `time_limit`, in seconds: a network operation without progress for this time has failed. Default 30.
     #[serde(deserialize_with = "seconds")]
@@ -57,6 +58,7 @@ impl Default for Settings {
 /// `[server]`: the PostgreSQL server of this node.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct ServerSettings {
     /// The directory of `postgres` and `pg_ctl`. Default: PATH is searched.
     pub bindir: Option<PathBuf>,
@@ -75,6 +77,7 @@ impl Default for ServerSettings {
 /// `[archive]`: the archive of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct ArchiveSettings {
     /// The directory. Default `$PGDATA/archive`.
     pub directory: Option<PathBuf>,
@@ -91,6 +94,7 @@ pub struct ArchiveSettings {
 /// `[restore]`: the behavior of restoreWALFile.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct RestoreSettings {
     /// `wait_limit`, in seconds: in standby mode restoreWALFile answers "not yet" after this time, so that the
     /// server reloads its configuration and tries again. Default 60.
@@ -110,6 +114,7 @@ impl Default for RestoreSettings {
 /// `[node.NAME]`: how to reach another node. Defaults come from the ssh configuration of the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct NodeSettings {
     /// The address or host name to connect to.
     pub host: Option<String>,

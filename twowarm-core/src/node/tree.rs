@@ -11,6 +11,7 @@ use crate::identifiers::{NodeId, NodeName};
 
 /// The 2warm installation of a node: its directories and the content of its files.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Install {
     /// The directory that holds `2warm`.
     pub pgroot: PathBuf,
@@ -207,7 +208,8 @@ impl Install {
     }
 
     /// A variable from `environment.sh`, else from the environment.
-    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<String> {
         let outer = || std::env::var(name).ok().filter(|value| !value.is_empty());
         self.environment.get(name).map(str::to_owned).or_else(outer)
     }

@@ -1,7 +1,7 @@
-//! The record that crosses into a segment, which the segment itself does not show whole.
+//! The record that crosses into a segment from an earlier one, of which the segment itself holds only a part.
 //!
-//! A server in warm mode that finds it damaged opens as a primary, as it does for any other record. So
-//! it is followed from the segment in which it begins, however many lie between.
+//! A server in warm mode that finds it damaged ends recovery and becomes a primary, as for any other record.
+//! So it is checked from the segment in which it begins, even if that is many segments before.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,34 +15,34 @@ use crate::wal::{
 #[cfg(test)]
 mod tests;
 
-/// A segment's file, its first page checked.
+/// A segment's file, whose first page was checked.
 pub(super) struct Checked<'a> {
     pub(super) file: &'a mut File,
     pub(super) name: SegmentName,
     pub(super) header: SegmentHeader,
 }
 
-/// Where the segments before one may stand.
+/// Where earlier segments may be.
 pub(super) struct Earlier<'a> {
     pub(super) archive: &'a Path,
     pub(super) data_directory: &'a Path,
 }
 
-/// What was found of the record that crosses into a segment.
+/// The result for the record that crosses into a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Crossing {
-    /// It is sound, or none does.
+    /// It is sound, or there is none.
     Sound,
-    /// The whole segment lies within it, and goes on where the segment before ends. Its checksum can
-    /// be compared only in the segment in which it ends.
+    /// The whole segment lies within it, and continues where the segment before ends. Its checksum can be
+    /// compared only in the segment in which it ends.
     Within,
     /// A server would stop before it.
     Damaged { at: Lsn, why: String },
-    /// It can't be told, for this reason.
+    /// It could not be checked, for this reason.
     Unchecked(String),
 }
 
-/// Which copy of an earlier segment is looked at, where there are two.
+/// Which copy of an earlier segment is read if there are two.
 #[derive(Clone, Copy)]
 enum Prefer {
     ServersOwn,
@@ -58,33 +58,33 @@ enum RecordEnd {
     Later,
 }
 
-/// What was found with one choice of copies.
+/// The result with one choice of copies.
 struct Followed {
     /// The copies of earlier segments: from the last one back to the one in which the record begins.
     copies: Vec<PathBuf>,
     /// Where a server would stop, and why.
     stop: Option<(Lsn, StopReason)>,
-    /// Which of the copies the stop is in; none if it is in the segment itself.
+    /// In which of the copies it would stop; none if in the segment itself.
     stop_in: Option<usize>,
 }
 
 impl Earlier<'_> {
-    /// Checks the record that crosses into a segment whose own records are sound. `links_to` is what the
-    /// first record that begins in the segment says of where the record before it begins.
+    /// Checks the record that crosses into a segment whose own records are sound. `links_to` is where,
+    /// according to the first record that begins in the segment, the record before it begins.
     pub(super) fn check(&self, segment: &mut Checked, links_to: Option<Lsn>) -> Crossing {
         let end = match record_end(segment) {
             Ok(end) => end,
             Err(e) => return Crossing::Unchecked(format!("could not read the segment: {e}")),
         };
-        // Nothing is known of a newer version's records.
+        // The record format of a newer version is not known.
         let Some(major) = segment.header.major() else { return Crossing::Sound };
         let links_to = links_to.filter(|&at| at.is_valid() && at < segment.header.start());
         let crosses = segment.header.continues();
         if !crosses && links_to.is_none() {
             return Crossing::Sound;
         }
-        // From 9.2 on what stands in the server's own directory is what it has replayed. Before, that
-        // can be an unfinished copy which came with the base backup.
+        // From 9.2 on the segment in the server's own directory is the one that it has replayed. Before, it
+        // can be an incomplete copy from the base backup.
         let (prefer, other) = match major.keeps_restored_segments() {
             true => (Prefer::ServersOwn, Prefer::Archived),
             false => (Prefer::Archived, Prefer::ServersOwn),
@@ -104,14 +104,13 @@ impl Earlier<'_> {
         let sound = other.filter(|other| other.stop.is_none() && other.copies != followed.copies);
         let unfinished = followed.stop_in.is_some() && is_unwritten(why);
         if sound.is_some() && unfinished {
-            // No server comes past that, so it is not what this one has replayed.
+            // No server replays past that, so it is not the copy that this one has replayed.
             return Crossing::Sound;
         }
         Crossing::Damaged { at: *at, why: followed.describe(why, sound.as_ref()) }
     }
 
-    /// Walks from the record's beginning into the segment. What comes back instead is why that can't be
-    /// done.
+    /// Walks from the record's beginning into the segment. The error says why that is not possible.
     fn follow(
         &self,
         prefer: Prefer,
@@ -121,17 +120,17 @@ impl Earlier<'_> {
     ) -> Result<Followed, String> {
         let (copies, mut walk) = self.walk_back(prefer, segment, end, links_to)?;
         let mut stop_in = Some(copies.len() - 1);
-        for (place, copy) in copies.iter().enumerate().rev().skip(1) {
+        for (index, copy) in copies.iter().enumerate().rev().skip(1) {
             let Some(next) = walk.clone().into_next(&copy.header, copy.name) else { break };
             walk = next;
-            stop_in = Some(place);
+            stop_in = Some(index);
             copy.push_to(&mut walk)?;
         }
         if let Some(next) = walk.clone().into_next(&segment.header, segment.name) {
             walk = next;
             stop_in = None;
             let done = |walk: &SegmentWalk| match end {
-                // One record further, so that its link is seen too.
+                // One record further, so that its link to this one is checked too.
                 RecordEnd::At(end) => walk.sound_to() > end,
                 RecordEnd::Later => walk.next_page() > 0,
             };
@@ -143,7 +142,7 @@ impl Earlier<'_> {
     }
 
     /// Goes back to the segment in which the record begins, and walks from there to that segment's end.
-    /// In the middle of a record the segment before is enough to tell whether this one goes on with it.
+    /// In the middle of a record the segment before is enough to see whether this one continues it.
     fn walk_back(
         &self,
         prefer: Prefer,
@@ -174,7 +173,7 @@ impl Earlier<'_> {
         }
     }
 
-    /// The copy to look at of a segment.
+    /// The copy of a segment to read.
     fn find(&self, prefer: Prefer, name: SegmentName, expected: &Expected) -> Result<Copy, String> {
         let file = name.to_string();
         let own = ["pg_wal", "pg_xlog"].map(|wal| self.data_directory.join(wal));
@@ -192,37 +191,37 @@ impl Earlier<'_> {
             }
         }
         let (own, archive) = (own.iter().find(|dir| dir.is_dir()), archive.display());
-        let places = match own {
+        let directories = match own {
             Some(own) => format!("neither in {} nor in {archive}", own.display()),
             None => format!("not in {archive}"),
         };
-        let why = if unfit.is_empty() { format!("it is {places}") } else { unfit.join("; ") };
+        let why = if unfit.is_empty() { format!("it is {directories}") } else { unfit.join("; ") };
         Err(format!(
-            "it continues a record that can't be checked without {name}: {why}; put a sound {name} into the archive"
+            "it continues a record that cannot be checked without {name}: {why}; put a sound {name} into the archive"
         ))
     }
 }
 
-/// A file of an earlier segment. It is not kept open: a record may cross a thousand of them.
+/// A file of an earlier segment. It is not kept open, since a record may cross a thousand of them.
 struct Copy {
     path: PathBuf,
     name: SegmentName,
     header: SegmentHeader,
 }
 
-/// How far a walk through an earlier segment has come, at its end.
+/// The result of a walk through an earlier segment.
 enum Walked {
     /// It knows the record from its beginning.
     FromBeginning(SegmentWalk),
     /// The whole segment lies within the record.
     WithinRecord(SegmentWalk),
-    /// It did not begin: the record begins in a segment before.
+    /// The record begins in a segment before.
     BeginsEarlier,
 }
 
 impl Copy {
-    /// Opens it and checks its first page. The error says why it is not that segment, and nothing if
-    /// there is no file.
+    /// Opens it and checks its first page. The error says why it is not that segment; it is None if there
+    /// is no file.
     fn open(path: &Path, name: SegmentName, expected: &Expected) -> Result<Copy, Option<String>> {
         let mut file = match File::open(path) {
             Err(e)
@@ -244,8 +243,8 @@ impl Copy {
         Ok(Copy { path: path.to_owned(), name, header })
     }
 
-    /// Walks to its end: from the record that begins here, or from its start if it is not known where
-    /// that is.
+    /// Walks to its end: from the record that begins here, or from its start if the position of that record
+    /// is not known.
     fn walk_from(&self, record: Option<Lsn>) -> Result<Walked, String> {
         let walk = match record {
             Some(at) => SegmentWalk::from_record(&self.header, self.name, at),
@@ -268,7 +267,7 @@ impl Copy {
 }
 
 impl Followed {
-    /// Says what is damaged, as far as can be told, and what to do. `sound` are other copies of the same
+    /// Says what is damaged, as far as it is known, and what to do. `sound` are other copies of the same
     /// segments, with which the record is sound.
     fn describe(&self, why: &StopReason, sound: Option<&Followed>) -> String {
         let path = |path: &PathBuf| path.display().to_string();
@@ -285,12 +284,12 @@ impl Followed {
             }
             return said + "; start the server again, so that it replays the sound one";
         }
-        if let (Some(place), None) = (self.stop_in, why.record()) {
-            said += &format!("; {} is damaged", path(&self.copies[place]));
+        if let (Some(index), None) = (self.stop_in, why.record()) {
+            said += &format!("; {} is damaged", path(&self.copies[index]));
         } else {
-            said += "; one of these segments is damaged, which one can't be told";
+            said += "; one of these segments is damaged, but it is not known which";
         }
-        said + "; put sound ones into the archive and, when that is mended, start the server again"
+        said + "; put sound ones into the archive, then start the server again"
     }
 }
 
@@ -298,12 +297,12 @@ fn differ(one: &Path, other: &Path) -> bool {
     one != other && !matches!((fs::read(one), fs::read(other)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Whether a segment ends there because it was not written further, and not because of damage.
+/// Whether WAL ends there because no more was written, and not because of damage.
 fn is_unwritten(why: &StopReason) -> bool {
     matches!(why, StopReason::NoRecord | StopReason::NotWal(_) | StopReason::OtherPosition { .. })
 }
 
-/// Where the record ends that crosses into a segment; its start if none does.
+/// The end of the record that crosses into a segment; the start of the segment if there is none.
 fn record_end(segment: &mut Checked) -> io::Result<RecordEnd> {
     let start = segment.header.start();
     if !segment.header.continues() {
@@ -324,7 +323,7 @@ fn stop_of(walk: &SegmentWalk) -> Option<(Lsn, StopReason)> {
     }
 }
 
-/// Pushes pages from the next one on, until the walk is done or the segment is.
+/// Pushes pages from the next one on, until the walk or the segment ends.
 fn push_pages(
     walk: &mut SegmentWalk,
     file: &mut File,

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io::{self, Write};
-use std::panic::{self, UnwindSafe};
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use super::GiveUp;
@@ -52,10 +52,8 @@ impl Outcome {
 /// let code = restore_command(|| Err("usage: restore ARCHIVE %f %p %r"));
 /// assert_eq!(code, ExitCode::from(200));
 /// ```
-pub fn restore_command<E: fmt::Display>(
-    command: impl FnOnce() -> Result<Outcome, E> + UnwindSafe,
-) -> ExitCode {
-    let outcome = match panic::catch_unwind(command) {
+pub fn restore_command<E: fmt::Display>(command: impl FnOnce() -> Result<Outcome, E>) -> ExitCode {
+    let outcome = match panic::catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Outcome::Stopped(error.to_string()),
         // The panic's message was written by the panic hook.

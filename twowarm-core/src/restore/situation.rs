@@ -5,6 +5,7 @@ use crate::timelines::Superseded;
 
 /// What the administrator, or the state of the server, orders a waiting restore_command to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
     /// Nothing: wait for the file.
     Wait,
@@ -24,6 +25,7 @@ pub enum Order {
 
 /// The state of the requested file in the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Found {
     /// It does not exist, and the archive is readable.
     Absent,
@@ -75,6 +77,7 @@ pub struct Situation {
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decision {
     /// Copy the file to the target.
     Restore {

@@ -1,106 +1,108 @@
-//! Where to look for the server of a data directory.
+//! The addresses at which the server of a data directory may listen.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::Login;
 use crate::data_directory::{Listening, PidFile};
 
-/// Where a server may listen.
+/// An address at which a server may listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Address {
     pub host: Host,
     pub port: u16,
-    /// What names this place.
+    /// What names this address, for messages.
     pub from: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Host {
+    /// The directory of a Unix-domain socket.
     Socket(PathBuf),
     Name(String),
 }
 
 const DEFAULT_PORT: u16 = 5432;
 /// Debian's default and PostgreSQL's own.
-const USUAL_SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+const DEFAULT_SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 const VARIABLES: &str = "PGHOST and PGPORT";
 const PID_FILE: &str = "postmaster.pid";
 const CONFIGURATION: &str = "postgresql.conf";
-const USUAL: &str = "the usual places";
+const DEFAULTS: &str = "the defaults";
 
-/// In the order in which they are to be tried: what libpq's variables name; what the running server says of
-/// itself in `postmaster.pid` (from 9.1 on), or else its configuration and the usual places.
-pub(super) fn places(pgdata: &Path, running: Option<&PidFile>, login: &Login) -> Vec<Place> {
-    let by_itself = match running {
+/// In the order in which to try them: what libpq's variables name; then what the running server wrote into
+/// `postmaster.pid` (from 9.1 on), or else its configuration and the defaults.
+pub(super) fn addresses(pgdata: &Path, running: Option<&PidFile>, login: &Login) -> Vec<Address> {
+    let own = match running {
         Some(server) if server.port.is_some() => by_pid_file(server, pgdata),
         _ => Vec::new(),
     };
-    let known = if by_itself.is_empty() { by_configuration(pgdata) } else { by_itself };
-    let mut places: Vec<Place> = Vec::new();
-    for place in by_variables(login, &known).into_iter().chain(known) {
-        if !places.iter().any(|other| (&other.host, other.port) == (&place.host, place.port)) {
-            places.push(place);
+    let known = if own.is_empty() { by_configuration(pgdata) } else { own };
+    let mut all: Vec<Address> = Vec::new();
+    for address in by_variables(login, &known).into_iter().chain(known) {
+        if !all.iter().any(|other| (&other.host, other.port) == (&address.host, address.port)) {
+            all.push(address);
         }
     }
-    places
+    all
 }
 
-/// Where libpq finds a server that it is told nothing more about: what its variables name, else the usual
-/// places.
-pub(super) fn client_places(login: &Login) -> Vec<Place> {
-    let usual: Vec<Place> = usual(DEFAULT_PORT).collect();
-    let named = by_variables(login, &usual);
-    if named.is_empty() { usual } else { named }
+/// Where libpq connects to by default: what its variables name, else the defaults.
+pub(super) fn client_addresses(login: &Login) -> Vec<Address> {
+    let defaults: Vec<Address> = defaults(DEFAULT_PORT).collect();
+    let named = by_variables(login, &defaults);
+    if named.is_empty() { defaults } else { named }
 }
 
-/// Where only one of the variables is set, the other half is what is known of the server.
-fn by_variables(login: &Login, known: &[Place]) -> Vec<Place> {
-    let place = |host: &Host, port| Place { host: host.clone(), port, from: VARIABLES };
-    let hosts: Vec<Host> = list(&login.host).map(Host::of).collect();
-    let ports: Vec<u16> = list(&login.port).filter_map(|port| port.parse().ok()).collect();
+/// If only one of the variables is set, the other value is that of the server.
+fn by_variables(login: &Login, known: &[Address]) -> Vec<Address> {
+    let address = |host: &Host, port| Address { host: host.clone(), port, from: VARIABLES };
+    let hosts: Vec<Host> = entries(&login.host).map(Host::of).collect();
+    let ports: Vec<u16> = entries(&login.port).filter_map(|port| port.parse().ok()).collect();
     let port_of = |index: usize| match ports.len() {
-        0 => known.first().map_or(DEFAULT_PORT, |place| place.port),
+        0 => known.first().map_or(DEFAULT_PORT, |address| address.port),
         1 => ports[0],
         _ => ports.get(index).copied().unwrap_or(DEFAULT_PORT),
     };
     if hosts.is_empty() {
         let Some(&port) = ports.first() else { return Vec::new() };
-        return known.iter().map(|known| place(&known.host, port)).collect();
+        return known.iter().map(|known| address(&known.host, port)).collect();
     }
-    hosts.iter().enumerate().map(|(index, host)| place(host, port_of(index))).collect()
+    hosts.iter().enumerate().map(|(index, host)| address(host, port_of(index))).collect()
 }
 
-/// libpq takes a list from 10 on.
-fn list(value: &Option<String>) -> impl Iterator<Item = &str> {
+/// The entries of a list, which libpq accepts from 10 on.
+fn entries(value: &Option<String>) -> impl Iterator<Item = &str> {
     value.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|entry| !entry.is_empty())
 }
 
-fn by_pid_file(server: &PidFile, pgdata: &Path) -> Vec<Place> {
+fn by_pid_file(server: &PidFile, pgdata: &Path) -> Vec<Address> {
     let port = server.port.unwrap_or(DEFAULT_PORT);
     let socket = server.socket_directory.iter().map(|dir| Host::Socket(pgdata.join(dir)));
     let address = server.listen_address.iter().map(|address| Host::of(address));
-    socket.chain(address).map(|host| Place { host, port, from: PID_FILE }).collect()
+    socket.chain(address).map(|host| Address { host, port, from: PID_FILE }).collect()
 }
 
-fn by_configuration(pgdata: &Path) -> Vec<Place> {
+fn by_configuration(pgdata: &Path) -> Vec<Address> {
     let listening = Listening::of(pgdata);
     let port = listening.port.unwrap_or(DEFAULT_PORT);
     let sockets = listening.sockets.into_iter().flatten();
     let sockets = sockets.map(|dir| Host::Socket(pgdata.join(dir)));
     let addresses = listening.addresses.into_iter().flatten().map(|address| Host::of(&address));
-    let configured = sockets.chain(addresses).map(|host| Place { host, port, from: CONFIGURATION });
-    configured.chain(usual(port)).chain(usual(DEFAULT_PORT)).collect()
+    let configured =
+        sockets.chain(addresses).map(|host| Address { host, port, from: CONFIGURATION });
+    configured.chain(defaults(port)).chain(defaults(DEFAULT_PORT)).collect()
 }
 
-fn usual(port: u16) -> impl Iterator<Item = Place> {
-    let sockets = USUAL_SOCKETS.map(|dir| Host::Socket(dir.into()));
+fn defaults(port: u16) -> impl Iterator<Item = Address> {
+    let sockets = DEFAULT_SOCKETS.map(|dir| Host::Socket(dir.into()));
     let hosts = sockets.into_iter().chain([Host::Name("localhost".into())]);
-    hosts.map(move |host| Place { host, port, from: USUAL })
+    hosts.map(move |host| Address { host, port, from: DEFAULTS })
 }
 
 impl Host {
-    /// As PGHOST and listen_addresses name it.
+    /// From PGHOST or listen_addresses.
     fn of(text: &str) -> Host {
         match text {
             "*" | "0.0.0.0" | "::" => Host::Name("localhost".into()),
@@ -110,12 +112,13 @@ impl Host {
     }
 }
 
-impl Place {
-    /// For messages.
-    pub fn shown(&self) -> String {
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
-            Host::Socket(directory) => format!("{}/.s.PGSQL.{}", directory.display(), self.port),
-            Host::Name(name) => format!("{name}:{}", self.port),
+            Host::Socket(directory) => {
+                write!(f, "{}/.s.PGSQL.{}", directory.display(), self.port)
+            }
+            Host::Name(name) => write!(f, "{name}:{}", self.port),
         }
     }
 }
@@ -150,44 +153,44 @@ mod tests {
     }
 
     fn shown(pgdata: &Path, running: &PidFile, login: &Login) -> Vec<String> {
-        places(pgdata, Some(running), login).iter().map(Place::shown).collect()
+        addresses(pgdata, Some(running), login).iter().map(Address::to_string).collect()
     }
 
     #[test]
-    fn from_9_1_on_the_server_says_where_and_the_variables_come_first() {
+    fn from_9_1_on_the_pid_file_names_addresses_and_the_variables_come_first() {
         let dir = Path::new("/data");
         let running = server(Some(5433), Some("sock"), Some("*"));
-        let by_itself = ["/data/sock/.s.PGSQL.5433", "localhost:5433"];
-        assert_eq!(shown(dir, &running, &login(None, None)), by_itself);
+        let own = ["/data/sock/.s.PGSQL.5433", "localhost:5433"];
+        assert_eq!(shown(dir, &running, &login(None, None)), own);
         let with = |host, port| shown(dir, &running, &login(host, port));
-        assert_eq!(with(None, Some("5433")), by_itself);
+        assert_eq!(with(None, Some("5433")), own);
         let other_port = ["/data/sock/.s.PGSQL.6000", "localhost:6000"];
-        assert_eq!(with(None, Some("6000")), [&other_port[..], &by_itself].concat());
-        assert_eq!(with(Some("db1"), None), [&["db1:5433"][..], &by_itself].concat());
+        assert_eq!(with(None, Some("6000")), [&other_port[..], &own].concat());
+        assert_eq!(with(Some("db1"), None), [&["db1:5433"][..], &own].concat());
         let both = with(Some("/run"), Some("6000"));
-        assert_eq!(both, [&["/run/.s.PGSQL.6000"][..], &by_itself].concat());
+        assert_eq!(both, [&["/run/.s.PGSQL.6000"][..], &own].concat());
         let lists = with(Some("a,/b"), Some("1,2"));
-        assert_eq!(lists, [&["a:1", "/b/.s.PGSQL.2"][..], &by_itself].concat());
+        assert_eq!(lists, [&["a:1", "/b/.s.PGSQL.2"][..], &own].concat());
         let only_tcp = server(Some(5433), None, Some("10.0.0.1"));
         assert_eq!(shown(dir, &only_tcp, &login(None, None)), ["10.0.0.1:5433"]);
     }
 
     #[test]
-    fn before_9_1_the_configuration_tells_and_then_the_usual_places() {
+    fn before_9_1_the_configuration_names_addresses_before_the_defaults() {
         let dir = tempfile::tempdir().unwrap();
         let running = server(None, None, None);
-        let usual = |port| {
+        let defaults = |port| {
             let shown = |dir| format!("{dir}/.s.PGSQL.{port}");
-            USUAL_SOCKETS.map(shown).into_iter().chain([format!("localhost:{port}")])
+            DEFAULT_SOCKETS.map(shown).into_iter().chain([format!("localhost:{port}")])
         };
         let nothing = login(None, None);
-        assert_eq!(shown(dir.path(), &running, &nothing), usual(5432).collect::<Vec<_>>());
+        assert_eq!(shown(dir.path(), &running, &nothing), defaults(5432).collect::<Vec<_>>());
         let conf = "port = 5611\nunix_socket_directory = '/my/sock'\nlisten_addresses = ''\n";
         fs::write(dir.path().join("postgresql.conf"), conf).unwrap();
         let expected: Vec<_> = ["/my/sock/.s.PGSQL.5611".to_owned()]
             .into_iter()
-            .chain(usual(5611))
-            .chain(usual(5432))
+            .chain(defaults(5611))
+            .chain(defaults(5432))
             .collect();
         assert_eq!(shown(dir.path(), &running, &nothing), expected);
         let by_variables = shown(dir.path(), &running, &login(Some("/pg"), Some("5700")));
@@ -195,8 +198,9 @@ mod tests {
         assert_eq!(by_variables[1..], expected);
         let by_port = shown(dir.path(), &running, &login(None, Some("5700")));
         assert_eq!(by_port[0], "/my/sock/.s.PGSQL.5700");
-        // No server there says so, as where somebody has removed its postmaster.pid.
-        let without: Vec<_> = places(dir.path(), None, &nothing).iter().map(Place::shown).collect();
+        // Without a postmaster.pid.
+        let without: Vec<_> =
+            addresses(dir.path(), None, &nothing).iter().map(Address::to_string).collect();
         assert_eq!(without, expected);
     }
 }

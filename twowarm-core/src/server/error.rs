@@ -1,113 +1,186 @@
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use postgres::error::SqlState;
 
+use crate::Retryable;
 use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
 use crate::wal::{BadBackupLabel, NotAnLsn};
 
-/// Why a server could not be asked, or a data directory not be judged.
+/// Why a server could not be queried, or a backup failed.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum ServerError {
+    /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The data directory's own files can't be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error("no server is running in {}: start it", .0.display())]
+    /// No server is running in this data directory.
+    #[error("no server is running in \"{}\". HINT: start it", .0.display())]
     NotRunning(PathBuf),
-    #[error("could not connect to the server at {to}: {}", told(source))]
-    Connect { to: String, source: postgres::Error },
-    #[error("the server at {to} did not answer within {} s; it hangs, or its machine does", limit.as_secs())]
-    Silent { to: String, limit: Duration },
-    #[error("the server did not answer \"{sql}\" within {} s", limit.as_secs())]
-    Late { sql: String, limit: Duration },
-    #[error("no thread could be started to ask the server: {0}")]
+    /// A connection failed.
+    #[error("connection to server at \"{to}\" failed: {}", text_of(source))]
+    Connect {
+        /// The address.
+        to: String,
+        /// Why.
+        source: postgres::Error,
+    },
+    /// A server accepted a connection and did not answer.
+    #[error("server at \"{to}\" did not answer within {} s", limit.as_secs())]
+    ConnectTimeout {
+        /// The address.
+        to: String,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// A statement did not end.
+    #[error("server did not answer \"{sql}\" within {} s", limit.as_secs())]
+    StatementTimeout {
+        /// The statement.
+        sql: String,
+        /// The time limit.
+        limit: Duration,
+    },
+    /// No thread could be started for a query.
+    #[error("could not start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    #[error("the server refused \"{sql}\": {}", told(source))]
-    Query { sql: String, source: postgres::Error },
-    #[error("the server gave no answer to \"{0}\"")]
-    NoAnswer(String),
+    /// A statement failed.
+    #[error("statement \"{sql}\" failed: {}", text_of(source))]
+    Query {
+        /// The statement.
+        sql: String,
+        /// Why.
+        source: postgres::Error,
+    },
+    /// A statement returned no row, or not what it should.
+    #[error("unexpected result of statement \"{0}\"")]
+    UnexpectedResult(String),
+    /// The server that answered runs in another data directory.
     #[error(
-        "the server that answers stands in {}, not in {}", found.display(), wanted.display()
+        "the server that answered runs in \"{}\", not in \"{}\"", found.display(), wanted.display()
     )]
-    AnotherServer { wanted: PathBuf, found: PathBuf },
-    #[error("the server that answers runs on another machine, not in {} of this one", .0.display())]
+    AnotherServer {
+        /// The data directory whose server was wanted.
+        wanted: PathBuf,
+        /// The directory of the one that answered.
+        found: PathBuf,
+    },
+    /// The server that answered runs on another machine, in a directory that may have the same name.
+    #[error("the server that answered runs on another machine, not in \"{}\" on this one", .0.display())]
     AnotherMachine(PathBuf),
-    #[error("could not reach the server of {}: {}", pgdata.display(), each(tried))]
-    Nowhere {
-        pgdata: PathBuf,
-        /// What names each place, and what came of it.
+    /// No attempt to connect was successful.
+    #[error("could not connect to the server of \"{}\": {}", data_directory.display(), list(tried))]
+    NotReached {
+        /// Its data directory.
+        data_directory: PathBuf,
+        /// Where each address came from, and why it failed.
         tried: Vec<(&'static str, ServerError)>,
     },
-    #[error("the server that answers is of another cluster than {}", .0.display())]
+    /// The server that answered has another system identifier than the data directory.
+    #[error("the server that answered belongs to another cluster than \"{}\"", .0.display())]
     AnotherCluster(PathBuf),
+    /// An online backup is in progress, and not one of ours.
     #[error(
-        "{} exists: an online backup that is not ours is in progress (label \"{name}\", started {since}). Wait for its end; if what started it is gone, end it by select pg_stop_backup()",
+        "an online backup is already in progress (label \"{name}\", started {since}, \"{}\" exists). HINT: wait until it ends; if the program that started it is gone, end it with \"select pg_stop_backup()\"",
         label.display()
     )]
-    AnotherBackup { label: PathBuf, name: String, since: String },
+    AnotherBackup {
+        /// The backup_label file.
+        label: PathBuf,
+        /// The backup's label.
+        name: String,
+        /// When it was started.
+        since: String,
+    },
+    /// An online backup is in progress, and there is no backup_label that would tell whose.
     #[error(
-        "the server in {} says that an online backup is in progress, but it has no backup_label that tells whose. If what started it is gone, end it by select pg_stop_backup()", .0.display()
+        "the server in \"{}\" is already in an online backup, but there is no backup_label. HINT: if the program that started the backup is gone, end it with \"select pg_stop_backup()\"", .0.display()
     )]
     UnknownBackup(PathBuf),
+    /// Another session ended the online backup before the copy was complete, so that the copy may be inconsistent.
     #[error(
-        "the online backup was ended by another pg_stop_backup() before the copy was complete: find out what called it"
+        "the online backup was ended by another pg_stop_backup() before the copy was complete. HINT: find out what called it, and repeat the copy"
     )]
     BackupLost,
-    #[error("the backup's label: {0}")]
+    /// The server's backup label is invalid.
+    #[error("invalid backup_label: {0}")]
     Label(#[from] BadBackupLabel),
-    #[error("the server answered with a position that is none: {0}")]
+    /// The server returned an invalid WAL position.
+    #[error("invalid WAL position from the server: {0}")]
     Position(#[from] NotAnLsn),
 }
 
+impl Retryable for ServerError {
+    /// True if the server may answer later, or another backup may end.
+    fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            ServerError::NotRunning(_)
+                | ServerError::Connect { .. }
+                | ServerError::ConnectTimeout { .. }
+                | ServerError::StatementTimeout { .. }
+                | ServerError::Thread(_)
+                | ServerError::NotReached { .. }
+                | ServerError::AnotherBackup { .. }
+                | ServerError::BackupLost
+        )
+    }
+}
+
 impl ServerError {
-    /// Whether the server is there but takes no connections yet (or, stopping, no more).
+    /// Whether the server is running but does not accept connections yet, or, while it shuts down, any more.
+    #[must_use]
     pub fn is_starting(&self) -> bool {
         match self {
             ServerError::Connect { source, .. } => {
                 source.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
             }
-            ServerError::Nowhere { tried, .. } => {
+            ServerError::NotReached { tried, .. } => {
                 tried.iter().any(|(_, error)| error.is_starting())
             }
             _ => false,
         }
     }
 
-    /// What to set, so that the server can be asked; the most telling of several failures counts.
+    /// A hint for the user: what to set so that the server can be queried. Of several failures, the one that says
+    /// most about the server decides.
+    #[must_use]
     pub fn advice(&self) -> &'static str {
-        self.remedy().1
+        self.ranked_advice().1
     }
 
-    fn remedy(&self) -> (u32, &'static str) {
-        const WHERE: (u32, &str) =
-            (1, "set PGPORT and PGHOST in local/environment.sh to where the server listens");
-        const WHO: (u32, &str) = (
+    fn ranked_advice(&self) -> (u32, &'static str) {
+        const ADDRESS: (u32, &str) =
+            (1, "set PGPORT and PGHOST in local/environment.sh to the server's address");
+        const USER: (u32, &str) = (
             3,
-            "set PGUSER and PGPASSWORD in local/environment.sh, or let the user in by pg_hba.conf",
+            "set PGUSER and PGPASSWORD in local/environment.sh to a user with the LOGIN attribute whose password is not expired, and let that user in by pg_hba.conf",
         );
         const DATABASE: (u32, &str) =
             (3, "set PGDATABASE in local/environment.sh to a database of the server");
-        const LOG: (u32, &str) = (2, "the server's log may say more");
+        const LOG: (u32, &str) = (2, "see the server's log");
         match self {
-            ServerError::Nowhere { tried, .. } => {
-                let all = tried.iter().map(|(_, error)| error.remedy());
-                all.max_by_key(|remedy| remedy.0).unwrap_or(WHERE)
+            ServerError::NotReached { tried, .. } => {
+                let all = tried.iter().map(|(_, error)| error.ranked_advice());
+                all.max_by_key(|advice| advice.0).unwrap_or(ADDRESS)
             }
             ServerError::AnotherServer { .. }
             | ServerError::AnotherMachine(_)
-            | ServerError::AnotherCluster(_) => WHERE,
+            | ServerError::AnotherCluster(_) => ADDRESS,
             ServerError::Connect { source, .. } => match source.code().map(SqlState::code) {
-                // invalid_authorization_specification and its kin
-                Some(code) if code.starts_with("28") => WHO,
+                // Class 28, Invalid Authorization Specification: also for a role without LOGIN.
+                Some(code) if code.starts_with("28") => USER,
                 Some("3D000") => DATABASE,
                 Some(_) => LOG,
-                None if is_io(source) => WHERE,
-                // It asks for a password, or for what this client does not know.
-                None => WHO,
+                None if is_io(source) => ADDRESS,
+                // The server asks for a password, or for an authentication method that this client does not have.
+                None => USER,
             },
             _ => LOG,
         }
@@ -115,23 +188,24 @@ impl ServerError {
 }
 
 fn is_io(error: &postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.is::<io::Error>())
+    error.source().is_some_and(|cause| cause.is::<io::Error>())
 }
 
-/// What came of each, with what names its place.
-fn each(tried: &[(&'static str, ServerError)]) -> String {
+fn list(tried: &[(&'static str, ServerError)]) -> String {
     let each = tried.iter().map(|(from, error)| match error {
-        ServerError::Connect { to, source } => format!("at {to} (from {from}): {}", told(source)),
-        error => format!("from {from}: {error}"),
+        ServerError::Connect { to, source } => {
+            format!("\"{to}\" (from {from}): {}", text_of(source))
+        }
+        error => format!("(from {from}) {error}"),
     });
     each.collect::<Vec<_>>().join("; ")
 }
 
-/// The server's own words, where it said some: the crate prints only "db error".
-fn told(error: &postgres::Error) -> String {
+/// The server's message, if it sent one: the crate itself displays only "db error".
+fn text_of(error: &postgres::Error) -> String {
     match error.as_db_error() {
-        Some(said) => said.message().to_owned(),
-        None => match std::error::Error::source(error) {
+        Some(message) => message.message().to_owned(),
+        None => match error.source() {
             Some(cause) if cause.is::<io::Error>() => cause.to_string(),
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),

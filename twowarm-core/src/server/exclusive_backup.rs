@@ -10,16 +10,16 @@ use crate::data_directory::running_server;
 use crate::file_error::FileError;
 use crate::wal::{BackupHistory, BackupLabel, Lsn, SegmentLayout, WalFileName};
 
-/// What ending a backup on the way out may take: it then does not wait for the archiver.
-const ON_THE_WAY_OUT: Duration = Duration::from_secs(2);
+/// The time limit for ending a backup that failed. It does not wait for the archiver.
+const ABORT_LIMIT: Duration = Duration::from_secs(2);
 
-/// An online backup of a server before 9.6. It is not the session's: it goes on until `pg_stop_backup`
-/// is called, by any session, or the server is stopped. When this is dropped the backup is ended.
+/// An online backup of a server before 9.6. It belongs to the server, and continues until any session calls
+/// `pg_stop_backup`, or the server stops. It is ended when this is dropped.
 ///
-/// `pg_start_backup` writes backup_label (and tablespace_map, 9.5) into the data directory. A server that
-/// finds it there after a crash starts from the backup's first segment, and does not start at all if that
-/// segment is recycled already. Therefore both files are kept under names of ours, which no server reads,
-/// and have their own names only while `pg_start_backup` and `pg_stop_backup` run.
+/// `pg_start_backup` writes backup_label (in 9.5 also tablespace_map) into the data directory. A server that
+/// finds it after a crash starts from the backup's first segment, and does not start at all if that segment is
+/// already recycled. Therefore both files are renamed, and have their own names only while `pg_start_backup` and
+/// `pg_stop_backup` run.
 pub struct ExclusiveBackup {
     session: Session,
     pgdata: PathBuf,
@@ -32,23 +32,27 @@ pub struct ExclusiveBackup {
 }
 
 impl ExclusiveBackup {
-    /// Ends what a killed run left, then starts a backup; returns after its checkpoint. `name` is its
-    /// label, a plain word, by which ours are told from others'.
+    /// Ends a backup that an interrupted run left, then starts one; returns after its checkpoint. `name` is the
+    /// label, a plain word, by which our backups are recognized.
+    ///
+    /// # Errors
+    /// If another backup is running, or the server refuses.
     pub fn start(
         mut session: Session,
         pgdata: &Path,
         login: &Login,
         name: &str,
     ) -> Result<ExclusiveBackup, ServerError> {
-        // Whatever the role's setting is: a checkpoint takes its time.
+        // A checkpoint may take longer than the role's setting.
         session.rows("set statement_timeout = 0")?;
+        label_files::forget_earlier_server(pgdata)?;
         if let Found::Ours = label_files::look(pgdata, name)? {
             log::info!("ending the online backup that an interrupted copyToStandby left running");
             end(&mut session, pgdata, name)?;
         }
         if session.major().spreads_backup_checkpoint() {
-            // It then finds few pages to write, and it pauses after each of them.
-            session.slow_row("checkpoint; select 'done'")?;
+            // After an immediate checkpoint the spread one has few pages to write, and pauses after each.
+            session.row_without_limit("checkpoint; select 'done'")?;
         }
         let (pgdata, login, name) = (pgdata.to_owned(), login.clone(), name.to_owned());
         let (label, tablespace_map) = (Vec::new(), Vec::new());
@@ -69,20 +73,20 @@ impl ExclusiveBackup {
 
     fn begin(&mut self) -> Result<(), ServerError> {
         let question = self.session.major().exclusive_backup_start(&self.name);
-        let started = match self.session.slow_row(&question) {
+        let started = match self.session.row_without_limit(&question) {
             Err(error) if is_in_progress(&error) => {
-                // Only our own files tell whose it is.
+                // Only a file of ours tells that it is our backup.
                 if !end(&mut self.session, &self.pgdata, &self.name)? {
                     return Err(ServerError::UnknownBackup(self.pgdata.clone()));
                 }
                 log::info!(
                     "ended the online backup that an interrupted copyToStandby left running"
                 );
-                self.session.slow_row(&question)
+                self.session.row_without_limit(&question)
             }
             other => other,
         };
-        let start = started?.into_iter().next().ok_or(ServerError::NoAnswer(question))?;
+        let start = started?.into_iter().next().ok_or(ServerError::UnexpectedResult(question))?;
         self.start = start.parse()?;
         (self.label, self.tablespace_map) = label_files::keep(&self.pgdata)?;
         let label = BackupLabel::parse(&self.label)?;
@@ -92,23 +96,34 @@ impl ExclusiveBackup {
         Ok(())
     }
 
-    /// Where it starts.
+    /// The start position.
+    #[must_use]
     pub fn start_lsn(&self) -> Lsn {
         self.start
     }
 
     /// Its session.
+    #[must_use]
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// Ends it. From 8.4 on the server waits for its archiver meanwhile; after a time limit this does so
-    /// no longer, which the caller then has to.
+    /// Ends the backup. From 8.4 on the server waits for its archiver; after the login's time limit this wait is
+    /// canceled, and the caller has to wait.
+    ///
+    /// # Errors
+    /// If the server refuses, or the backup was ended by another session.
     pub fn stop(mut self, layout: SegmentLayout) -> Result<FinishedBackup, ServerError> {
         self.check_is_running()?;
         label_files::put_back(&self.pgdata, &self.name)?;
         let limit = self.login.time_limit;
-        let stop = stop(&mut self.session, &self.pgdata, limit, Session::slow_row)?;
+        let stopped = stop(&mut self.session, &self.pgdata, limit, Session::row_without_limit);
+        if stopped.as_ref().is_err_and(has_ended) {
+            self.is_over = true;
+            label_files::remove_ours(&self.pgdata, &self.name)?;
+            return Err(ServerError::BackupLost);
+        }
+        let stop = stopped?;
         label_files::forget(&self.pgdata)?;
         self.is_over = true;
 
@@ -129,19 +144,19 @@ impl ExclusiveBackup {
         })
     }
 
-    /// Anybody's `pg_stop_backup` ends it, and then pages that were copied afterwards may be torn. The
-    /// server refuses a second start before it does anything as long as the first is in force.
+    /// Any session's `pg_stop_backup` ends the backup, and pages that are copied afterwards may be torn. While a
+    /// backup is running, the server refuses to start another one, before it does anything else.
     fn check_is_running(&mut self) -> Result<(), ServerError> {
         let question = self.session.major().exclusive_backup_start(&self.name);
-        match self.session.slow_row(&question) {
+        match self.session.row_without_limit(&question) {
             Err(error) if is_in_progress(&error) => Ok(()),
             Err(error) => Err(error),
-            // Now another one of ours is running, and dropping this ends it.
+            // Now another backup of ours is running, which is ended when this is dropped.
             Ok(_) => Err(ServerError::BackupLost),
         }
     }
 
-    /// The end of the backup, from the file that the server writes about it.
+    /// The end position, from the backup history file.
     fn stop_in(&self, history: WalFileName) -> Result<Lsn, ServerError> {
         let wal = self.pgdata.join(self.session.major().wal_directory());
         let path = wal.join(history.to_string());
@@ -153,19 +168,19 @@ impl ExclusiveBackup {
 impl Drop for ExclusiveBackup {
     fn drop(&mut self) {
         if !self.is_over
-            && let Err(error) = self.end_on_the_way_out()
+            && let Err(error) = self.abort()
         {
             log::warn!(
-                "the online backup could not be ended ({error}): the next copyToStandby ends it, and so does a restart of the server"
+                "could not end the online backup: {error}. HINT: the next copyToStandby ends it, and so does a restart of the server"
             );
         }
     }
 }
 
 impl ExclusiveBackup {
-    fn end_on_the_way_out(&mut self) -> Result<(), ServerError> {
+    fn abort(&mut self) -> Result<(), ServerError> {
         if running_server(&self.pgdata)?.is_none() {
-            // The backup ended with the server, and its label is not to be found by the next one.
+            // The backup ended with the server. The next one must not find its label.
             return label_files::remove_ours(&self.pgdata, &self.name);
         }
         log::info!("ending the online backup");
@@ -176,15 +191,15 @@ impl ExclusiveBackup {
     }
 }
 
-/// Ends a backup of ours that is running, whoever started it; false if there is none by the files.
+/// Ends a running backup of ours, even if another process started it; false if no file tells of one.
 fn end(session: &mut Session, pgdata: &Path, name: &str) -> Result<bool, ServerError> {
     match label_files::look(pgdata, name)? {
         Found::Ours => {}
         Found::Nothing if label_files::is_kept(pgdata) => label_files::put_back(pgdata, name)?,
         Found::Nothing => return Ok(false),
     }
-    // Also where the server hangs this comes to an end.
-    let limit = ON_THE_WAY_OUT.min(session.time_limit() / 2);
+    // So that this ends before the session's own limit does.
+    let limit = ABORT_LIMIT.min(session.time_limit() / 2);
     stop(session, pgdata, limit, Session::row)?;
     label_files::forget(pgdata)?;
     Ok(true)
@@ -192,8 +207,8 @@ fn end(session: &mut Session, pgdata: &Path, name: &str) -> Result<bool, ServerE
 
 type Ask = fn(&mut Session, &str) -> Result<Vec<String>, ServerError>;
 
-/// `pg_stop_backup`, which reads backup_label and removes it before it waits for the archiver. The wait
-/// is given up after `limit`; the answer, the end of the backup, is then none.
+/// Calls `pg_stop_backup`, which reads backup_label and removes it before it waits for the archiver. After `limit`
+/// the wait is canceled, and the result is none instead of the end position.
 fn stop(
     session: &mut Session,
     pgdata: &Path,
@@ -206,7 +221,8 @@ fn stop(
     let _ = session.rows("set statement_timeout = 0");
     match answer {
         Ok(row) => {
-            let stop = row.into_iter().next().ok_or(ServerError::NoAnswer(question.to_owned()))?;
+            let stop =
+                row.into_iter().next().ok_or(ServerError::UnexpectedResult(question.to_owned()))?;
             Ok(Some(stop.parse()?))
         }
         Err(error) => {
@@ -222,8 +238,15 @@ fn stop(
     }
 }
 
+/// Whether `pg_stop_backup` failed because no backup is in progress. After a failed call of another session
+/// 9.6beta4 says so, although it refuses to start a backup too.
+fn has_ended(error: &ServerError) -> bool {
+    has_code(error, &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)
+}
+
+/// Whether `pg_start_backup` failed because a backup is in progress.
 fn is_in_progress(error: &ServerError) -> bool {
-    // The same code says that WAL archiving is off; then our own label is not there either.
+    // The code is also used if WAL archiving is off; then there is no label of ours either.
     has_code(error, &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)
 }
 

@@ -1,4 +1,4 @@
-//! The files that a backup before 9.6 puts into the primary's data directory.
+//! The files that a backup before 9.6 creates in the primary's data directory.
 
 use std::fs;
 use std::io;
@@ -13,17 +13,17 @@ use crate::wal::BackupLabel;
 const LABEL: &str = "backup_label";
 const MAP: &str = "tablespace_map";
 
-/// Whose backup_label a data directory holds.
+/// The backup_label in a data directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Nothing,
     Ours,
 }
 
-/// Recognizes a backup by its label; another's is an error.
+/// Recognizes a backup by its label; that of another program is an error.
 pub(super) fn look(pgdata: &Path, ours: &str) -> Result<Found, ServerError> {
     let Some(text) = read(&pgdata.join(LABEL))? else { return Ok(Found::Nothing) };
-    // The name is in the file's fourth or a later line, and any text may stand in it.
+    // The label is in the fourth or a later line, and may be any text.
     let parsed = BackupLabel::parse(&text).ok();
     let line = |found: Option<std::borrow::Cow<'_, str>>| {
         found.map_or("unknown".to_owned(), |text| text.into_owned())
@@ -36,18 +36,18 @@ pub(super) fn look(pgdata: &Path, ours: &str) -> Result<Found, ServerError> {
     Err(ServerError::AnotherBackup { label: pgdata.join(LABEL), name, since })
 }
 
-/// Whether a backup_label has its own name.
+/// Whether backup_label exists under its own name.
 pub(super) fn is_in_place(pgdata: &Path) -> bool {
     pgdata.join(LABEL).symlink_metadata().is_ok()
 }
 
-/// Whether a label is kept.
+/// Whether a label is kept under our name.
 pub(super) fn is_kept(pgdata: &Path) -> bool {
     kept(pgdata, LABEL).symlink_metadata().is_ok()
 }
 
-/// Gives both files our own names and returns what they hold. backup_label first: without it no server
-/// looks at tablespace_map.
+/// Renames both files to our names and returns their content. backup_label is first: without it no server reads
+/// tablespace_map.
 pub(super) fn keep(pgdata: &Path) -> Result<(Vec<u8>, Vec<u8>), FileError> {
     let keep_one = |name| -> Result<Vec<u8>, FileError> {
         let path = pgdata.join(name);
@@ -56,7 +56,7 @@ pub(super) fn keep(pgdata: &Path) -> Result<(Vec<u8>, Vec<u8>), FileError> {
             return Ok(Vec::new());
         };
         fs::rename(&path, kept(pgdata, name)).map_err(FileError::of("rename", &path))?;
-        // Of two names of one file, a rename removes neither.
+        // A rename between two links to the same file removes neither.
         durable::remove(&path)?;
         durable::sync_directory(pgdata)?;
         Ok(bytes)
@@ -64,26 +64,38 @@ pub(super) fn keep(pgdata: &Path) -> Result<(Vec<u8>, Vec<u8>), FileError> {
     Ok((keep_one(LABEL)?, keep_one(MAP)?))
 }
 
-/// Gives both files their own names, and keeps them besides. A label that came in between is another's.
+/// Restores both files under their own names, and keeps them under ours. A label that was created since is
+/// another backup's.
 pub(super) fn put_back(pgdata: &Path, ours: &str) -> Result<(), ServerError> {
     for name in [MAP, LABEL] {
         let (kept, path) = (kept(pgdata, name), pgdata.join(name));
-        // The same file, with the owner that it has.
+        // A link, so that the owner is the same.
         match fs::hard_link(&kept, &path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => look(pgdata, ours).map(drop)?,
-            linked => linked.map_err(FileError::of("make", &path))?,
+            linked => linked.map_err(FileError::of("create", &path))?,
         }
     }
     Ok(durable::sync_directory(pgdata)?)
 }
 
-/// Removes what is kept, once the backup is over.
+/// Removes the kept files after the end of the backup.
 pub(super) fn forget(pgdata: &Path) -> Result<(), FileError> {
     [LABEL, MAP].into_iter().try_for_each(|name| durable::remove(&kept(pgdata, name)))
 }
 
-/// Removes all of a backup that ended with its server.
+/// Removes kept files that are older than the running server: their backup ended with an earlier one. With them
+/// a backup of another program, whose label is missing, would be taken for ours.
+pub(super) fn forget_earlier_server(pgdata: &Path) -> Result<(), FileError> {
+    let modified = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    let kept = modified(&kept(pgdata, LABEL));
+    match kept.zip(modified(&pgdata.join("postmaster.pid"))) {
+        Some((kept, started)) if kept < started => forget(pgdata),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the files of a backup that ended with its server.
 pub(super) fn remove_ours(pgdata: &Path, ours: &str) -> Result<(), ServerError> {
     if let Ok(Found::Ours) = look(pgdata, ours) {
         [LABEL, MAP].into_iter().try_for_each(|name| durable::remove(&pgdata.join(name)))?;
@@ -105,6 +117,8 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const OURS: &str = "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)\n\
@@ -112,7 +126,7 @@ mod tests {
                         LABEL: twowarm\n";
 
     #[test]
-    fn a_label_is_recognized_and_anothers_is_named() {
+    fn a_label_is_recognized_and_that_of_another_backup_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let write = |text: &str| fs::write(dir.path().join(LABEL), text).unwrap();
         assert_eq!(look(dir.path(), "twowarm").unwrap(), Found::Nothing);
@@ -133,7 +147,7 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         fs::write(at(LABEL), OURS).unwrap();
         fs::write(at(MAP), "16384 /ts\n").unwrap();
-        // Of an earlier backup that had tablespaces.
+        // From an earlier backup, which had tablespaces.
         fs::write(kept(dir.path(), MAP), "old").unwrap();
         let (label, map) = keep(dir.path()).unwrap();
         assert_eq!((label.as_slice(), map.as_slice()), (OURS.as_bytes(), &b"16384 /ts\n"[..]));
@@ -141,7 +155,7 @@ mod tests {
         put_back(dir.path(), "twowarm").unwrap();
         assert_eq!(fs::read(at(LABEL)).unwrap(), label);
         assert_eq!(fs::read(at(MAP)).unwrap(), map);
-        // Killed in between, or refused by the server: once more.
+        // Again, after an interruption or an error of the server.
         put_back(dir.path(), "twowarm").unwrap();
         assert_eq!(keep(dir.path()).unwrap(), (label, map));
         assert!(!at(LABEL).exists() && !at(MAP).exists() && is_kept(dir.path()));
@@ -151,7 +165,24 @@ mod tests {
     }
 
     #[test]
-    fn anothers_label_is_neither_replaced_nor_removed() {
+    fn kept_files_of_an_earlier_server_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(LABEL), OURS).unwrap();
+        let pid_file = dir.path().join("postmaster.pid");
+        fs::write(&pid_file, "1\n").unwrap();
+        keep(dir.path()).unwrap();
+        let since = kept(dir.path(), LABEL).metadata().unwrap().modified().unwrap();
+        let start = |time| fs::File::open(&pid_file).unwrap().set_modified(time).unwrap();
+        start(since - Duration::from_secs(1));
+        forget_earlier_server(dir.path()).unwrap();
+        assert!(is_kept(dir.path()));
+        start(since + Duration::from_secs(1));
+        forget_earlier_server(dir.path()).unwrap();
+        assert!(!is_kept(dir.path()));
+    }
+
+    #[test]
+    fn the_label_of_another_backup_is_neither_replaced_nor_removed() {
         let dir = tempfile::tempdir().unwrap();
         let label = dir.path().join(LABEL);
         fs::write(&label, OURS).unwrap();

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod backup;
+mod connect;
 mod error;
 mod exclusive_backup;
 mod label_files;
@@ -10,7 +11,8 @@ mod session;
 mod statements;
 
 pub use backup::{Backup, FinishedBackup};
+pub use connect::{Login, runs_without_pid_file};
 pub use error::ServerError;
 pub use exclusive_backup::ExclusiveBackup;
 pub use running_role::running_role;
-pub use session::{Canceller, Login, Session, runs_without_pid_file};
+pub use session::{Canceller, Session};

@@ -116,7 +116,7 @@ impl Link {
     ///
     /// # Errors
     /// If the connection breaks or stalls, with the far side's refusal if it has sent one.
-    pub fn send_frame(&mut self, kind: u8, parts: &[&[u8]]) -> Result<(), LinkError> {
+    pub(crate) fn send_frame(&mut self, kind: u8, parts: &[&[u8]]) -> Result<(), LinkError> {
         let Err(error) = write_frame(&mut self.connection, kind, parts) else { return Ok(()) };
         if error.kind() == io::ErrorKind::TimedOut {
             return Err(self.failed(WireError::Io(error)));
@@ -137,7 +137,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`send_frame`](Link::send_frame).
-    pub fn send(&mut self, message: &Message) -> Result<(), LinkError> {
+    pub(crate) fn send(&mut self, message: &Message) -> Result<(), LinkError> {
         self.send_frame(message.kind(), &[&message.payload()])
     }
 
@@ -145,7 +145,7 @@ impl Link {
     ///
     /// # Errors
     /// If the connection breaks or stalls, or what arrives is not a frame.
-    pub fn receive(&mut self) -> Result<Frame, LinkError> {
+    pub(crate) fn receive(&mut self) -> Result<Frame, LinkError> {
         loop {
             match read_frame(&mut self.connection) {
                 Ok(frame) if frame.kind == Message::Working.kind() => {}
@@ -159,7 +159,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`receive`](Link::receive); also if the far side refuses the session.
-    pub fn receive_message(&mut self) -> Result<Message, LinkError> {
+    pub(crate) fn receive_message(&mut self) -> Result<Message, LinkError> {
         let frame = self.receive()?;
         match Message::parse(&frame) {
             Ok(Message::Refused(refusal)) if refusal.id == SESSION => Err(self.refused(refusal)),
@@ -185,13 +185,12 @@ impl Link {
     }
 
     /// A refusal as an error.
-    #[must_use]
-    pub fn refused(&self, refusal: Refusal) -> LinkError {
+    pub(crate) fn refused(&self, refusal: Refusal) -> LinkError {
         LinkError::Refused { node: self.node.clone(), refusal }
     }
 
     /// An error of this connection. If the far side has ended, its last message is part of it.
-    pub fn failed(&mut self, error: WireError) -> LinkError {
+    pub(crate) fn failed(&mut self, error: WireError) -> LinkError {
         let (node, command) = (self.node.clone(), self.command.name());
         match error {
             WireError::Io(e) if e.kind() == io::ErrorKind::TimedOut => {

@@ -6,9 +6,10 @@ use crate::version::PgMajor;
 
 const COMMAND: &str = "'../2warm/global/replication/archiveWALFile %p %f'";
 
-/// What a standby's server would lack on the day of a failover, when it becomes the primary: a line for
-/// each setting, with what to write where. By the files that this server really reads, as far as they can
-/// be known.
+/// The settings that a standby's server would lack after a failover, as the primary: one line for the user per
+/// setting, with what to write into which file. They are read from the files that the server will read, as far
+/// as those are known.
+#[must_use]
 pub fn lacks_for_failover(pgdata: &Path, major: PgMajor) -> Vec<String> {
     match server_configuration(pgdata) {
         Some(file) => {
@@ -16,15 +17,15 @@ pub fn lacks_for_failover(pgdata: &Path, major: PgMajor) -> Vec<String> {
             server_settings(&file, pgdata, &mut |name, value| {
                 settings.insert(name.to_owned(), value.to_owned());
             });
-            let place = file.display();
+            let file = file.display();
             let lacks = lacks(&settings, major).into_iter();
-            lacks.map(|lack| format!("{lack} in {place}")).collect()
+            lacks.map(|lack| format!("{lack} in {file}")).collect()
         }
         None => {
             let wanted: Vec<String> =
                 wanted(major).iter().map(|(n, v)| format!("{n} = {v}")).collect();
             vec![format!(
-                "{} has no postgresql.conf, and which one the server is going to be started with (config_file) is not known: see that it has {}",
+                "\"{}\" has no postgresql.conf, and it is not known with which one (config_file) the server will be started. HINT: make sure that it contains {}",
                 pgdata.display(),
                 wanted.join(", ")
             )]
@@ -32,7 +33,7 @@ pub fn lacks_for_failover(pgdata: &Path, major: PgMajor) -> Vec<String> {
     }
 }
 
-/// The settings with which a primary of this version ships its WAL.
+/// The settings that a primary of this version needs to ship its WAL.
 fn wanted(major: PgMajor) -> Vec<(&'static str, &'static str)> {
     let mode = major.has_archive_mode().then_some(("archive_mode", "on"));
     let level = major.replica_wal_level().map(|level| ("wal_level", level));
@@ -55,7 +56,7 @@ fn lacks(settings: &BTreeMap<String, String>, major: PgMajor) -> Vec<String> {
         if !is_fine {
             let shown = shown(name);
             lacks.push(format!(
-                "{name} is {shown}, so that nothing is shipped after a failover: write {name} = {value}"
+                "{name} is {shown}, so no WAL would be shipped after a failover. HINT: write {name} = {value}"
             ));
         }
     }
@@ -63,13 +64,13 @@ fn lacks(settings: &BTreeMap<String, String>, major: PgMajor) -> Vec<String> {
     {
         let shown = shown("archive_library");
         lacks.push(format!(
-            "archive_library is {shown}, so that archive_command does not count after a failover: write archive_library = ''"
+            "archive_library is {shown}, so archive_command would be ignored after a failover. HINT: write archive_library = ''"
         ));
     }
     let answers = major.has_standby_defaults() || major.replica_wal_level().is_none();
     if !answers && set("hot_standby").is_none() {
         lacks.push(
-            "hot_standby is not set, so that the standby answers no queries: write hot_standby = on (or off)"
+            "hot_standby is not set, so the standby does not accept queries. HINT: write hot_standby = on (or off)"
                 .into(),
         );
     }
@@ -85,9 +86,9 @@ mod tests {
     fn of(major: &str, lines: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("postgresql.conf"), lines).unwrap();
-        let place = format!(" in {}/postgresql.conf", dir.path().display());
+        let file = format!(" in {}/postgresql.conf", dir.path().display());
         let lacks = lacks_for_failover(dir.path(), major.parse().unwrap()).into_iter();
-        lacks.map(|lack| lack.strip_suffix(&place).expect("it names the file").to_owned()).collect()
+        lacks.map(|lack| lack.strip_suffix(&file).expect("it names the file").to_owned()).collect()
     }
 
     fn names(major: &str, lines: &str) -> Vec<String> {
@@ -98,7 +99,7 @@ mod tests {
         "archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n";
 
     #[test]
-    fn each_version_lacks_what_it_has() {
+    fn each_version_lacks_the_settings_that_it_has() {
         assert_eq!(names("8.2", ""), ["archive_command"]);
         assert_eq!(names("8.4", ""), ["archive_mode", "archive_command"]);
         assert_eq!(
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_somehow_is_not_lacking() {
+    fn settings_in_any_spelling_are_accepted() {
         for mode in ["on", "Always", "1"] {
             assert_eq!(names("15", &format!("archive_mode = {mode}\n{COMMAND_LINE}")), [""; 0]);
         }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_configuration_all_that_is_wanted_is_named() {
+    fn without_a_configuration_all_settings_are_named() {
         let dir = tempfile::tempdir().unwrap();
         let lacks = lacks_for_failover(dir.path(), "15".parse().unwrap());
         assert!(lacks.len() == 1 && lacks[0].contains("config_file"), "{lacks:?}");

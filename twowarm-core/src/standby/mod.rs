@@ -9,6 +9,7 @@ mod recovery_config;
 mod recovery_source;
 mod retry_settings;
 mod server_version;
+mod settings;
 
 pub use archive_content::ArchiveContent;
 pub use failover_settings::lacks_for_failover;

@@ -5,6 +5,9 @@ use crate::version::PgMajor;
 const V8_3: PgMajor = PgMajor::of(8, 3);
 const V9_0: PgMajor = PgMajor::of(9, 0);
 const V9_1: PgMajor = PgMajor::of(9, 1);
+const V9_3: PgMajor = PgMajor::of(9, 3);
+const V9_4: PgMajor = PgMajor::of(9, 4);
+const V9_5: PgMajor = PgMajor::of(9, 5);
 const V10: PgMajor = PgMajor::of(10, 0);
 const V11: PgMajor = PgMajor::of(11, 0);
 const V12: PgMajor = PgMajor::of(12, 0);
@@ -37,6 +40,39 @@ impl PgMajor {
     #[must_use]
     pub fn has_promote_function(self) -> bool {
         self >= V12
+    }
+
+    /// The name of the setting for the directory of the server's socket.
+    pub(super) fn socket_setting(self) -> &'static str {
+        if self >= V9_3 { "unix_socket_directories" } else { "unix_socket_directory" }
+    }
+
+    /// From 9.5 on settings in megabytes limit how much WAL is kept.
+    pub(super) fn has_wal_size_settings(self) -> bool {
+        self >= V9_5
+    }
+
+    /// From 9.4 on the kind of dynamic shared memory is a setting.
+    pub(super) fn has_dynamic_shared_memory(self) -> bool {
+        self >= V9_4
+    }
+
+    /// The name of the segment that is being written.
+    pub fn current_wal_file(self) -> &'static str {
+        if self >= V10 {
+            "select pg_walfile_name(pg_current_wal_lsn())"
+        } else {
+            "select pg_xlogfile_name(pg_current_xlog_location())"
+        }
+    }
+
+    /// The position up to which WAL has been written.
+    pub fn current_wal_position(self) -> &'static str {
+        if self >= V10 {
+            "select pg_current_wal_lsn()"
+        } else {
+            "select pg_current_xlog_location()"
+        }
     }
 
     /// The query for the last WAL location that a hot standby has replayed.

@@ -56,7 +56,7 @@ impl Timelines<'_> {
     /// The timeline that forked from the segment's own before the segment: the segment holds WAL that
     /// this later timeline does not have.
     ///
-    /// The server's WAL directory counts as much as the archive: a node that was promoted has the history
+    /// The server's WAL directory is searched too: a node that was promoted has the history
     /// of its new timeline only there, and must not accept what the old primary still writes. In that
     /// directory a file that is not the history of its timeline is an error; in the archive it is ignored,
     /// with an error message.

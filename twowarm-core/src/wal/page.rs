@@ -26,6 +26,7 @@ pub struct PageHeader {
 
 /// The additional fields of a long page header (`XLogLongPageHeaderData`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LongPart {
     /// The system identifier of the cluster.
     pub system_identifier: u64,

@@ -13,7 +13,7 @@ use record::{Link, PartialRecord, RecordLayout};
 pub use stop_reason::StopReason;
 
 /// Checks the records of a segment page by page: page headers, record headers, the links between records, and
-/// checksums. It uses a few hundred bytes of memory whatever the length of a record.
+/// checksums. It needs only a few hundred bytes of memory, even for long records.
 ///
 /// For a version newer than all known ones it only counts pages and reports the segment as complete, because its
 /// [records are not known](SegmentHeader::unknown_records).

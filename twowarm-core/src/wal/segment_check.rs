@@ -117,12 +117,12 @@ pub fn check_segment_header(
     let long = page.long.ok_or(Unsound::NotAFirstPage)?;
     match (expected.major, page.major) {
         // A newer version may still write the WAL of the newest known one.
-        (Some(ours), Some(PgMajor::NEWEST)) if !ours.is_known() => {}
-        (Some(ours), Some(found)) if ours != found => {
-            return Err(Unsound::OtherMajor { expected: ours, found });
+        (Some(major), Some(PgMajor::NEWEST)) if !major.is_known() => {}
+        (Some(major), Some(found)) if major != found => {
+            return Err(Unsound::OtherMajor { expected: major, found });
         }
         // The betas of the newest known version had several numbers.
-        (Some(ours), None) if ours < PgMajor::NEWEST => {
+        (Some(major), None) if major < PgMajor::NEWEST => {
             return Err(BadPageHeader::UnknownMagic(page.magic).into());
         }
         (_, None) if long.system_identifier == 0 => {

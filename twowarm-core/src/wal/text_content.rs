@@ -150,7 +150,7 @@ mod tests {
         for major in ["8.2", "8.4", "9.0", "18"] {
             assert_eq!(check(BACKUP, good.as_bytes(), major), Ok(TextVerdict::Sound));
         }
-        for bad in [b"".as_slice(), b"nonsense", other.as_bytes()] {
+        for bad in [b"".as_slice(), b"invalid", other.as_bytes()] {
             check(BACKUP, bad, "8.4").unwrap_err();
             check_text(BACKUP.parse().unwrap(), bad, None).unwrap_err();
             for major in ["9.0", "18"] {

@@ -57,7 +57,7 @@ impl Primary {
             None => {
                 let question = major.checkpoint_timeline();
                 let number = session.value(question)?.parse();
-                number.map_err(|_| ServerError::NoAnswer(question.into()))?
+                number.map_err(|_| ServerError::UnexpectedResult(question.into()))?
             }
         };
         let configuration = PathBuf::from(session.setting("config_file")?);

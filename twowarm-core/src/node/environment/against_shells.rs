@@ -1,4 +1,4 @@
-//! What is read from a file compared with what real shells have after they have run it.
+//! Compares the values read from a file with those in real shells that ran it.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ fn outer(name: &str) -> Option<String> {
     (name == "HOME").then(|| "/home/pg".to_owned())
 }
 
-/// Pieces of values that bash and a plain sh read alike.
+/// Parts of values that bash and sh read in the same way.
 fn value() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[a-z0-9/._+,@%=-]{0,6}",
@@ -30,7 +30,7 @@ fn value() -> impl Strategy<Value = String> {
     ];
     let tilde = prop_oneof![3 => Just(""), 1 => Just("~"), 1 => Just("~/")];
     (tilde, prop::collection::vec(piece, 0..5)).prop_map(|(tilde, pieces)| {
-        // A name must not grow by what follows it, nor `~` become ~USER.
+        // The next part must not extend a name, nor make `~` a ~USER.
         let joined = pieces.join("\"\"");
         if tilde == "~" && !joined.is_empty() { joined } else { format!("{tilde}{joined}") }
     })
@@ -59,12 +59,12 @@ fn line() -> impl Strategy<Value = String> {
 
 const NAMES: [&str; 5] = ["A", "B", "C", "D", "E"];
 
-/// What a shell has in the variables afterwards; none if it can't read the text.
+/// The variables of a shell after it ran the text; `None` for a syntax error.
 fn by_shell(shell: &str, text: &str) -> Option<Vec<String>> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("environment.sh");
     std::fs::write(&file, text).unwrap();
-    // A shell would run what stands before an error.
+    // A shell would run the commands before a syntax error.
     let mut check = Command::new(shell);
     check.arg("-n").arg(&file).stderr(Stdio::null());
     if !check.status().unwrap().success() {
@@ -80,7 +80,7 @@ fn by_shell(shell: &str, text: &str) -> Option<Vec<String>> {
     (values.next()? == "ok").then(|| values.take(NAMES.len()).collect())
 }
 
-/// What we know is what shells have.
+/// Known values are equal to those in the shells.
 fn agrees_with_shells(text: &str) -> Result<(), TestCaseError> {
     let Ok(read) = Environment::parse(text, &outer) else { return Ok(()) };
     for shell in ["sh", "bash"] {
@@ -98,7 +98,7 @@ fn agrees_with_shells(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Words and operators, of which about one text in five is one that a shell can read.
+/// Words and operators; about one text in five is valid shell syntax.
 fn code() -> impl Strategy<Value = String> {
     let assignments = ["A=1", "A=2", "B=1", "B=2", "C=3", "export D=4", "E=$A", "A=$B", "A="];
     let blocks = [
@@ -201,12 +201,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
-    fn what_is_known_is_what_a_shell_has(lines in prop::collection::vec(line(), 1..7)) {
+    fn known_values_are_those_of_a_shell(lines in prop::collection::vec(line(), 1..7)) {
         agrees_with_shells(&(lines.join("\n") + "\n"))?;
     }
 
     #[test]
-    fn nothing_that_code_decides_is_known(text in code()) {
+    fn values_that_depend_on_commands_are_unknown(text in code()) {
         agrees_with_shells(&text)?;
     }
 }

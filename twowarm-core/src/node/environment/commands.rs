@@ -28,7 +28,7 @@ pub(super) struct Reader<'a> {
     /// The variables that the current list (commands joined by `&&` and `||`) has set so far.
     pub(super) set_by_list: Vec<String>,
     /// The last token was an operator such as `&&`, after which a line end does not end the list.
-    goes_on: bool,
+    list_continues: bool,
     /// Where a function begins whose name was the last token.
     function: Option<(usize, usize)>,
     /// The functions so far, and the variables that they may set.
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
             is_run: true,
             may_end: None,
             set_by_list: Vec::new(),
-            goes_on: false,
+            list_continues: false,
             function: None,
             functions: BTreeSet::new(),
             set_in_functions: BTreeSet::new(),
@@ -96,7 +96,7 @@ impl<'a> Reader<'a> {
         let result = self.deeper(|reader| reader.commands(Some(closer)));
         self.apart -= usize::from(apart);
         (self.list_is_run, self.is_run) = before;
-        (self.goes_on, self.function) = (false, None);
+        (self.list_continues, self.function) = (false, None);
         result
     }
 
@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
 
     fn line_end(&mut self) -> Result<(), EnvironmentError> {
         self.next();
-        if !self.goes_on {
+        if !self.list_continues {
             self.end_list();
         }
         for (end, without_tabs) in std::mem::take(&mut self.here_documents) {
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
     fn end_list(&mut self) {
         self.is_run = self.list_is_run && self.may_end.is_none();
         self.set_by_list.clear();
-        self.goes_on = false;
+        self.list_continues = false;
     }
 
     /// `&&`, `||`, `|` and `&`: of commands joined by the first two only the first is always run; the commands of
@@ -189,7 +189,7 @@ impl<'a> Reader<'a> {
         if first == Some('&') && !doubled {
             self.end_list();
         } else {
-            (self.is_run, self.goes_on) = (false, true);
+            (self.is_run, self.list_continues) = (false, true);
         }
     }
 
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
     /// Reads one command; `true` if it is the word that ends the block.
     fn command(&mut self, closer: Option<&str>) -> Result<bool, EnvironmentError> {
         let begins = (self.at, self.line);
-        self.goes_on = false;
+        self.list_continues = false;
         let function = self.function.take();
         let mut command = Command::default();
         while !self.at_command_end() {
@@ -324,10 +324,10 @@ impl<'a> Reader<'a> {
 
     /// Whether a redirection is next; skips the number before it.
     fn skip_to_redirection(&mut self) -> bool {
-        let behind = self.text[self.at..].trim_start_matches(|c: char| c.is_ascii_digit());
-        let is_redirection = behind.starts_with(['<', '>']);
+        let rest = self.text[self.at..].trim_start_matches(|c: char| c.is_ascii_digit());
+        let is_redirection = rest.starts_with(['<', '>']);
         if is_redirection {
-            self.at = self.text.len() - behind.len();
+            self.at = self.text.len() - rest.len();
         }
         is_redirection
     }

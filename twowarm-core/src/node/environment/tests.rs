@@ -11,7 +11,7 @@ fn parse(text: &str) -> Environment {
 }
 
 #[test]
-fn assignments_in_the_ways_people_write_them() {
+fn common_forms_of_assignments() {
     let read = parse(
         "# our node\nexport PGDATA=/data/15 # here\nA='a b'; export A\n\
          B=\"$PGDATA/x y\" C=${PGDATA}z\\ w\nD=~/d\n\tE=${NONE:-/dflt}\nexport F=1 G=2\nH=a#b\nI=\n\
@@ -45,7 +45,7 @@ fn assignments_in_the_ways_people_write_them() {
     assert_eq!(read.ignored_lines(), None);
 }
 
-/// An environment.sh with shell in it stopped a standby.
+/// An environment.sh with shell commands stopped a standby.
 #[test]
 fn other_lines_are_ignored_and_listed_once() {
     let read = parse(
@@ -67,9 +67,9 @@ fn other_lines_are_ignored_and_listed_once() {
     );
 }
 
-/// `PGDATA=$PGROOT/data` was taken for /data.
+/// `PGDATA=$PGROOT/data` was read as /data.
 #[test]
-fn a_variable_that_is_not_set_is_named_by_what_depends_on_it() {
+fn the_error_for_a_value_names_the_variable_that_is_not_set() {
     let read =
         parse("A=$BASE/x\nB=${A}/y\nPGDATA=$B\nOTHER=:$LD_LIBRARY_PATH\nARCHIVE=${PGDATA}/a\n");
     let error = read.require(&["PGDATA", "ARCHIVE", "DRNODE"]).unwrap_err().to_string();
@@ -78,13 +78,13 @@ fn a_variable_that_is_not_set_is_named_by_what_depends_on_it() {
     }
     read.require(&["DRNODE"]).unwrap();
     assert_eq!(read.ignored_lines(), None, "no line of it is run by a shell");
-    // What is set again has a value again.
+    // A later assignment gives it a known value.
     let read = parse("PGDATA=$BASE/x\nPGDATA=/data\n");
     assert_eq!((read.require(&["PGDATA"]), read.get("PGDATA")), (Ok(()), Some("/data")));
 }
 
 #[test]
-fn what_only_a_shell_can_tell_is_never_guessed() {
+fn values_that_only_a_shell_can_compute_are_unknown() {
     for text in [
         "PGDATA=$(cat /etc/pgdata)",
         "PGDATA=`cat x`",
@@ -135,7 +135,7 @@ fn what_only_a_shell_can_tell_is_never_guessed() {
 }
 
 #[test]
-fn what_code_can_not_change_is_known() {
+fn values_that_commands_can_not_change_are_known() {
     for text in [
         "PGDATA=/a\necho PGDATA=$PGDATA",
         "PGDATA=/a\n[ -d \"$PGDATA\" ] || mkdir -p \"$PGDATA\"",
@@ -157,7 +157,7 @@ fn what_code_can_not_change_is_known() {
 }
 
 #[test]
-fn all_that_keeps_a_variable_from_being_known_is_said_at_once() {
+fn one_error_lists_all_unknown_values() {
     let read = parse("umask 077\nPGDATA=$(x)\nARCHIVE=$BASE/a\nsource y\n");
     let error = read.require(&["PGDATA", "ARCHIVE"]).unwrap_err().to_string();
     for part in [
@@ -171,7 +171,7 @@ fn all_that_keeps_a_variable_from_being_known_is_said_at_once() {
 }
 
 #[test]
-fn what_a_function_sets_is_not_known_after_a_call() {
+fn variables_set_by_a_function_are_unknown_after_a_call() {
     let read = |text: &str| Environment::parse(text, &outer).unwrap();
     for call in ["f", "f x", "true && f", "if f; then :; fi", "eval 'x; f'", "$F", "g"] {
         for define in ["f() { A=2; }", "function f { A=2; }", "g() { f; }; f() { export A=2; }"] {
@@ -189,7 +189,7 @@ fn what_a_function_sets_is_not_known_after_a_call() {
 }
 
 #[test]
-fn a_file_whose_commands_can_not_be_told_apart_is_an_error() {
+fn syntax_errors() {
     for (text, line) in [
         ("A=1\nA='open\n\n", 2),
         ("A=\"open\n\n", 1),

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::retry::Retryable;
 
-/// A node with an environment.sh, and directories where clusters may be.
+/// A node with an environment.sh, and directories for clusters.
 struct Node {
     dir: tempfile::TempDir,
 }
@@ -37,7 +37,7 @@ impl Node {
         Install::find(&invocation, caller)
     }
 
-    /// As a person or sshd calls, in PGROOT.
+    /// As called by a user or sshd in PGROOT.
     fn found(&self, pgdata: &str) -> Option<PathBuf> {
         let [a, b] = [Caller::Person, Caller::FarNode]
             .map(|caller| self.call(caller, &self.path(""), pgdata).unwrap().pgdata);
@@ -47,7 +47,7 @@ impl Node {
 }
 
 #[test]
-fn what_the_originals_set_before_can_be_used() {
+fn variables_that_the_scripts_set_before_can_be_used() {
     let node = Node::new(
         "PGDATA=$PGROOT/data\nARCHIVE=${GLOBAL}a\nX=${LOCAL}b\nY=$OTHERNODE-$DRNODE-\nexport PGDATA\n",
     );
@@ -63,7 +63,7 @@ fn what_the_originals_set_before_can_be_used() {
     assert!(error.to_string().contains("line 1: PGHOME is not set"), "{error}");
 }
 
-/// `pg_ctl -D data` sets PGDATA=data, and what archive_command calls stands in data already.
+/// `pg_ctl -D data` sets PGDATA=data, and the working directory of archive_command is data.
 #[test]
 fn a_relative_pgdata_of_a_server_is_its_working_directory() {
     let node = Node::new("");
@@ -73,7 +73,7 @@ fn a_relative_pgdata_of_a_server_is_its_working_directory() {
     }
     let error = node.call(Caller::Server, &data, "/elsewhere").unwrap_err();
     assert!(matches!(error, InstallError::AnotherCluster { .. }), "{error}");
-    // A person calls from the directory in which it was started, or the data directory itself.
+    // A user calls in the directory where the server was started, or in the data directory.
     assert_eq!(node.found("data"), Some(data.clone()));
     assert_eq!(node.call(Caller::Person, &data, "data").unwrap().pgdata, Some(data));
 }
@@ -92,16 +92,16 @@ fn a_relative_pgdata_in_environment_sh_is_found_in_pgroot() {
     assert!(error.to_string().contains("environment.sh sets PGDATA to"), "{error}");
     node.cluster("other/data");
     let error = node.call(Caller::Person, &other, "").unwrap_err().to_string();
-    assert!(error.contains("other/data") && error.contains("whole path"), "{error}");
+    assert!(error.contains("other/data") && error.contains("absolute path"), "{error}");
 }
 
-/// The originals' far ends needed no environment.sh.
+/// With 2warm's scripts a receiving node did not need an environment.sh.
 #[test]
-fn where_nothing_names_it_the_last_one_is_taken() {
+fn the_last_data_directory_is_used_if_nothing_sets_pgdata() {
     let node = Node::new("");
     assert_eq!(node.found(""), None);
     fs::create_dir(node.path("data")).unwrap();
-    assert_eq!(node.found(""), None, "a directory that holds nothing of ours");
+    assert_eq!(node.found(""), None, "it contains neither a cluster nor an archive");
     fs::create_dir(node.path("data/archive")).unwrap();
     assert_eq!(node.found(""), Some(node.path("data")));
 
@@ -111,13 +111,13 @@ fn where_nothing_names_it_the_last_one_is_taken() {
     assert_eq!(node.found(""), Some(main.clone()));
     let file = node.path("2warm/local/replication/data_directory");
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("{}\n", main.display()));
-    // Whatever names one comes first.
+    // PGDATA and the working directory take precedence.
     assert_eq!(node.found("/set"), Some("/set".into()));
     let other = node.cluster("other");
     assert_eq!(node.call(Caller::Person, &other, "").unwrap().pgdata, Some(other));
     assert_eq!(node.call(Caller::Server, &node.path(""), "").unwrap().pgdata, None);
 
-    // One that is not there any more is not replaced by a guess.
+    // If it does not exist any more, the default is not used instead.
     fs::rename(&main, node.path("moved")).unwrap();
     let install = node.call(Caller::FarNode, &node.path(""), "").unwrap();
     let error = install.require_pgdata().unwrap_err().to_string();
@@ -126,7 +126,7 @@ fn where_nothing_names_it_the_last_one_is_taken() {
 }
 
 #[test]
-fn the_memory_is_written_when_it_changes() {
+fn the_data_directory_is_saved_only_when_it_changes() {
     let node = Node::new("");
     let [main, other] = ["main", "other"].map(|name| node.cluster(name));
     let remember = |path: &Path| {
@@ -141,7 +141,7 @@ fn the_memory_is_written_when_it_changes() {
 }
 
 #[test]
-fn a_line_that_a_shell_would_run_is_no_reason_to_guess() {
+fn the_default_is_not_used_if_lines_are_ignored() {
     let node = Node::new(". ~/.bash_profile\n");
     let data = node.cluster("data");
     let install = node.call(Caller::Person, &node.path(""), "").unwrap();
@@ -152,7 +152,7 @@ fn a_line_that_a_shell_would_run_is_no_reason_to_guess() {
     assert_eq!(server.pgdata, Some(data.clone()));
     server.remember_data_directory().unwrap();
     assert_eq!(node.found(""), Some(data.clone()));
-    // A value that only a shell can tell is not replaced by another one.
+    // An unknown PGDATA in environment.sh is an error even if another one is set.
     fs::write(node.path("2warm/local/environment.sh"), "PGDATA=$(cat x)\n").unwrap();
     for caller in [Caller::Person, Caller::Server] {
         let error = node.call(caller, &data, "/set").unwrap_err();
@@ -163,7 +163,7 @@ fn a_line_that_a_shell_would_run_is_no_reason_to_guess() {
 /// `PGDATA=$PGROOT/data/15` with `$PGROOT/data/2warm` a link to `$PGROOT/2warm`: the server that called through the link
 /// was told that its data directory is `data/data/15`.
 #[test]
-fn pgroot_in_environment_sh_may_be_where_the_link_leads() {
+fn pgroot_in_environment_sh_may_be_the_target_of_the_link() {
     let node = Node::new("PGDATA=$PGROOT/data/15\n");
     let data = node.cluster("data/15");
     std::os::unix::fs::symlink("../2warm", node.path("data/2warm")).unwrap();
@@ -184,11 +184,11 @@ fn pgroot_in_environment_sh_may_be_where_the_link_leads() {
     ] {
         assert_eq!((install.pgroot, install.pgdata), (node.path(""), Some(data.clone())));
     }
-    // An environment.sh that fits the link's own directory keeps its meaning.
+    // An environment.sh that is right for the directory of the link takes precedence.
     fs::write(node.path("2warm/local/environment.sh"), "PGDATA=$PGROOT/15\n").unwrap();
     let install = call(Caller::Server, &data, by_link).unwrap();
     assert_eq!((install.pgroot, install.pgdata), (node.path("data"), Some(data.clone())));
-    // One that fits neither is refused as before.
+    // One that is right for neither is refused.
     fs::write(node.path("2warm/local/environment.sh"), "PGDATA=$PGROOT/16\n").unwrap();
     let error = call(Caller::Server, &data, by_link).unwrap_err();
     assert!(matches!(error, InstallError::AnotherCluster { .. }), "{error}");

@@ -17,8 +17,8 @@ impl Standby {
     /// With all segments of the log in its archive.
     fn with(log: Vec<(SegmentName, Vec<u8>)>) -> Standby {
         let standby = Standby { dir: tempfile::tempdir().unwrap(), log };
-        for place in ["archive", "data/pg_wal"] {
-            fs::create_dir_all(standby.dir.path().join(place)).unwrap();
+        for directory in ["archive", "data/pg_wal"] {
+            fs::create_dir_all(standby.dir.path().join(directory)).unwrap();
         }
         for (name, bytes) in &standby.log {
             standby.put("archive", *name, bytes);
@@ -26,12 +26,12 @@ impl Standby {
         standby
     }
 
-    fn path(&self, place: &str, name: SegmentName) -> PathBuf {
-        self.dir.path().join(place).join(name.to_string())
+    fn path(&self, directory: &str, name: SegmentName) -> PathBuf {
+        self.dir.path().join(directory).join(name.to_string())
     }
 
-    fn put(&self, place: &str, name: SegmentName, bytes: &[u8]) {
-        fs::write(self.path(place, name), bytes).unwrap();
+    fn put(&self, directory: &str, name: SegmentName, bytes: &[u8]) {
+        fs::write(self.path(directory, name), bytes).unwrap();
     }
 
     fn name(&self, number: usize) -> SegmentName {
@@ -49,13 +49,13 @@ impl Standby {
     }
 
     /// Flips a bit in the middle of a segment's copy.
-    fn damage(&self, place: &str, number: usize) {
+    fn damage(&self, directory: &str, number: usize) {
         let mut bytes = self.log[number].1.clone();
         bytes[MIB / 2 + 100] ^= 4;
-        self.put(place, self.name(number), &bytes);
+        self.put(directory, self.name(number), &bytes);
     }
 
-    /// What a restore of this segment finds; none if its own records stop.
+    /// The result for this segment; none if its own records are not sound.
     fn restore(&self, number: usize) -> Option<Crossing> {
         let (name, path) = (self.name(number), self.path("archive", self.name(number)));
         let copy = Copy::open(&path, name, &Expected::default()).unwrap();
@@ -91,7 +91,7 @@ impl Standby {
     }
 }
 
-/// A log of records of these lengths, over and over.
+/// A log of records of these lengths, repeated.
 fn log_of(major: PgMajor, segments: usize, lengths: &[usize]) -> Forge {
     let mut forge = Forge::of_segments(major, 8, segments);
     for &length in lengths.iter().cycle() {
@@ -122,7 +122,7 @@ fn each(check: impl Fn(PgMajor)) {
     MAJORS.into_iter().for_each(check);
 }
 
-/// Those before and after servers began to keep what they restore.
+/// A version that does not keep restored segments, and one that does.
 fn old_and_new(check: impl Fn(PgMajor)) {
     [MAJORS[0], MAJORS[3]].into_iter().for_each(check);
 }
@@ -138,7 +138,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
-    fn a_sound_log_is_never_held_up(major in prop::sample::select(MAJORS.to_vec()), lengths in lengths()) {
+    fn sound_wal_is_never_refused(major in prop::sample::select(MAJORS.to_vec()), lengths in lengths()) {
         let standby = Standby::with(log_of(major, 6, &lengths).segments());
         for number in 1..6 {
             let found = standby.restore(number);
@@ -147,14 +147,14 @@ proptest! {
     }
 
     #[test]
-    fn no_flipped_byte_gets_past_the_segment_where_its_record_ends(
-        major in prop::sample::select(MAJORS.to_vec()), lengths in lengths(), place in any::<prop::sample::Index>(),
+    fn a_flipped_byte_is_found_at_the_latest_where_its_record_ends(
+        major in prop::sample::select(MAJORS.to_vec()), lengths in lengths(), position in any::<prop::sample::Index>(),
         flip in 1..=255_u8,
     ) {
         let mut forge = log_of(major, 6, &lengths);
         let covered: Vec<usize> = (0..6 * MIB).filter(|&at| forge.covered[at]).collect();
         prop_assume!(!covered.is_empty());
-        let at = *place.get(&covered);
+        let at = *position.get(&covered);
         forge.bytes[at] ^= flip;
         let standby = Standby::with(forge.segments());
         let refused = (0..6).any(|number| {
@@ -185,7 +185,7 @@ fn a_message_over_four_segments() {
             let [first, second, third] = [0, 1, 2].map(|n| standby.name(n).to_string());
             assert!(said.contains(&first) && said.contains(" through "), "{said}");
             assert!(said.contains(&second) && said.contains(&third), "{said}");
-            assert!(said.contains("can't be told"), "{said}");
+            assert!(said.contains("not known which"), "{said}");
         }
     });
 }
@@ -208,9 +208,9 @@ fn a_tail_and_a_head() {
     });
 }
 
-/// A segment from the middle of another record of another length is sound by itself.
+/// A segment from the middle of a record of another length is sound by itself.
 #[test]
-fn a_segment_within_a_record_must_go_on_with_it() {
+fn a_segment_within_a_record_must_continue_it() {
     each(|major| {
         let log = message(major);
         let mut other = Forge::of_segments(major, 8, 5);
@@ -224,7 +224,7 @@ fn a_segment_within_a_record_must_go_on_with_it() {
 }
 
 #[test]
-fn what_is_missing_is_named_and_comes_in_time() {
+fn a_missing_segment_is_named_and_may_arrive_later() {
     old_and_new(|major| {
         let log = message(major);
         for (missing, restored) in [(0, 3), (1, 2), (1, 3), (2, 3), (3, 4)] {
@@ -236,7 +236,7 @@ fn what_is_missing_is_named_and_comes_in_time() {
             standby.put("archive", standby.name(missing), &standby.log[missing].1);
             assert_ne!(standby.restore(restored), Some(Crossing::Unchecked(said)));
         }
-        // Another file by that name is as good as none, and is told.
+        // Another file with that name is treated as missing, and reported.
         let standby = Standby::with(log.clone());
         standby.put("archive", standby.name(1), &standby.log[0].1);
         assert!(standby.unchecked(3).contains("recycled segment or has the wrong name"), "{major}");
@@ -245,7 +245,7 @@ fn what_is_missing_is_named_and_comes_in_time() {
     });
 }
 
-/// Segments without a record across their border need nobody before them.
+/// A segment into which no record crosses needs none before it.
 #[test]
 fn after_a_switch_nothing_is_missing() {
     each(|major| {
@@ -263,7 +263,7 @@ fn after_a_switch_nothing_is_missing() {
     });
 }
 
-/// The archive is pruned, or held less from the start: what the server keeps itself does as well.
+/// The archive was pruned, or never held all segments: the server's own copies are used.
 #[test]
 fn the_servers_own_copies_count() {
     old_and_new(|major| {
@@ -287,20 +287,21 @@ fn a_copy_that_the_server_has_replayed_decides() {
         standby.put(other, standby.name(1), &standby.log[1].1);
         standby.damage(replayed, 1);
         let said = standby.damaged(3);
-        let [damaged, sound] = [replayed, other].map(|place| standby.path(place, standby.name(1)));
+        let [damaged, sound] =
+            [replayed, other].map(|directory| standby.path(directory, standby.name(1)));
         let names = format!("{} is damaged, {} is sound", damaged.display(), sound.display());
         assert!(said.contains(&names) && said.contains("start the server again"), "{said}");
-        // The other way round it does no harm.
+        // Damage in the other copy does not matter.
         standby.damage(other, 1);
         standby.put(replayed, standby.name(1), &standby.log[1].1);
         standby.assert_sound(3);
     });
 }
 
-/// A copy of a segment that a server was still writing, as a base backup brings along, or a recycled
-/// one: no server comes past its end, so it has replayed another.
+/// A segment that a server was still writing, from a base backup, or a recycled one: no server replays past
+/// its end, so this one has replayed another copy.
 #[test]
-fn an_unfinished_copy_in_the_servers_directory_is_not_what_it_replayed() {
+fn an_incomplete_copy_in_the_servers_directory_is_not_the_replayed_one() {
     old_and_new(|major| {
         let log = message(major);
         for (number, from) in [(0, MIB - 3 * 8192), (1, MIB / 2), (2, 8192)] {

@@ -95,7 +95,7 @@ fn triggered_the_only_waits_are_for_free_space_and_for_a_failed_read_and_both_en
 }
 
 #[test]
-fn triggered_whatever_begins_as_the_segment_is_restored_and_only_another_file_is_set_aside() {
+fn triggered_any_beginning_of_the_segment_is_restored_and_only_another_file_is_set_aside() {
     let restore = |as_it_is| Decision::Restore { as_it_is };
     for found in every_find() {
         let decision = decide(&mut segment(), &Order::EndWhenAbsent, &found, 0);

@@ -196,9 +196,9 @@ impl StandbyRestore {
         Ok(StandbyOrders::new(data_directory, &self.trigger, segment, needed_up_to))
     }
 
-    /// How the server takes the answer "no such file", by its data directory: a setting of ours may be out
-    /// of date. If the data directory cannot be read, warm mode is assumed, where a wrong "not yet" would
-    /// end recovery.
+    /// How the server takes the answer "no such file". This is read from its data directory, since another
+    /// configuration file could be out of date. If the data directory cannot be read, warm mode is assumed,
+    /// where a wrong "not yet" would end recovery.
     ///
     /// The files must have said standby mode at the server's first request too. By then the server has just
     /// read them, and it ignores later changes.
@@ -214,7 +214,7 @@ impl StandbyRestore {
                     wait_limit: match settings.streams {
                         // Streaming is faster than the archive, and begins when the archive has nothing.
                         true => Duration::ZERO,
-                        // A server that obeys `promote` has deleted that file and goes on to ask.
+                        // A server that obeys `promote` has deleted that file and still asks.
                         false if memory.archive_unavailable() => {
                             self.wait_limit.min(ONCE_UNAVAILABLE)
                         }

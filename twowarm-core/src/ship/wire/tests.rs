@@ -120,13 +120,13 @@ proptest! {
 }
 
 #[test]
-fn a_length_beyond_the_bound_is_refused_before_anything_is_allocated() {
+fn a_length_over_the_limit_is_refused_before_allocation() {
     let error = read_frame(&mut Cursor::new(b"\x04\xff\xff\xff\xff")).unwrap_err();
     assert!(matches!(error, WireError::Oversize(0xFFFF_FFFF)));
 }
 
 #[test]
-fn fields_may_follow_a_hello_but_nothing_else() {
+fn only_a_hello_and_a_welcome_may_be_extended() {
     let mut frame = Message::Goodbye.frame();
     frame.payload.push(0);
     assert!(matches!(Message::parse(&frame), Err(WireError::Malformed { .. })));
@@ -136,7 +136,7 @@ fn fields_may_follow_a_hello_but_nothing_else() {
     assert_eq!(Message::parse(&frame).unwrap(), welcome);
 }
 
-/// A hello as the versions before the machine's id wrote and read it.
+/// A hello of a version without the machine's id.
 #[test]
 fn a_hello_of_an_earlier_version_is_understood() {
     let machine = Some("fedcba9876543210".parse().unwrap());
@@ -158,7 +158,7 @@ fn a_hello_of_an_earlier_version_is_understood() {
         .text("db1:/pg")
         .into_bytes();
     let frame = Message::Hello(hello.clone()).frame();
-    // It read these fields and passed over what follows.
+    // That version reads these fields and ignores the rest.
     assert!(frame.payload.starts_with(&earlier));
     assert_eq!(Message::parse(&frame).unwrap(), Message::Hello(hello.clone()));
     let frame = Frame { payload: earlier.clone(), ..frame };
@@ -171,7 +171,7 @@ fn a_hello_of_an_earlier_version_is_understood() {
 }
 
 #[test]
-fn nonsense_is_no_node_id() {
+fn an_invalid_node_id_is_malformed() {
     for (id, good) in
         [("a", true), ("a-9", true), ("", false), ("a b", false), ("\r\r\r\r\r\r\r\r", false)]
     {
@@ -182,7 +182,7 @@ fn nonsense_is_no_node_id() {
 }
 
 #[test]
-fn a_text_from_outside_can_not_drive_a_terminal() {
+fn control_characters_of_a_text_become_spaces() {
     let refusal =
         Refusal { id: 1, code: RefusalCode::FULL, retryable: true, message: "a\x1b[2J\nb".into() };
     let Message::Refused(read) = Message::parse(&Message::Refused(refusal).frame()).unwrap() else {

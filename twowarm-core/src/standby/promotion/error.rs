@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Retryable;
 use crate::archive::{ArchiveError, Gap};
 use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
@@ -67,6 +68,20 @@ pub enum PromotionError {
     /// Recovery has not ended, and the server can't be queried. The trigger remains in force.
     #[error("recovery has not ended yet, and the server could not be queried: {0}")]
     NotQueried(NotQueried),
+}
+
+impl Retryable for PromotionError {
+    /// True if the same promotion may succeed later without any change by the user: when the archive can be read,
+    /// the server has followed the newer timeline, or it can be queried.
+    fn is_retryable(&self) -> bool {
+        match self {
+            PromotionError::ReadArchive(error) => error.is_retryable(),
+            PromotionError::Archive { .. }
+            | PromotionError::NewerTimeline(_)
+            | PromotionError::NotQueried(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Every attempt to query a server failed for a time.

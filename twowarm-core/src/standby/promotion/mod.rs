@@ -36,6 +36,48 @@ pub enum PromotionMode {
 /// server commits a write.
 ///
 /// A program that uses this must call [`answer_if_asked`](Promotion::answer_if_asked) when it starts.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+/// use std::time::Duration;
+///
+/// use twowarm_core::server::Login;
+/// use twowarm_core::standby::{Promotion, PromotionMode};
+///
+/// fn main() -> ExitCode {
+///     if let Some(code) = Promotion::answer_if_asked() {
+///         return code;
+///     }
+///     let data = std::path::PathBuf::from("/var/lib/postgresql/data");
+///     let promotion = Promotion {
+///         archive: data.join("archive"),
+///         trigger: data.join("trigger"),
+///         data_directory: data,
+///         mark_directory: "/var/lib/postgresql/twowarm".into(),
+///         remove: Vec::new(),
+///         login: Login {
+///             host: None,
+///             port: None,
+///             user: Some("postgres".into()),
+///             password: None,
+///             database: "postgres".into(),
+///             time_limit: Duration::from_secs(30),
+///         },
+///         mode: PromotionMode::Smart,
+///         accept_gap: false,
+///         wait: true,
+///         archive_limit: Duration::from_secs(30),
+///         connect_limit: Duration::from_secs(60),
+///     };
+///     match promotion.run(&mut |step| eprintln!("{step:?}")) {
+///         Ok(_) => ExitCode::SUCCESS,
+///         Err(error) => {
+///             eprintln!("{error}");
+///             ExitCode::FAILURE
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Promotion {
     /// The standby's data directory.

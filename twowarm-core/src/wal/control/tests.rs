@@ -2,7 +2,7 @@ use super::fields::Layout;
 use super::*;
 use crate::wal::checksum::Checksum;
 
-/// A file with these values where the layout has them, and all else zeros.
+/// A file with these values at the offsets of the layout, and zeros elsewhere.
 fn write(layout: &Layout, catalog_version: u32, state: u32) -> Vec<u8> {
     let mut bytes = vec![0; 8192];
     let mut set = |at: usize, value: u32| bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
@@ -24,7 +24,7 @@ fn sign(layout: &Layout, bytes: &mut [u8]) {
 }
 
 #[test]
-fn every_major_is_told_by_its_released_versions() {
+fn every_major_is_recognized_by_its_versions() {
     let mut majors = Vec::new();
     for layout in &LAYOUTS {
         for &(major, catalog_version) in layout.majors {
@@ -34,13 +34,13 @@ fn every_major_is_told_by_its_released_versions() {
             majors.push(major);
         }
     }
-    // The betas of 19 have layouts of their own.
+    // The betas of 19 have other layouts.
     majors.dedup();
     assert_eq!(majors, PgMajor::ALL);
 }
 
 #[test]
-fn a_catalog_version_never_released() {
+fn an_unknown_catalog_version() {
     for layout in &LAYOUTS {
         let control = ControlFile::parse(&write(layout, 202_001_011, 1)).unwrap();
         let only = Some(layout.format()).filter(|_| layout.majors.len() == 1);
@@ -50,7 +50,7 @@ fn a_catalog_version_never_released() {
 }
 
 #[test]
-fn states_have_two_numberings() {
+fn the_numbers_of_states_changed_in_9_0() {
     for layout in &LAYOUTS {
         let state = |number| ControlFile::parse(&write(layout, 0, number)).map(|c| c.state);
         let last = if layout.control_version < 903 { 5 } else { 6 };
@@ -62,7 +62,7 @@ fn states_have_two_numberings() {
 }
 
 #[test]
-fn values_that_no_cluster_has() {
+fn invalid_values() {
     let layout = &LAYOUTS[LAYOUTS.len() - 1];
     let with = |at: usize, value: u32| {
         let mut bytes = write(layout, 0, 1);
@@ -76,9 +76,9 @@ fn values_that_no_cluster_has() {
     assert!(with(8, 1900).is_err_and(|error| !error.is_retryable()));
 }
 
-/// The identifier has been first in every version; the checksum is found wherever it is.
+/// The identifier is first in every version; the checksum is searched for.
 #[test]
-fn of_a_newer_version_the_identifier_is_read() {
+fn the_identifier_of_a_newer_version_is_read() {
     let newer = |version: u32, checksum_at: usize| {
         let mut bytes = vec![0; 8192];
         bytes[..8].copy_from_slice(&77_u64.to_le_bytes());
@@ -89,7 +89,7 @@ fn of_a_newer_version_the_identifier_is_read() {
         bytes[checksum_at..][..4].copy_from_slice(&checksum.value().to_le_bytes());
         bytes
     };
-    // 1904 and 1906 lie between and behind the betas of 19, whose release was not seen.
+    // 1904 and 1906 lie between and after the betas of 19; its release may have one of them.
     for (control_version, at) in [(1904, 308), (1906, 312), (2001, 288), (2101, 400), (9901, 508)] {
         let expected = BadControlFile::Newer { control_version, system_identifier: 77 };
         let mut bytes = newer(control_version, at);
@@ -107,9 +107,9 @@ fn of_a_newer_version_the_identifier_is_read() {
     }
 }
 
-/// As a standby's: with a minimum recovery point, and the base backup it came from not yet ended.
+/// A standby with a minimum recovery point, whose base backup has not ended.
 #[test]
-fn recovery_points_where_the_version_has_them() {
+fn recovery_points_by_version() {
     for layout in &LAYOUTS {
         let halves = layout.format().record_format() == RecordFormat::Halves;
         let mut bytes = write(layout, 0, 1);

@@ -45,7 +45,7 @@ fn stops(end: &WalEnd) -> Option<&StopReason> {
     }
 }
 
-/// A segment full of records of these body lengths, the first of them from the segment before.
+/// A segment filled with records of these lengths, after `tail` bytes of a record from the previous segment.
 fn full(major: PgMajor, tail: u32, lengths: &[usize]) -> Forge {
     let mut forge = Forge::new(major, 8);
     forge.tail(tail);
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn no_flipped_byte_of_a_record_goes_unseen(
+    fn every_flipped_byte_in_a_record_is_detected(
         major in majors(), tail in 0..9_000_u32, lengths in lengths(),
         place in any::<prop::sample::Index>(), flip in 1..=255_u8,
     ) {
@@ -88,11 +88,11 @@ proptest! {
     }
 
     #[test]
-    fn zeros_at_the_end_are_where_the_log_stops(
+    fn the_log_ends_where_zeros_begin(
         major in majors(), tail in 0..30_000_u32, lengths in lengths(), from in PAGE..MIB,
     ) {
         let mut forge = full(major, tail, &lengths);
-        // A page's last bytes can be none of any record.
+        // The last bytes of a page may be unused.
         let from = from / PAGE * PAGE;
         forge.bytes[from..].fill(0);
         prop_assert!(stops(&walk(&forge)).is_some());
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn what_follows_a_switch_does_not_matter(
+    fn bytes_after_a_switch_record_are_ignored(
         major in majors(), tail in 0..9_000_u32, lengths in lengths(), count in 0..50_usize,
         garbage in any::<u8>(),
     ) {
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_end_somewhere(mut bytes in prop::collection::vec(any::<u8>(), PAGE..3 * PAGE), major in majors()) {
+    fn random_bytes_end_the_log(mut bytes in prop::collection::vec(any::<u8>(), PAGE..3 * PAGE), major in majors()) {
         let forge = full(major, 0, &[100]);
         bytes[..400].copy_from_slice(&forge.bytes[..400]);
         prop_assert!(stops(&walk_pages(&bytes, forge.name)).is_some());
@@ -130,7 +130,7 @@ fn each(check: impl Fn(PgMajor)) {
 }
 
 #[test]
-fn a_segment_in_the_middle_of_a_record() {
+fn a_segment_within_a_record() {
     each(|major| {
         let mut forge = Forge::new(major, 8);
         forge.tail(5 * MIB as u32);
@@ -156,7 +156,7 @@ fn machines_of_32_bits_align_to_4() {
         let mut forge = Forge::new(major, 4);
         forge.tail(77);
         (0..3000).for_each(|i| forge.record(10, 0, 10 + i % 1000));
-        // Before 9.3 nothing in a segment tells, and 64 bits are assumed.
+        // Before 9.3 a segment does not tell, and 64 bits are assumed.
         if major.record_format() != RecordFormat::Halves {
             assert_eq!(walk(&forge), WalEnd::ReachesEnd, "{major}");
         }
@@ -164,7 +164,7 @@ fn machines_of_32_bits_align_to_4() {
 }
 
 #[test]
-fn the_last_record_must_add_up() {
+fn the_parts_of_the_last_record_must_add_up_to_its_length() {
     each(|major| {
         let mut forge = full(major, 0, &[100]);
         let last = forge.starts.iter().rev().find(|&&at| at < MIB - 200).copied().unwrap();
@@ -175,7 +175,7 @@ fn the_last_record_must_add_up() {
 }
 
 #[test]
-fn a_lost_record_is_given_up() {
+fn an_incomplete_record_can_be_overwritten() {
     each(|major| {
         for kind in [0xD0, 0x20] {
             let mut forge = Forge::new(major, 8);
@@ -198,7 +198,7 @@ fn a_lost_record_is_given_up() {
 }
 
 #[test]
-fn pages_must_fit_together() {
+fn a_page_must_continue_the_previous_one() {
     each(|major| {
         let forge = full(major, 0, &[3000]);
         let stop = |at: usize, byte: u8| {
@@ -216,7 +216,7 @@ fn pages_must_fit_together() {
 }
 
 #[test]
-fn lone_pages_are_refused() {
+fn short_missing_and_surplus_pages_are_errors() {
     each(|major| {
         let forge = full(major, 0, &[3000]);
         let end = walk_pages(&forge.bytes[..PAGE + 100], forge.name);
@@ -229,7 +229,7 @@ fn lone_pages_are_refused() {
 }
 
 #[test]
-fn another_majors_page_in_between() {
+fn a_page_of_another_major_ends_the_log() {
     let mut forge = full(PgMajor::of(14, 0), 0, &[3000]);
     let other = full(PgMajor::of(15, 0), 0, &[3000]);
     forge.bytes[PAGE..2 * PAGE].copy_from_slice(&other.bytes[PAGE..2 * PAGE]);

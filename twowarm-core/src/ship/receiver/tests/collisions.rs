@@ -36,7 +36,7 @@ fn of_major(major: &str) -> Hello {
     Hello { major: major.parse().unwrap(), ..hello() }
 }
 
-/// An empty history was stored, restoreWALFile waited on it for ever, and the right one was refused.
+/// An empty history was stored, restoreWALFile waited for a valid one, and the right one was refused.
 #[test]
 fn a_history_without_ancestors_is_refused() {
     let bed = Bed::new();
@@ -47,7 +47,7 @@ fn a_history_without_ancestors_is_refused() {
     bed.send(hello(), HISTORY, GOOD_HISTORY).unwrap();
 }
 
-/// An empty one, which its server had not fsynced before a crash, stopped all archiving.
+/// An empty file, which its server had not fsynced before a crash, stopped all archiving.
 #[test]
 fn a_bad_backup_file_passes_from_9_0_on() {
     for (major, passes) in [("8.4", false), ("9.0", true), ("15", true)] {
@@ -64,7 +64,7 @@ fn a_bad_backup_file_passes_from_9_0_on() {
         assert_eq!(bed.holds(BACKUP), GOOD_BACKUP);
         if passes {
             assert_eq!(bed.holds(&format!("{BACKUP}.foreign")), b"", "the first one is kept");
-            // What came back empty after a crash is there already, for what it is worth.
+            // An empty file that was archived before is accepted as already there.
             assert_eq!(bed.send(of_major(major), BACKUP, b"").unwrap(), Stored::AlreadyThere);
             assert_eq!(bed.holds(BACKUP), GOOD_BACKUP);
         }
@@ -72,7 +72,7 @@ fn a_bad_backup_file_passes_from_9_0_on() {
 }
 
 #[test]
-fn what_is_not_the_file_of_its_name_makes_room() {
+fn a_file_with_the_content_of_another_is_set_aside() {
     let bed = Bed::new();
     let own = segment(2, CLUSTER);
     let mut cases: Vec<(&str, &[u8], Vec<u8>)> = vec![
@@ -100,10 +100,10 @@ fn what_is_not_the_file_of_its_name_makes_room() {
     }
 }
 
-/// 2warm's flushPrimary copied all of pg_xlog, also the files that the server had recycled: their names lie
-/// ahead, their content is an earlier segment's. The segments of those names were refused for ever.
+/// 2warm's flushPrimary copied all of pg_xlog, including files that the server had recycled: their names are
+/// those of later segments, their content is an earlier segment's. The later segments were always refused.
 #[test]
-fn what_a_server_recycled_makes_room_for_the_segment_of_its_name() {
+fn a_recycled_file_is_set_aside_for_the_segment_of_its_name() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     let mut tried = 0;
     for sample in fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()) {
@@ -143,10 +143,10 @@ fn what_a_server_recycled_makes_room_for_the_segment_of_its_name() {
     assert!(tried >= 14, "{tried}");
 }
 
-/// 2warm's flushPrimary copied the segment that the primary was writing; when the primary went on, it was
-/// refused for ever.
+/// 2warm's flushPrimary copied the segment that the primary was writing. The complete segment was always
+/// refused.
 #[test]
-fn the_unfinished_beginning_of_a_segment_makes_room_for_the_whole() {
+fn an_incomplete_copy_of_a_segment_is_set_aside_for_the_complete_one() {
     for major in ["8.2", "9.4", "15", "19"].map(|text| text.parse::<PgMajor>().unwrap()) {
         let fill = |forge: &mut Forge| (0..100).for_each(|_| forge.record(10, 0, 700));
         let mut forge = Forge::new(major, 8);
@@ -164,7 +164,7 @@ fn the_unfinished_beginning_of_a_segment_makes_room_for_the_whole() {
         bed.put(&name, &beginning);
         assert_eq!(bed.send(hello.clone(), &name, &whole).unwrap(), Stored::New, "{major}");
         assert!(bed.holds(&name) == whole && bed.holds(&format!("{name}.foreign")) == beginning);
-        // Never the other way round, nor for a segment that begins otherwise.
+        // Not the other way round, nor for a segment with another beginning.
         let conflict = |stored: &[u8], content: &[u8]| {
             bed.put(&name, stored);
             let refusal = refused(bed.send(hello.clone(), &name, content));
@@ -173,7 +173,7 @@ fn the_unfinished_beginning_of_a_segment_makes_room_for_the_whole() {
         };
         conflict(&whole, &beginning);
         conflict(&other.bytes, &whole);
-        // A timeline that forks in it leaves it as it is.
+        // If a timeline forks in it, it may be incomplete for good.
         let fork = forge.base.0 + SIZE / 2;
         let history = format!("7\t{:X}/{:X}\tx\n", fork >> 32, fork as u32);
         let history = match major.skips_last_segment() {
@@ -185,9 +185,9 @@ fn the_unfinished_beginning_of_a_segment_makes_room_for_the_whole() {
     }
 }
 
-/// A link that leads nowhere is neither absent nor a file to set aside.
+/// A dangling link is neither absent nor a file to set aside.
 #[test]
-fn a_name_that_can_not_be_opened_stays() {
+fn a_dangling_link_is_kept() {
     let bed = Bed::new();
     bed.send(hello(), HISTORY, GOOD_HISTORY).unwrap();
     let place = bed.far.archive.join(TWO);
@@ -198,7 +198,7 @@ fn a_name_that_can_not_be_opened_stays() {
 }
 
 #[test]
-fn many_senders_at_once_set_aside_once() {
+fn concurrent_senders_set_a_file_aside_once() {
     let bed = Bed::new();
     let path = bed.file(&segment(2, CLUSTER));
     for round in 0..10 {
@@ -226,7 +226,7 @@ fn many_senders_at_once_set_aside_once() {
     }
 }
 
-/// A real segment that ends with a switch, the name it has, and its cluster's pg_control.
+/// A server's segment that ends with a switch, its name, and its cluster's pg_control.
 struct Sample {
     name: &'static str,
     bytes: Vec<u8>,
@@ -245,10 +245,10 @@ fn sample() -> Sample {
     Sample { name, bytes: zstd::decode_all(&packed[..]).unwrap(), hello, control }
 }
 
-/// After a crash leftovers of a recycled file differed behind the switch: the archive refused the segment, and
-/// the primary's pg_wal filled up.
+/// After a crash the rest of a recycled file after the switch record differed: the archive refused the segment,
+/// and the primary's pg_wal filled up.
 #[test]
-fn the_same_segment_with_another_tail_is_there_already() {
+fn a_segment_that_differs_only_after_its_end_is_the_same() {
     let (bed, sample) = (Bed::new(), sample());
     let send = |bytes: &[u8]| bed.send(sample.hello.clone(), sample.name, bytes);
     send(&sample.bytes).unwrap();
@@ -262,7 +262,7 @@ fn the_same_segment_with_another_tail_is_there_already() {
 }
 
 #[test]
-fn a_conflict_s_advice_fits_what_happened() {
+fn the_advice_for_a_conflict_depends_on_what_was_replayed() {
     let (bed, sample) = (Bed::new(), sample());
     bed.send(sample.hello.clone(), sample.name, &sample.bytes).unwrap();
     let mut other = sample.bytes.clone();

@@ -26,9 +26,9 @@ fn a_cloned_primary_is_refused() {
     bed.open(on("one")).unwrap().close();
 }
 
-/// Both were let in while the archive did not know a machine: one of them stores.
+/// Both are accepted while the archive is not bound to a machine; one of them stores.
 #[test]
-fn of_two_clones_at_once_one_may_store() {
+fn one_of_two_concurrent_clones_may_store() {
     let bed = Bed::new();
     bed.send(Hello { machine: None, ..hello() }, TWO, &segment(2, CLUSTER)).unwrap();
     let (mut one, mut two) = (bed.open(on("one")).unwrap(), bed.open(on("two")).unwrap());

@@ -1,9 +1,9 @@
-//! What tells a damaged segment from one that was never finished.
+//! The difference between a damaged and an unfinished segment.
 
 use super::*;
 use crate::wal::{Completeness, completeness};
 
-/// Of a segment of the timeline that its pages are of.
+/// With the timeline of its pages in its name.
 fn of(bytes: &[u8], name: SegmentName) -> Completeness {
     of_name(bytes, SegmentName { timeline: TimelineId::new(5).unwrap(), ..name })
 }
@@ -34,7 +34,7 @@ fn a_flipped_bit_in_a_record_is_damage() {
             let mut bytes = forge.bytes.clone();
             bytes[at] ^= 1;
             let found = of(&bytes, forge.name);
-            // Before 9.5 a promotion may have ended the WAL in the last page.
+            // Before 9.5 the WAL may end in the last page because of a promotion.
             let expected = page < pages - 1 || major.names_unfinished_segments();
             assert_eq!(is_damaged(&found), expected, "{major} page {page}: {found:?}");
             assert!(expected || is_unfinished(&found), "{major} page {page}: {found:?}");
@@ -52,9 +52,9 @@ fn a_lost_page_is_damage() {
     });
 }
 
-/// Behind the end of the WAL stand zeros, or what a recycled file held: pages of an earlier segment.
+/// After the end of the WAL there are zeros or, in a recycled file, pages of an older segment.
 #[test]
-fn where_nothing_was_written_further_the_segment_is_unfinished() {
+fn a_segment_without_later_pages_is_unfinished() {
     each(|major| {
         let forge = full(major, 0, &[700]);
         let mut older = forge.bytes.clone();
@@ -73,24 +73,24 @@ fn where_nothing_was_written_further_the_segment_is_unfinished() {
     });
 }
 
-/// Through 9.3 the copy that a promotion makes has them behind its end, at the right addresses. One that was
-/// promoted again in the same segment was never finished.
+/// Through 9.3 the copy of a segment that a promotion makes contains such pages at the right addresses. After a
+/// second promotion in the same segment it remains unfinished.
 #[test]
-fn pages_of_an_ancestor_behind_the_end_are_no_sign_of_damage() {
+fn later_pages_of_an_ancestor_do_not_mean_damage() {
     each(|major| {
         let mut bytes = full(major, 0, &[700]).bytes;
         let name = full(major, 0, &[700]).name;
         bytes[5 * PAGE + 100..6 * PAGE].fill(0);
         assert!(is_unfinished(&of_name(&bytes, name)), "{major}");
         assert!(is_damaged(&of(&bytes, name)), "{major}");
-        // But if the timeline has gone on behind it, they are.
+        // Later pages of the same timeline do.
         bytes[100 * PAGE + 4] = 7;
         assert!(is_damaged(&of_name(&bytes, name)), "{major}");
     });
 }
 
 #[test]
-fn behind_a_switch_nothing_is_looked_at() {
+fn pages_after_a_switch_record_are_ignored() {
     each(|major| {
         let mut forge = Forge::new(major, 8);
         (0..50).for_each(|_| forge.record(10, 0, 700));
@@ -102,14 +102,14 @@ fn behind_a_switch_nothing_is_looked_at() {
 }
 
 #[test]
-fn of_a_newer_version_nothing_can_be_told() {
+fn a_segment_of_a_newer_version_is_unknown() {
     let mut forge = full(PgMajor::NEWEST, 0, &[700]);
     forge.bytes.chunks_mut(PAGE).for_each(|page| page[..2].copy_from_slice(&[0x40, 0xD1]));
     assert!(matches!(of(&forge.bytes, forge.name), Completeness::Unknown(_)));
     assert_eq!(walk(&forge), WalEnd::ReachesEnd);
     let half = walk_pages(&forge.bytes[..MIB / 2], forge.name);
     assert_eq!(stops(&half), Some(&StopReason::PagesMissing { pages: 64, expected: 128 }));
-    // In a segment of a known version such a page is none.
+    // In a segment of a known version such a page is invalid.
     let mut known = full(PgMajor::NEWEST, 0, &[700]);
     known.bytes[PAGE..PAGE + 2].copy_from_slice(&[0x40, 0xD1]);
     assert!(matches!(stops(&walk(&known)), Some(StopReason::NotWal(_))));

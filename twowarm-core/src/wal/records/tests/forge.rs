@@ -1,4 +1,4 @@
-//! Writes segments as a server would, to be walked over and damaged.
+//! Writes segments as a server does, for tests that read or damage them.
 
 use super::*;
 use crate::wal::checksum::Checksum;
@@ -7,27 +7,27 @@ pub struct Forge {
     pub bytes: Vec<u8>,
     pub name: SegmentName,
     pub base: Lsn,
-    /// Where the next byte goes.
+    /// The offset of the next byte.
     pub at: usize,
-    /// Where the last record began.
+    /// The position of the last record.
     pub previous: Lsn,
-    /// Bytes that a checksum here vouches for.
+    /// The bytes covered by a checksum.
     pub covered: Vec<bool>,
-    /// Where records begin.
+    /// The offsets of all records.
     pub starts: Vec<usize>,
-    /// Where a page's content begins that is not the first and continues nothing.
+    /// The offset of the content in a page with a short header that does not continue a record.
     pub content: usize,
     layout: RecordLayout,
     overwrites: bool,
 }
 
 impl Forge {
-    /// An empty segment of 1 MB by timeline 7's name, to hold pages of timeline 5.
+    /// An empty segment of 1 MB for pages of timeline 5, with timeline 7 in its name.
     pub fn new(major: PgMajor, alignment: usize) -> Forge {
         Forge::of_segments(major, alignment, 1)
     }
 
-    /// The same with so many segments in a row.
+    /// The same with several consecutive segments.
     pub fn of_segments(major: PgMajor, alignment: usize, segments: usize) -> Forge {
         let name = SegmentName {
             timeline: TimelineId::new(7).unwrap(),
@@ -59,7 +59,7 @@ impl Forge {
         self.bytes.len() - self.at
     }
 
-    /// The segments with their names: the last one by timeline 7's, as if that had begun there.
+    /// The segments with their names. The last one has timeline 7 in its name, as after a promotion.
     pub fn segments(&self) -> Vec<(SegmentName, Vec<u8>)> {
         let layout = SegmentLayout::new(self.layout.major, SegmentSize::new(MIB as u64).unwrap());
         let own = TimelineId::new(5).unwrap();
@@ -75,7 +75,7 @@ impl Forge {
         self.at += bytes.len();
     }
 
-    /// At a page's start: its header.
+    /// Writes the header at the start of a page.
     fn enter(&mut self, missing: u32) {
         let halves = self.content == 16;
         let address = self.base.0 + self.at as u64;
@@ -107,14 +107,14 @@ impl Forge {
         }
     }
 
-    /// The rest of a record of the segment before, filled with `x`; at the very start.
+    /// Writes the rest of a record from the previous segment, at the start.
     pub fn tail(&mut self, bytes: u32) {
         if bytes > 0 {
             self.stream(&vec![b'x'; bytes as usize], None);
         }
     }
 
-    /// The next record: nothing but `data` of this length (0 only for a switch).
+    /// Writes a record with data of this length (0 only for a switch record).
     pub fn record(&mut self, resource_manager: u8, info: u8, data: usize) {
         let format = self.layout.major.record_format();
         if !self.is_full() {
@@ -180,7 +180,7 @@ impl Forge {
         }
     }
 
-    /// Writes over as many pages as it takes, up to the segment's end.
+    /// Writes bytes across pages, up to the end of the segment.
     fn stream(&mut self, bytes: &[u8], unused: Option<std::ops::Range<usize>>) {
         let mut places = Vec::new();
         let mut done = 0;
@@ -200,7 +200,7 @@ impl Forge {
         }
     }
 
-    /// Forgets the last record from this page on, as a server does that crashed before it was whole.
+    /// Abandons the last record from this page on, as a server does after a crash.
     pub fn give_up_at_page(&mut self, page: usize, previous: Lsn) {
         self.at = page * PAGE;
         self.previous = previous;

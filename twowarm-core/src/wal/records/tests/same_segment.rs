@@ -1,4 +1,4 @@
-//! When two files of one name are the same segment.
+//! Which files with the same name contain the same segment.
 
 use super::*;
 use crate::wal::is_same_segment;
@@ -10,7 +10,7 @@ fn same(name: SegmentName, mut a: &[u8], mut b: &[u8]) -> bool {
     same
 }
 
-/// 50 records, and then a switch if it is `switched`; pages long before the end.
+/// 50 records, and then a switch record if `switched`, far from the end of the segment.
 fn short(major: PgMajor, switched: bool) -> Forge {
     let mut forge = Forge::new(major, 8);
     forge.tail(9000);
@@ -22,7 +22,7 @@ fn short(major: PgMajor, switched: bool) -> Forge {
 }
 
 #[test]
-fn behind_a_switch_anything_may_stand() {
+fn bytes_after_a_switch_record_may_differ() {
     each(|major| {
         let forge = short(major, true);
         let (end, full) = (forge.at, full(major, 0, &[100]).bytes);
@@ -30,7 +30,7 @@ fn behind_a_switch_anything_may_stand() {
         assert!(same(forge.name, &forge.bytes, &other));
         other[end..].fill(0xAA);
         assert!(same(forge.name, &forge.bytes, &other));
-        // Pages that look like this segment's, as the segment has them that a promotion copied.
+        // Pages with the right addresses, as in a segment that a promotion copied.
         other[end..].copy_from_slice(&full[end..]);
         assert!(same(forge.name, &forge.bytes, &other));
         assert!(!same(forge.name, &forge.bytes, &other[..MIB - 1]));
@@ -43,7 +43,7 @@ fn behind_a_switch_anything_may_stand() {
 }
 
 #[test]
-fn of_a_full_segment_every_byte_counts() {
+fn all_bytes_of_a_full_segment_must_be_equal() {
     each(|major| {
         let forge = full(major, 300, &[700]);
         assert!(same(forge.name, &forge.bytes, &forge.bytes));
@@ -57,19 +57,19 @@ fn of_a_full_segment_every_byte_counts() {
 }
 
 #[test]
-fn one_that_goes_on_is_another() {
+fn a_segment_with_more_records_is_not_the_same() {
     each(|major| {
         let (ended, switched) = (short(major, false), short(major, true));
         assert!(!same(ended.name, &ended.bytes, &switched.bytes), "{major}");
         let mut longer = short(major, false);
         longer.record(10, 0, 10);
         assert!(!same(ended.name, &ended.bytes, &longer.bytes), "{major}");
-        // A part of a record: it begins, but its second page is missing.
+        // The beginning of a record whose second page is missing.
         let mut part = short(major, false);
         part.record(10, 0, 3 * PAGE);
         part.bytes[(ended.at / PAGE + 1) * PAGE..].fill(0);
         assert!(!same(ended.name, &ended.bytes, &part.bytes), "{major}");
-        // The page in between was lost: a server stops at the same place, but more was written.
+        // A page in the middle was lost: a server stops at the same position, but more was written.
         let mut lost = full(major, 9000, &[700]);
         let (from, to) = (ended.at, (ended.at / PAGE + 1) * PAGE);
         lost.bytes[..from].copy_from_slice(&ended.bytes[..from]);
@@ -79,25 +79,25 @@ fn one_that_goes_on_is_another() {
 }
 
 #[test]
-fn of_an_unfinished_one_only_foreign_pages_may_differ() {
+fn only_pages_of_older_segments_may_differ_in_an_unfinished_segment() {
     each(|major| {
         let forge = short(major, false);
         let next = (forge.at / PAGE + 1) * PAGE;
         let mut other = forge.bytes.clone();
         other[next..].fill(0xAA);
         assert!(same(forge.name, &forge.bytes, &other), "{major}");
-        // Pages of the segment that the file was before, each at another address than its own.
+        // Pages of an older segment in a recycled file, which have other addresses.
         let old = full(major, 0, &[100]).bytes;
         other[next..].copy_from_slice(&old[PAGE..MIB - next + PAGE]);
         assert!(same(forge.name, &forge.bytes, &other), "{major}");
-        // Within its last page nothing may.
+        // The last page must be equal.
         other[forge.at + 100] = 1;
         assert!(!same(forge.name, &forge.bytes, &other), "{major}");
     });
 }
 
 #[test]
-fn what_is_no_segment_is_not_the_same() {
+fn files_that_are_not_segments_are_never_the_same() {
     let forge = full(PgMajor::of(18, 0), 0, &[100]);
     assert!(!same(forge.name, b"", b""));
     assert!(!same(forge.name, &[0; MIB], &[0; MIB]));
