@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -229,7 +229,10 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
 }
 
 /// Creates a directory with mode 700, and its missing parents.
+#[cfg(feature = "server")]
 pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
+    use std::os::unix::fs::DirBuilderExt;
+
     if path.is_dir() {
         return Ok(());
     }

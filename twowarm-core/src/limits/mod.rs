@@ -10,4 +10,6 @@ pub use background::{Background, within};
 pub use every::Every;
 pub use heartbeat::{with_heartbeat, with_ticks};
 pub use program::output_within;
-pub(crate) use receive::{Closed, each_message, receive};
+pub(crate) use receive::each_message;
+#[cfg(feature = "ship")]
+pub(crate) use receive::{Closed, receive};
