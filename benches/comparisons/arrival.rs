@@ -39,7 +39,7 @@ pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
         }
         table.row("the C program, -s 1", theirs);
     }
-    table.note("to reach: a median below 10 ms, whatever -s is");
+    table.note("target: a median below 10 ms for any -s");
     Ok(vec![table])
 }
 

@@ -49,6 +49,6 @@ pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
     }));
     let mut table = Table::new("1. 16 MB segment present: the whole process");
     interleave(&mut table, ROUNDS, subjects)?;
-    table.note("to reach: 0.65 of the C program, 1.15 of the program that only copies");
+    table.note("target: 0.65 of the C program, 1.15 of the program that only copies");
     Ok(vec![table])
 }

@@ -94,7 +94,7 @@ fn table(
     table.row("100 files", of_small);
     let [few, many] = per_second;
     table.note(format!(
-        "{many:.0} calls a second with 1,000,000 files, {few:.0} with 100: {:.3}; to reach: 0.9",
+        "{many:.0} calls a second with 1,000,000 files, {few:.0} with 100: {:.3}; target: 0.9",
         many / few
     ));
     Ok(table)

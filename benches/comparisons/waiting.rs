@@ -55,7 +55,7 @@ pub fn compare(programs: &Programs) -> Outcome<Vec<Table>> {
         samples.push(after - before);
         table.row(name, samples);
     }
-    table.note("to reach: below 10 ms");
+    table.note("target: below 10 ms");
     Ok(vec![table])
 }
 

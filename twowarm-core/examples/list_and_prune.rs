@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use std::path::Path;
 
 use twowarm_core::archive::Archive;
-use twowarm_core::prune::{Needs, RestartPoint};
+use twowarm_core::prune::{Prune, RestartPoint, Retention};
 use twowarm_core::wal::{self, Completeness, Expected, PageHeader, TextVerdict, WalFileName};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -46,12 +46,13 @@ fn main() -> Result<()> {
     let segments = names.iter().filter_map(|name| name.parse::<wal::SegmentName>().ok());
     let Some(restored) = segments.max_by_key(|segment| segment.place) else { return Ok(()) };
     let restart_point = RestartPoint::parse(arguments.get(1).map(String::as_str));
-    let needs = Needs { restored, restart_point, keep: None, floors: &[] };
-    let prune = errors == 0 && arguments.get(2).is_some_and(|argument| argument == "--prune");
-    for segment in needs.plan(names.iter().map(String::as_str)) {
-        println!("{segment}: no longer needed");
-        if prune {
-            archive.remove(WalFileName::Segment(segment))?;
+    let retention = Retention { restored, restart_point, layout: None, keep: 0, floors: &[] };
+    let remove = errors == 0 && arguments.get(2).is_some_and(|argument| argument == "--prune");
+    let prune = Prune::after_restore(&retention);
+    for name in prune.iter().flat_map(|prune| prune.plan(&names)) {
+        println!("{name}: no longer needed");
+        if remove {
+            archive.remove(name.parse()?)?;
         }
     }
     if errors > 0 { Err(format!("{errors} invalid files").into()) } else { Ok(()) }

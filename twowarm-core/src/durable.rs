@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -233,7 +233,9 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
 ///
 /// # Errors
 /// If a directory can't be created or fsynced.
-pub fn create_directory(path: &Path) -> Result<(), FileError> {
+pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
+    use std::os::unix::fs::DirBuilderExt;
+
     if path.is_dir() {
         return Ok(());
     }

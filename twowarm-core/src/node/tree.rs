@@ -208,8 +208,8 @@ impl Install {
     }
 
     /// A variable from `environment.sh`, else from the environment.
-    #[must_use]
-    pub fn variable(&self, name: &str) -> Option<String> {
+    #[cfg(feature = "server")]
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
         let outer = || std::env::var(name).ok().filter(|value| !value.is_empty());
         self.environment.get(name).map(str::to_owned).or_else(outer)
     }
