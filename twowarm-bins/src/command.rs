@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 use twowarm_core::Retryable;
-use twowarm_core::node::{Caller, Install, InstallError, Invocation};
+use twowarm_core::node::{Caller, Install, Invocation};
 
 use crate::ancestors;
 use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, ExitPolicy, FAILED};
@@ -25,45 +25,28 @@ pub(crate) struct Command {
     pub caller: Caller,
     /// The exit codes of its failures.
     pub failures: ExitPolicy,
-    /// What to do if the 2warm tree can't be read.
-    pub misconfigured: fn(&[OsString], &mut Problem) -> Misconfigured,
+    /// What to do if the 2warm tree can't be read, with the reason.
+    pub misconfigured: Misconfigured,
     /// The work of the command.
     pub run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
 }
 
-/// What a command does whose 2warm tree can't be read.
-pub(crate) enum Misconfigured {
-    /// It fails.
-    Fails,
-    /// It waited until the tree could be read, and continues.
-    Corrected,
-    /// It did its work without the tree, and ends with this exit code.
-    Ended(u8),
+/// What a command with these arguments does if the 2warm tree can't be read. The result is its exit code, or none
+/// if it is to continue when the tree can be read.
+pub(crate) type Misconfigured = fn(&[OsString], &str, ReadAgain<'_>) -> Option<u8>;
+
+/// Reads the 2warm tree once more.
+pub(crate) type ReadAgain<'a> = &'a mut dyn FnMut() -> Result<(), String>;
+
+/// What most commands do if the 2warm tree can't be read: they fail, after a few attempts.
+pub(crate) fn fails(_arguments: &[OsString], _why: &str, _read_again: ReadAgain<'_>) -> Option<u8> {
+    None
 }
 
-/// A 2warm tree that can't be read.
-pub(crate) struct Problem<'a> {
-    /// The reason, for a message.
-    pub why: String,
-    look_again: &'a mut dyn FnMut() -> Result<(), String>,
-}
-
-impl Problem<'_> {
-    /// Reads the tree again. Returns whether that succeeded.
-    pub fn is_corrected(&mut self) -> bool {
-        match (self.look_again)() {
-            Ok(()) => true,
-            Err(why) => {
-                self.why = why;
-                false
-            }
-        }
-    }
-}
-
-/// What most commands do if the 2warm tree can't be read: they fail.
-pub(crate) fn fails(_arguments: &[OsString], _problem: &mut Problem) -> Misconfigured {
-    Misconfigured::Fails
+/// Why the 2warm tree can't be read.
+struct Unreadable {
+    why: String,
+    is_temporary: bool,
 }
 
 /// Why a command failed.
@@ -111,26 +94,15 @@ impl Command {
             print(&text);
             return Ok(DONE);
         }
-        let find = || {
-            Invocation::current()
-                .map_err(|e| format!("could not determine the working directory: {e}"))
-                .and_then(|call| self.find(&call).map_err(|e| e.to_string()))
-        };
-        let install = match find() {
+        let install = match self.find() {
             Ok(install) => install,
-            Err(why) => {
+            Err(unreadable) => {
                 let mut found = None;
-                let look_again = &mut || find().map(|install| found = Some(install));
-                let mut problem = Problem { why, look_again };
-                let next = (self.misconfigured)(&arguments, &mut problem);
-                let why = problem.why;
-                match (next, found) {
-                    (Misconfigured::Corrected, Some(install)) => install,
-                    (Misconfigured::Ended(code), _) => return Ok(code),
-                    _ => {
-                        log::error!("{why}");
-                        return Err(FAILED);
-                    }
+                let mut read_again =
+                    || self.find().map(|install| found = Some(install)).map_err(|e| e.why);
+                match (self.misconfigured)(&arguments, &unreadable.why, &mut read_again) {
+                    Some(code) => return Ok(code),
+                    None => found.map_or_else(|| self.find_later(unreadable), Ok)?,
                 }
             }
         };
@@ -163,18 +135,30 @@ impl Command {
         }
     }
 
-    /// Reads the 2warm tree. A server stops at an exit code above 125, so temporary I/O errors are retried.
-    fn find(&self, call: &Invocation) -> Result<Install, InstallError> {
-        let mut tries = 1;
-        loop {
-            match Install::find(call, self.caller) {
-                Err(e) if e.is_retryable() && self.caller == Caller::Server && tries < TRIES => {
-                    thread::sleep(BETWEEN_TRIES);
-                    tries += 1;
-                }
-                found => return found,
+    fn find(&self) -> Result<Install, Unreadable> {
+        let call = Invocation::current().map_err(|e| Unreadable {
+            why: format!("could not determine the working directory: {e}"),
+            is_temporary: false,
+        })?;
+        Install::find(&call, self.caller)
+            .map_err(|e| Unreadable { why: e.to_string(), is_temporary: e.is_retryable() })
+    }
+
+    /// Reads the 2warm tree again, some times. A server stops at an exit code above 125, so it does not see a
+    /// temporary I/O error.
+    fn find_later(&self, mut unreadable: Unreadable) -> Result<Install, u8> {
+        for _ in 1..TRIES {
+            if !unreadable.is_temporary || self.caller != Caller::Server {
+                break;
+            }
+            thread::sleep(BETWEEN_TRIES);
+            match self.find() {
+                Ok(install) => return Ok(install),
+                Err(again) => unreadable = again,
             }
         }
+        log::error!("{}", unreadable.why);
+        Err(FAILED)
     }
 
     fn report(&self, failure: Failure) -> u8 {

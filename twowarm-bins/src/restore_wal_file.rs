@@ -14,7 +14,7 @@ use twowarm_core::restore::{
 };
 use twowarm_core::wal::{SegmentName, WalFileName};
 
-use crate::command::{Command, Failure, Misconfigured, Problem};
+use crate::command::{Command, Failure, ReadAgain};
 use crate::exit_codes::{ABSENT, DONE, ExitPolicy, STOP_SERVER};
 use crate::manual::Manual;
 
@@ -79,23 +79,15 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 
 /// A running standby waits for its configuration to be corrected, and still obeys a trigger, with the
 /// archive that it was served from before.
-fn misconfigured(arguments: &[OsString], problem: &mut Problem) -> Misconfigured {
-    let standby = read(arguments).ok().and_then(|request| {
-        let name = request.name;
-        let pgdata = env::current_dir().ok()?;
-        Some((name, MisconfiguredStandby::find(request, &pgdata)?))
-    });
-    let Some((name, standby)) = standby else { return Misconfigured::Fails };
-    let mut read_again = || match problem.is_corrected() {
-        true => Ok(()),
-        false => Err(problem.why.clone()),
-    };
-    match standby.run(&mut read_again) {
-        Ok(None) => Misconfigured::Corrected,
-        Ok(Some(outcome)) => Misconfigured::Ended(report(name, &outcome)),
+fn misconfigured(arguments: &[OsString], why: &str, read_again: ReadAgain<'_>) -> Option<u8> {
+    let request = read(arguments).ok()?;
+    let name = request.name;
+    let standby = MisconfiguredStandby::find(request, &env::current_dir().ok()?)?;
+    match standby.run(why, read_again) {
+        Ok(outcome) => outcome.map(|outcome| report(name, &outcome)),
         Err(e) => {
             log::error!("{e}");
-            Misconfigured::Ended(STOP_SERVER)
+            Some(STOP_SERVER)
         }
     }
 }

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use twowarm_core::base_copy::{Callbacks, Progress};
+use twowarm_core::data_directory::check_owner;
 use twowarm_core::node::{Caller, Install};
 
 use self::display::Display;
@@ -56,6 +57,8 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         [argument] if argument == "--yes" => true,
         _ => return Err(Failure::Usage("it takes no argument but --yes".into())),
     };
+    // Before the node's id is created: one that belongs to another user would stop archiving.
+    check_owner(install.require_pgdata()?)?;
     let copy = install.base_copy()?;
     let mut display = Display::new(&copy.reach.node);
     let callbacks = Callbacks {

@@ -84,7 +84,11 @@ impl Prune {
     pub fn before(oldest: impl Into<String>, newest_timeline: u32, turn: u64) -> Prune {
         let first = newest_timeline.saturating_sub(TIMELINES - 1).max(1);
         let timelines = (first..=newest_timeline).collect();
-        Prune { oldest: oldest.into(), timelines, segments_per_log_id: 256, turn }
+        let mut oldest = oldest.into();
+        if is_segment_name(&oldest) {
+            oldest = oldest.split_off(8);
+        }
+        Prune { oldest, timelines, segments_per_log_id: 256, turn }
     }
 
     /// Looks for the segments of this timeline by name, too.

@@ -38,12 +38,14 @@ impl MisconfiguredStandby {
     }
 
     /// Waits until the configuration is corrected, which is None, or until there is an answer to the
-    /// request without it. `read_again` reads the configuration; its error is logged from time to time.
+    /// request without it. `why` is the error, `read_again` reads the configuration once more; the error is
+    /// logged from time to time.
     ///
     /// # Errors
     /// As [`StandbyRestore::run`].
     pub fn run(
         &self,
+        why: &str,
         read_again: &mut dyn FnMut() -> Result<(), String>,
     ) -> Result<Option<Outcome>, RestoreError> {
         // The parent process has waited already.
@@ -55,8 +57,8 @@ impl MisconfiguredStandby {
         let watched = [trigger.as_path(), promote.as_path()];
         let mut clock = RealClock::new(Watcher::new(watched, Events::Wanted));
         let (mut next_reminder, mut silence) = (Duration::ZERO, FIRST_REMINDER);
+        let mut why = why.to_owned();
         loop {
-            let Err(why) = read_again() else { return Ok(None) };
             let waited = clock.elapsed();
             if waited >= next_reminder {
                 log::error!(
@@ -75,6 +77,11 @@ impl MisconfiguredStandby {
             }
             if !clock.arm() {
                 clock.wait(POLL);
+            }
+            // Last: a failover that is requested already does not wait for a disk that may be slow to fail.
+            match read_again() {
+                Ok(()) => return Ok(None),
+                Err(again) => why = again,
             }
         }
     }

@@ -92,7 +92,8 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
         };
         let result = budget.spend(work, &mut |step| {
             if let ShipProgress::Shipped { file, .. } = &step {
-                names.retain(|name| *name != file.name);
+                let shipped = names.iter().position(|name| *name == file.name);
+                shipped.map(|index| names.remove(index));
             }
             progress(step);
         });

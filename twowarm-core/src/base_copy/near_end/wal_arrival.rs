@@ -23,7 +23,6 @@ pub(super) fn wait_for(
     let pgdata = &primary.data_directory;
     let mut names = required(backup, primary.layout)?;
     let count = names.len();
-    let mut archiver = Archiver { copy, session: None };
     let mut last_arrival = Instant::now();
     let mut heartbeat = Every::new(HEARTBEAT);
     loop {
@@ -38,7 +37,7 @@ pub(super) fn wait_for(
         }
         let is_over = last_arrival.elapsed() >= copy.wal_time_limit;
         if is_over || heartbeat.is_due() {
-            let failure = other.during(Wait::Answer, || archiver.failure())?;
+            let failure = other.during(Wait::Answer, || archiver_failure(copy))?;
             if is_over {
                 return Err(CopyError::NotArrived {
                     node: copy.reach.node.to_string(),
@@ -69,25 +68,14 @@ fn required(backup: &FinishedBackup, layout: SegmentLayout) -> Result<Vec<String
     Ok(segments.chain(backup.history.map(|name| name.to_string())).collect())
 }
 
-/// The server's archiver, which is asked only when WAL does not arrive.
-struct Archiver<'a> {
-    copy: &'a BaseCopy,
-    session: Option<Session>,
-}
-
-impl Archiver<'_> {
-    /// Why archiving fails. A server that can't be asked is not an error: the wait has its own limit.
-    fn failure(&mut self) -> Option<ArchiverFailure> {
-        if self.session.is_none() {
-            let pgdata = &self.copy.local_node.data_directory;
-            self.session = Session::open(pgdata, &self.copy.login).ok();
-        }
-        let session = self.session.as_mut()?;
-        let rows = session.rows(session.major().archiver_failure()?);
-        let row = rows.inspect_err(|_| self.session = None).ok()?.into_iter().next()?;
-        let [file, time, count] = <[String; 3]>::try_from(row).ok()?;
-        Some(ArchiverFailure { file, time, count })
-    }
+/// Why archiving fails. A server that can't be asked is not an error: the wait has its own limit. The session ends
+/// at once, so that a smart shutdown does not wait for it.
+fn archiver_failure(copy: &BaseCopy) -> Option<ArchiverFailure> {
+    let mut session = Session::open(&copy.local_node.data_directory, &copy.login).ok()?;
+    let rows = session.rows(session.major().archiver_failure()?);
+    let row = rows.ok()?.into_iter().next()?;
+    let [file, time, count] = <[String; 3]>::try_from(row).ok()?;
+    Some(ArchiverFailure { file, time, count })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::StandbyRestore;
 use crate::data_directory::IdentityError;
 use crate::restore::archive_process::{NoEvents, Reporting, ToParent};
 use crate::restore::archive_source::ArchiveSource;
-use crate::restore::outcome::{RESTORED, STOP_SERVER};
+use crate::restore::outcome::STOP_SERVER;
 use crate::restore::standby_policy::StandbyPolicy;
 use crate::restore::{Order, Outcome, RealClock, RecoveryMemory, RecoveryOrders, restore_loop};
 use crate::wal::{TimelineId, WalFileName};
@@ -16,14 +16,11 @@ use crate::watch::{Events, Watcher};
 
 impl StandbyRestore {
     pub(super) fn run_as_child(&self, mut parent: ToParent) -> ! {
-        let code = match self.answer(&mut parent) {
-            Ok(_) => RESTORED,
-            Err(e) => {
-                log::error!("{e}");
-                STOP_SERVER
-            }
-        };
-        process::exit(code.into())
+        if let Err(e) = self.answer(&mut parent) {
+            log::error!("{e}");
+        }
+        // The parent has its answer. No other process may take an exit code of this one for one.
+        process::exit(STOP_SERVER.into())
     }
 
     pub(super) fn answer(&self, parent: &mut ToParent) -> Result<Outcome, IdentityError> {
