@@ -66,7 +66,7 @@ pub enum RsyncError {
     },
     /// rsync could not be started.
     #[error("could not run rsync: {0}. HINT: install rsync")]
-    Start(#[source] io::Error),
+    Start(io::Error),
     /// rsync exited with an error.
     #[error("rsync to {node} failed: {meaning}{}", most_telling(messages))]
     Failed {

@@ -96,7 +96,7 @@ impl Session {
         // The driver's own limit ends when the connection is made; a server that hangs is silent afterwards.
         let client = within(limit, move || config.connect(NoTls))?;
         let client = client.ok_or_else(|| ServerError::ConnectTimeout { to: to(), limit })?;
-        let client = client.map_err(|source| ServerError::Connect { to: to(), source })?;
+        let client = client.map_err(|error| ServerError::Connect { to: to(), error })?;
         Session::new(client, limit)
     }
 

@@ -251,5 +251,5 @@ fn is_in_progress(error: &ServerError) -> bool {
 }
 
 fn has_code(error: &ServerError, code: &SqlState) -> bool {
-    matches!(error, ServerError::Query { source, .. } if source.code() == Some(code))
+    matches!(error, ServerError::Query { error, .. } if error.code() == Some(code))
 }

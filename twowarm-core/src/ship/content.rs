@@ -41,12 +41,12 @@ pub enum BadContent {
     #[error(transparent)]
     Text(#[from] BadText),
     /// The file can't be read.
-    #[error("could not read {name}: {source}")]
+    #[error("could not read {name}: {error}")]
     Io {
         /// The file.
         name: WalFileName,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn check_content(
     cluster: &Hello,
 ) -> Result<Content, BadContent> {
     check_size(name, bytes, cluster.segment_size)?;
-    let failed = |source| BadContent::Io { name, source };
+    let failed = |error| BadContent::Io { name, error };
     match name {
         WalFileName::Segment(segment) | WalFileName::Partial(segment) => {
             let mut page = Vec::new();

@@ -38,7 +38,7 @@ pub enum FarEndError {
     Name(#[from] NotAWalFileName),
     /// The received pg_control is invalid.
     #[error("received pg_control: {0}")]
-    Control(#[from] BadControlFile),
+    Control(BadControlFile),
     /// The copy is refused for another reason.
     #[error("{message}")]
     Refused {

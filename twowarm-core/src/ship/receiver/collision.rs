@@ -29,7 +29,7 @@ pub(super) fn compare(
     stored.rewind().map_err(failed())?;
     let stored_content = match check_content(name, bytes, stored, hello) {
         Ok(content) => content,
-        Err(BadContent::Io { source, .. }) => return Err(failed()(source).into()),
+        Err(BadContent::Io { error, .. }) => return Err(failed()(error).into()),
         Err(bad) => return Ok(Existing::Foreign(bad.to_string())),
     };
     match (content, stored_content) {

@@ -55,12 +55,12 @@ pub enum SshError {
     #[error("could not determine the home directory of user id {0}")]
     NoHome(u32),
     /// One of OpenSSH's programs could not be run, or did not end in time.
-    #[error("could not run {program}: {source}")]
+    #[error("could not run {program}: {error}")]
     Program {
         /// The program.
         program: &'static str,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
     /// ssh rejected the user's configuration.
     #[error("could not read the ssh configuration for {host}: {message}")]
@@ -81,20 +81,20 @@ pub enum SshError {
         option: &'static str,
     },
     /// The host name has no address.
-    #[error("could not resolve the host name of {address}: {source}")]
+    #[error("could not resolve the host name of {address}: {error}")]
     Resolve {
         /// The node.
         address: Box<Address>,
         /// The resolver's error.
-        source: io::Error,
+        error: io::Error,
     },
     /// No TCP connection.
-    #[error("could not connect to {address}: {source}")]
+    #[error("could not connect to {address}: {error}")]
     Connect {
         /// The node.
         address: Box<Address>,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
     /// A step took longer than the time limit.
     #[error("{address}: no progress in {} s while {phase}", limit.as_secs())]
@@ -107,14 +107,14 @@ pub enum SshError {
         limit: Duration,
     },
     /// libssh2 reported another error.
-    #[error("{address}: ssh failed while {phase}: {source}")]
+    #[error("{address}: ssh failed while {phase}: {error}")]
     Protocol {
         /// The node.
         address: Box<Address>,
         /// What was being done.
         phase: &'static str,
         /// libssh2's error.
-        source: ssh2::Error,
+        error: ssh2::Error,
     },
     /// No file of known host keys lists the host.
     #[error(
@@ -158,12 +158,12 @@ pub enum SshError {
         known: KnownHostsLine,
     },
     /// A file of known host keys can't be read.
-    #[error("could not read {}: {source}", file.display())]
+    #[error("could not read {}: {error}", file.display())]
     KnownHosts {
         /// The file.
         file: PathBuf,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
     /// The host accepted none of the keys.
     #[error(
@@ -200,7 +200,7 @@ impl Retryable for SshError {
             | SshError::Connect { .. }
             | SshError::Stalled { .. }
             | SshError::Protocol { .. } => true,
-            SshError::Program { source, .. } => source.kind() == io::ErrorKind::TimedOut,
+            SshError::Program { error, .. } => error.kind() == io::ErrorKind::TimedOut,
             SshError::UnsafePath(_)
             | SshError::NoHome(_)
             | SshError::Configuration { .. }

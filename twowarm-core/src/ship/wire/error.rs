@@ -14,7 +14,7 @@ pub enum WireError {
     Cut,
     /// The stream could not be read.
     #[error("{0}")]
-    Io(#[source] io::Error),
+    Io(io::Error),
     /// The other side's first bytes are not the greeting.
     #[error(
         "unexpected output \"{0}\" instead of 2warm's protocol. A login script there may print it"
