@@ -159,7 +159,7 @@ impl Command {
             && named_by.is_assumed()
         {
             let pgdata = pgdata.display();
-            log::log!(level(log::Level::Info), "PGDATA is {pgdata} (set by {named_by})");
+            log::log!(level(log::Level::Info), "PGDATA is \"{pgdata}\" (set by {named_by})");
         }
     }
 

@@ -189,7 +189,7 @@ impl TriggerFile {
     /// # Errors
     /// If the file cannot be removed.
     pub fn delete(&self) -> Result<(), FileError> {
-        fs::remove_file(&self.path).map_err(FileError::of("delete the trigger file", &self.path))
+        fs::remove_file(&self.path).map_err(FileError::of("remove the trigger file", &self.path))
     }
 }
 

@@ -38,7 +38,7 @@ If RESTARTWALFILE (%r) is specified, segments before it are removed; otherwise s
 -k ones. Names are compared without their timeline. A small archive is listed for this. In a large
 archive the names before the oldest segment to keep are tried one by one until several in a row do not
 exist; the whole archive is listed from time to time, the less often the larger it is. pg_standby keeps
-no files of its own.";
+no state between calls.";
 
 const EXITS: &[(u8, &str)] = &[
     (

@@ -208,7 +208,7 @@ fn no_room_for_the_target() {
     command.args(["-c", line, "sh", scratch.name(1), "pg_wal/RECOVERYXLOG"]);
     command.current_dir(scratch.data()).env("TWOWARM_LOG", "debug");
     let mut call = Call::start(command);
-    call.waits_for("could not write pg_wal/RECOVERYXLOG");
+    call.waits_for("could not write \"pg_wal/RECOVERYXLOG");
     let lift = Command::new("prlimit")
         .args(["--pid", &call.worker().to_string(), "--fsize=unlimited:unlimited"])
         .status();

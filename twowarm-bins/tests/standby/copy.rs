@@ -13,7 +13,7 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
     pair.fill("first", 20_000);
     succeeds(pair.db2.command("configStandby"));
     let said = succeeds(pair.db1.command("copyToStandby"));
-    for part in ["is shipped to db2:", "begins at WAL file", "ends in WAL file", "All ", "Done in"]
+    for part in ["is shipped to db2:", "begins in WAL file", "ends in WAL file", "All ", "Done in"]
     {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -247,7 +247,7 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
         let output = copying.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("incomplete and can't be started"), "{said}");
+        assert!(said.contains("incomplete and cannot be started"), "{said}");
         assert!(said.contains("run copyToStandby again to continue it"), "{said}");
         assert!(!pair.db2.pgdata().join("global/pg_control").exists());
         if hangs {

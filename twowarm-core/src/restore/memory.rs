@@ -150,7 +150,7 @@ impl RecoveryMemory {
         let written = fs::write(&aside, self.facts.text(postmaster))
             .and_then(|()| fs::rename(&aside, &self.file));
         if let Err(e) = written {
-            log::debug!("could not write {}: {e}", self.file.display());
+            log::debug!("could not write \"{}\": {e}", self.file.display());
         }
     }
 }

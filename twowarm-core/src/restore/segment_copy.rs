@@ -106,7 +106,7 @@ fn create(target: &Path) -> io::Result<File> {
 }
 
 fn not_copied(target: &Path, error: io::Error) -> Found {
-    Found::NotCopied(format!("could not write {}: {error}", target.display()))
+    Found::NotCopied(format!("could not write \"{}\": {error}", target.display()))
 }
 
 /// An incomplete file at the target would stop the server, or end its recovery.
@@ -114,6 +114,6 @@ pub(super) fn remove(target: &Path) {
     if let Err(e) = fs::remove_file(target)
         && e.kind() != io::ErrorKind::NotFound
     {
-        log::error!("could not remove the incomplete file {}: {e}", target.display());
+        log::error!("could not remove the incomplete file \"{}\": {e}", target.display());
     }
 }

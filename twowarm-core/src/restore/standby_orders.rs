@@ -92,7 +92,7 @@ impl RecoveryOrders for StandbyOrders {
             TriggerLook::Complete(trigger) => {
                 if let Trigger::Unknown(content) = &trigger {
                     self.warn_once(format!(
-                        "the trigger file {} is ignored: it contains \"{content}\" instead of \"smart\" or \"fast\"",
+                        "the trigger file \"{}\" is ignored: it contains \"{content}\" instead of \"smart\" or \"fast\"",
                         path.display()
                     ));
                 }

@@ -137,13 +137,13 @@ impl StandbyPolicy {
             Found::Ready => Decision::Restore { as_it_is: false },
             Found::Damaged(why) => {
                 log::error!(
-                    "{name}: {why}. It is restored as it is, recovery ends there, and a copy is kept as {name}.corrupt. {SOUND_COPY}"
+                    "{name}: {why}. It is restored as it is, recovery ends there, and a copy is kept as {name}.corrupt. {INTACT_COPY}"
                 );
                 Decision::Restore { as_it_is: true }
             }
             Found::Unfinished => {
                 log::error!(
-                    "{name} is incomplete. It is restored as it is, recovery ends there, and a copy is kept as {name}.corrupt. {SOUND_COPY}"
+                    "{name} is incomplete. It is restored as it is, recovery ends there, and a copy is kept as {name}.corrupt. {INTACT_COPY}"
                 );
                 Decision::Restore { as_it_is: true }
             }
@@ -204,7 +204,7 @@ impl StandbyPolicy {
     }
 
     fn with_advice(&self, why: &str) -> String {
-        format!("{why}. {SOUND_COPY}, or in {}.corrupt if a failover kept one", self.name)
+        format!("{why}. {INTACT_COPY}, or in {}.corrupt if a failover kept one", self.name)
     }
 
     fn superseded(&self, newer: &Superseded) -> String {
@@ -318,5 +318,5 @@ impl Policy for StandbyPolicy {
 }
 
 /// Where to look for a segment that is damaged in the archive.
-const SOUND_COPY: &str = "A sound copy may still be in the primary's pg_wal (pg_xlog before 10) or in the DR node's archive";
+const INTACT_COPY: &str = "An intact copy may still be in the primary's pg_wal (pg_xlog before 10) or in the DR node's archive";
 const INCOMPLETE: &str = "the file in the archive is not complete yet";

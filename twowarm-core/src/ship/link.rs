@@ -198,7 +198,7 @@ impl Link {
             }
             WireError::Closed | WireError::Cut | WireError::Io(_) => {
                 let message = self.connection.last_words();
-                let message = message.unwrap_or_else(|| format!("without an answer ({error})"));
+                let message = message.unwrap_or_else(|| format!("no answer ({error})"));
                 LinkError::Ended { node, command, message }
             }
             other => LinkError::Wire { node, error: other },

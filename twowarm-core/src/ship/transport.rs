@@ -78,7 +78,7 @@ pub enum ConnectError {
     #[error(transparent)]
     Ssh(#[from] SshError),
     /// As a process of this machine.
-    #[error("could not start {}: {error}", program.display())]
+    #[error("could not start \"{}\": {error}", program.display())]
     Local {
         /// The program.
         program: PathBuf,

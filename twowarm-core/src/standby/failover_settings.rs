@@ -19,7 +19,7 @@ pub fn lacks_for_failover(pgdata: &Path, major: PgMajor) -> Vec<String> {
             });
             let file = file.display();
             let lacks = lacks(&settings, major).into_iter();
-            lacks.map(|lack| format!("{lack} in {file}")).collect()
+            lacks.map(|lack| format!("{lack} in \"{file}\"")).collect()
         }
         None => {
             let wanted: Vec<String> =

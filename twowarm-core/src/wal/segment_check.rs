@@ -92,7 +92,7 @@ impl SegmentHeader {
 /// The segment is of a version newer than all known ones: only its size, cluster and position are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "its records are not checked, because the segment is of a PostgreSQL version newer than {}, the newest known to this program (WAL magic number {magic:04X}). Update twowarm",
+    "its records are not checked, because the segment is of a PostgreSQL version newer than {}, the newest version known to this program (WAL magic number {magic:04X}). HINT: update twowarm",
     PgMajor::NEWEST
 )]
 pub struct UnknownRecords {

@@ -62,7 +62,7 @@ impl ToParent {
             }
         }
         match is_hung_up(&socket)? {
-            true => Err(io::Error::other("the process that started this one is gone")),
+            true => Err(io::Error::other("the parent process has exited")),
             false => Ok(None),
         }
     }

@@ -289,7 +289,7 @@ fn a_copy_that_the_server_has_replayed_decides() {
         let said = standby.damaged(3);
         let [damaged, sound] =
             [replayed, other].map(|directory| standby.path(directory, standby.name(1)));
-        let names = format!("{} is damaged, {} is sound", damaged.display(), sound.display());
+        let names = format!("{damaged:?} is damaged, {sound:?} is intact");
         assert!(said.contains(&names) && said.contains("start the server again"), "{said}");
         // Damage in the other copy does not matter.
         standby.damage(other, 1);

@@ -123,7 +123,7 @@ impl StandbyRestore {
             return outcome;
         }
         log::error!(
-            "the archive {} does not respond; it is treated as empty for the rest of this failover",
+            "the archive \"{}\" did not answer; it is treated as empty for the rest of this failover",
             self.archive.display()
         );
         let refused = orders.look(&NoEvents) == Order::EndNow { serve_again: false };

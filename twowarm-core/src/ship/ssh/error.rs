@@ -38,7 +38,7 @@ pub struct KnownHostsLine {
 
 impl fmt::Display for KnownHostsLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} of {}", self.line, self.file.display())
+        write!(f, "line {} of \"{}\"", self.line, self.file.display())
     }
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for KnownHostsLine {
 pub enum SshError {
     /// A shell on the other node could give the command's path another meaning.
     #[error(
-        "invalid path \"{0}\" for a command on another node: it must be absolute and consist of A-Z a-z 0-9 / . _ + -. Correct pgroot of the node in 2warm/local/2warm.toml"
+        "invalid path \"{0}\" for a command on another node: it must be absolute and consist of A-Z a-z 0-9 / . _ + -. HINT: correct pgroot of the node in 2warm/local/2warm.toml"
     )]
     UnsafePath(String),
     /// The password file does not list the user that this process runs as.
@@ -72,7 +72,7 @@ pub enum SshError {
     },
     /// The user's ssh configuration asks for a way to connect that libssh2 does not have.
     #[error(
-        "the ssh configuration for {host} sets {option}, which is not supported. Set host and port of the node in 2warm/local/2warm.toml"
+        "the ssh configuration for {host} sets {option}, which is not supported. HINT: set host and port of the node in 2warm/local/2warm.toml"
     )]
     UnsupportedOption {
         /// The node.
@@ -118,7 +118,7 @@ pub enum SshError {
     },
     /// No file of known host keys lists the host.
     #[error(
-        "{address}: the host key of {name} is not known ({fingerprint}). Compare it with the node's own (ssh-keygen -lf on its /etc/ssh/ssh_host_*_key.pub); if they are equal, add it to {}: ssh-keyscan -p {} {} >> {}, or log in once with ssh",
+        "{address}: the host key of {name} is not known ({fingerprint}). HINT: compare it with the node's own (ssh-keygen -lf on its /etc/ssh/ssh_host_*_key.pub); if they are equal, add it to \"{}\": ssh-keyscan -p {} {} >> {}, or log in once with ssh",
         file.display(), address.port, address.host, file.display()
     )]
     HostKeyUnknown {
@@ -133,7 +133,7 @@ pub enum SshError {
     },
     /// The host sent another key than the one that is known.
     #[error(
-        "{address}: the host key of {name} has changed: {fingerprint} differs from {known}. If the change is intended, correct that line; if not, another machine may be answering under this name"
+        "{address}: the host key of {name} has changed: {fingerprint} differs from {known}. HINT: if the change is intended, correct that line; if not, another machine may be answering under this name"
     )]
     HostKeyChanged {
         /// The node.
@@ -158,7 +158,7 @@ pub enum SshError {
         known: KnownHostsLine,
     },
     /// A file of known host keys can't be read.
-    #[error("could not read {}: {error}", file.display())]
+    #[error("could not read \"{}\": {error}", file.display())]
     KnownHosts {
         /// The file.
         file: PathBuf,
@@ -167,7 +167,7 @@ pub enum SshError {
     },
     /// The host accepted none of the keys.
     #[error(
-        "{address} refused the login of user {user} (tried {tried}). Add this user's public key to {user}'s authorized_keys there{}",
+        "{address} refused the login of user {user} (tried {tried}). HINT: add this user's public key to {user}'s authorized_keys there{}",
         unusable.as_ref().map(|keys| format!("; not tried: {keys}")).unwrap_or_default()
     )]
     Login {
