@@ -180,7 +180,7 @@ impl RecoveryOrders for Orders<'_> {
     }
 }
 
-/// Orders for a history file, which is restored whatever is triggered: only the end of the server
+/// Orders for a history file, which is restored even if a trigger is found: only the end of the server
 /// counts.
 #[derive(Debug)]
 pub struct OnlyTheServer {

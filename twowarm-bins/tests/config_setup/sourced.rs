@@ -13,7 +13,7 @@ fn expected(pgroot: &str) -> String {
 }
 
 #[test]
-fn a_script_has_the_facts_by_whatever_path_it_was_called() {
+fn a_script_has_the_settings_by_any_path_that_calls_it() {
     for shell in SHELLS {
         let tree = Tree::new();
         let pgroot = tree.pgroot.display().to_string();

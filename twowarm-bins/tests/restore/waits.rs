@@ -198,7 +198,7 @@ fn an_unreadable_archive() {
     assert!(fs::read(node.pgdata().join("restored")).unwrap() == *content);
 }
 
-/// A limit on the size of files stands in for a full disk, since the test can lift it without being root.
+/// A limit on the size of files simulates a full disk, since the test can lift it without being root.
 #[test]
 fn no_room_for_the_target() {
     let scratch = Scratch::full();

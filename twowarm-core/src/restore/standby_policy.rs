@@ -126,7 +126,7 @@ impl StandbyPolicy {
         }
     }
 
-    /// The decision while recovery is ordered to end. Whatever begins as the requested segment is restored;
+    /// The decision while recovery is ordered to end. Any file that begins as the requested segment is restored;
     /// nothing else delays the failover.
     fn triggered(&mut self, situation: &Situation) -> Decision {
         let since = *self.ending_since.get_or_insert(situation.waited);

@@ -85,7 +85,7 @@ pub enum ServerError {
     /// The server that answered has another system identifier than the data directory.
     #[error("the server that answered belongs to another cluster than \"{}\"", .0.display())]
     AnotherCluster(PathBuf),
-    /// An online backup is in progress, and not one of ours.
+    /// An online backup is in progress, and twowarm did not start it.
     #[error(
         "an online backup is already in progress (label \"{name}\", started {since}, \"{}\" exists). HINT: wait until it ends; if the program that started it is gone, end it with \"select pg_stop_backup()\"",
         label.display()

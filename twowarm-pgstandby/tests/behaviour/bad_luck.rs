@@ -86,7 +86,7 @@ fn a_history_that_may_not_be_read_is_not_taken_for_absent() {
     scratch.assert_nothing_restored();
 }
 
-/// A limit on the size of files stands in for a full disk. Its signal is ignored, so that the copy fails with an
+/// A limit on the size of files simulates a full disk. Its signal is ignored, so that the copy fails with an
 /// error.
 #[test]
 fn a_full_target_leaves_no_partial_file() {
@@ -226,7 +226,7 @@ fn a_target_that_is_the_source_is_refused() {
     }
 }
 
-/// pg_standby leaves no file of its own in the archive or the working directory, however it ends.
+/// pg_standby leaves no additional file in the archive or the working directory, however it ends.
 #[test]
 fn nothing_is_left_behind() {
     let scratch = Scratch::full();

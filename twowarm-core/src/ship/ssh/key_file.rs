@@ -22,7 +22,7 @@ pub(super) fn problem(key: &Path) -> Option<String> {
 
 /// Decided by the PEM headers, or by OpenSSH's format, which begins with the name of the cipher.
 fn needs_passphrase(text: &str) -> bool {
-    // Base64 of "openssh-key-v1\0" and the length of the cipher's name; UNENCRYPTED goes on with "none".
+    // Base64 of "openssh-key-v1\0" and the length of the cipher's name; UNENCRYPTED continues with "none".
     const OPENSSH: &str = "b3BlbnNzaC1rZXktdjEAAAAA";
     const UNENCRYPTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
     let mut lines = text.lines().map(str::trim);

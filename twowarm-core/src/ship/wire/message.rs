@@ -11,7 +11,7 @@ pub const SESSION: u32 = 0;
 pub const FILE_CHUNK: usize = 256 * 1024;
 
 /// The first kind of frame that is not common to all purposes of a connection: from here on each purpose
-/// other than shipping WAL has kinds of its own.
+/// other than shipping WAL has its own kinds.
 pub const FIRST_OWN_KIND: u8 = 64;
 
 mod kind {
