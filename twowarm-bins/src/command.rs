@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(ARCHIVE.exit_code(panics), BUG);
     }
 
-    /// As in 2warm's scripts, whose every check exits 1.
+    /// As in 2warm's scripts, in which every failed check exits 1.
     #[test]
     fn every_failure_but_invalid_arguments_is_1() {
         assert_eq!(ARCHIVE.report(Failure::Failed("bad".into())), FAILED);

@@ -33,7 +33,10 @@ pub(crate) const COMMAND: Command = Command {
         ],
         answers: &[
             (DONE, "The file was restored."),
-            (ABSENT, "The file does not exist and recovery may end. In standby mode: it has not arrived yet."),
+            (
+                ABSENT,
+                "The file does not exist and recovery may end. In standby mode: it has not arrived yet.",
+            ),
         ],
         files: &[
             ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),

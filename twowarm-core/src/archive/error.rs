@@ -122,7 +122,7 @@ pub enum ArchiveError {
 }
 
 impl Retryable for ArchiveError {
-    /// True for what a mounted disk or free space solves.
+    /// True if mounting the disk or freeing space can help.
     fn is_retryable(&self) -> bool {
         match self {
             ArchiveError::Missing(_)

@@ -31,7 +31,7 @@ pub(crate) enum Existing {
     Same,
     /// They differ, and both can have the name.
     Different,
-    /// The existing one can't have the name, for this reason. It is set aside.
+    /// The existing one does not match the name, for this reason. It is renamed.
     #[cfg_attr(not(feature = "ship"), expect(dead_code))]
     Foreign(String),
 }

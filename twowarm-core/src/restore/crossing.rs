@@ -64,7 +64,7 @@ struct Followed {
     copies: Vec<PathBuf>,
     /// Where a server would stop, and why.
     stop: Option<(Lsn, StopReason)>,
-    /// In which of the copies it would stop; none if in the segment itself.
+    /// In which of the copies it would stop; `None` if in the segment itself.
     stop_in: Option<usize>,
 }
 

@@ -50,7 +50,7 @@ impl RecoveryMemory {
         RecoveryMemory { file, postmaster, facts: facts.unwrap_or_default() }
     }
 
-    /// The archive of the last restore; none if nothing was restored since the server started.
+    /// The archive of the last restore; `None` if nothing was restored since the server started.
     #[must_use]
     pub fn archive(&self) -> Option<&Path> {
         self.facts.archive.as_deref()

@@ -59,9 +59,7 @@ impl MisconfiguredStandby {
             let Err(why) = read_again() else { return Ok(None) };
             let waited = clock.elapsed();
             if waited >= next_reminder {
-                log::error!(
-                    "{why}. The standby waits until this is corrected or it is triggered"
-                );
+                log::error!("{why}. The standby waits until this is corrected or it is triggered");
                 next_reminder = waited + silence;
                 silence = (silence * 2).min(LONGEST_SILENCE);
             }

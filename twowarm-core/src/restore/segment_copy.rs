@@ -65,7 +65,7 @@ fn copy_walking(
         out.write_all(chunk).map_err(|e| not_copied(target, e))?;
         left -= want as u64;
     }
-    // A network file system may report only now that it had no room.
+    // A network file system may report only now that it had no space.
     close(out).map_err(|e| not_copied(target, e.into()))
 }
 

@@ -32,7 +32,7 @@ pub struct Login {
 /// machine costs no more than this.
 const TCP_CONNECT: Duration = Duration::from_secs(5);
 
-/// The time limit where any server may answer, or none.
+/// The time limit for addresses at which another server may answer, or no server.
 const SEARCH: Duration = Duration::from_secs(3);
 
 /// Where the server that answered runs.
@@ -40,7 +40,7 @@ const SEARCH: Duration = Duration::from_secs(3);
 enum Location {
     /// In the data directory.
     Here,
-    /// In this directory; none if it is on another machine.
+    /// In this directory; `None` if it is on another machine.
     Elsewhere(Option<PathBuf>),
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! The check that a file is the one of its name in its cluster: the same before it is sent and before it is
+//! The check that the content of a file matches its name and cluster: the same before it is sent and before it is
 //! stored.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::wal::{
     completeness,
 };
 
-/// Why a file can't have its name.
+/// Why the content of a file does not match its name.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadContent {
@@ -29,7 +29,7 @@ pub enum BadContent {
         /// The cluster's segment size.
         size: SegmentSize,
     },
-    /// A segment whose first page is not that of its name in this cluster.
+    /// A segment whose first page does not match its name or cluster.
     #[error("{name} does not contain that segment: {error}")]
     Segment {
         /// The file.
@@ -60,7 +60,7 @@ impl BadContent {
     }
 }
 
-/// What a file that can have its name contains.
+/// The content of a file that matches its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     /// A segment or `.partial` file, with its first page's header.

@@ -17,7 +17,7 @@ pub enum ShipError {
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A file can't have its name in this cluster.
+    /// The content of a file does not match its name or cluster.
     #[error("\"{}\" is not shipped: {error}", path.display())]
     Content {
         /// The file.

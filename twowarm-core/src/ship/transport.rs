@@ -66,7 +66,7 @@ pub trait Transport: fmt::Debug {
 /// [`TimedOut`](io::ErrorKind::TimedOut).
 pub trait Connection: Read + Write {
     /// Closes the command's input, waits for it to end and returns the last line of its standard error, or
-    /// how it ended; none if it succeeded without messages. Takes at most a time limit.
+    /// how it ended; `None` if it succeeded without messages. Takes at most a time limit.
     fn last_words(&mut self) -> Option<String>;
 }
 

@@ -66,7 +66,9 @@ impl fmt::Display for ArchiveContent {
                 f,
                 "{files} WAL files in \"{archive}\" belong to several clusters (system identifiers {clusters}). HINT: move those away that do not belong to the primary's"
             ),
-            _ if self.segments.is_empty() => write!(f, "{files} WAL files are kept in \"{archive}\""),
+            _ if self.segments.is_empty() => {
+                write!(f, "{files} WAL files are kept in \"{archive}\"")
+            }
             _ => write!(
                 f,
                 "{files} WAL files of the cluster {clusters} are kept in \"{archive}\". HINT: move them away if that is not the primary's system identifier"

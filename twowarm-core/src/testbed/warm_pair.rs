@@ -22,7 +22,7 @@ impl WarmPair {
         let (primary, standby) = (bed.node("db1")?, bed.node("db2")?);
         primary.initdb(initdb)?;
         primary.archive_by_copy(&standby.archive())?;
-        // A hot standby refuses fewer than the checkpoint that initdb wrote says.
+        // A hot standby refuses a smaller value than the one in the checkpoint of initdb.
         primary.append_conf("max_connections = 100")?;
         standby.copy_of(&primary)?;
         standby.run_as().make_dir(&standby.archive(), 0o700)?;

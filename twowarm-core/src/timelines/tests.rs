@@ -61,7 +61,7 @@ fn a_segment_past_a_recorded_fork_is_known() {
     assert_eq!(forked("000000010000000000000004"), timeline(2));
     assert_eq!(forked("000000020000000000000004"), None);
 
-    // Histories behind a gap in the numbers are found.
+    // Histories after a gap in the numbers are found.
     scratch.put(0x20, HISTORY);
     scratch.remove(2);
     assert_eq!(forked("000000010000000000000004"), timeline(32));

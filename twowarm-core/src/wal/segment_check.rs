@@ -160,7 +160,7 @@ pub fn check_segment_header(
     })
 }
 
-/// Why a file is not the segment of its name.
+/// Why the content of a file does not match its segment name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsound {

@@ -109,7 +109,8 @@ fn check_tablespace(
     own: &BTreeSet<PathBuf>,
 ) -> Result<(), FarEndError> {
     let refuse = |problem: &str| {
-        let message = format!("tablespace directory \"{}\" cannot be used: {problem}", to.display());
+        let message =
+            format!("tablespace directory \"{}\" cannot be used: {problem}", to.display());
         Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message))
     };
     let real = real(to);

@@ -101,7 +101,9 @@ pub enum CopyError {
     #[error("\"{}\" does not contain global/pg_control", .0.display())]
     NoControl(PathBuf),
     /// The backup's WAL files are not in order.
-    #[error("the backup begins in WAL file {first} but ends in {last}, which is not after it on the same timeline")]
+    #[error(
+        "the backup begins in WAL file {first} but ends in {last}, which is not after it on the same timeline"
+    )]
     Segments {
         /// The segment in which the backup begins.
         first: SegmentName,

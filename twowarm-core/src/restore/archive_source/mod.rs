@@ -265,7 +265,7 @@ impl Source for ArchiveSource<'_> {
     }
 
     fn gap(&mut self) -> Option<Gap> {
-        // An archive that cannot be read is noticed, and reported, by the look at the file itself.
+        // An archive that cannot be read is noticed and reported when the file itself is opened.
         self.look_for_gap().unwrap_or_else(|e| {
             log::debug!("could not look for later segments: {e}");
             None

@@ -55,7 +55,7 @@ impl Standby {
         self.put(directory, self.name(number), &bytes);
     }
 
-    /// The result for this segment; none if its own records are not sound.
+    /// The result for this segment; `None` if its own records are not sound.
     fn restore(&self, number: usize) -> Option<Crossing> {
         let (name, path) = (self.name(number), self.path("archive", self.name(number)));
         let copy = Copy::open(&path, name, &Expected::default()).unwrap();

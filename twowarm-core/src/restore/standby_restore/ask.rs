@@ -89,7 +89,7 @@ impl StandbyRestore {
         Limits { question, not_yet, tick: TICK.min(question) }
     }
 
-    /// The answer while no process can ask the archive; none if it is to be tried again.
+    /// The answer while no process can ask the archive; `None` if it is to be tried again.
     fn without_child(
         &self,
         order: Order,

@@ -84,12 +84,14 @@ fn continued_at(
     Ok((beginning(stored)? == beginning(incoming)?).then_some(at))
 }
 
-/// The remedy for two different files that can both have the name.
+/// The remedy for two files whose different contents both match the name.
 pub(super) fn advice(name: WalFileName, stored: &Path, data_directory: Option<&Path>) -> String {
     let path = stored.display();
     let control = data_directory.and_then(|directory| control_file(directory).ok().flatten());
     let (WalFileName::Segment(segment), Some(control)) = (name, control) else {
-        return format!("HINT: find out which of the two is right, and remove \"{path}\" if it is wrong");
+        return format!(
+            "HINT: find out which of the two is right, and remove \"{path}\" if it is wrong"
+        );
     };
     let reached = Reached::of(&control);
     let position = reached.position;

@@ -29,7 +29,8 @@ impl FileInFlight {
         self.received += bytes.len() as u64;
         self.crc.update(bytes);
         if self.received > self.start.size {
-            let message = format!("{}: received more data than its announced size", self.start.name);
+            let message =
+                format!("{}: received more data than its announced size", self.start.name);
             self.state = Err(refusal(RefusalCode::DAMAGED, true, message));
         } else if let Err(e) = incoming.write(bytes) {
             self.state = Err(refusal_of(&e));

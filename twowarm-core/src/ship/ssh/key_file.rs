@@ -2,7 +2,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Why a private key can't be used without a prompt, and what to do; none if there is no obstacle.
+/// Why a private key can't be used without a prompt, and what to do; `None` if there is no obstacle.
 pub(super) fn problem(key: &Path) -> Option<String> {
     match fs::read(key) {
         Ok(text) if needs_passphrase(&String::from_utf8_lossy(&text)) => Some(

@@ -37,7 +37,8 @@ pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError>
             }
             Err(e) if e.code() == ErrorCode::Session(FILE_ERROR) => {
                 let said = e.message();
-                unusable.push(format!("\"{}\" is not a usable private key ({said})", key.display()));
+                unusable
+                    .push(format!("\"{}\" is not a usable private key ({said})", key.display()));
             }
             Err(e) => tried.push(format!("{}: {}", key.display(), e.message())),
         }

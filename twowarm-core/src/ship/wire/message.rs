@@ -86,7 +86,7 @@ pub struct Hello {
     pub node_id: NodeId,
     /// The sending node's name in messages.
     pub label: String,
-    /// The sending node's machine; none if that has no id, or the sender's version does not send it.
+    /// The sending node's machine; `None` if that has no id, or the sender's version does not send it.
     pub machine: Option<MachineId>,
 }
 

@@ -90,7 +90,7 @@ impl Retryable for PromotionError {
 pub struct NotQueried {
     /// The time limit.
     pub limit: Duration,
-    /// Why the last attempt failed; none if a server answered that is in recovery, while the data directory's
+    /// Why the last attempt failed; `None` if a server answered that is in recovery, while the data directory's
     /// is not.
     pub error: Option<ServerError>,
 }
