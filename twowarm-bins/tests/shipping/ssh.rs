@@ -140,7 +140,7 @@ fn word(line: &str) -> &str {
 }
 
 #[test]
-fn what_the_ssh_configuration_says_is_honoured() {
+fn the_ssh_configuration_is_obeyed() {
     let mut pair = Pair::new();
     let (port, user) = (pair.db2.sshd().port(), pair.db2.run_as().user().to_owned());
     let home = pair.db1.home().to_owned();

@@ -88,7 +88,7 @@ fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
 }
 
 #[test]
-fn what_may_be_a_primary_is_refused_and_left_as_it_is() {
+fn a_possible_primary_is_refused_and_not_changed() {
     let node = node_with(&COMMANDS);
     let said = fails(node.command("configStandby"), 1);
     assert!(said.contains("not a directory") && said.contains("mkdir -m 700"), "{said}");

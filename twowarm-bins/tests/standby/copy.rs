@@ -178,7 +178,7 @@ fn a_killed_copy_cannot_be_started_and_is_continued_by_the_next() {
 }
 
 #[test]
-fn what_is_the_nodes_own_is_neither_copied_nor_deleted() {
+fn files_that_belong_to_the_node_are_neither_copied_nor_deleted() {
     let pair = Pair::new();
     succeeds(pair.db2.command("configStandby"));
     succeeds(pair.db1.command("copyToStandby"));

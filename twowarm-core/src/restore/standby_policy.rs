@@ -185,10 +185,10 @@ impl StandbyPolicy {
     }
 
     /// What is wrong, if it does not pass by itself.
-    fn trouble(&self, found: &Found) -> Option<String> {
+    fn problem(&self, found: &Found) -> Option<String> {
         match found {
             Found::NeverExists | Found::Ready => None,
-            Found::Absent => self.gaps.trouble(),
+            Found::Absent => self.gaps.problem(),
             // A file takes a while to arrive.
             Found::Arriving | Found::Unfinished | Found::Settling => None,
             Found::Superseded(newer) => Some(self.superseded(newer)),
@@ -232,7 +232,7 @@ impl Policy for StandbyPolicy {
             Order::Stop(why) => Decision::Stop(why.clone()),
             Order::Wait | Order::Unsettled => {
                 let decision = self.untriggered(situation);
-                let unlogged = self.reminder.is_none() || self.gaps.trouble().is_some();
+                let unlogged = self.reminder.is_none() || self.gaps.problem().is_some();
                 if decision == Decision::GiveUp(GiveUp::NotYet) && unlogged {
                     // Without a wait there is no other moment to log it.
                     self.waiting(situation);
@@ -276,17 +276,17 @@ impl Policy for StandbyPolicy {
     }
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
-        let trouble = match &situation.found {
+        let problem = match &situation.found {
             // The server follows it by itself.
             Found::Superseded(Superseded { following: Following::Possible, .. })
                 if matches!(self.mode, ServerMode::Standby { follows_latest: true, .. }) =>
             {
                 None
             }
-            found => self.trouble(found),
+            found => self.problem(found),
         };
         let now = situation.waited;
-        let about = trouble.clone().unwrap_or_else(|| match situation.found {
+        let about = problem.clone().unwrap_or_else(|| match situation.found {
             Found::Arriving | Found::Unfinished => INCOMPLETE.to_owned(),
             _ => "it has not arrived".to_owned(),
         });
@@ -297,11 +297,11 @@ impl Policy for StandbyPolicy {
                 log::debug!("waiting for {}: {about}", self.name);
                 let (next, silence) = (now + FIRST_REMINDER, FIRST_REMINDER);
                 self.reminder = Some(Reminder { about: about.clone(), next, silence });
-                trouble.is_some()
+                problem.is_some()
             }
         };
         if due {
-            match trouble {
+            match problem {
                 Some(why) => log::warn!("still waiting for {}: {why}", self.name),
                 None => log::info!("waiting for {} for {} s: {about}", self.name, now.as_secs()),
             }

@@ -135,7 +135,7 @@ fn an_archive_that_is_missing_or_a_file_ends_as_in_the_original() {
 
 /// Standard error is the server's log, whose reader may be gone.
 #[test]
-fn messages_that_can_not_be_written_change_nothing() {
+fn messages_that_cannot_be_written_change_nothing() {
     for redirection in [">&- 2>&-", "2>&-", ">/dev/full 2>/dev/full"] {
         let scratch = Scratch::full();
         let ask = scratch.ask(&["-d", "-s", "1"]);

@@ -265,7 +265,7 @@ fn after_a_switch_nothing_is_missing() {
 
 /// The archive was pruned, or never held all segments: the server's own copies are used.
 #[test]
-fn the_servers_own_copies_count() {
+fn copies_in_the_servers_wal_directory_are_used() {
     old_and_new(|major| {
         let log = message(major);
         let standby = Standby::with(log.clone());
