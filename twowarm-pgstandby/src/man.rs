@@ -55,7 +55,7 @@ const EXITS: &[(u8, &str)] = &[
     (
         STOP_SERVER,
         "A wrong value of an option that the original does not have, a bug, or the server that asked has \
-         exited; in 8.3 also a trigger file that can't be deleted. The server stops.",
+         exited; in 8.3 also a trigger file that cannot be removed. The server stops.",
     ),
 ];
 

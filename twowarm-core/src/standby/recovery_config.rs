@@ -177,7 +177,7 @@ impl RecoveryConfig {
                 .to_owned()
         };
         Some(format!(
-            "WARNING: the restore_command in recovery.conf does not begin with exec. If the shell can't fork, it exits 2, which a server in warm mode takes as the end of WAL and opens. HINT: {hint}"
+            "WARNING: the restore_command in recovery.conf does not begin with exec. If the shell cannot fork, it exits 2, which a server in warm mode takes as the end of WAL and opens. HINT: {hint}"
         ))
     }
 

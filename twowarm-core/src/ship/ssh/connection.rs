@@ -103,7 +103,7 @@ impl Connection for SshConnection {
         match (line, status) {
             // The shell's codes for a command that is missing or not executable.
             (line, 126 | 127) => Some(format!(
-                "{} is missing or can't be run ({}): {}",
+                "{} is missing or cannot be run ({}): {}",
                 self.command.name(),
                 line.unwrap_or_else(|| format!("exit code {status}")),
                 self.command.if_missing()
