@@ -125,7 +125,7 @@ fn a_segment_with_a_flipped_bit_is_sent_only_with_ship_damaged() {
     pair.fails(
         &send(&damaged),
         1,
-        &["copy is not shipped", "damaged", "0/18", "ship_damaged", "base copy"],
+        &["copy\" is not shipped", "damaged", "0/18", "ship_damaged", "base copy"],
     );
     // The sound segment is sent.
     let output = send(&sound);

@@ -33,7 +33,7 @@ fn a_node_id_that_was_copied_is_removed_where_the_message_says() {
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let file = pair.db2.local().join("replication/node_id");
-    let advice = format!("remove {} on the receiving node (", file.display());
+    let advice = format!("remove {file:?} on the receiving node (");
     assert!(text.contains(&advice) && text.contains("db2 refused"), "{text}");
 
     // Following the hint is enough.

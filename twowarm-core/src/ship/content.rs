@@ -30,7 +30,7 @@ pub enum BadContent {
         size: SegmentSize,
     },
     /// A segment whose first page does not match its name or cluster.
-    #[error("{name} does not contain that segment: {error}")]
+    #[error("the content of {name} does not match its name: {error}")]
     Segment {
         /// The file.
         name: WalFileName,

@@ -51,12 +51,12 @@ impl Receiver {
         let file = self.local_replication.join("node_id");
         let (sender, here) = (&hello.label, &self.label);
         let remove = format!(
-            "remove {} on the receiving node ({here}), and keep it on the sender. Nothing else needs to be done",
+            "remove \"{}\" on the receiving node ({here}), and keep it on the sender. Nothing else needs to be done",
             file.display()
         );
         if sender == here {
             format!(
-                "{sender} is sending to itself. HINT: if othernode refers to the same node, correct it. If there are two machines {sender}, node_id was copied from one to the other with the 2warm tree: {remove}"
+                "{sender} is sending to itself. HINT: if othernode refers to the same node, correct it. If two machines have the name {sender}, node_id was copied from one to the other with the 2warm tree: {remove}"
             )
         } else {
             format!(

@@ -100,11 +100,11 @@ impl fmt::Display for NotQueried {
         let seconds = self.limit.as_secs();
         match &self.error {
             Some(error) => {
-                write!(f, "every attempt failed for {seconds} s: {error}. HINT: {}", error.advice())
+                write!(f, "every connection attempt failed for {seconds} s: {error}. HINT: {}", error.advice())
             }
             None => write!(
                 f,
-                "the server that answers has been in recovery for {seconds} s, so it is another one. HINT: set PGPORT and PGHOST in local/environment.sh to the server's address"
+                "the server that answers has been in recovery for {seconds} s, so it is not the server of this data directory. HINT: set PGPORT and PGHOST in local/environment.sh to the server's address"
             ),
         }
     }
