@@ -59,7 +59,7 @@ fn a_sender_whose_node_id_was_lost_gets_it_back() {
         assert!(text.contains("belongs to the sender"), "{text}");
         return;
     }
-    let advice = format!("Write {} into ", before.trim());
+    let advice = format!("write {} into ", before.trim());
     assert!(text.contains(&advice) && text.contains(file.to_str().unwrap()), "{text}");
     pair.db1.write_local("replication/node_id", before).unwrap();
     is_sent(&pair, "000000010000000000000002");

@@ -91,7 +91,7 @@ pub enum ArchiveError {
     },
     /// The same node on the same machine, with another node id.
     #[error(
-        "archive \"{}\" belongs to {sender} with the node id {bound}, but {sender} now has another node id: its file was probably removed or replaced. HINT: write {bound} into {sender}/2warm/local/replication/node_id. (Only a node that was set up again needs configStandby on this node and a new base copy.)",
+        "archive \"{}\" belongs to {sender} with the node id {bound}, but {sender} now has another node id: its file was probably removed or replaced. HINT: write {bound} into {sender}/2warm/local/replication/node_id. Only if the node was set up again: run configStandby on this node and make a new base copy",
         archive.display()
     )]
     AnotherId {
