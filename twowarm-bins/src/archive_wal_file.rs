@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let [path, name] = arguments else {
-        let problem = format!("{} arguments instead of 2", arguments.len());
+        let problem = format!("2 arguments expected (%p %f), not {}", arguments.len());
         return Err(Failure::Usage(problem));
     };
     let name = name.to_string_lossy();
@@ -62,7 +62,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !install.archiving_active()? {
         let other = install.other_node.as_ref().map(|node| format!(" for {node}"));
         log::info!(
-            "ignoring {name}{}: archiving is not active, as {} does not exist (copyToStandby creates it)",
+            "ignoring {name}{}: archiving is not active, because \"{}\" does not exist (copyToStandby creates it)",
             other.unwrap_or_default(),
             install.archiving_active_file().display()
         );
@@ -83,7 +83,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         ShipProgress::Connected(welcome) => archive = welcome.archive,
         ShipProgress::Shipped { file, stored, defect } => {
             if let Some(defect) = defect {
-                log::warn!("{} was sent, but {defect}", file.path.display());
+                log::warn!("\"{}\" was shipped, but {defect}", file.path.display());
             }
             if stored == Stored::AlreadyThere {
                 log::info!("{name} already exists in {other}:{archive}");

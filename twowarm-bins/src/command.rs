@@ -131,7 +131,7 @@ impl Command {
             && named_by.is_assumed()
         {
             let pgdata = pgdata.display();
-            log::log!(level(log::Level::Info), "PGDATA is {pgdata} (set by {named_by})");
+            log::log!(level(log::Level::Info), "PGDATA is \"{pgdata}\" (set by {named_by})");
         }
     }
 
@@ -222,7 +222,7 @@ mod tests {
         assert_eq!(ARCHIVE.exit_code(panics), BUG);
     }
 
-    /// As in 2warm's scripts, whose every check exits 1.
+    /// As in 2warm's scripts, in which every failed check exits 1.
     #[test]
     fn every_failure_but_invalid_arguments_is_1() {
         assert_eq!(ARCHIVE.report(Failure::Failed("bad".into())), FAILED);

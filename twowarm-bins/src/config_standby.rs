@@ -53,12 +53,12 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     })?;
     install.remember_data_directory()?;
     print(&format!(
-        "The standby is ready for a base copy: run copyToStandby on the primary. WAL files will arrive in {}\n",
+        "The standby is ready for a base copy: run copyToStandby on the primary. WAL files will arrive in \"{}\"\n",
         preparation.archive.display()
     ));
     if let Some(node) = &install.dr_node {
         print(&format!(
-            "Nothing is deleted from the archive while local/replication/drnode names {node}, because it is not known which files {node} has. HINT: monitor the archive's disk, or empty drnode\n"
+            "Nothing is removed from the archive while local/replication/drnode names {node}, because it is not known which files {node} has received. HINT: monitor the archive's disk, or empty drnode\n"
         ));
     }
     Ok(DONE)
@@ -66,9 +66,9 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 
 fn text_of(step: PrepareStep) -> Option<String> {
     Some(match step {
-        PrepareStep::Deleting(path) => format!("Deleting {}", path.display()),
+        PrepareStep::Deleting(path) => format!("Deleting \"{}\"", path.display()),
         PrepareStep::DeletingContents { directory, files } => {
-            format!("Deleting the contents of {} ({files} files)", directory.display())
+            format!("Deleting the contents of \"{}\" ({files} files)", directory.display())
         }
         PrepareStep::ArchiveContent(content) if content.has_other_clusters() => {
             format!("WARNING: {content}")

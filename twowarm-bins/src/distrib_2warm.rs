@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
-        return Err(Failure::Usage("it takes no arguments".into()));
+        return Err(Failure::Usage("too many arguments".into()));
     }
     let other = install.require_other_node()?;
     distribute(install, other)?;
@@ -74,7 +74,7 @@ fn distribute(install: &Install, node: &NodeName) -> Result<(), Failure> {
     let remote = Remote::new(install.reach(node));
     let from = install.pgroot.join("2warm");
     let to = remote.pgroot().join("2warm");
-    print(&format!("Copying {} to {node}:{}\n", from.display(), to.display()));
+    print(&format!("Copying \"{}\" to {node}:{}\n", from.display(), to.display()));
     let names = own_commands(&from.join(COMMANDS))?;
     let replaced = replaced_scripts(&remote, &to, &names)?;
     if !replaced.is_empty() {

@@ -46,7 +46,7 @@ pub fn main() -> ExitCode {
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
-        return Err(Failure::Usage("it takes no arguments".into()));
+        return Err(Failure::Usage("too many arguments".into()));
     }
     // Not the handles of std: poll does not see what is in their buffers.
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);

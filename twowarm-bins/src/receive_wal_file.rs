@@ -20,8 +20,8 @@ pub(crate) const COMMAND: Command = Command {
         name: "receiveWALFile",
         arguments: "",
         summary: "receives the WAL files that archiveWALFile sends",
-        description: "The far end of archiveWALFile: adds the WAL files that come in on its standard input to this \
-            node's archive. Started by sshd; it can stand as a forced command in authorized_keys.",
+        description: "The far end of archiveWALFile: adds the WAL files that it receives on standard input to this \
+            node's archive. Started by sshd; it can be the forced command of a key in authorized_keys.",
         options: &[],
         answers: &[(DONE, "Success.")],
         files: &[
@@ -44,13 +44,13 @@ pub fn main() -> ExitCode {
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
-        return Err(Failure::Usage("it takes no arguments".into()));
+        return Err(Failure::Usage("too many arguments".into()));
     }
     if let Some(Ok(command)) = std::env::var_os("SSH_ORIGINAL_COMMAND").map(OsString::into_string)
         && is_rsync(&command)
     {
         // rsync waits for an answer, and the receiver for a greeting.
-        let why = "this key only receives WAL files; it can't run rsync";
+        let why = "this key is accepted only for receiveWALFile, not for rsync";
         return Err(Failure::Failed(why.into()));
     }
     // Not std's own handles: poll does not see the data in their buffers.

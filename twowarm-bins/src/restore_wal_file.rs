@@ -33,7 +33,10 @@ pub(crate) const COMMAND: Command = Command {
         ],
         answers: &[
             (DONE, "The file was restored."),
-            (ABSENT, "There is no such file and recovery may end; in standby mode: not yet."),
+            (
+                ABSENT,
+                "The file does not exist and recovery may end. In standby mode: it has not arrived yet.",
+            ),
         ],
         files: &[
             ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
@@ -108,7 +111,7 @@ fn report(name: WalFileName, outcome: &Outcome) -> u8 {
             _ => log::debug!("{name}: {why}"),
         },
         Outcome::GaveUp(GiveUp::EndNow) => {
-            log::warn!("recovery ends before {name}, as the fast trigger orders");
+            log::warn!("recovery ends before {name} because of the fast trigger");
         }
         Outcome::GaveUp(why) => log::warn!("{name}: {why}"),
         Outcome::Exit(_) => {}
@@ -123,7 +126,7 @@ fn log_dr_node(install: &Install, segment: Option<SegmentName>, is_first: bool) 
         && (is_first || name.place.segment.is_multiple_of(256))
     {
         log::info!(
-            "nothing is removed from the archive while local/replication/drnode names {node}, since it is not known what {node} has received"
+            "nothing is removed from the archive while local/replication/drnode names {node}, because it is not known which files {node} has received"
         );
     }
 }

@@ -118,11 +118,11 @@ fn note(promotion: &Promotion) -> Result<String, Failure> {
     let pgdata = &promotion.data_directory;
     let trigger = promotion.trigger.display();
     let request = match recovery_settings(pgdata)?.mode {
-        RecoveryMode::Standby => format!(" and {}", pgdata.join("promote").display()),
+        RecoveryMode::Standby => format!(" and \"{}\"", pgdata.join("promote").display()),
         RecoveryMode::Warm => String::new(),
     };
     Ok(format!(
-        "the trigger {trigger} remains in force. Delete it when the server is open, or it will trigger the next standby in this directory. To cancel the failover, delete {trigger}{request} before recovery ends; after that it can't be canceled"
+        "the trigger file \"{trigger}\" remains in force. HINT: delete it when the server is open, or it will trigger the next standby in this directory. To cancel the failover, delete \"{trigger}\"{request} before recovery ends; after that it cannot be canceled"
     ))
 }
 
@@ -131,11 +131,11 @@ fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
     let pgdata = promotion.data_directory.display();
     match step {
         PromotionStep::ArchiveTimedOut => log::warn!(
-            "the archive {archive} did not answer within {} s, so it could not be checked for a newer timeline and missing segments",
+            "the archive \"{archive}\" did not answer within {} s, so it could not be checked for a newer timeline and missing segments",
             promotion.archive_limit.as_secs()
         ),
         PromotionStep::Gap(gap) => log::warn!(
-            "{gap}, in {archive}: recovery ends before {}, and the WAL in {} and later segments is lost",
+            "{gap}, in \"{archive}\": recovery ends before {}, and the WAL in {} and later segments is lost",
             gap.missing,
             gap.found
         ),
@@ -147,9 +147,9 @@ fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
                 PromotionMode::Smart => "it opens after it has replayed all WAL that has arrived",
                 PromotionMode::Fast => "it opens without replaying more WAL",
             };
-            print(&format!("The server in {pgdata} is triggered: {when}\n"));
+            print(&format!("The server in \"{pgdata}\" was triggered: {when}\n"));
             if !is_running {
-                print(&format!("No server is running in {pgdata}. HINT: start it\n"));
+                print(&format!("No server is running in \"{pgdata}\". HINT: start it\n"));
             }
         }
         PromotionStep::Waiting(WaitingFor::Archive) => {

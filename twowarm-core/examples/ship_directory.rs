@@ -36,7 +36,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             done += 1;
             println!("{done}/{all} {} {stored:?}", file.name);
             if let Some(defect) = defect {
-                eprintln!("{} was sent, but {defect}", file.name);
+                eprintln!("{} was shipped, but {defect}", file.name);
             }
         }
         _ => {}

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// for callers that need more than the message. It must not be named `source` or marked `#[source]` or
 /// `#[from]`, except in a variant that is `#[error(transparent)]`.
 #[derive(Debug, thiserror::Error)]
-#[error("could not {doing} {}: {error}", path.display())]
+#[error("could not {doing} \"{}\": {error}", path.display())]
 pub struct FileError {
     /// What was tried, as a verb: "read", "create", "fsync the directory".
     pub doing: &'static str,
@@ -44,7 +44,7 @@ mod tests {
     fn a_cause_is_told_once() {
         let error =
             FileError::of("read", Path::new("/a/b"))(io::Error::from(io::ErrorKind::NotFound));
-        assert_eq!(error.to_string(), "could not read /a/b: entity not found");
+        assert_eq!(error.to_string(), "could not read \"/a/b\": entity not found");
         assert!(error.source().is_none());
     }
 }

@@ -44,7 +44,7 @@ impl Trigger {
     /// Whether this segment may be restored under the trigger. Under a fast one: whether it was restored
     /// before recovery was ordered to end.
     #[must_use]
-    pub fn lets_through(&self, place: SegmentPlace) -> bool {
+    pub fn may_restore(&self, place: SegmentPlace) -> bool {
         match self {
             Trigger::Fast => false,
             Trigger::FastFrom(first_refused) => place < first_refused.place,
@@ -189,7 +189,7 @@ impl TriggerFile {
     /// # Errors
     /// If the file cannot be removed.
     pub fn delete(&self) -> Result<(), FileError> {
-        fs::remove_file(&self.path).map_err(FileError::of("delete the trigger file", &self.path))
+        fs::remove_file(&self.path).map_err(FileError::of("remove the trigger file", &self.path))
     }
 }
 
@@ -220,9 +220,9 @@ mod tests {
     fn a_fast_trigger_lets_earlier_segments_through_on_any_timeline() {
         let trigger = Trigger::parse(b"fast 000000020000000C00000099");
         let place = |text: &str| text.parse::<SegmentName>().unwrap().place;
-        assert!(trigger.lets_through(place("000000020000000C00000098")));
-        assert!(!trigger.lets_through(place("000000020000000C00000099")));
-        assert!(!trigger.lets_through(place("000000010000000D00000000")));
+        assert!(trigger.may_restore(place("000000020000000C00000098")));
+        assert!(!trigger.may_restore(place("000000020000000C00000099")));
+        assert!(!trigger.may_restore(place("000000010000000D00000000")));
     }
 
     #[test]

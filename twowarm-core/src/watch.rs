@@ -135,7 +135,7 @@ impl Watcher {
         }
     }
 
-    /// The next events; none if the time is over or an interrupt came.
+    /// The next events; `None` if the time is over or an interrupt came.
     fn next_events(&self, at_most: Duration) -> nix::Result<Vec<InotifyEvent>> {
         // Rounded up, or the last fraction of a millisecond would be a busy wait.
         let millis = at_most.as_nanos().div_ceil(1_000_000);

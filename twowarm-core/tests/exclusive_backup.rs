@@ -203,7 +203,7 @@ fn another_programs_backup_is_neither_ended_nor_used() {
 }
 
 #[test]
-fn a_backup_that_another_ended_does_not_count() {
+fn a_backup_that_another_session_ended_is_an_error() {
     let primary = Primary::new();
     let Some(backup) = primary.start() else { return };
     // This fails because there is no label, but up to 9.5 it ends the running backup first.
@@ -222,7 +222,7 @@ fn a_backup_that_another_ended_does_not_count() {
 }
 
 #[test]
-fn an_archiver_that_fails_does_not_hold_up_the_end() {
+fn a_failing_archiver_does_not_delay_the_end() {
     let primary = Primary::new();
     primary.node.append_conf("archive_command = 'false'").unwrap();
     primary.node.sql("select pg_reload_conf()").unwrap();

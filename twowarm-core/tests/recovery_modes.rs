@@ -78,7 +78,7 @@ impl Cluster {
         self.primary.sql(self.major.switch_wal()).unwrap();
         let question = format!("select count(*) from {table}");
         wait_until(&table, LIMIT, || self.standby.sql(&question).is_ok_and(|rows| rows == "1"))
-            .unwrap_or_else(|error| panic!("{error}\n{}", self.standby.telling_log()));
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.standby.relevant_log()));
         assert!(self.standby.is_in_recovery().unwrap());
     }
 
@@ -102,10 +102,14 @@ fn a_servers_mode_is_what_its_files_say() {
         cluster.replays();
         if mode == RecoveryMode::Standby {
             assert_eq!(cluster.settings(), standby);
-            assert!(cluster.says("entering standby mode"), "{}", cluster.standby.telling_log());
+            assert!(cluster.says("entering standby mode"), "{}", cluster.standby.relevant_log());
         } else {
             assert_eq!(cluster.settings(), warm);
-            assert!(cluster.says("starting archive recovery"), "{}", cluster.standby.telling_log());
+            assert!(
+                cluster.says("starting archive recovery"),
+                "{}",
+                cluster.standby.relevant_log()
+            );
         }
         cluster.standby.stop(StopMode::Fast).unwrap();
     }

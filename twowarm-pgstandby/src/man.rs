@@ -38,7 +38,7 @@ If RESTARTWALFILE (%r) is specified, segments before it are removed; otherwise s
 -k ones. Names are compared without their timeline. A small archive is listed for this. In a large
 archive the names before the oldest segment to keep are tried one by one until several in a row do not
 exist; the whole archive is listed from time to time, the less often the larger it is. pg_standby keeps
-no files of its own.";
+no state between calls.";
 
 const EXITS: &[(u8, &str)] = &[
     (
@@ -55,7 +55,7 @@ const EXITS: &[(u8, &str)] = &[
     (
         STOP_SERVER,
         "A wrong value of an option that the original does not have, a bug, or the server that asked has \
-         exited; in 8.3 also a trigger file that can't be deleted. The server stops.",
+         exited; in 8.3 also a trigger file that cannot be removed. The server stops.",
     ),
 ];
 

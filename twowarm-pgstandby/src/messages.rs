@@ -1,4 +1,4 @@
-//! Output. A closed stream is not an error: the program must go on when the server's log is gone.
+//! Output. A closed stream is not an error: the program must continue when the server's log is gone.
 
 use std::io::Write;
 

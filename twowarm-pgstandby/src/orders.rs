@@ -106,7 +106,7 @@ impl<'a> Orders<'a> {
         let path = trigger.path().display().to_string();
         let changed = match (self.to_remember, fast) {
             (Some(name), Trigger::FastFrom(_)) => {
-                let serve_again = fast.lets_through(name.place);
+                let serve_again = fast.may_restore(name.place);
                 self.say_once(format!("trigger file {path} found: fast failover"));
                 return Order::EndNow { serve_again };
             }
@@ -180,7 +180,7 @@ impl RecoveryOrders for Orders<'_> {
     }
 }
 
-/// Orders for a history file, which is restored whatever is triggered: only the end of the server
+/// Orders for a history file, which is restored even if a trigger is found: only the end of the server
 /// counts.
 #[derive(Debug)]
 pub struct OnlyTheServer {

@@ -27,7 +27,7 @@ use crate::verify::Verifier;
 /// `pg_standby`'s main. A panic exits above 125, since the exit code of a Rust panic (101) would end
 /// recovery.
 pub fn main() -> ExitCode {
-    panic::set_hook(Box::new(|info| say(&format!("internal error, please report this: {info}"))));
+    panic::set_hook(Box::new(|info| say(&format!("internal error, please report: {info}"))));
     ExitCode::from(panic::catch_unwind(run).unwrap_or(STOP_SERVER))
 }
 

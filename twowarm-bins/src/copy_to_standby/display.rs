@@ -39,14 +39,14 @@ impl Display<'_> {
             Progress::Waiting(wait) => log::info!("waiting for {}", name_of(wait)),
             Progress::Allowed { source, target, tablespaces, .. } => {
                 let source = source.display();
-                self.print(&format!("Copying {source} to {node}:{}", target.pgdata.display()));
+                self.print(&format!("Copying \"{source}\" to {node}:{}", target.pgdata.display()));
                 for tablespace in tablespaces {
                     let (from, to) = (tablespace.from.display(), tablespace.to.display());
-                    self.print(&format!("Copying the tablespace {from} to {node}:{to}"));
+                    self.print(&format!("Copying tablespace \"{from}\" to {node}:{to}"));
                 }
                 if target.older_copy {
                     self.print(&format!(
-                        "An older copy exists there: it is updated, and files that {source} no longer contains are deleted"
+                        "An older copy exists there: it is updated, and files that \"{source}\" no longer contains are deleted"
                     ));
                 }
             }
@@ -54,20 +54,20 @@ impl Display<'_> {
                 "{name} on {node} is replaced by this node's. HINT: to keep it, copy it to 2warm/local on {node} first"
             )),
             Progress::ConfigurationSaved(path) => {
-                self.print(&format!("postgresql.conf is saved as {}", path.display()));
+                self.print(&format!("postgresql.conf is saved as \"{}\"", path.display()));
             }
             Progress::Shipping { archive, from } => {
                 self.print(&format!("WAL from {from} on is shipped to {node}:{archive}"));
             }
             Progress::BackupBegun(segment) => {
-                self.print(&format!("The online backup begins at WAL file {segment}"));
+                self.print(&format!("The online backup begins in WAL file {segment}"));
                 self.start_bar();
             }
             Progress::Copied { bytes, expected, files_left } => {
                 self.advance_bar(bytes, expected, files_left);
             }
             Progress::Output(line) => self.bar.suspend(|| print(&format!("  {line}\n"))),
-            Progress::Retrying(cause) => log::warn!("{cause}; trying again"),
+            Progress::Retrying(cause) => log::warn!("{cause}; retrying"),
             Progress::FilesCopied => self.bar.finish_and_clear(),
             Progress::BackupEnded(segment) => {
                 self.print(&format!("The online backup ends in WAL file {segment}"));
@@ -127,11 +127,11 @@ impl Display<'_> {
 
 fn name_of(wait: Wait) -> &'static str {
     match wait {
-        Wait::Answer => "an answer of the server",
+        Wait::Answer => "the server to answer",
         Wait::Agreement => "your answer",
         Wait::Connection => "rsync to connect",
         Wait::Checkpoint { spread: true } => {
-            "the checkpoint, which this version spreads over checkpoint_completion_target of checkpoint_timeout"
+            "the checkpoint, which this server version spreads over checkpoint_completion_target of checkpoint_timeout"
         }
         Wait::Checkpoint { spread: false } => "the checkpoint",
         Wait::BackupEnd { archives: true } => {

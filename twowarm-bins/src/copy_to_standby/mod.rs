@@ -29,7 +29,7 @@ pub(crate) const COMMAND: Command = Command {
                 and would be deleted or overwritten are listed first, and you are asked; --yes answers yes.",
         options: &[(
             "--yes",
-            "Delete or overwrite files that are not PostgreSQL's without asking.",
+            "Delete or overwrite files that are not part of the cluster without asking.",
         )],
         answers: &[(DONE, "Success.")],
         files: &[
@@ -55,7 +55,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let yes = match arguments {
         [] => false,
         [argument] if argument == "--yes" => true,
-        _ => return Err(Failure::Usage("it takes no argument but --yes".into())),
+        _ => return Err(Failure::Usage("only --yes is accepted as an argument".into())),
     };
     // Before the node's id is created: one that belongs to another user would stop archiving.
     check_owner(install.require_pgdata()?)?;

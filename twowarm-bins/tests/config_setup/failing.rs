@@ -4,7 +4,7 @@ use crate::tree::{SHELLS, Tree, run, write_program};
 
 /// Regression: a script that continued without the facts lost WAL, since it saw no archiving_active.
 #[test]
-fn a_script_ends_with_1_if_the_facts_can_not_be_had() {
+fn a_script_ends_with_1_if_the_settings_cannot_be_read() {
     let whole = "printf '%s\\n' \"PGROOT='/x'\" \"PGDATA='/y'\" twowarm_facts=complete";
     let kill = format!("{whole}; kill -9 $$");
     let fail = format!("{whole}; exit 3");
@@ -27,7 +27,7 @@ fn a_script_ends_with_1_if_the_facts_can_not_be_had() {
 
 /// Exit codes 1 to 125 of a restore_command end recovery of a standby in warm mode.
 #[test]
-fn restore_wal_file_as_a_script_stops_the_server_if_the_facts_can_not_be_had() {
+fn restore_wal_file_as_a_script_stops_the_server_if_the_settings_cannot_be_read() {
     let tree = Tree::new();
     fs::remove_file(tree.facts()).unwrap();
     for shell in SHELLS {

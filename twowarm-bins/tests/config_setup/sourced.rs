@@ -13,7 +13,7 @@ fn expected(pgroot: &str) -> String {
 }
 
 #[test]
-fn a_script_has_the_facts_by_whatever_path_it_was_called() {
+fn a_script_has_the_settings_by_any_path_that_calls_it() {
     for shell in SHELLS {
         let tree = Tree::new();
         let pgroot = tree.pgroot.display().to_string();
@@ -144,7 +144,7 @@ fn it_leaves_its_input_to_the_script() {
 }
 
 #[test]
-fn debug_prints_the_facts_and_ends_the_script() {
+fn debug_prints_the_settings_and_ends_the_script() {
     let tree = Tree::new();
     for shell in SHELLS {
         let script = tree.script(shell, "ours", "echo went on");
@@ -163,7 +163,7 @@ fn debug_prints_the_facts_and_ends_the_script() {
 }
 
 #[test]
-fn by_itself_it_prints_the_facts() {
+fn by_itself_it_prints_the_settings() {
     let tree = Tree::new();
     let file = tree.replication().join("configSetup");
     for shell in SHELLS {

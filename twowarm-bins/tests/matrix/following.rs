@@ -88,14 +88,14 @@ fn a_third_node_follows_the_promotion_of_the_second() {
         if !mode.follows_without_restart() {
             let told = || db3.log().contains("restart the server");
             wait_until("db3 to ask for a restart", LIMIT, told).unwrap_or_else(|e| {
-                panic!("{e}\n{}\n{}", db3.telling_log(), pair.db2.telling_log())
+                panic!("{e}\n{}\n{}", db3.relevant_log(), pair.db2.relevant_log())
             });
             db3.stop(StopMode::Fast).unwrap();
             db3.start_warm().unwrap();
         }
         let arrived = || names(&db3.archive()).iter().any(|name| name.starts_with("00000002000"));
         wait_until("db2 to ship", LIMIT, arrived)
-            .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
+            .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.relevant_log()));
         wait_for_rows(&db3, "third", 3000);
         assert!(db3.is_in_recovery().unwrap());
         assert_eq!(db3.pid() == server, mode.follows_without_restart());

@@ -46,6 +46,6 @@ pub fn wait_until_writable(node: &Node) {
     wait_until("the server to take writes", LIMIT, || {
         node.sql("drop table if exists written; create table written (n int)").is_ok()
     })
-    .unwrap_or_else(|error| panic!("{error}\n{}", node.telling_log()));
+    .unwrap_or_else(|error| panic!("{error}\n{}", node.relevant_log()));
     assert!(!node.is_in_recovery().unwrap());
 }

@@ -48,7 +48,7 @@ fn create_table(pair: &Pair) {
 fn asks_for_more(pair: &Pair) {
     let last = names(&pair.db2.archive()).into_iter().rfind(|name| name.len() == 24).unwrap();
     wait_until("db2 to wait for a segment", LIMIT, || pair.db2.waits_after(&last))
-        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.relevant_log()));
 }
 
 /// From the moment a segment got its final name in the archive until all of it is replayed.

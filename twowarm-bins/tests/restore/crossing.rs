@@ -166,7 +166,7 @@ fn an_earlier_segment_that_is_missing_is_waited_for() {
         let scratch = log.scratch();
         fs::remove_file(scratch.archived(log.name(missing))).unwrap();
         let mut call = scratch.start(log.name(wanted));
-        call.waits_for(&format!("put a sound {} into the archive", log.name(missing)));
+        call.waits_for(&format!("put an intact {} into the archive", log.name(missing)));
         assert_eq!(scratch.restored(), None);
         scratch.put(log.name(missing), &log.segments[missing].1);
         call.exits(0);
@@ -205,7 +205,7 @@ fn the_first_segment_after_a_restart_needs_nothing_before_it() {
     assert_restores(&scratch, log, log.end);
     // From a restart point one segment earlier, the server would replay the message.
     scratch.write("global/pg_control", at_redo(&log.shut_down, log.start(log.end) - 1));
-    scratch.start(log.name(log.end)).waits_for("put a sound");
+    scratch.start(log.name(log.end)).waits_for("put an intact");
 }
 
 /// After a base backup, backup_label says where replay starts, regardless of the copied pg_control. Archiving may
@@ -227,7 +227,7 @@ fn the_first_segment_after_a_base_backup_needs_nothing_before_it() {
     // A backup that started before the message needs all of it, regardless of pg_control.
     scratch.write("global/pg_control", &log.shut_down);
     scratch.write("backup_label", label(log.start(log.end - 3) + 40, log.end - 3));
-    scratch.start(log.name(log.end)).waits_for("put a sound");
+    scratch.start(log.name(log.end)).waits_for("put an intact");
     // The first segment of that backup is the one where the message begins.
     scratch.put_old(log.name(log.end - 3), &log.segments[log.end - 3].1);
     assert_restores(&scratch, log, log.end - 3);

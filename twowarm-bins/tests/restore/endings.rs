@@ -181,7 +181,7 @@ fn a_killed_postmaster_ends_the_wait_and_never_a_recovery() {
 
 /// The file that `pg_ctl promote` creates.
 #[test]
-fn a_promote_file_counts_if_it_is_younger_than_the_server() {
+fn a_promote_file_is_obeyed_if_it_is_younger_than_the_server() {
     let scratch = Scratch::new();
     scratch.ship(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();

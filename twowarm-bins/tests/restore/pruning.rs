@@ -24,7 +24,7 @@ fn segments_before_the_restart_point_are_removed() {
 }
 
 #[test]
-fn the_timeline_of_the_restart_point_does_not_count() {
+fn the_timeline_of_the_restart_point_is_ignored() {
     let scratch = Scratch::full();
     let restart = format!("00000005{}", &scratch.name(2)[8..]);
     assert_keeps_from(&scratch, 3, &[&restart], 2);

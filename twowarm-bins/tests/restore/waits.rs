@@ -198,7 +198,7 @@ fn an_unreadable_archive() {
     assert!(fs::read(node.pgdata().join("restored")).unwrap() == *content);
 }
 
-/// A limit on the size of files stands in for a full disk, since the test can lift it without being root.
+/// A limit on the size of files simulates a full disk, since the test can lift it without being root.
 #[test]
 fn no_room_for_the_target() {
     let scratch = Scratch::full();
@@ -208,7 +208,7 @@ fn no_room_for_the_target() {
     command.args(["-c", line, "sh", scratch.name(1), "pg_wal/RECOVERYXLOG"]);
     command.current_dir(scratch.data()).env("TWOWARM_LOG", "debug");
     let mut call = Call::start(command);
-    call.waits_for("could not write pg_wal/RECOVERYXLOG");
+    call.waits_for("could not write \"pg_wal/RECOVERYXLOG");
     let lift = Command::new("prlimit")
         .args(["--pid", &call.worker().to_string(), "--fsize=unlimited:unlimited"])
         .status();

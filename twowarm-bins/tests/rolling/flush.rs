@@ -13,7 +13,7 @@ fn foreign(pair: &Pair) -> bool {
 
 /// flushPrimary has not been rewritten, so the script is used together with our commands.
 #[test]
-fn what_flush_primary_copies_opens_no_standby_and_ends_no_archiving() {
+fn a_segment_copied_by_flush_primary_neither_opens_a_standby_nor_stops_archiving() {
     let mut pair = Pair::new();
     for name in ["receiveWALFile", "configSetup", "restoreWALFile", "triggerStandby"] {
         replace(&pair.db2, name);

@@ -64,7 +64,7 @@ fn bad_calls_and_bad_files() {
     let one_argument = pair.db1.command("archiveWALFile").arg(ONE).output().unwrap();
     pair.fails(&one_argument, 2, &["usage: archiveWALFile PATH NAME"]);
     // Under another name it looks like a recycled segment.
-    pair.fails(&pair.archive(&wal, "000000010000000000000007"), 1, &["is not sent", "recycled"]);
+    pair.fails(&pair.archive(&wal, "000000010000000000000007"), 1, &["is not shipped", "recycled"]);
     let half = pair.db1.pgdata().join("half");
     let content = fs::read(pair.db1.pgdata().join(&wal)).unwrap();
     pair.db1.run_as().write(&half, &content[..8192]).unwrap();

@@ -14,7 +14,7 @@ fn an_empty_backup_file_does_not_stop_archiving() {
     pair.db1.run_as().write(&pair.db1.pgdata().join(&path), b"").unwrap();
     let output = pair.archive(&path, &name);
     assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("no server needs it"), "{}", said(&output));
+    assert!(said(&output).contains("no server of this version reads it"), "{}", said(&output));
     assert_eq!(fs::read(pair.archived(&name)).unwrap(), b"");
     pair.arrives();
 }
@@ -26,7 +26,7 @@ fn an_empty_history_is_not_sent_and_is_replaced_by_the_right_one() {
     let name = "00000002.history";
     let path = format!("pg_wal/{name}");
     pair.db1.run_as().write(&pair.db1.pgdata().join(&path), b"").unwrap();
-    pair.fails(&pair.archive(&path, name), 1, &["is not sent", name, "has no ancestor"]);
+    pair.fails(&pair.archive(&path, name), 1, &["is not shipped", name, "has no ancestor"]);
     let right = b"1\t0/3000158\tno recovery target specified\n";
     pair.db2.run_as().write(&pair.archived(name), b"").unwrap();
     pair.db1.run_as().write(&pair.db1.pgdata().join(&path), right).unwrap();
@@ -125,7 +125,7 @@ fn a_segment_with_a_flipped_bit_is_sent_only_with_ship_damaged() {
     pair.fails(
         &send(&damaged),
         1,
-        &["copy is not sent", "damaged", "0/18", "ship_damaged", "base copy"],
+        &["copy\" is not shipped", "damaged", "0/18", "ship_damaged", "base copy"],
     );
     // The sound segment is sent.
     let output = send(&sound);
@@ -146,5 +146,5 @@ fn an_unfinished_segment_is_sent_as_it_is() {
     let output = pair.send();
     let text = said(&output);
     assert!(output.status.success() && text.lines().count() == 1, "{text}");
-    assert!(text.contains("was sent, but it is incomplete"), "{text}");
+    assert!(text.contains("was shipped, but it is incomplete"), "{text}");
 }

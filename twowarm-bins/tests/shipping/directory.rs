@@ -84,7 +84,7 @@ fn the_example_ships_a_directory_with_progress() {
     }
     assert_eq!(pair.leftovers(), 0);
 
-    // A segment with the content of another is not sent, nor is any that follows it.
+    // A segment with the content of another is not shipped, nor is any that follows it.
     for name in &names {
         fs::remove_file(pair.archived(name)).unwrap();
     }
@@ -93,7 +93,7 @@ fn the_example_ships_a_directory_with_progress() {
     let output = ship(&pair, &directory);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("is not sent") && said.contains(&names[3]), "{said}");
+    assert!(said.contains("is not shipped") && said.contains(&names[3]), "{said}");
     assert_eq!(lines(&output.stdout).len(), 5, "{output:?}");
     let arrived: Vec<_> = names.iter().map(|name| pair.archived(name).exists()).collect();
     assert_eq!(arrived, [true, true, true, false, false, false]);

@@ -35,7 +35,7 @@ fn a_newer_primary_ships_with_a_warning() {
     let newer = newer_segment(&known);
     pair.db1.run_as().write(&wal, &newer).unwrap();
     // A newer segment is refused while pg_control is of a known version.
-    pair.fails(&pair.send(), 1, &["is not sent", "magic number D140"]);
+    pair.fails(&pair.send(), 1, &["is not shipped", "magic number D140"]);
     let control = newer_control(&known_control);
     make_newer(&pair, &pair.db1, &control);
 
@@ -44,15 +44,15 @@ fn a_newer_primary_ships_with_a_warning() {
         pair.db1.run_as().write(&pair.db1.pgdata().join("copy"), content).unwrap();
         pair.fails(&pair.archive("copy", name), 1, words);
     };
-    refused(&known, ONE, &["is not sent", "not 20"]);
+    refused(&known, ONE, &["is not shipped", "not 20"]);
     let with = |at: usize, byte: u8| {
         let mut other = newer.clone();
         other[at] = byte;
         other
     };
-    refused(&with(1, 0xE1), ONE, &["is not sent", "magic number E140"]);
-    refused(&newer, "000000010000000000000002", &["is not sent", "recycled"]);
-    refused(&with(24, newer[24] ^ 1), ONE, &["is not sent", "another cluster"]);
+    refused(&with(1, 0xE1), ONE, &["is not shipped", "magic number E140"]);
+    refused(&newer, "000000010000000000000002", &["is not shipped", "recycled"]);
+    refused(&with(24, newer[24] ^ 1), ONE, &["is not shipped", "another cluster"]);
     refused(&newer[..8192], ONE, &["8192 bytes"]);
 
     for _ in 0..2 {

@@ -33,7 +33,7 @@ fn a_node_id_that_was_copied_is_removed_where_the_message_says() {
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     let file = pair.db2.local().join("replication/node_id");
-    let advice = format!("remove {} on the receiving node (", file.display());
+    let advice = format!("remove {file:?} on the receiving node (");
     assert!(text.contains(&advice) && text.contains("db2 refused"), "{text}");
 
     // Following the hint is enough.
@@ -59,7 +59,7 @@ fn a_sender_whose_node_id_was_lost_gets_it_back() {
         assert!(text.contains("belongs to the sender"), "{text}");
         return;
     }
-    let advice = format!("Write {} into ", before.trim());
+    let advice = format!("write {} into ", before.trim());
     assert!(text.contains(&advice) && text.contains(file.to_str().unwrap()), "{text}");
     pair.db1.write_local("replication/node_id", before).unwrap();
     is_sent(&pair, "000000010000000000000002");

@@ -73,7 +73,7 @@ fn an_unusable_private_key_is_reported() {
     fs::rename(&private, &aside).unwrap();
     fails(&["does not exist", "2warm.toml"]);
     fs::create_dir(&private).unwrap();
-    fails(&["can't be read", "mode 600"]);
+    fails(&["cannot be read", "mode 600"]);
     fs::remove_dir(&private).unwrap();
     pair.db1.run_as().write(&private, "no key\n").unwrap();
     fails(&["is not a usable private key"]);
@@ -82,7 +82,7 @@ fn an_unusable_private_key_is_reported() {
     // No user but root can read it.
     fs::set_permissions(&private, fs::Permissions::from_mode(0o000)).unwrap();
     if pair.db1.run_as().user() != "root" {
-        fails(&["can't be read", "Permission denied"]);
+        fails(&["cannot be read", "Permission denied"]);
     }
     fs::rename(&aside, &private).unwrap();
     let mut lock = pair.db1.program("ssh-keygen");
@@ -140,7 +140,7 @@ fn word(line: &str) -> &str {
 }
 
 #[test]
-fn what_the_ssh_configuration_says_is_honoured() {
+fn the_ssh_configuration_is_obeyed() {
     let mut pair = Pair::new();
     let (port, user) = (pair.db2.sshd().port(), pair.db2.run_as().user().to_owned());
     let home = pair.db1.home().to_owned();

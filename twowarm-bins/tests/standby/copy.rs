@@ -13,7 +13,7 @@ fn a_copy_becomes_a_standby_that_replays_and_a_second_one_is_a_delta() {
     pair.fill("first", 20_000);
     succeeds(pair.db2.command("configStandby"));
     let said = succeeds(pair.db1.command("copyToStandby"));
-    for part in ["is shipped to db2:", "begins at WAL file", "ends in WAL file", "All ", "Done in"]
+    for part in ["is shipped to db2:", "begins in WAL file", "ends in WAL file", "All ", "Done in"]
     {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -178,7 +178,7 @@ fn a_killed_copy_cannot_be_started_and_is_continued_by_the_next() {
 }
 
 #[test]
-fn what_is_the_nodes_own_is_neither_copied_nor_deleted() {
+fn files_that_belong_to_the_node_are_neither_copied_nor_deleted() {
     let pair = Pair::new();
     succeeds(pair.db2.command("configStandby"));
     succeeds(pair.db1.command("copyToStandby"));
@@ -247,7 +247,7 @@ fn a_node_that_dies_or_hangs_ends_the_copy_and_the_next_continues_it() {
         let output = copying.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("incomplete and can't be started"), "{said}");
+        assert!(said.contains("incomplete and cannot be started"), "{said}");
         assert!(said.contains("run copyToStandby again to continue it"), "{said}");
         assert!(!pair.db2.pgdata().join("global/pg_control").exists());
         if hangs {

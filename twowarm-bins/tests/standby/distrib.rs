@@ -102,7 +102,7 @@ fn a_killed_distribution_is_finished_by_the_next_one() {
     }
 }
 
-/// Small text files stand in for the original scripts.
+/// Small text files replace the original scripts.
 #[test]
 fn the_scripts_that_are_replaced_are_named_before() {
     let (db1, db2) =

@@ -55,7 +55,7 @@ fn a_pair_works_whose_environment_sh_is_for_a_shell() {
     db2.stop(StopMode::Fast).unwrap();
     db2.start_warm().unwrap();
     wait_until("the data directory to be noted", LIMIT, || memory.exists())
-        .unwrap_or_else(|error| panic!("{error}\n{}", db2.telling_log()));
+        .unwrap_or_else(|error| panic!("{error}\n{}", db2.relevant_log()));
     assert_eq!(fs::read_to_string(&memory).unwrap(), noted);
     pair.fill("third", 1000);
     pair.ship();

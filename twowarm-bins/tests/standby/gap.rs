@@ -39,7 +39,7 @@ fn a_smart_failover_past_a_gap_is_refused_until_the_gap_is_accepted() {
 
     // restoreWALFile also reports the gap while it waits.
     wait_until("the gap to be reported", LIMIT, || pair.db2.log().contains(&named))
-        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.relevant_log()));
     assert!(pair.db2.log().contains(&format!("still waiting for {missing}")));
 
     let mut accepting = pair.db2.command("triggerStandby");
@@ -49,7 +49,7 @@ fn a_smart_failover_past_a_gap_is_refused_until_the_gap_is_accepted() {
     assert!(output.status.success() && said.contains("WARNING") && said.contains(&named), "{said}");
     assert_eq!(pair.db2.sql("select to_regclass('second')").unwrap(), "");
     let lost = pair.db2.log().lines().filter(|l| l.contains("are not replayed")).count();
-    assert_eq!(lost, 1, "{}", pair.db2.telling_log());
+    assert_eq!(lost, 1, "{}", pair.db2.relevant_log());
     assert!(aside.exists());
 }
 
@@ -74,12 +74,12 @@ fn a_trigger_made_by_hand_is_obeyed_with_a_warning_in_the_servers_log() {
     pair.db2.start_warm().unwrap();
     let named = format!("{missing} is missing but {found} is here");
     wait_until("the gap to be reported", LIMIT, || pair.db2.log().contains(&named))
-        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.telling_log()));
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.relevant_log()));
     pair.db2.run_as().write(&pair.db2.pgdata().join("trigger"), "").unwrap();
     let open = || pair.db2.is_in_recovery().is_ok_and(|recovering| !recovering);
     wait_until("the server to open", LIMIT, open).unwrap();
     let lost = pair.db2.log().lines().filter(|l| l.contains("are not replayed")).count();
-    assert_eq!(lost, 1, "{}", pair.db2.telling_log());
+    assert_eq!(lost, 1, "{}", pair.db2.relevant_log());
 }
 
 /// A segment that arrives in time leaves no gap, and one that the server has replayed is not missing.

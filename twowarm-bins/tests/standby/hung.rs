@@ -21,7 +21,7 @@ fn trigger_with_hung_archive(pair: &Pair, arguments: &[&str]) -> Command {
 
 /// Regression: triggerStandby waited for the archive without end.
 #[test]
-fn a_smart_trigger_is_not_held_up_by_an_archive_that_hangs() {
+fn a_smart_trigger_is_not_delayed_by_an_archive_that_hangs() {
     let pair = Pair::with_standby();
     pair.db2.prepend_settings("time_limit = 2").unwrap();
     let start = Instant::now();

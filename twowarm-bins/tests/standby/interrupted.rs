@@ -77,7 +77,7 @@ fn a_primary_that_crashes_in_a_copy_starts_again_and_the_next_copy_is_whole() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     // Up to about 9.4 a session outlives its postmaster and ends the backup.
     let whole = said.contains("stopped before") && said.contains("start the server");
-    assert!(whole || said.contains("incomplete and can't be started"), "{said}");
+    assert!(whole || said.contains("incomplete and cannot be started"), "{said}");
     assert_eq!(left(&pair), [""; 0], "{said}");
     wait_for_the_far_end(&pair);
     // A start fails until the processes of the crashed server have ended.

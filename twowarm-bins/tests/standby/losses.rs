@@ -31,7 +31,7 @@ fn with_yes(pair: &Pair) -> Command {
 }
 
 #[test]
-fn what_is_not_the_clusters_is_named_before_it_is_lost() {
+fn files_that_are_not_part_of_the_cluster_are_listed_before_they_are_lost() {
     let pair = with_older_copy();
     let lost = ["dumps/a.sql", "dumps/old/b.sql", "server.key", "conf.d/theirs.conf"];
     lost.iter().for_each(|name| put(&pair.db2, name, "theirs"));

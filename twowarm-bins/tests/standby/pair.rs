@@ -75,7 +75,7 @@ impl Pair {
         self.db1.sql(major.switch_wal()).unwrap();
         let place = self.db2.archive().join(&last);
         wait_until(&format!("{last} to arrive"), LIMIT, || place.exists())
-            .unwrap_or_else(|error| panic!("{error}\n{}", self.db1.telling_log()));
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.db1.relevant_log()));
     }
 
     /// Waits until db2 shows this many rows; see [`wait_for_rows`].
@@ -94,14 +94,15 @@ pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
         let served = format!("restored log file \"{last}\"");
         // Servers before 8.4 ignore a fast stop between two calls of restore_command.
         let waits = || node.log().contains(&served) && node.waits_after(&last);
-        wait_until(&served, LIMIT, waits).unwrap_or_else(|e| panic!("{e}\n{}", node.telling_log()));
+        wait_until(&served, LIMIT, waits)
+            .unwrap_or_else(|e| panic!("{e}\n{}", node.relevant_log()));
         return;
     }
     let question = format!("select count(*) from {table}");
     wait_until(&format!("{rows} rows of {table}"), LIMIT, || {
         node.sql(&question).is_ok_and(|count| count == rows.to_string())
     })
-    .unwrap_or_else(|error| panic!("{error}\n{}", node.telling_log()));
+    .unwrap_or_else(|error| panic!("{error}\n{}", node.relevant_log()));
 }
 
 /// Creates an empty data directory, and `local/postgresql.conf` for a server in it.

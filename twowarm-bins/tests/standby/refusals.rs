@@ -44,7 +44,7 @@ fn the_source_itself_is_refused_under_another_name() {
     let line = format!("PGDATA={}\n", pair.db1.pgdata().display());
     pair.db2.write_local("environment.sh", line).unwrap();
     let said = fails(pair.db1.command("copyToStandby"), 1);
-    assert!(said.contains("is the source itself"), "{said}");
+    assert!(said.contains("is the source of the copy"), "{said}");
     assert_eq!(pair.db1.sql("select 1").unwrap(), "1");
     assert!(archiving_is_off(&pair));
 }

@@ -104,7 +104,7 @@ fn a_server_that_refuses_every_connection_is_seen_to_be_promoted_by_its_files() 
 }
 
 #[test]
-fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_how_to_cancel_it() {
+fn a_wait_that_ends_during_recovery_leaves_the_trigger_in_force_and_says_how_to_cancel_it() {
     let pair = Pair::with_standby();
     let trigger = pair.db2.pgdata().join("trigger");
     // Until then connections fail because the server is starting up.

@@ -9,8 +9,8 @@ use crate::durable;
 use crate::file_error::FileError;
 use crate::identifiers::{MachineId, NodeId};
 
-/// The cluster and the sending node to which an archive is bound, as in its `.owner` file; also a sender
-/// that wants to be.
+/// The cluster and the sending node to which an archive is bound, as in its `.owner` file; also those of a
+/// sender that asks to be accepted.
 ///
 /// Two primaries that ship into one archive, each with its own segment of the same name, would give the
 /// standby a mixture of both.

@@ -14,22 +14,22 @@ use crate::wal::BadText;
 pub enum ArchiveError {
     /// There is no such directory.
     #[error(
-        "the archive directory {} does not exist. Mount its disk; on a new standby run configStandby, which creates it",
+        "archive directory \"{}\" does not exist. HINT: mount its disk; on a new standby run configStandby, which creates it",
         .0.display()
     )]
     Missing(PathBuf),
     /// The path is that of another kind of file.
-    #[error("the archive {} is not a directory", .0.display())]
+    #[error("archive \"{}\" is not a directory", .0.display())]
     NotADirectory(PathBuf),
     /// The directory has no mark, as an empty mount point.
     #[error(
-        "the archive directory {} is not the one that configStandby prepared. Mount its disk, or run configStandby",
+        "archive directory \"{}\" is not the one that configStandby prepared. HINT: mount its disk, or run configStandby",
         .0.display()
     )]
     NotPrepared(PathBuf),
     /// The directory has another mark than the node has stored.
     #[error(
-        "the archive directory {} is not the one that configStandby prepared, according to {}. Mount its disk. If it is the right directory and that file was overwritten by another node's, copy {}/.archive over that file; else run configStandby",
+        "archive directory \"{}\" is not the one that configStandby prepared, according to \"{}\". HINT: mount its disk. If it is the right directory and that file was overwritten by another node's, copy \"{}/.archive\" over that file; else run configStandby",
         archive.display(), stored.display(), archive.display()
     )]
     AnotherMark {
@@ -42,10 +42,10 @@ pub enum ArchiveError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A different file has the name.
-    #[error("{} already exists with different content and is not overwritten", .0.display())]
+    #[error("\"{}\" already exists with different content and is not overwritten", .0.display())]
     Conflict(PathBuf),
     /// A name is taken, but there is no file to open.
-    #[error("{} exists but can't be opened. It may be a symbolic link to a missing file", .0.display())]
+    #[error("\"{}\" exists but cannot be opened. It may be a symbolic link to a missing file", .0.display())]
     DanglingLink(PathBuf),
     /// A timeline history file can't be that timeline's.
     #[error("{}: {error}", path.display())]
@@ -56,7 +56,7 @@ pub enum ArchiveError {
         error: BadText,
     },
     /// The archive's `.owner` file can't be parsed.
-    #[error("{}: {error}. Run configStandby on this node to accept a new sender", path.display())]
+    #[error("{}: {error}. HINT: run configStandby on this node to accept a new sender", path.display())]
     BadBinding {
         /// The file.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum ArchiveError {
     },
     /// The archive is bound to another cluster.
     #[error(
-        "the archive {} belongs to the cluster with system identifier {bound}, not {sender}. If the sender is right, move the other cluster's files out of the archive and run configStandby on this node, which accepts a new sender",
+        "archive \"{}\" belongs to the cluster with system identifier {bound}, not {sender}. HINT: if the sender is right, move the other cluster's files out of the archive and run configStandby on this node, which accepts a new sender",
         archive.display()
     )]
     AnotherCluster {
@@ -78,7 +78,7 @@ pub enum ArchiveError {
     },
     /// The archive is bound to another sending node.
     #[error(
-        "the archive {} belongs to the sender {bound}, not {sender}. If {sender} is right, run configStandby on this node, which accepts a new sender",
+        "archive \"{}\" belongs to the sender {bound}, not {sender}. HINT: if {sender} is right, run configStandby on this node, which accepts a new sender",
         archive.display()
     )]
     AnotherSender {
@@ -91,7 +91,7 @@ pub enum ArchiveError {
     },
     /// The same node on the same machine, with another node id.
     #[error(
-        "the archive {} belongs to {sender} with the node id {bound}, but {sender} now has another node id, as if its file was removed or replaced. Write {bound} into {sender}/2warm/local/replication/node_id. (Only a node that was set up again needs configStandby on this node and a new base copy.)",
+        "archive \"{}\" belongs to {sender} with the node id {bound}, but {sender} now has another node id: its file was probably removed or replaced. HINT: write {bound} into {sender}/2warm/local/replication/node_id. Only if the node was set up again: run configStandby on this node and make a new base copy",
         archive.display()
     )]
     AnotherId {
@@ -104,7 +104,7 @@ pub enum ArchiveError {
     },
     /// The same node id on another machine.
     #[error(
-        "the archive {} belongs to the sender {bound} on the machine {machine}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory is probably a clone. If so, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine permanently, run configStandby on this node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on this node",
+        "archive \"{}\" belongs to the sender {bound} on the machine {machine}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory is probably a clone. HINT: if it is a clone, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine permanently, run configStandby on this node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on this node",
         archive.display()
     )]
     AnotherMachine {
@@ -122,7 +122,7 @@ pub enum ArchiveError {
 }
 
 impl Retryable for ArchiveError {
-    /// True for what a mounted disk or free space solves.
+    /// True if mounting the disk or freeing space can help.
     fn is_retryable(&self) -> bool {
         match self {
             ArchiveError::Missing(_)

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_of_the_server_are_not_missing_and_recycled_files_are_none_of_them() {
+    fn segments_of_the_server_are_not_missing_unless_they_are_recycled_files() {
         let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/15");
         let control = fs::read(samples.join("pg_control")).unwrap();
         let control = ControlFile::parse(&control).unwrap();

@@ -31,7 +31,7 @@ pub(crate) enum Existing {
     Same,
     /// They differ, and both can have the name.
     Different,
-    /// The existing one can't have the name, for this reason. It is set aside.
+    /// The existing one does not match the name, for this reason. It is renamed.
     #[cfg_attr(not(feature = "ship"), expect(dead_code))]
     Foreign(String),
 }
@@ -173,7 +173,7 @@ fn set_aside(path: &Path, compared: &File, why: &str) -> Result<(), FileError> {
     let kept = durable::set_aside_file(path, Some((found.dev(), found.ino())), "foreign")?;
     if let Some(kept) = kept {
         log::error!(
-            "{} was not the file of its name ({why}). It is kept as {}, and the incoming file takes its name",
+            "the content of \"{}\" does not match its name ({why}). The file was renamed to \"{}\", and the received file replaces it",
             path.display(),
             kept.display()
         );

@@ -97,7 +97,7 @@ mod tests {
         fn is_refused(&self) {
             let error = self.check().unwrap_err();
             assert!(error.is_retryable());
-            for word in ["is not the one", "Mount its disk", "configStandby"] {
+            for word in ["is not the one", "mount its disk", "configStandby"] {
                 assert!(error.to_string().contains(word), "{error}");
             }
         }

@@ -13,12 +13,12 @@ pub enum LinksError {
     File(#[from] FileError),
     /// An in-place tablespace: a directory in `pg_tblspc`.
     #[error(
-        "{} is not a symbolic link: in-place tablespaces, which only tests of PostgreSQL use, can't be copied",
+        "\"{}\" is not a symbolic link: in-place tablespaces, which only tests of PostgreSQL use, cannot be copied",
         .0.display()
     )]
     InPlace(PathBuf),
     /// The link points to a relative path.
-    #[error("{} points to {}, which is not an absolute path", link.display(), target.display())]
+    #[error("\"{}\" points to \"{}\", which is not an absolute path", link.display(), target.display())]
     Relative {
         /// The symbolic link.
         link: PathBuf,

@@ -8,7 +8,7 @@ use super::Tablespace;
 #[non_exhaustive]
 pub enum MappingError {
     /// The path on the other node is not absolute.
-    #[error("tablespace {} is mapped to {}, which is not an absolute path", from.display(), to.display())]
+    #[error("tablespace \"{}\" is mapped to \"{}\", which is not an absolute path", from.display(), to.display())]
     Relative {
         /// The directory on this node.
         from: PathBuf,
@@ -16,7 +16,7 @@ pub enum MappingError {
         to: PathBuf,
     },
     /// Two tablespaces have the same path on the other node.
-    #[error("tablespaces {} and {} are both mapped to {}", one.display(), other.display(), to.display())]
+    #[error("tablespaces \"{}\" and \"{}\" are both mapped to \"{}\"", one.display(), other.display(), to.display())]
     Same {
         /// A directory on this node.
         one: PathBuf,
@@ -26,7 +26,7 @@ pub enum MappingError {
         to: PathBuf,
     },
     /// The path can't be a line of `tablespace_map` and a field of the protocol.
-    #[error("tablespace path {} is not UTF-8 or contains control characters", .0.display())]
+    #[error("tablespace path \"{}\" is not UTF-8 or contains control characters", .0.display())]
     Path(PathBuf),
 }
 

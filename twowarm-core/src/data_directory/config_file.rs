@@ -24,7 +24,7 @@ pub fn read_settings(text: &str) -> Result<Vec<(usize, String, String)>, ConfigF
     parsed.filter_map(Result::transpose).collect()
 }
 
-/// One line: the name in lower case and the value; none for an empty line or a comment.
+/// One line: the name in lower case and the value; `None` for an empty line or a comment.
 pub(crate) fn read_line(line: &str) -> Result<Option<(String, String)>, String> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {

@@ -47,7 +47,7 @@ fn files_of(directory: &Path) -> Vec<PathBuf> {
 const DEBIAN: &str = "/etc/postgresql";
 
 /// The `postgresql.conf` that the server of a data directory will read: the one of its last start, else the one
-/// in Debian's layout that names the directory, else the one in the directory; none if there is none.
+/// in Debian's layout that names the directory, else the one in the directory; `None` if there is none.
 #[cfg(feature = "server")]
 pub(crate) fn server_configuration(data_directory: &Path) -> Option<PathBuf> {
     let own = data_directory.join("postgresql.conf");

@@ -5,7 +5,7 @@ use super::{CopyMarker, Identity, IdentityError, identity, running_server};
 use crate::file_error::FileError;
 use crate::wal::ClusterState;
 
-/// The beginning of the names of all files of ours in a data directory.
+/// The beginning of the names of all files that twowarm creates in a data directory.
 pub const STATE_PREFIX: &str = ".twowarm";
 
 /// The configuration files in a data directory. If a node has its own, they are in its `2warm/local`.

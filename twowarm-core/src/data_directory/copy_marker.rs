@@ -55,7 +55,7 @@ impl CopyMarker {
         }
     }
 
-    /// Reads the one in a data directory; none if there is none.
+    /// Reads the one in a data directory; `None` if there is none.
     ///
     /// # Errors
     /// If it can't be read.

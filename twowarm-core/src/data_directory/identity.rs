@@ -46,12 +46,12 @@ pub enum IdentityError {
 pub struct Identity {
     /// The system identifier.
     pub system_identifier: u64,
-    /// The segment size; none if only the pg_control of a newer version contains it, and the WAL directory has
+    /// The segment size; `None` if only the pg_control of a newer version contains it, and the WAL directory has
     /// no segment of the cluster.
     pub segment_size: Option<SegmentSize>,
-    /// The major version; none if neither pg_control nor `PG_VERSION` tells.
+    /// The major version; `None` if neither pg_control nor `PG_VERSION` tells.
     pub major: Option<PgMajor>,
-    /// The whole pg_control; none if its version is newer than the supported ones.
+    /// The whole pg_control; `None` if its version is newer than the supported ones.
     pub control: Option<ControlFile>,
 }
 
@@ -73,7 +73,7 @@ impl Identity {
     }
 }
 
-/// The cluster in a data directory; none if it has no pg_control.
+/// The cluster in a data directory; `None` if it has no pg_control.
 ///
 /// # Errors
 /// As [`control_file`], except that a pg_control of a newer version is accepted if `PG_VERSION` does not
@@ -128,7 +128,7 @@ fn segment_size_by_wal(data_directory: &Path, cluster: u64) -> Option<SegmentSiz
 const READS: u32 = 20;
 const BETWEEN_READS: Duration = Duration::from_millis(20);
 
-/// Parses `global/pg_control`; none if there is none.
+/// Parses `global/pg_control`; `None` if there is none.
 ///
 /// # Errors
 /// If it can't be read, is invalid, or its version is not supported.
@@ -136,7 +136,7 @@ pub fn control_file(data_directory: &Path) -> Result<Option<ControlFile>, Identi
     read_control(data_directory, ControlFile::parse).map(|found| found.map(|(control, _)| control))
 }
 
-/// The bytes of `global/pg_control`, of any version, after its checksum was verified; none if there is none.
+/// The bytes of `global/pg_control`, of any version, after its checksum was verified; `None` if there is none.
 ///
 /// # Errors
 /// If it can't be read or is invalid.
@@ -166,7 +166,7 @@ fn read_control<T>(
     }
 }
 
-/// The cluster's major version, from `PG_VERSION`; none if there is no such file.
+/// The cluster's major version, from `PG_VERSION`; `None` if there is no such file.
 ///
 /// # Errors
 /// If the file can't be read or is not a version.

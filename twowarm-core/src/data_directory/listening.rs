@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use super::configuration::{CommandLine, each_setting};
 
 /// Where a data directory's server listens, according to its configuration and the command line of its last
-/// start; none for a setting that has its default.
+/// start; `None` for a setting that has its default.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listening {
     /// `port`.

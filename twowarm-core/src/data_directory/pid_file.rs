@@ -25,7 +25,7 @@ pub struct PidFile {
 }
 
 impl PidFile {
-    /// Parses the file's text; none if it does not begin with a process id.
+    /// Parses the file's text; `None` if it does not begin with a process id.
     #[must_use]
     pub fn parse(text: &str) -> Option<PidFile> {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -43,7 +43,7 @@ impl PidFile {
         })
     }
 
-    /// Reads the file of a data directory; none if there is none.
+    /// Reads the file of a data directory; `None` if there is none.
     ///
     /// # Errors
     /// If the file can't be read or does not begin with a process id.

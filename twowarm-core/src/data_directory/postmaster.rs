@@ -154,7 +154,7 @@ mod tests {
         child.kill().unwrap();
         let deadline = std::time::Instant::now() + Duration::from_secs(20);
         while !postmaster.is_gone() {
-            assert!(std::time::Instant::now() < deadline, "a zombie counts as gone");
+            assert!(std::time::Instant::now() < deadline, "a zombie process is treated as exited");
             std::thread::yield_now();
         }
         child.wait().unwrap();

@@ -26,7 +26,7 @@ pub(crate) fn process_ticks(pid: i32) -> Option<Option<u64>> {
 }
 
 /// Whether the working directory of a process is this directory, as it is for every process of a server and
-/// its data directory; none if that is not visible. A process that does not exist here may be on another
+/// its data directory; `None` if that is not visible. A process that does not exist here may be on another
 /// machine.
 pub(crate) fn works_in(pid: i32, directory: &Path) -> Option<bool> {
     let id = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino()));

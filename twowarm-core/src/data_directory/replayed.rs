@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_segment_counts_as_replayed_from_its_first_record_on() {
+    fn a_segment_is_replayed_from_its_first_record_on() {
         let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/15/pg_control");
         let mut control = ControlFile::parse(&std::fs::read(sample).unwrap()).unwrap();
         let size = control.segment_size.bytes();

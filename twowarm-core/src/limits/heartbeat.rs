@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_heart_beats_until_it_returns_false() {
+    fn a_heartbeat_is_called_until_it_returns_false() {
         let (beat, beats) = mpsc::channel();
         let mut left = 2;
         let beat = move || {

@@ -116,7 +116,7 @@ impl Environment {
             .iter()
             .filter_map(|name| {
                 let problem = self.values.get(*name)?.as_ref().err()?;
-                Some(format!("{name} is not known: line {}: {}", problem.line, problem.text))
+                Some(format!("could not determine {name}: line {}: {}", problem.line, problem.text))
             })
             .collect();
         if problems.is_empty() {

@@ -12,13 +12,13 @@ use crate::retry::Retryable;
 pub enum InstallError {
     /// PGROOT does not contain a 2warm tree.
     #[error(
-        "{} is not a directory. PGROOT must contain a 2warm installation: set PGROOT, or call the command by its path in 2warm/global/replication",
+        "\"{}\" is not a directory. PGROOT must contain a 2warm installation. HINT: set PGROOT, or call the command by its path in 2warm/global/replication",
         .0.display()
     )]
     NoTree(PathBuf),
     /// `2warm/local`, or its directory `replication`, does not exist.
     #[error(
-        "{} does not exist, so the configuration of this node is not known. Mount its disk or correct the link; on a new node create the directory, and the directory replication in it",
+        "\"{}\" does not exist, so the configuration of this node is not known. HINT: mount its disk or correct the link; on a new node create the directory, and the directory replication in it",
         .0.display()
     )]
     NoLocal(PathBuf),
@@ -51,7 +51,7 @@ pub enum InstallError {
     },
     /// The node id is invalid.
     #[error(
-        "{}: {error}. Replace it by the node_id in the file .owner of the archive that this node ships to; if this node does not ship WAL, remove the file",
+        "{}: {error}. HINT: replace it by the node_id in the file .owner of the archive that this node ships to; if this node does not ship WAL, remove the file",
         path.display()
     )]
     NodeId {
@@ -62,7 +62,7 @@ pub enum InstallError {
     },
     /// PGDATA is not the data directory of the server that called.
     #[error(
-        "{named_by} sets PGDATA to {}, but the data directory of the server that called is {}. Correct {named_by}",
+        "{named_by} sets PGDATA to \"{}\", but the data directory of the server that called is \"{}\". HINT: correct {named_by}",
         named.display(), found.display()
     )]
     AnotherCluster {
@@ -75,7 +75,7 @@ pub enum InstallError {
     },
     /// A relative PGDATA matches two directories.
     #[error(
-        "{named_by} sets PGDATA to the relative path {}, but both {} and {} exist. Write the absolute path",
+        "{named_by} sets PGDATA to the relative path \"{}\", but both \"{}\" and \"{}\" exist. HINT: write the absolute path",
         named.display(), found[0].display(), found[1].display()
     )]
     AmbiguousPgdata {
@@ -88,7 +88,7 @@ pub enum InstallError {
     },
     /// Nothing sets PGDATA.
     #[error(
-        "PGDATA is not known. Set it in {}{}",
+        "PGDATA is not known. HINT: set it in \"{}\"{}",
         file.display(),
         ignored.as_ref().map(|lines| format!(", where only assignments are read; ignored: {lines}"))
             .unwrap_or_default()
@@ -101,7 +101,7 @@ pub enum InstallError {
     },
     /// The data directory does not exist.
     #[error(
-        "the data directory {} is not a directory (PGDATA is set by {named_by}). Mount its disk, or correct PGDATA in 2warm/local/environment.sh; for a new standby create an empty one as the user that runs the server: mkdir -m 700 {}",
+        "data directory \"{}\" is not a directory (PGDATA is set by {named_by}). HINT: mount its disk, or correct PGDATA in 2warm/local/environment.sh; for a new standby create an empty one as the user that runs the server: mkdir -m 700 {}",
         path.display(), path.display()
     )]
     PgdataNotADirectory {
@@ -111,7 +111,7 @@ pub enum InstallError {
         named_by: PgdataSource,
     },
     /// `othernode` is missing or empty.
-    #[error("no other node is configured. Write its host name into {}", .0.display())]
+    #[error("no other node is configured. HINT: write its host name into \"{}\"", .0.display())]
     NoOtherNode(PathBuf),
 }
 

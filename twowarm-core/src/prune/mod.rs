@@ -66,7 +66,7 @@ const MISSING: u32 = 16;
 const TIMELINES: u32 = 8;
 
 impl Prune {
-    /// The pruning that may follow a restore; none if everything must be kept.
+    /// The pruning that may follow a restore; `None` if everything must be kept.
     #[must_use]
     pub fn after_restore(retention: &Retention) -> Option<Prune> {
         let (oldest, restored) = (retention.oldest_needed()?, retention.restored);
@@ -111,11 +111,11 @@ impl Prune {
         })
     }
 
-    /// Removes them from an archive directory, and returns how many. `removing` is told of each file
+    /// Removes them from an archive directory, and returns how many. `removing` is called for each file
     /// before it is removed.
     ///
     /// A small directory is listed. In a large one names are tried, from the oldest that is kept
-    /// backwards, until there are none for a while. Segments behind a gap, or on a timeline that is not
+    /// backwards, until there are none for a while. Segments before a gap, or on a timeline that is not
     /// tried, are found when the directory is listed after all, which is rarer the larger it is.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ pub struct Retention<'a> {
 }
 
 impl Retention<'_> {
-    /// The oldest segment that must be kept, on any timeline; none if every segment must be.
+    /// The oldest segment that must be kept, on any timeline; `None` if every segment must be kept.
     ///
     /// The timeline does not matter: a segment of an old timeline before the restart point is not needed
     /// on a newer one.

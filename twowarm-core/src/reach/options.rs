@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_reach_says_takes_precedence() {
+    fn values_of_the_reach_take_precedence() {
         let mut reach = Reach::new("pg@db2".parse().unwrap(), "/pg".into());
         let options = SshOptions::of(&reach, reach.key_for_copies(), None);
         assert_eq!(options.arguments(), ["-o", "User=\"pg\""]);

@@ -49,7 +49,7 @@ impl SshConfig {
         if !output.status.success() {
             let stderr = String::from_utf8_lossy(&output.stderr);
             let message = last_line(&stderr);
-            let message = message.unwrap_or_else(|| format!("ssh -G ended with {}", output.status));
+            let message = message.unwrap_or_else(|| format!("ssh -G failed: {}", output.status));
             return Err(SshConfigError::Rejected(message));
         }
         Ok(SshConfig::parse(&String::from_utf8_lossy(&output.stdout)))

@@ -64,7 +64,7 @@ struct Followed {
     copies: Vec<PathBuf>,
     /// Where a server would stop, and why.
     stop: Option<(Lsn, StopReason)>,
-    /// In which of the copies it would stop; none if in the segment itself.
+    /// In which of the copies it would stop; `None` if in the segment itself.
     stop_in: Option<usize>,
 }
 
@@ -192,12 +192,12 @@ impl Earlier<'_> {
         }
         let (own, archive) = (own.iter().find(|dir| dir.is_dir()), archive.display());
         let directories = match own {
-            Some(own) => format!("neither in {} nor in {archive}", own.display()),
-            None => format!("not in {archive}"),
+            Some(own) => format!("neither in \"{}\" nor in \"{archive}\"", own.display()),
+            None => format!("not in \"{archive}\""),
         };
         let why = if unfit.is_empty() { format!("it is {directories}") } else { unfit.join("; ") };
         Err(format!(
-            "it continues a record that cannot be checked without {name}: {why}; put a sound {name} into the archive"
+            "it continues a record that cannot be checked without {name}: {why}; put an intact {name} into the archive"
         ))
     }
 }
@@ -262,7 +262,7 @@ impl Copy {
     fn push_to(&self, walk: &mut SegmentWalk) -> Result<(), String> {
         File::open(&self.path)
             .and_then(|mut file| push_pages(walk, &mut file, &self.header, |_| false))
-            .map_err(|e| format!("could not read {}: {e}", self.path.display()))
+            .map_err(|e| format!("could not read \"{}\": {e}", self.path.display()))
     }
 }
 
@@ -270,7 +270,7 @@ impl Followed {
     /// Says what is damaged, as far as it is known, and what to do. `sound` are other copies of the same
     /// segments, with which the record is sound.
     fn describe(&self, why: &StopReason, sound: Option<&Followed>) -> String {
-        let path = |path: &PathBuf| path.display().to_string();
+        let path = |path: &PathBuf| format!("\"{}\"", path.display());
         let begins = self.copies.last().map(path).unwrap_or_default();
         let between: Vec<_> = self.copies.iter().rev().skip(1).map(path).collect();
         let mut said = format!("{why}, as it crosses from {begins}");
@@ -280,16 +280,16 @@ impl Followed {
         if let Some(sound) = sound {
             let pairs = self.copies.iter().zip(&sound.copies);
             for (damaged, sound) in pairs.filter(|(ours, theirs)| differ(ours, theirs)) {
-                said += &format!("; {} is damaged, {} is sound", path(damaged), path(sound));
+                said += &format!("; {} is damaged, {} is intact", path(damaged), path(sound));
             }
-            return said + "; start the server again, so that it replays the sound one";
+            return said + "; start the server again, so that it replays the intact one";
         }
         if let (Some(index), None) = (self.stop_in, why.record()) {
             said += &format!("; {} is damaged", path(&self.copies[index]));
         } else {
             said += "; one of these segments is damaged, but it is not known which";
         }
-        said + "; put sound ones into the archive, then start the server again"
+        said + "; put intact ones into the archive, then start the server again"
     }
 }
 

@@ -50,7 +50,7 @@ impl RecoveryMemory {
         RecoveryMemory { file, postmaster, facts: facts.unwrap_or_default() }
     }
 
-    /// The archive of the last restore; none if nothing was restored since the server started.
+    /// The archive of the last restore; `None` if nothing was restored since the server started.
     #[must_use]
     pub fn archive(&self) -> Option<&Path> {
         self.facts.archive.as_deref()
@@ -150,7 +150,7 @@ impl RecoveryMemory {
         let written = fs::write(&aside, self.facts.text(postmaster))
             .and_then(|()| fs::rename(&aside, &self.file));
         if let Err(e) = written {
-            log::debug!("could not write {}: {e}", self.file.display());
+            log::debug!("could not write \"{}\": {e}", self.file.display());
         }
     }
 }

@@ -61,9 +61,7 @@ impl MisconfiguredStandby {
         loop {
             let waited = clock.elapsed();
             if waited >= next_reminder {
-                log::error!(
-                    "{why}; the standby waits until this is corrected, and obeys a trigger"
-                );
+                log::error!("{why}. The standby waits until this is corrected or it is triggered");
                 next_reminder = waited + silence;
                 silence = (silence * 2).min(LONGEST_SILENCE);
             }

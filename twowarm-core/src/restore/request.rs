@@ -29,10 +29,10 @@ pub enum RequestError {
     #[error("PostgreSQL never requests {0}")]
     NeverRequested(WalFileName),
     /// The second one cannot be the path of a file.
-    #[error("{} is not a file path", .0.display())]
+    #[error("\"{}\" is not a file path", .0.display())]
     NotAFilePath(PathBuf),
     /// The directory of the target does not exist.
-    #[error("{} is not a directory", .0.display())]
+    #[error("\"{}\" is not a directory", .0.display())]
     NotADirectory(PathBuf),
 }
 

@@ -65,7 +65,7 @@ fn copy_walking(
         out.write_all(chunk).map_err(|e| not_copied(target, e))?;
         left -= want as u64;
     }
-    // A network file system may report only now that it had no room.
+    // A network file system may report only now that it had no space.
     close(out).map_err(|e| not_copied(target, e.into()))
 }
 
@@ -106,7 +106,7 @@ fn create(target: &Path) -> io::Result<File> {
 }
 
 fn not_copied(target: &Path, error: io::Error) -> Found {
-    Found::NotCopied(format!("could not write {}: {error}", target.display()))
+    Found::NotCopied(format!("could not write \"{}\": {error}", target.display()))
 }
 
 /// An incomplete file at the target would stop the server, or end its recovery.
@@ -114,6 +114,6 @@ pub(super) fn remove(target: &Path) {
     if let Err(e) = fs::remove_file(target)
         && e.kind() != io::ErrorKind::NotFound
     {
-        log::error!("could not remove the incomplete file {}: {e}", target.display());
+        log::error!("could not remove the incomplete file \"{}\": {e}", target.display());
     }
 }

@@ -57,7 +57,7 @@ impl StandbyOrders {
             Trigger::Unknown(_) => Order::Wait,
             Trigger::Fast | Trigger::FastFrom(_) => {
                 let needed = |segment| self.needed_up_to.is_some_and(|last| segment <= last);
-                let serve = |segment| trigger.lets_through(segment) || needed(segment);
+                let serve = |segment| trigger.may_restore(segment) || needed(segment);
                 Order::EndNow { serve_again: self.segment.is_some_and(serve) }
             }
         }
@@ -92,7 +92,7 @@ impl RecoveryOrders for StandbyOrders {
             TriggerLook::Complete(trigger) => {
                 if let Trigger::Unknown(content) = &trigger {
                     self.warn_once(format!(
-                        "the trigger file {} is ignored: it contains \"{content}\" instead of \"smart\" or \"fast\"",
+                        "the trigger file \"{}\" is ignored: it contains \"{content}\" instead of \"smart\" or \"fast\"",
                         path.display()
                     ));
                 }

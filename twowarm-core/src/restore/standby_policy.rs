@@ -126,7 +126,7 @@ impl StandbyPolicy {
         }
     }
 
-    /// The decision while recovery is ordered to end. Whatever begins as the requested segment is restored;
+    /// The decision while recovery is ordered to end. Any file that begins as the requested segment is restored;
     /// nothing else delays the failover.
     fn triggered(&mut self, situation: &Situation) -> Decision {
         let since = *self.ending_since.get_or_insert(situation.waited);
@@ -137,13 +137,13 @@ impl StandbyPolicy {
             Found::Ready => Decision::Restore { as_it_is: false },
             Found::Damaged(why) => {
                 log::error!(
-                    "{name}: {why}. It is restored as it is, recovery ends there, and a copy is kept as {name}.corrupt. {SOUND_COPY}"
+                    "{name}: {why}. It is restored as it is, recovery ends there, and a copy is kept as {name}.corrupt. {INTACT_COPY}"
                 );
                 Decision::Restore { as_it_is: true }
             }
             Found::Unfinished => {
                 log::error!(
-                    "{name} is incomplete. It is restored as it is, recovery ends there, and a copy is kept as {name}.corrupt. {SOUND_COPY}"
+                    "{name} is incomplete. It is restored as it is, recovery ends there, and a copy is kept as {name}.corrupt. {INTACT_COPY}"
                 );
                 Decision::Restore { as_it_is: true }
             }
@@ -185,10 +185,10 @@ impl StandbyPolicy {
     }
 
     /// What is wrong, if it does not pass by itself.
-    fn trouble(&self, found: &Found) -> Option<String> {
+    fn problem(&self, found: &Found) -> Option<String> {
         match found {
             Found::NeverExists | Found::Ready => None,
-            Found::Absent => self.gaps.trouble(),
+            Found::Absent => self.gaps.problem(),
             // A file takes a while to arrive.
             Found::Arriving | Found::Unfinished | Found::Settling => None,
             Found::Superseded(newer) => Some(self.superseded(newer)),
@@ -204,7 +204,7 @@ impl StandbyPolicy {
     }
 
     fn with_advice(&self, why: &str) -> String {
-        format!("{why}. {SOUND_COPY}, or in {}.corrupt if a failover kept one", self.name)
+        format!("{why}. {INTACT_COPY}, or in {}.corrupt if a failover kept one", self.name)
     }
 
     fn superseded(&self, newer: &Superseded) -> String {
@@ -232,7 +232,7 @@ impl Policy for StandbyPolicy {
             Order::Stop(why) => Decision::Stop(why.clone()),
             Order::Wait | Order::Unsettled => {
                 let decision = self.untriggered(situation);
-                let unlogged = self.reminder.is_none() || self.gaps.trouble().is_some();
+                let unlogged = self.reminder.is_none() || self.gaps.problem().is_some();
                 if decision == Decision::GiveUp(GiveUp::NotYet) && unlogged {
                     // Without a wait there is no other moment to log it.
                     self.waiting(situation);
@@ -276,17 +276,17 @@ impl Policy for StandbyPolicy {
     }
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
-        let trouble = match &situation.found {
+        let problem = match &situation.found {
             // The server follows it by itself.
             Found::Superseded(Superseded { following: Following::Possible, .. })
                 if matches!(self.mode, ServerMode::Standby { follows_latest: true, .. }) =>
             {
                 None
             }
-            found => self.trouble(found),
+            found => self.problem(found),
         };
         let now = situation.waited;
-        let about = trouble.clone().unwrap_or_else(|| match situation.found {
+        let about = problem.clone().unwrap_or_else(|| match situation.found {
             Found::Arriving | Found::Unfinished => INCOMPLETE.to_owned(),
             _ => "it has not arrived".to_owned(),
         });
@@ -297,11 +297,11 @@ impl Policy for StandbyPolicy {
                 log::debug!("waiting for {}: {about}", self.name);
                 let (next, silence) = (now + FIRST_REMINDER, FIRST_REMINDER);
                 self.reminder = Some(Reminder { about: about.clone(), next, silence });
-                trouble.is_some()
+                problem.is_some()
             }
         };
         if due {
-            match trouble {
+            match problem {
                 Some(why) => log::warn!("still waiting for {}: {why}", self.name),
                 None => log::info!("waiting for {} for {} s: {about}", self.name, now.as_secs()),
             }
@@ -318,5 +318,5 @@ impl Policy for StandbyPolicy {
 }
 
 /// Where to look for a segment that is damaged in the archive.
-const SOUND_COPY: &str = "A sound copy may still be in the primary's pg_wal (pg_xlog before 10) or in the DR node's archive";
+const INTACT_COPY: &str = "An intact copy may still be in the primary's pg_wal (pg_xlog before 10) or in the DR node's archive";
 const INCOMPLETE: &str = "the file in the archive is not complete yet";

@@ -58,7 +58,7 @@ pub enum Outcome {
 pub enum RsyncError {
     /// The other node's authorized_keys restricts the key to receiveWALFile.
     #[error(
-        "{node} accepts this key only for receiveWALFile: authorized_keys there restricts it to that command. Set copy_key of [node.{node}] in 2warm/local/2warm.toml to a key without this restriction"
+        "{node} accepts this key only for receiveWALFile: authorized_keys there restricts it to that command. HINT: set copy_key of [node.{node}] in 2warm/local/2warm.toml to a key without this restriction"
     )]
     PinnedKey {
         /// The other node.
@@ -66,7 +66,7 @@ pub enum RsyncError {
     },
     /// rsync could not be started.
     #[error("could not run rsync: {0}. HINT: install rsync")]
-    Start(#[source] io::Error),
+    Start(io::Error),
     /// rsync exited with an error.
     #[error("rsync to {node} failed: {meaning}{}", most_telling(messages))]
     Failed {
@@ -78,7 +78,7 @@ pub enum RsyncError {
         messages: Vec<String>,
     },
     /// The path contains a line break, which rsync's rules can't express.
-    #[error("path {} can't be passed to rsync: it contains a line break", .0.display())]
+    #[error("path \"{}\" cannot be passed to rsync: it contains a line break", .0.display())]
     Path(PathBuf),
     /// The caller ended the transfer by this error.
     #[error("{0}")]

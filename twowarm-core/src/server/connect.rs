@@ -32,7 +32,7 @@ pub struct Login {
 /// machine costs no more than this.
 const TCP_CONNECT: Duration = Duration::from_secs(5);
 
-/// The time limit where any server may answer, or none.
+/// The time limit for addresses at which another server may answer, or no server.
 const SEARCH: Duration = Duration::from_secs(3);
 
 /// Where the server that answered runs.
@@ -40,7 +40,7 @@ const SEARCH: Duration = Duration::from_secs(3);
 enum Location {
     /// In the data directory.
     Here,
-    /// In this directory; none if it is on another machine.
+    /// In this directory; `None` if it is on another machine.
     Elsewhere(Option<PathBuf>),
     Unknown,
 }
@@ -96,7 +96,7 @@ impl Session {
         // The driver's own limit ends when the connection is made; a server that hangs is silent afterwards.
         let client = within(limit, move || config.connect(NoTls))?;
         let client = client.ok_or_else(|| ServerError::ConnectTimeout { to: to(), limit })?;
-        let client = client.map_err(|source| ServerError::Connect { to: to(), source })?;
+        let client = client.map_err(|error| ServerError::Connect { to: to(), error })?;
         Session::new(client, limit)
     }
 

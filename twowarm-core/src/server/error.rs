@@ -24,12 +24,12 @@ pub enum ServerError {
     #[error("no server is running in \"{}\". HINT: start it", .0.display())]
     NotRunning(PathBuf),
     /// A connection failed.
-    #[error("connection to server at \"{to}\" failed: {}", text_of(source))]
+    #[error("connection to server at \"{to}\" failed: {}", text_of(error))]
     Connect {
         /// The address.
         to: String,
         /// Why.
-        source: postgres::Error,
+        error: postgres::Error,
     },
     /// A server accepted a connection and did not answer.
     #[error("server at \"{to}\" did not answer within {} s", limit.as_secs())]
@@ -49,14 +49,14 @@ pub enum ServerError {
     },
     /// No thread could be started for a query.
     #[error("could not start a thread: {0}")]
-    Thread(#[from] std::io::Error),
+    Thread(io::Error),
     /// A statement failed.
-    #[error("statement \"{sql}\" failed: {}", text_of(source))]
+    #[error("statement \"{sql}\" failed: {}", text_of(error))]
     Query {
         /// The statement.
         sql: String,
         /// Why.
-        source: postgres::Error,
+        error: postgres::Error,
     },
     /// A statement returned no row, or not what it should.
     #[error("unexpected result of statement \"{0}\"")]
@@ -85,7 +85,7 @@ pub enum ServerError {
     /// The server that answered has another system identifier than the data directory.
     #[error("the server that answered belongs to another cluster than \"{}\"", .0.display())]
     AnotherCluster(PathBuf),
-    /// An online backup is in progress, and not one of ours.
+    /// An online backup is in progress, and twowarm did not start it.
     #[error(
         "an online backup is already in progress (label \"{name}\", started {since}, \"{}\" exists). HINT: wait until it ends; if the program that started it is gone, end it with \"select pg_stop_backup()\"",
         label.display()
@@ -110,10 +110,28 @@ pub enum ServerError {
     BackupLost,
     /// The server's backup label is invalid.
     #[error("invalid backup_label: {0}")]
-    Label(#[from] BadBackupLabel),
+    Label(BadBackupLabel),
     /// The server returned an invalid WAL position.
     #[error("invalid WAL position from the server: {0}")]
-    Position(#[from] NotAnLsn),
+    Position(NotAnLsn),
+}
+
+impl From<io::Error> for ServerError {
+    fn from(error: io::Error) -> ServerError {
+        ServerError::Thread(error)
+    }
+}
+
+impl From<BadBackupLabel> for ServerError {
+    fn from(error: BadBackupLabel) -> ServerError {
+        ServerError::Label(error)
+    }
+}
+
+impl From<NotAnLsn> for ServerError {
+    fn from(error: NotAnLsn) -> ServerError {
+        ServerError::Position(error)
+    }
 }
 
 impl Retryable for ServerError {
@@ -138,8 +156,8 @@ impl ServerError {
     #[must_use]
     pub fn is_starting(&self) -> bool {
         match self {
-            ServerError::Connect { source, .. } => {
-                source.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
+            ServerError::Connect { error, .. } => {
+                error.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
             }
             ServerError::NotReached { tried, .. } => {
                 tried.iter().any(|(_, error)| error.is_starting())
@@ -173,12 +191,12 @@ impl ServerError {
             ServerError::AnotherServer { .. }
             | ServerError::AnotherMachine(_)
             | ServerError::AnotherCluster(_) => ADDRESS,
-            ServerError::Connect { source, .. } => match source.code().map(SqlState::code) {
+            ServerError::Connect { error, .. } => match error.code().map(SqlState::code) {
                 // Class 28, Invalid Authorization Specification: also for a role without LOGIN.
                 Some(code) if code.starts_with("28") => USER,
                 Some("3D000") => DATABASE,
                 Some(_) => LOG,
-                None if is_io(source) => ADDRESS,
+                None if is_io(error) => ADDRESS,
                 // The server asks for a password, or for an authentication method that this client does not have.
                 None => USER,
             },
@@ -193,8 +211,8 @@ fn is_io(error: &postgres::Error) -> bool {
 
 fn list(tried: &[(&'static str, ServerError)]) -> String {
     let each = tried.iter().map(|(from, error)| match error {
-        ServerError::Connect { to, source } => {
-            format!("\"{to}\" (from {from}): {}", text_of(source))
+        ServerError::Connect { to, error } => {
+            format!("\"{to}\" (from {from}): {}", text_of(error))
         }
         error => format!("(from {from}) {error}"),
     });

@@ -75,7 +75,7 @@ impl ExclusiveBackup {
         let question = self.session.major().exclusive_backup_start(&self.name);
         let started = match self.session.row_without_limit(&question) {
             Err(error) if is_in_progress(&error) => {
-                // Only a file of ours tells that it is our backup.
+                // Only our file shows that twowarm started the backup.
                 if !end(&mut self.session, &self.pgdata, &self.name)? {
                     return Err(ServerError::UnknownBackup(self.pgdata.clone()));
                 }
@@ -151,7 +151,7 @@ impl ExclusiveBackup {
         match self.session.row_without_limit(&question) {
             Err(error) if is_in_progress(&error) => Ok(()),
             Err(error) => Err(error),
-            // Now another backup of ours is running, which is ended when this is dropped.
+            // Another backup of twowarm is running now. It is ended when this value is dropped.
             Ok(_) => Err(ServerError::BackupLost),
         }
     }
@@ -191,7 +191,7 @@ impl ExclusiveBackup {
     }
 }
 
-/// Ends a running backup of ours, even if another process started it; false if no file tells of one.
+/// Ends a running backup that twowarm started, even in another process; false if no file shows one.
 fn end(session: &mut Session, pgdata: &Path, name: &str) -> Result<bool, ServerError> {
     match label_files::look(pgdata, name)? {
         Found::Ours => {}
@@ -208,7 +208,7 @@ fn end(session: &mut Session, pgdata: &Path, name: &str) -> Result<bool, ServerE
 type Ask = fn(&mut Session, &str) -> Result<Vec<String>, ServerError>;
 
 /// Calls `pg_stop_backup`, which reads backup_label and removes it before it waits for the archiver. After `limit`
-/// the wait is canceled, and the result is none instead of the end position.
+/// the wait is canceled, and the result is None instead of the end position.
 fn stop(
     session: &mut Session,
     pgdata: &Path,
@@ -246,10 +246,10 @@ fn has_ended(error: &ServerError) -> bool {
 
 /// Whether `pg_start_backup` failed because a backup is in progress.
 fn is_in_progress(error: &ServerError) -> bool {
-    // The code is also used if WAL archiving is off; then there is no label of ours either.
+    // The code is also used if WAL archiving is off; then our label does not exist either.
     has_code(error, &SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE)
 }
 
 fn has_code(error: &ServerError, code: &SqlState) -> bool {
-    matches!(error, ServerError::Query { source, .. } if source.code() == Some(code))
+    matches!(error, ServerError::Query { error, .. } if error.code() == Some(code))
 }

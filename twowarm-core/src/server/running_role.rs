@@ -4,7 +4,7 @@ use super::{Login, ServerError, Session};
 use crate::data_directory::{Role, role_of, running_server};
 
 /// The role of the server that runs on this node: the one in the data directory, else the one that a client
-/// reaches by default; none if no server answers.
+/// reaches by default; `None` if no server answers.
 ///
 /// The role of a server that can't be queried, such as one that is starting up, is the one of its data
 /// directory.

@@ -137,7 +137,7 @@ fn first<T>(rows: Vec<T>, sql: &str) -> Result<T, ServerError> {
 }
 
 fn rows(client: &mut Client, sql: &str) -> Result<Vec<Vec<String>>, ServerError> {
-    let failed = |source| ServerError::Query { sql: sql.into(), source };
+    let failed = |error| ServerError::Query { sql: sql.into(), error };
     let messages = client.simple_query(sql).map_err(failed)?;
     let columns = |message| match message {
         SimpleQueryMessage::Row(row) => {

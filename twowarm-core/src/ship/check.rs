@@ -13,10 +13,10 @@ use crate::wal::{
 #[non_exhaustive]
 pub enum Defect {
     /// A `.backup` file that is damaged, in a version whose servers do not read such files.
-    #[error("it is damaged; no server needs it: {0}")]
+    #[error("it is damaged, and no server of this version reads it: {0}")]
     UnneededText(BadText),
     /// A segment that its server did not finish, as at a promotion before 9.5.
-    #[error("it is incomplete: its WAL ends at {at}: {why}")]
+    #[error("it is incomplete: WAL ends at {at}: {why}")]
     Incomplete {
         /// The end of its WAL.
         at: Lsn,
@@ -28,7 +28,7 @@ pub enum Defect {
     Unchecked(UnknownRecords),
     /// A damaged segment, where the policy is to ship it.
     #[error(
-        "it is damaged: its WAL can't be read past {at}: {why}. The standby stops there and needs a new base copy (copyToStandby)"
+        "it is damaged: WAL cannot be read beyond {at}: {why}. The standby stops there and needs a new base copy (copyToStandby)"
     )]
     Damaged {
         /// The end of its readable WAL.

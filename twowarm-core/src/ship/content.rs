@@ -1,4 +1,4 @@
-//! The check that a file is the one of its name in its cluster: the same before it is sent and before it is
+//! The check that the content of a file matches its name and cluster: the same before it is sent and before it is
 //! stored.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::wal::{
     completeness,
 };
 
-/// Why a file can't have its name.
+/// Why the content of a file does not match its name.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadContent {
@@ -29,8 +29,8 @@ pub enum BadContent {
         /// The cluster's segment size.
         size: SegmentSize,
     },
-    /// A segment whose first page is not that of its name in this cluster.
-    #[error("{name} does not contain that segment: {error}")]
+    /// A segment whose first page does not match its name or cluster.
+    #[error("the content of {name} does not match its name: {error}")]
     Segment {
         /// The file.
         name: WalFileName,
@@ -41,12 +41,12 @@ pub enum BadContent {
     #[error(transparent)]
     Text(#[from] BadText),
     /// The file can't be read.
-    #[error("could not read {name}: {source}")]
+    #[error("could not read {name}: {error}")]
     Io {
         /// The file.
         name: WalFileName,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -60,7 +60,7 @@ impl BadContent {
     }
 }
 
-/// What a file that can have its name contains.
+/// The content of a file that matches its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     /// A segment or `.partial` file, with its first page's header.
@@ -93,7 +93,7 @@ pub(crate) fn check_content(
     cluster: &Hello,
 ) -> Result<Content, BadContent> {
     check_size(name, bytes, cluster.segment_size)?;
-    let failed = |source| BadContent::Io { name, source };
+    let failed = |error| BadContent::Io { name, error };
     match name {
         WalFileName::Segment(segment) | WalFileName::Partial(segment) => {
             let mut page = Vec::new();

@@ -17,8 +17,8 @@ pub enum ShipError {
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A file can't have its name in this cluster.
-    #[error("{} is not sent: {error}", path.display())]
+    /// The content of a file does not match its name or cluster.
+    #[error("\"{}\" is not shipped: {error}", path.display())]
     Content {
         /// The file.
         path: PathBuf,
@@ -27,7 +27,7 @@ pub enum ShipError {
     },
     /// A segment is damaged, and the policy is not to ship it.
     #[error(
-        "{} is not sent: it is damaged: its WAL can't be read past {at}: {why}. Check this machine's disk and memory. If another node has an undamaged {name} (in pg_wal of a streaming standby), copy that over this file; else set ship_damaged = true under [archive] in 2warm.toml, so that archiving continues, and make a new base copy (copyToStandby) afterwards",
+        "\"{}\" is not shipped: it is damaged: WAL cannot be read beyond {at}: {why}. HINT: check this machine's disk and memory. If another node has an intact {name} (in pg_wal of a streaming standby), copy that over this file; else set ship_damaged = true under [archive] in 2warm.toml, so that archiving continues, and make a new base copy (copyToStandby) afterwards",
         path.display()
     )]
     Damaged {
@@ -57,7 +57,7 @@ pub enum ShipError {
     },
     /// No thread could be started.
     #[error("could not start a thread: {0}")]
-    Thread(#[source] io::Error),
+    Thread(io::Error),
 }
 
 impl From<SendError> for ShipError {

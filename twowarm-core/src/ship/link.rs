@@ -41,12 +41,12 @@ pub enum LinkError {
         command: &'static str,
     },
     /// The other side violated the protocol.
-    #[error("{node}: {source}")]
+    #[error("{node}: {error}")]
     Wire {
         /// The node.
         node: String,
         /// The violation.
-        source: WireError,
+        error: WireError,
     },
     /// The other side refused a request or the whole session.
     #[error("{node} refused: {}", refusal.message)]
@@ -63,7 +63,7 @@ impl Retryable for LinkError {
         match self {
             LinkError::Connect(error) => error.is_retryable(),
             LinkError::Ended { .. } | LinkError::Stalled { .. } => true,
-            LinkError::Wire { source, .. } => source.is_retryable(),
+            LinkError::Wire { error, .. } => error.is_retryable(),
             LinkError::Refused { refusal, .. } => refusal.retryable,
         }
     }
@@ -198,10 +198,10 @@ impl Link {
             }
             WireError::Closed | WireError::Cut | WireError::Io(_) => {
                 let message = self.connection.last_words();
-                let message = message.unwrap_or_else(|| format!("without an answer ({error})"));
+                let message = message.unwrap_or_else(|| format!("no answer ({error})"));
                 LinkError::Ended { node, command, message }
             }
-            other => LinkError::Wire { node, source: other },
+            other => LinkError::Wire { node, error: other },
         }
     }
 }

@@ -13,13 +13,13 @@ pub enum NodeError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// The data directory has no pg_control.
-    #[error("{} does not contain a database cluster (no global/pg_control). Correct PGDATA in 2warm/local/environment.sh", .0.display())]
+    #[error("\"{}\" does not contain a database cluster (no global/pg_control). HINT: correct PGDATA in 2warm/local/environment.sh", .0.display())]
     NoCluster(PathBuf),
     /// The cluster is newer than all known versions, and its version file contains none.
-    #[error("{} does not contain a PostgreSQL version", .0.display())]
+    #[error("\"{}\" does not contain a PostgreSQL version", .0.display())]
     NoVersion(PathBuf),
     /// The cluster is newer than all known versions, and it has no segment from which to read their size.
-    #[error("could not determine the segment size of the cluster in {}: it is newer than PostgreSQL {newest}, the newest version that this program knows, and has no WAL segment. Update twowarm", .0.display(), newest = PgMajor::NEWEST)]
+    #[error("could not determine the segment size of the cluster in \"{}\": it is newer than PostgreSQL {newest}, the newest version known to this program, and has no WAL segment. HINT: update twowarm", .0.display(), newest = PgMajor::NEWEST)]
     NoSegmentSize(PathBuf),
 }
 

@@ -71,7 +71,7 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
     /// it succeeds, all are durable in the other node's archive. Each file is checked before it is sent.
     ///
     /// # Errors
-    /// At the first file that is damaged, can't have its name, or is refused by the other node; files that
+    /// At the first file that is damaged, does not match its name, or is refused by the other node; files that
     /// were sent before are still waited for and reported. Also if the other node can't be reached, or the
     /// server is shutting down and its time is used up.
     pub fn ship(

@@ -141,7 +141,7 @@ impl ShutdownBudget {
         used_up
     }
 
-    /// If the file can't be written, the next call has a budget of its own.
+    /// If the file can't be written, the next call starts with a full budget.
     fn note_used_up(&self) {
         if let Some(identity) = self.postmaster.identity() {
             let _ = fs::write(&self.unanswered, identity);

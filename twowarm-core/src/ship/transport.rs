@@ -66,7 +66,7 @@ pub trait Transport: fmt::Debug {
 /// [`TimedOut`](io::ErrorKind::TimedOut).
 pub trait Connection: Read + Write {
     /// Closes the command's input, waits for it to end and returns the last line of its standard error, or
-    /// how it ended; none if it succeeded without messages. Takes at most a time limit.
+    /// how it ended; `None` if it succeeded without messages. Takes at most a time limit.
     fn last_words(&mut self) -> Option<String>;
 }
 
@@ -78,12 +78,12 @@ pub enum ConnectError {
     #[error(transparent)]
     Ssh(#[from] SshError),
     /// As a process of this machine.
-    #[error("could not start {}: {source}", program.display())]
+    #[error("could not start \"{}\": {error}", program.display())]
     Local {
         /// The program.
         program: PathBuf,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
@@ -111,7 +111,7 @@ pub struct LocalTransport {
 
 impl Transport for LocalTransport {
     fn connect(&self) -> Result<Box<dyn Connection>, ConnectError> {
-        let start = |source| ConnectError::Local { program: self.program.clone(), source };
+        let start = |error| ConnectError::Local { program: self.program.clone(), error };
         let mut child = Command::new(&self.program)
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

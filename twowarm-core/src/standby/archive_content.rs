@@ -60,16 +60,18 @@ impl fmt::Display for ArchiveContent {
         match (self.cluster, self.foreign_segments()) {
             (Some(cluster), foreign) if foreign > 0 => write!(
                 f,
-                "{foreign} of {files} WAL files in {archive} do not belong to the standby's cluster ({cluster}); system identifiers found: {clusters}. HINT: move the others away, or the standby waits without end for its own files"
+                "{foreign} of {files} WAL files in \"{archive}\" do not belong to the standby's cluster ({cluster}); system identifiers found: {clusters}. HINT: move the others away, or the standby waits without end for its own files"
             ),
             _ if self.segments.len() > 1 => write!(
                 f,
-                "{files} WAL files in {archive} belong to several clusters (system identifiers {clusters}). HINT: move those away that do not belong to the primary's"
+                "{files} WAL files in \"{archive}\" belong to several clusters (system identifiers {clusters}). HINT: move those away that do not belong to the primary's"
             ),
-            _ if self.segments.is_empty() => write!(f, "{files} WAL files are kept in {archive}"),
+            _ if self.segments.is_empty() => {
+                write!(f, "{files} WAL files are kept in \"{archive}\"")
+            }
             _ => write!(
                 f,
-                "{files} WAL files of the cluster {clusters} are kept in {archive}. HINT: move them away if that is not the primary's system identifier"
+                "{files} WAL files of the cluster {clusters} are kept in \"{archive}\". HINT: move them away if that is not the primary's system identifier"
             ),
         }
     }

@@ -19,7 +19,7 @@ pub fn lacks_for_failover(pgdata: &Path, major: PgMajor) -> Vec<String> {
             });
             let file = file.display();
             let lacks = lacks(&settings, major).into_iter();
-            lacks.map(|lack| format!("{lack} in {file}")).collect()
+            lacks.map(|lack| format!("{lack} in \"{file}\"")).collect()
         }
         None => {
             let wanted: Vec<String> =
@@ -86,7 +86,7 @@ mod tests {
     fn of(major: &str, lines: &str) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("postgresql.conf"), lines).unwrap();
-        let file = format!(" in {}/postgresql.conf", dir.path().display());
+        let file = format!(" in \"{}/postgresql.conf\"", dir.path().display());
         let lacks = lacks_for_failover(dir.path(), major.parse().unwrap()).into_iter();
         lacks.map(|lack| lack.strip_suffix(&file).expect("it names the file").to_owned()).collect()
     }

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_target_in_force_is_reset_first_in_whatever_file_it_is_set() {
+    fn the_target_in_force_is_reset_first_in_any_file() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         fs::create_dir(dir.path().join("conf.d")).unwrap();

@@ -42,7 +42,7 @@ pub struct PrepareStandby {
     pub login: Login,
 }
 
-/// What [`PrepareStandby::run`] does or finds, before it goes on.
+/// What [`PrepareStandby::run`] does or finds, before it continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrepareStep {

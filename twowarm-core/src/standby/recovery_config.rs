@@ -60,7 +60,7 @@ pub enum RecoveryConfigError {
         /// The mode setting.
         mode: RecoveryMode,
     },
-    /// The mode setting asks for standby mode, which this version has not, or without promotion.
+    /// The mode setting asks for standby mode, which this version does not have, or in which it cannot be promoted.
     #[error(
         "mode = \"standby\" in 2warm.toml requires PostgreSQL 9.1 or later: a standby of PostgreSQL {0} in standby mode can neither be promoted by triggerStandby nor follow a new timeline. HINT: set mode = \"warm\", or remove the setting"
     )]
@@ -162,7 +162,7 @@ impl RecoveryConfig {
         self.value("restore_command").unwrap_or_default()
     }
 
-    /// A warning, for the user, about a restore_command that the shell does not `exec`; none if it does.
+    /// A warning, for the user, about a restore_command that the shell does not `exec`; `None` if it does.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let command = self.restore_command();
@@ -177,7 +177,7 @@ impl RecoveryConfig {
                 .to_owned()
         };
         Some(format!(
-            "WARNING: the restore_command in recovery.conf does not begin with exec. If the shell can't fork, it exits 2, which a server in warm mode takes as the end of WAL and opens. HINT: {hint}"
+            "WARNING: the restore_command in recovery.conf does not begin with exec. If the shell cannot fork, it exits 2, which a server in warm mode takes as the end of WAL and opens. HINT: {hint}"
         ))
     }
 

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn recovery_settings_come_and_go() {
+    fn recovery_settings_differ_between_versions() {
         let has = |name: &'static str| move |major: PgMajor| major.has_recovery_setting(name);
         changes(has("standby_mode"), &[("8.2", "false"), ("9.0", "true"), ("12", "false")]);
         changes(has("recovery_end_command"), &[("8.2", "false"), ("8.4", "true")]);

@@ -297,7 +297,7 @@ impl Node {
     }
 
     /// The log without failed connections and statements of tests that wait for something.
-    pub fn telling_log(&self) -> String {
+    pub fn relevant_log(&self) -> String {
         let noise = [
             "not yet accepting",
             "is starting up",

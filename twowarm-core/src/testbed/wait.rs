@@ -6,7 +6,7 @@ use super::BedError;
 /// How often a condition is checked.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// How long a test waits for what should happen soon, unless it has a limit of its own.
+/// How long a test waits for what should happen soon, unless it sets another limit.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// What a probe of [`wait_until`] returns: a `bool`, or an `Option` whose value is passed on.

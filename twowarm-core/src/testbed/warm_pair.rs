@@ -22,7 +22,7 @@ impl WarmPair {
         let (primary, standby) = (bed.node("db1")?, bed.node("db2")?);
         primary.initdb(initdb)?;
         primary.archive_by_copy(&standby.archive())?;
-        // A hot standby refuses fewer than the checkpoint that initdb wrote says.
+        // A hot standby refuses a smaller value than the one in the checkpoint of initdb.
         primary.append_conf("max_connections = 100")?;
         standby.copy_of(&primary)?;
         standby.run_as().make_dir(&standby.archive(), 0o700)?;
@@ -34,7 +34,7 @@ impl WarmPair {
         Ok(WarmPair { primary, standby, restorer, hot })
     }
 
-    /// Commits 100 rows for each batch on the primary, each batch in a segment of its own, and waits until
+    /// Commits 100 rows for each batch on the primary, each batch in its own segment, and waits until
     /// all of these are archived.
     pub fn ship(&self, batches: RangeInclusive<u32>) -> Result<(), BedError> {
         for batch in batches {
@@ -72,7 +72,7 @@ impl WarmPair {
         if promoted { Err(BedError(format!("the standby was promoted:\n{log}"))) } else { Ok(()) }
     }
 
-    /// Waits until the standby is a primary; fails unless it takes writes, is on a timeline of its own (8.3 on)
+    /// Waits until the standby is a primary; fails unless it takes writes, is on its own timeline (8.3 on)
     /// and has the rows of batches 1 to `batches` and of none after these.
     pub fn promoted_with(&self, batches: u32) -> Result<(), BedError> {
         let standby = &self.standby;

@@ -61,7 +61,7 @@ fn a_segment_past_a_recorded_fork_is_known() {
     assert_eq!(forked("000000010000000000000004"), timeline(2));
     assert_eq!(forked("000000020000000000000004"), None);
 
-    // Histories behind a gap in the numbers are found.
+    // Histories after a gap in the numbers are found.
     scratch.put(0x20, HISTORY);
     scratch.remove(2);
     assert_eq!(forked("000000010000000000000004"), timeline(32));
@@ -82,7 +82,7 @@ fn a_segment_past_a_recorded_fork_is_known() {
 /// A promoted node went on storing what the old primary wrote: the history of its new timeline was only in
 /// its server's WAL directory.
 #[test]
-fn the_servers_own_wal_directory_counts() {
+fn histories_in_the_servers_wal_directory_are_found() {
     let scratch = Scratch::new();
     let forked = |segment| scratch.forked_before(segment);
     let timeline = |number| Some(TimelineId::new(number).unwrap());
@@ -126,7 +126,7 @@ fn a_newer_timeline_can_be_followed_only_from_the_segment_of_its_fork() {
 }
 
 #[test]
-fn the_archives_copy_of_a_history_comes_first_and_an_invalid_one_is_passed_over() {
+fn the_archives_copy_of_a_history_comes_first_and_an_invalid_one_is_ignored() {
     let scratch = Scratch::new();
     let (node, two) = (scratch.node(), TimelineId::new(2).unwrap());
     let timelines = Timelines::new(scratch.dir.path(), Some(&node));

@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_give_what_the_whole_gives(bytes: Vec<u8>, cut: proptest::sample::Index) {
+        fn the_checksum_of_pieces_is_that_of_the_whole(bytes: Vec<u8>, cut: proptest::sample::Index) {
             let (front, back) = bytes.split_at(cut.index(bytes.len() + 1));
             for start in [Checksum::LEGACY, Checksum::CASTAGNOLI] {
                 let mut pieces = start;

@@ -213,7 +213,7 @@ pub enum BadControlFile {
     UnknownVersion(u32),
     /// The version is newer than all known ones. Only the system identifier can be read, which has the same
     /// offset in every version.
-    #[error("pg_control has version {control_version}, of a server newer than PostgreSQL {newest}, the newest version known to this program. Update twowarm", newest = PgMajor::NEWEST)]
+    #[error("pg_control has version {control_version}, of a server newer than PostgreSQL {newest}, the newest version known to this program. HINT: update twowarm", newest = PgMajor::NEWEST)]
     Newer {
         /// `pg_control_version`.
         control_version: u32,

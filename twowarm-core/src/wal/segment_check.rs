@@ -92,7 +92,7 @@ impl SegmentHeader {
 /// The segment is of a version newer than all known ones: only its size, cluster and position are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "its records are not checked, because the segment is of a PostgreSQL version newer than {}, the newest known to this program (WAL magic number {magic:04X}). Update twowarm",
+    "its records are not checked, because the segment is of a PostgreSQL version newer than {}, the newest version known to this program (WAL magic number {magic:04X}). HINT: update twowarm",
     PgMajor::NEWEST
 )]
 pub struct UnknownRecords {
@@ -160,7 +160,7 @@ pub fn check_segment_header(
     })
 }
 
-/// Why a file is not the segment of its name.
+/// Why the content of a file does not match its segment name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsound {

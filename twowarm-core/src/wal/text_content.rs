@@ -75,7 +75,7 @@ fn check_backup(name: WalFileName, segment: SegmentName, text: &[u8]) -> Result<
     }
 }
 
-/// Why a text is not the file of its name.
+/// Why the content of a file does not match its name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadText {

@@ -1,4 +1,4 @@
-//! A segment is restored at once when it is complete, and not before, in whatever way it arrives.
+//! A segment is restored at once when it is complete, and not before, however it arrives.
 //!
 //! With `-s 60` only an event can end a wait within the limits of these tests.
 

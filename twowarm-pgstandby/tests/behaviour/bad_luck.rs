@@ -87,7 +87,7 @@ fn a_history_that_may_not_be_read_is_not_taken_for_absent() {
     scratch.assert_nothing_restored();
 }
 
-/// A limit on the size of files stands in for a full disk. Its signal is ignored, so that the copy fails with an
+/// A limit on the size of files simulates a full disk. Its signal is ignored, so that the copy fails with an
 /// error.
 #[test]
 fn a_full_target_leaves_no_partial_file() {
@@ -136,7 +136,7 @@ fn an_archive_that_is_missing_or_a_file_ends_as_in_the_original() {
 
 /// Standard error is the server's log, whose reader may be gone.
 #[test]
-fn messages_that_can_not_be_written_change_nothing() {
+fn messages_that_cannot_be_written_change_nothing() {
     for redirection in [">&- 2>&-", "2>&-", ">/dev/full 2>/dev/full"] {
         let scratch = Scratch::full();
         let ask = scratch.ask(&["-d", "-s", "1"]);
@@ -227,7 +227,7 @@ fn a_target_that_is_the_source_is_refused() {
     }
 }
 
-/// pg_standby leaves no file of its own in the archive or the working directory, however it ends.
+/// pg_standby leaves no additional file in the archive or the working directory, however it ends.
 #[test]
 fn nothing_is_left_behind() {
     let scratch = Scratch::full();

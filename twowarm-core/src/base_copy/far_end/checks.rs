@@ -31,14 +31,14 @@ pub(super) fn check(
     found.may_be_overwritten(hello.system_identifier, archive_name)?;
     if runs_without_pid_file(pgdata, &node.login) {
         let message = format!(
-            "a server is running in {} without a postmaster.pid. HINT: stop it",
+            "a server is running in \"{}\" without a postmaster.pid. HINT: stop it",
             pgdata.display()
         );
         return Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message));
     }
     if !archive.is_dir() {
         let message = format!(
-            "archive directory {} does not exist. HINT: run configStandby there",
+            "archive directory \"{}\" does not exist. HINT: run configStandby there",
             archive.display()
         );
         return Err(FarEndError::refusal(RefusalCode::ARCHIVE, message));
@@ -96,7 +96,7 @@ fn real(path: &Path) -> PathBuf {
 
 fn itself(directory: &Path) -> FarEndError {
     let message = format!(
-        "{} is the source itself. HINT: correct othernode, PGDATA or the tablespace mapping",
+        "\"{}\" is the source of the copy. HINT: correct othernode, PGDATA or the tablespace mapping",
         directory.display()
     );
     FarEndError::refusal(RefusalCode::SELF, message)
@@ -109,7 +109,8 @@ fn check_tablespace(
     own: &BTreeSet<PathBuf>,
 ) -> Result<(), FarEndError> {
     let refuse = |problem: &str| {
-        let message = format!("tablespace directory {} can't be used: {problem}", to.display());
+        let message =
+            format!("tablespace directory \"{}\" cannot be used: {problem}", to.display());
         Err(FarEndError::refusal(RefusalCode::CONFIGURATION, message))
     };
     let real = real(to);

@@ -37,8 +37,8 @@ pub enum FarEndError {
     #[error(transparent)]
     Name(#[from] NotAWalFileName),
     /// The received pg_control is invalid.
-    #[error("received pg_control: {0}")]
-    Control(#[from] BadControlFile),
+    #[error("received an invalid pg_control: {0}")]
+    Control(BadControlFile),
     /// The copy is refused for another reason.
     #[error("{message}")]
     Refused {

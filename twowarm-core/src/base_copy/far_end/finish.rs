@@ -18,7 +18,8 @@ use crate::wal::ControlFile;
 pub(super) fn finish(copy: &Incoming<'_>) -> Result<(), FarEndError> {
     let (parts, major) = (&copy.parts, copy.hello.major);
     let (pgdata, tablespaces) = (&copy.target.data_directory, &copy.survey.tablespaces);
-    let system_identifier = ControlFile::identifier_in(&parts.control)?;
+    let system_identifier =
+        ControlFile::identifier_in(&parts.control).map_err(FarEndError::Control)?;
     if system_identifier != copy.hello.system_identifier || parts.label.is_empty() {
         let message =
             "the received pg_control belongs to another cluster, or backup_label was not received";

@@ -33,7 +33,7 @@ pub(super) fn missing(
         let found = file.metadata().map_err(FileError::of("read the attributes of", &path))?;
         if let Err(bad) = check_content(file_name, found.len(), &mut file, cluster) {
             let message = format!(
-                "{} is not the WAL file that the copy requires: {bad}. HINT: move it away, so that the right one can be stored",
+                "\"{}\" is not the WAL file that the copy requires: {bad}. HINT: move it away, so that the right one can be stored",
                 path.display()
             );
             return Err(FarEndError::refusal(RefusalCode::CONFLICT, message));

@@ -54,7 +54,7 @@ pub enum CopyError {
     Mapping(#[from] MappingError),
     /// The data directory is a standby's.
     #[error(
-        "{}/{file} exists: this is a standby. HINT: run copyToStandby on the primary",
+        "\"{}/{file}\" exists: this is a standby. HINT: run copyToStandby on the primary",
         data_directory.display()
     )]
     Standby {
@@ -64,7 +64,7 @@ pub enum CopyError {
         file: &'static str,
     },
     /// The server is in recovery.
-    #[error("the server in {} is in recovery. HINT: run copyToStandby on the primary", .0.display())]
+    #[error("the server in \"{}\" is in recovery. HINT: run copyToStandby on the primary", .0.display())]
     InRecovery(PathBuf),
     /// The caller did not agree to the losses.
     #[error(
@@ -77,7 +77,7 @@ pub enum CopyError {
     Interrupted(&'static str),
     /// Signals can't be held.
     #[error("could not install a signal handler: {0}")]
-    Signals(#[source] io::Error),
+    Signals(io::Error),
     /// A setting prevents that WAL is shipped.
     #[error(
         "{name} is \"{value}\", so WAL is not shipped. HINT: set {name} = {wanted} in postgresql.conf and {then} the server"
@@ -98,10 +98,12 @@ pub enum CopyError {
     )]
     InnerLinks(String),
     /// The data directory has no pg_control.
-    #[error("{} does not contain global/pg_control", .0.display())]
+    #[error("\"{}\" does not contain global/pg_control", .0.display())]
     NoControl(PathBuf),
     /// The backup's WAL files are not in order.
-    #[error("the backup ends in WAL file {last}, which does not follow its first one, {first}")]
+    #[error(
+        "the backup begins in WAL file {first} but ends in {last}, which is not after it on the same timeline"
+    )]
     Segments {
         /// The segment in which the backup begins.
         first: SegmentName,
@@ -135,7 +137,7 @@ pub enum CopyError {
     },
     /// The copy is complete, but the server stopped before its WAL was shipped.
     #[error(
-        "the server in {} stopped before {missing} WAL files required by the copy were shipped, the first is {first}. The copy is complete; it can be started once they have arrived. HINT: start the server",
+        "the server in \"{}\" stopped before {missing} WAL files required by the copy were shipped, the first is {first}. The copy is complete; it can be started once they have arrived. HINT: start the server",
         data_directory.display()
     )]
     Stopped {
@@ -158,7 +160,7 @@ pub enum CopyError {
     },
     /// The copy was begun and failed.
     #[error(
-        "the copy in {target} is incomplete and can't be started; run copyToStandby again to continue it: {cause}"
+        "the copy in {target} is incomplete and cannot be started; run copyToStandby again to continue it: {cause}"
     )]
     Incomplete {
         /// The other node's data directory, as `NODE:PATH`.

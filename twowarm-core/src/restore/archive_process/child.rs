@@ -43,7 +43,7 @@ pub(in crate::restore) struct ToParent {
 }
 
 impl ToParent {
-    /// The connection, if this process was started by [`this_program`]; none if the server called it. From
+    /// The connection, if this process was started by [`this_program`]; `None` if the server called it. From
     /// then on the process is killed when its parent dies, until it has answered.
     ///
     /// The variable alone does not decide: it may have been left in a server's environment.
@@ -62,7 +62,7 @@ impl ToParent {
             }
         }
         match is_hung_up(&socket)? {
-            true => Err(io::Error::other("the process that started this one is gone")),
+            true => Err(io::Error::other("the parent process has exited")),
             false => Ok(None),
         }
     }

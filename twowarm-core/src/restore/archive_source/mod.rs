@@ -67,7 +67,7 @@ impl<'a> ArchiveSource<'a> {
     }
 
     fn unreadable(&self, error: io::Error) -> Found {
-        Found::Unreadable(format!("could not read {}: {error}", self.path().display()))
+        Found::Unreadable(format!("could not read \"{}\": {error}", self.path().display()))
     }
 
     /// Opens the file. It is absent only if the archive directory can be read: a directory that is missing
@@ -87,7 +87,7 @@ impl<'a> ArchiveSource<'a> {
         if let Err(e) = fs::read_dir(self.archive) {
             let archive = self.archive.display();
             return Found::Unreadable(format!(
-                "could not read the archive directory {archive}: {e}"
+                "could not read the archive directory \"{archive}\": {e}"
             ));
         }
         match self.local_replication.map(|local| check_mark(self.archive, local)) {
@@ -216,7 +216,7 @@ impl<'a> ArchiveSource<'a> {
         let name = self.request.name;
         match durable::keep_copy(&self.path(), "corrupt") {
             Ok(copy) => {
-                log::error!("a copy of the damaged {name} was kept as {}", copy.display());
+                log::error!("a copy of the damaged {name} was kept as \"{}\"", copy.display());
             }
             Err(e) => log::error!("could not keep a copy of the damaged {name}: {e}"),
         }
@@ -265,7 +265,7 @@ impl Source for ArchiveSource<'_> {
     }
 
     fn gap(&mut self) -> Option<Gap> {
-        // An archive that cannot be read is noticed, and reported, by the look at the file itself.
+        // An archive that cannot be read is noticed and reported when the file itself is opened.
         self.look_for_gap().unwrap_or_else(|e| {
             log::debug!("could not look for later segments: {e}");
             None
@@ -276,7 +276,7 @@ impl Source for ArchiveSource<'_> {
         let (path, name) = (self.path(), self.request.name);
         match durable::set_aside_file(&path, self.looked_at, "foreign") {
             Ok(Some(aside)) => log::error!(
-                "recovery ends before {name}: {why}; the file was renamed to {}",
+                "recovery ends before {name}: {why}; the file was renamed to \"{}\"",
                 aside.display()
             ),
             // The correct file may have arrived in its place.

@@ -55,7 +55,7 @@ impl Standby {
         self.put(directory, self.name(number), &bytes);
     }
 
-    /// The result for this segment; none if its own records are not sound.
+    /// The result for this segment; `None` if its own records are not sound.
     fn restore(&self, number: usize) -> Option<Crossing> {
         let (name, path) = (self.name(number), self.path("archive", self.name(number)));
         let copy = Copy::open(&path, name, &Expected::default()).unwrap();
@@ -265,7 +265,7 @@ fn after_a_switch_nothing_is_missing() {
 
 /// The archive was pruned, or never held all segments: the server's own copies are used.
 #[test]
-fn the_servers_own_copies_count() {
+fn copies_in_the_servers_wal_directory_are_used() {
     old_and_new(|major| {
         let log = message(major);
         let standby = Standby::with(log.clone());
@@ -289,7 +289,7 @@ fn a_copy_that_the_server_has_replayed_decides() {
         let said = standby.damaged(3);
         let [damaged, sound] =
             [replayed, other].map(|directory| standby.path(directory, standby.name(1)));
-        let names = format!("{} is damaged, {} is sound", damaged.display(), sound.display());
+        let names = format!("{damaged:?} is damaged, {sound:?} is intact");
         assert!(said.contains(&names) && said.contains("start the server again"), "{said}");
         // Damage in the other copy does not matter.
         standby.damage(other, 1);

@@ -44,7 +44,7 @@ impl GapWatch {
     }
 
     /// What is wrong during the wait for the missing segment.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(super) fn problem(&self) -> Option<String> {
         let gap = self.found?;
         Some(format!(
             "{gap}. Copy {} into the archive from the primary's pg_wal (pg_xlog before 10) or from the DR node's archive",

@@ -141,7 +141,7 @@ fn a_restart_is_requested_only_if_it_helps() {
         let decision = decide(&mut policy, &Order::Wait, &superseded(following), 0);
         let stops = matches!(decision, Decision::Stop(_));
         assert_eq!(stops, following != Following::BaseCopy);
-        let advice = segment().trouble(&superseded(following)).unwrap();
+        let advice = segment().problem(&superseded(following)).unwrap();
         assert_eq!(advice.contains("restart the server"), stops, "{advice}");
         assert_eq!(advice.contains("new base copy"), !stops, "{advice}");
     }
@@ -187,12 +187,12 @@ fn a_gap_is_looked_for_from_time_to_time_and_reported() {
         }
     }
     assert_eq!(looks, [5, 65, 125, 185]);
-    let trouble = policy.trouble(&Found::Absent).unwrap();
+    let problem = policy.problem(&Found::Absent).unwrap();
     let names = "000000010000000C00000099 is missing but 000000010000000C0000009A is here";
-    assert!(trouble.contains(names), "{trouble}");
+    assert!(problem.contains(names), "{problem}");
     // The segment has arrived.
     policy.note_gap(None, &absent(Order::Wait, 250));
-    assert_eq!(policy.trouble(&Found::Absent), None);
+    assert_eq!(policy.problem(&Found::Absent), None);
     assert!(!history().asks_for_gap(&absent(Order::Wait, 100)));
 }
 
@@ -228,9 +228,9 @@ fn a_gap_does_not_delay_a_failover() {
 fn the_message_about_a_damaged_segment_names_where_a_sound_copy_may_be() {
     let why = || "its WAL ends at 0/5000128".to_owned();
     for found in [Found::Damaged(why()), Found::NotThatFile(why()), Found::TooLarge { bytes: 9 }] {
-        let trouble = segment().trouble(&found).unwrap();
+        let problem = segment().problem(&found).unwrap();
         for place in ["pg_wal", "pg_xlog", "DR node's archive", ".corrupt"] {
-            assert!(trouble.contains(place), "{trouble}");
+            assert!(problem.contains(place), "{problem}");
         }
     }
 }

@@ -89,7 +89,7 @@ impl StandbyRestore {
         Limits { question, not_yet, tick: TICK.min(question) }
     }
 
-    /// The answer while no process can ask the archive; none if it is to be tried again.
+    /// The answer while no process can ask the archive; `None` if it is to be tried again.
     fn without_child(
         &self,
         order: Order,
@@ -123,7 +123,7 @@ impl StandbyRestore {
             return outcome;
         }
         log::error!(
-            "the archive {} does not respond; it is treated as empty for the rest of this failover",
+            "the archive \"{}\" did not answer; it is treated as empty for the rest of this failover",
             self.archive.display()
         );
         let refused = orders.look(&NoEvents) == Order::EndNow { serve_again: false };

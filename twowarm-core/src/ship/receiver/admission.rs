@@ -10,7 +10,7 @@ impl Receiver {
     /// its problem.
     pub(super) fn admit(&self, hello: &Hello) -> Result<Archive, Refusal> {
         if hello.purpose != Purpose::ShipWal {
-            let message = "the key is pinned to receiveWALFile, which only receives WAL files. Set copy_key of the node in 2warm/local/2warm.toml to a key that is not pinned";
+            let message = "this key is accepted only for receiveWALFile: authorized_keys restricts it to that command. HINT: set copy_key of the node in 2warm/local/2warm.toml to a key without this restriction";
             return Err(refusal(RefusalCode::PURPOSE, false, message));
         }
         if hello.node_id == self.node_id {
@@ -31,7 +31,7 @@ impl Receiver {
             };
             if let Some((what, ours, theirs)) = other {
                 let message = format!(
-                    "the data directory there contains another cluster ({what} {ours}, the sender's is {theirs}). Make a new base copy with copyToStandby, or correct othernode"
+                    "the data directory there contains another cluster ({what} {ours}, the sender's is {theirs}). HINT: make a new base copy with copyToStandby, or correct othernode"
                 );
                 return Err(refusal(RefusalCode::ANOTHER_CLUSTER, false, message));
             }
@@ -51,16 +51,16 @@ impl Receiver {
         let file = self.local_replication.join("node_id");
         let (sender, here) = (&hello.label, &self.label);
         let remove = format!(
-            "remove {} on the receiving node ({here}), and keep it on the sender. Nothing else needs to be done",
+            "remove \"{}\" on the receiving node ({here}), and keep it on the sender. Nothing else needs to be done",
             file.display()
         );
         if sender == here {
             format!(
-                "{sender} is sending to itself. If othernode refers to the same node, correct it. If there are two machines {sender}, node_id was copied from one to the other with the 2warm tree: {remove}"
+                "{sender} is sending to itself. HINT: if othernode refers to the same node, correct it. If two machines have the name {sender}, node_id was copied from one to the other with the 2warm tree: {remove}"
             )
         } else {
             format!(
-                "{sender} has the same node_id as the receiving node, {here}: it was copied with the 2warm tree. If {here} is the right node, {remove}; if not, correct othernode"
+                "{sender} has the same node_id as the receiving node, {here}: it was copied with the 2warm tree. HINT: if {here} is the right node, {remove}; if not, correct othernode"
             )
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn compare(
     stored.rewind().map_err(failed())?;
     let stored_content = match check_content(name, bytes, stored, hello) {
         Ok(content) => content,
-        Err(BadContent::Io { source, .. }) => return Err(failed()(source).into()),
+        Err(BadContent::Io { error, .. }) => return Err(failed()(error).into()),
         Err(bad) => return Ok(Existing::Foreign(bad.to_string())),
     };
     match (content, stored_content) {
@@ -49,7 +49,7 @@ pub(super) fn compare(
             }
             match continued_at(*segment, header, incoming, stored).map_err(failed())? {
                 Some(at) if !forks()? => {
-                    Ok(Existing::Foreign(format!("it is incomplete: its WAL ends at {at}")))
+                    Ok(Existing::Foreign(format!("it is incomplete: WAL ends at {at}")))
                 }
                 _ => Ok(Existing::Different),
             }
@@ -84,22 +84,24 @@ fn continued_at(
     Ok((beginning(stored)? == beginning(incoming)?).then_some(at))
 }
 
-/// The remedy for two different files that can both have the name.
+/// The remedy for two files whose different contents both match the name.
 pub(super) fn advice(name: WalFileName, stored: &Path, data_directory: Option<&Path>) -> String {
     let path = stored.display();
     let control = data_directory.and_then(|directory| control_file(directory).ok().flatten());
     let (WalFileName::Segment(segment), Some(control)) = (name, control) else {
-        return format!("Find out which of the two is right, and remove {path} if it is wrong");
+        return format!(
+            "HINT: find out which of the two is right, and remove \"{path}\" if it is wrong"
+        );
     };
     let reached = Reached::of(&control);
     let position = reached.position;
     if reached.is_in_or_past(segment, &control) {
         format!(
-            "This node has replayed the stored one already (its pg_control is at {position}) and may have diverged from the sender. If the sender's segment is the right one, this node needs a new base copy: move {path} away and run copyToStandby on the primary"
+            "This node has replayed the stored one already (its pg_control is at {position}) and may have diverged from the sender. HINT: if the sender's segment is the right one, this node needs a new base copy: move \"{path}\" away and run copyToStandby on the primary"
         )
     } else {
         format!(
-            "This node has not replayed the stored one yet (its pg_control is at {position}). Compare {path} with the sender's (pg_waldump shows their records). If the sender's is the right one, remove {path}; the sender's next attempt will be stored"
+            "This node has not replayed the stored one yet (its pg_control is at {position}). HINT: compare \"{path}\" with the sender's (pg_waldump shows their records). If the sender's is the right one, remove \"{path}\"; the sender's next attempt will be stored"
         )
     }
 }

@@ -29,7 +29,8 @@ impl FileInFlight {
         self.received += bytes.len() as u64;
         self.crc.update(bytes);
         if self.received > self.start.size {
-            let message = format!("{}: more data than its size", self.start.name);
+            let message =
+                format!("{}: received more data than its announced size", self.start.name);
             self.state = Err(refusal(RefusalCode::DAMAGED, true, message));
         } else if let Err(e) = incoming.write(bytes) {
             self.state = Err(refusal_of(&e));
@@ -53,7 +54,7 @@ impl FileInFlight {
         let content = check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
         if let Content::Text(TextVerdict::Unneeded(bad)) = &content {
             log::warn!(
-                "accepted from {} although it is damaged, since no server needs it: {bad}",
+                "accepted a damaged file from {}, which no server of this version reads: {bad}",
                 hello.label
             );
         }
@@ -63,7 +64,7 @@ impl FileInFlight {
                 Timelines::new(archive.path(), data_directory).forked_before(segment, layout);
             if let Some(later) = forked.map_err(|e| refusal_of(&e.into()))? {
                 let message = format!(
-                    "{name} is not part of the cluster's history: timeline {} forked off before this segment (see {} on the receiving node). The sender continues an abandoned timeline. Make it a standby (run configStandby there)",
+                    "{name} is not part of the cluster's history: timeline {} forked off before this segment (see \"{}\" on the receiving node). The sender continues an abandoned timeline. HINT: make it a standby (run configStandby there)",
                     later.timeline,
                     later.history.display()
                 );

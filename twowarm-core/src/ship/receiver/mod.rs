@@ -66,10 +66,10 @@ pub enum ServeError {
     Silent,
     /// The sender violated the protocol, or the connection broke.
     #[error("could not read from the sender: {0}")]
-    Wire(#[source] WireError),
+    Wire(WireError),
     /// An answer could not be sent.
     #[error("could not write to the sender: {0}")]
-    Answer(#[source] io::Error),
+    Answer(io::Error),
     /// The sender was refused.
     #[error("refused {sender}: {}", refusal.message)]
     Refused {

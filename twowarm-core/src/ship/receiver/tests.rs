@@ -315,7 +315,7 @@ fn an_archive_without_its_mark_stores_nothing() {
     std::fs::create_dir(&bed.far.archive).unwrap();
     let refusal = refused(bed.send(hello(), TWO, &segment(2, CLUSTER)));
     assert_eq!((refusal.code, refusal.retryable), (RefusalCode::ARCHIVE, true));
-    assert!(refusal.message.contains("Mount its disk"), "{}", refusal.message);
+    assert!(refusal.message.contains("mount its disk"), "{}", refusal.message);
     assert_eq!(std::fs::read_dir(&bed.far.archive).unwrap().count(), 0);
 }
 

@@ -21,7 +21,7 @@ impl Target {
     pub fn open(&self) -> Result<SshConnection, SshError> {
         let known = host_key::known_keys(self)?;
         let stream = tcp::connect(&self.address, self.time_limit)?;
-        let broken = |source| SshError::Connect { address: self.address.clone(), source };
+        let broken = |error| SshError::Connect { address: self.address.clone(), error };
         let socket = stream.try_clone().map_err(broken)?;
         let start = |e| self.failed("starting", e);
         let mut session = Session::new().map_err(start)?;
@@ -39,12 +39,12 @@ impl Target {
     }
 
     /// libssh2's error with the node and the step that failed.
-    pub fn failed(&self, phase: &'static str, source: ssh2::Error) -> SshError {
+    pub fn failed(&self, phase: &'static str, error: ssh2::Error) -> SshError {
         let address = self.address.clone();
-        if timed_out(&source) {
+        if timed_out(&error) {
             SshError::Stalled { address, phase, limit: self.time_limit }
         } else {
-            SshError::Protocol { address, phase, source }
+            SshError::Protocol { address, phase, error }
         }
     }
 }
@@ -103,7 +103,7 @@ impl Connection for SshConnection {
         match (line, status) {
             // The shell's codes for a command that is missing or not executable.
             (line, 126 | 127) => Some(format!(
-                "{} is missing or can't be run ({}): {}",
+                "{} is missing or cannot be run ({}): {}",
                 self.command.name(),
                 line.unwrap_or_else(|| format!("exit code {status}")),
                 self.command.if_missing()

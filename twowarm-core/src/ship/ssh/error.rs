@@ -38,7 +38,7 @@ pub struct KnownHostsLine {
 
 impl fmt::Display for KnownHostsLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} of {}", self.line, self.file.display())
+        write!(f, "line {} of \"{}\"", self.line, self.file.display())
     }
 }
 
@@ -48,19 +48,19 @@ impl fmt::Display for KnownHostsLine {
 pub enum SshError {
     /// A shell on the other node could give the command's path another meaning.
     #[error(
-        "invalid path \"{0}\" for a command on another node: it must be absolute and consist of A-Z a-z 0-9 / . _ + -. Correct pgroot of the node in 2warm/local/2warm.toml"
+        "invalid path \"{0}\" for a command on another node: it must be absolute and consist of A-Z a-z 0-9 / . _ + -. HINT: correct pgroot of the node in 2warm/local/2warm.toml"
     )]
     UnsafePath(String),
     /// The password file does not list the user that this process runs as.
     #[error("could not determine the home directory of user id {0}")]
     NoHome(u32),
     /// One of OpenSSH's programs could not be run, or did not end in time.
-    #[error("could not run {program}: {source}")]
+    #[error("could not run {program}: {error}")]
     Program {
         /// The program.
         program: &'static str,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
     /// ssh rejected the user's configuration.
     #[error("could not read the ssh configuration for {host}: {message}")]
@@ -72,7 +72,7 @@ pub enum SshError {
     },
     /// The user's ssh configuration asks for a way to connect that libssh2 does not have.
     #[error(
-        "the ssh configuration for {host} sets {option}, which is not supported. Set host and port of the node in 2warm/local/2warm.toml"
+        "the ssh configuration for {host} sets {option}, which is not supported. HINT: set host and port of the node in 2warm/local/2warm.toml"
     )]
     UnsupportedOption {
         /// The node.
@@ -81,20 +81,20 @@ pub enum SshError {
         option: &'static str,
     },
     /// The host name has no address.
-    #[error("could not resolve the host name of {address}: {source}")]
+    #[error("could not resolve the host name of {address}: {error}")]
     Resolve {
         /// The node.
         address: Box<Address>,
         /// The resolver's error.
-        source: io::Error,
+        error: io::Error,
     },
     /// No TCP connection.
-    #[error("could not connect to {address}: {source}")]
+    #[error("could not connect to {address}: {error}")]
     Connect {
         /// The node.
         address: Box<Address>,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
     /// A step took longer than the time limit.
     #[error("{address}: no progress in {} s while {phase}", limit.as_secs())]
@@ -107,18 +107,18 @@ pub enum SshError {
         limit: Duration,
     },
     /// libssh2 reported another error.
-    #[error("{address}: ssh failed while {phase}: {source}")]
+    #[error("{address}: ssh failed while {phase}: {error}")]
     Protocol {
         /// The node.
         address: Box<Address>,
         /// What was being done.
         phase: &'static str,
         /// libssh2's error.
-        source: ssh2::Error,
+        error: ssh2::Error,
     },
     /// No file of known host keys lists the host.
     #[error(
-        "{address}: the host key of {name} is not known ({fingerprint}). Compare it with the node's own (ssh-keygen -lf on its /etc/ssh/ssh_host_*_key.pub); if they are equal, add it to {}: ssh-keyscan -p {} {} >> {}, or log in once with ssh",
+        "{address}: the host key of {name} is not known ({fingerprint}). HINT: compare it with the node's own (ssh-keygen -lf on its /etc/ssh/ssh_host_*_key.pub); if they are equal, add it to \"{}\": ssh-keyscan -p {} {} >> {}, or log in once with ssh",
         file.display(), address.port, address.host, file.display()
     )]
     HostKeyUnknown {
@@ -133,7 +133,7 @@ pub enum SshError {
     },
     /// The host sent another key than the one that is known.
     #[error(
-        "{address}: the host key of {name} has changed: {fingerprint} differs from {known}. If the change is intended, correct that line; if not, another machine may be answering under this name"
+        "{address}: the host key of {name} has changed: {fingerprint} differs from {known}. HINT: if the change is intended, correct that line; if not, another machine may be answering under this name"
     )]
     HostKeyChanged {
         /// The node.
@@ -158,16 +158,16 @@ pub enum SshError {
         known: KnownHostsLine,
     },
     /// A file of known host keys can't be read.
-    #[error("could not read {}: {source}", file.display())]
+    #[error("could not read \"{}\": {error}", file.display())]
     KnownHosts {
         /// The file.
         file: PathBuf,
         /// The system's error.
-        source: io::Error,
+        error: io::Error,
     },
     /// The host accepted none of the keys.
     #[error(
-        "{address} refused the login of user {user} (tried {tried}). Add this user's public key to {user}'s authorized_keys there{}",
+        "{address} refused the login of user {user} (tried {tried}). HINT: add this user's public key to {user}'s authorized_keys there{}",
         unusable.as_ref().map(|keys| format!("; not tried: {keys}")).unwrap_or_default()
     )]
     Login {
@@ -200,7 +200,7 @@ impl Retryable for SshError {
             | SshError::Connect { .. }
             | SshError::Stalled { .. }
             | SshError::Protocol { .. } => true,
-            SshError::Program { source, .. } => source.kind() == io::ErrorKind::TimedOut,
+            SshError::Program { error, .. } => error.kind() == io::ErrorKind::TimedOut,
             SshError::UnsafePath(_)
             | SshError::NoHome(_)
             | SshError::Configuration { .. }

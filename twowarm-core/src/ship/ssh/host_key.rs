@@ -40,14 +40,14 @@ fn look_up(name: &str, files: &[PathBuf], limit: Duration) -> Result<Vec<KnownKe
         match std::fs::File::open(file) {
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(SshError::KnownHosts { file: file.clone(), source }),
+            Err(error) => return Err(SshError::KnownHosts { file: file.clone(), error }),
         }
         // Names may be hashed, patterns or negated; ssh-keygen handles them all.
         let mut ssh_keygen = Command::new("ssh-keygen");
         ssh_keygen.args(["-F", name, "-f"]).arg(file).stdin(Stdio::null());
-        let output = output_within(&mut ssh_keygen, limit).map_err(|source| SshError::Program {
+        let output = output_within(&mut ssh_keygen, limit).map_err(|error| SshError::Program {
             program: "ssh-keygen (part of the OpenSSH client, needed to look up host keys)",
-            source,
+            error,
         })?;
         found.extend(entries(&String::from_utf8_lossy(&output.stdout), file));
     }

@@ -2,27 +2,27 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-/// Why a private key can't be used without a prompt, and what to do; none if there is no obstacle.
+/// Why a private key can't be used without a prompt, and what to do; `None` if there is no obstacle.
 pub(super) fn problem(key: &Path) -> Option<String> {
     match fs::read(key) {
         Ok(text) if needs_passphrase(&String::from_utf8_lossy(&text)) => Some(
-            "needs a passphrase. Add it to an ssh agent, or remove the passphrase (ssh-keygen -p)"
+            "needs a passphrase. HINT: add it to an ssh agent, or remove the passphrase (ssh-keygen -p)"
                 .to_owned(),
         ),
         Ok(_) => None,
         Err(e) if e.kind() == io::ErrorKind::NotFound => Some(
-            "does not exist. Correct key and copy_key of the node in 2warm/local/2warm.toml, or create the key with ssh-keygen"
+            "does not exist. HINT: correct key and copy_key of the node in 2warm/local/2warm.toml, or create the key with ssh-keygen"
                 .to_owned(),
         ),
         Err(e) => Some(format!(
-            "can't be read ({e}). It must belong to the user that runs this command, with mode 600"
+            "cannot be read ({e}). HINT: it must belong to the user that runs this command, with mode 600"
         )),
     }
 }
 
 /// Decided by the PEM headers, or by OpenSSH's format, which begins with the name of the cipher.
 fn needs_passphrase(text: &str) -> bool {
-    // Base64 of "openssh-key-v1\0" and the length of the cipher's name; UNENCRYPTED goes on with "none".
+    // Base64 of "openssh-key-v1\0" and the length of the cipher's name; UNENCRYPTED continues with "none".
     const OPENSSH: &str = "b3BlbnNzaC1rZXktdjEAAAAA";
     const UNENCRYPTED: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
     let mut lines = text.lines().map(str::trim);
@@ -58,6 +58,6 @@ mod tests {
         let missing = problem(&dir.path().join("none")).unwrap();
         assert!(missing.contains("does not exist"), "{missing}");
         let unreadable = problem(dir.path()).unwrap();
-        assert!(unreadable.contains("can't be read"), "{unreadable}");
+        assert!(unreadable.contains("cannot be read"), "{unreadable}");
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError>
             break;
         }
         if let Some(problem) = key_file::problem(key) {
-            unusable.push(format!("the private key {} {problem}", key.display()));
+            unusable.push(format!("the private key \"{}\" {problem}", key.display()));
             continue;
         }
         match session.userauth_pubkey_file(&target.user, None, key, None) {
@@ -37,7 +37,8 @@ pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError>
             }
             Err(e) if e.code() == ErrorCode::Session(FILE_ERROR) => {
                 let said = e.message();
-                unusable.push(format!("{} is not a usable private key ({said})", key.display()));
+                unusable
+                    .push(format!("\"{}\" is not a usable private key ({said})", key.display()));
             }
             Err(e) => tried.push(format!("{}: {}", key.display(), e.message())),
         }
@@ -52,7 +53,7 @@ pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError>
             Err(SshError::NoUsableKey { address, user, problems })
         }
         unusable if tried.is_empty() => {
-            let tried = "no key, as there is none".to_owned();
+            let tried = "no key, because there is none".to_owned();
             Err(SshError::Login { address, user, tried, unusable })
         }
         unusable => Err(SshError::Login { address, user, tried: tried.join(", "), unusable }),

@@ -1,9 +1,9 @@
-//! Starting a far command over ssh as a library call: no ssh process carries the data, no shell quotes a
-//! name, nothing prompts.
+//! Starts a far command over ssh with libssh2. The data does not pass through an ssh process, and nothing
+//! prompts for input.
 //!
-//! OpenSSH's own programs answer the questions about its files: `ssh -G` evaluates the user's
-//! configuration, `ssh-keygen -F` looks up host keys. An option that libssh2 can't follow is an error. The
-//! host key is always checked.
+//! Two programs of OpenSSH are run to read its files: `ssh -G` evaluates the user's configuration, and
+//! `ssh-keygen -F` looks up host keys. An option that libssh2 does not support is an error. The host key is
+//! always checked.
 
 mod agent;
 mod connection;

@@ -85,7 +85,7 @@ fn key(reach: &Reach, command: FarCommand) -> Option<&PathBuf> {
 
 fn failed(reach: &Reach, error: SshConfigError) -> SshError {
     match error {
-        SshConfigError::Run(source) => SshError::Program { program: "ssh -G", source },
+        SshConfigError::Run(error) => SshError::Program { program: "ssh -G", error },
         SshConfigError::Rejected(message) => {
             SshError::Configuration { host: reach.node.host().to_owned(), message }
         }

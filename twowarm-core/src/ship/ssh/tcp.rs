@@ -22,12 +22,12 @@ pub(super) fn connect(address: &Address, limit: Duration) -> Result<TcpStream, S
             Err(e) => last = e,
         }
     }
-    Err(SshError::Connect { address: Box::new(address.clone()), source: last })
+    Err(SshError::Connect { address: Box::new(address.clone()), error: last })
 }
 
 /// The system's resolver has no time limit that can be set, so it runs on another thread.
 fn resolve(address: &Address, limit: Duration) -> Result<Vec<SocketAddr>, SshError> {
-    let failed = |source| SshError::Resolve { address: Box::new(address.clone()), source };
+    let failed = |error| SshError::Resolve { address: Box::new(address.clone()), error };
     let (name, port) = (address.host.clone(), address.port);
     let look_up = move || (name.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
     let timed_out = || Err(io::ErrorKind::TimedOut.into());

@@ -14,15 +14,15 @@ pub enum WireError {
     Cut,
     /// The stream could not be read.
     #[error("{0}")]
-    Io(#[source] io::Error),
+    Io(io::Error),
     /// The other side's first bytes are not the greeting.
     #[error(
-        "unexpected output \"{0}\" instead of 2warm's protocol. A login script there may print it"
+        "unexpected output \"{0}\" instead of 2warm's protocol. HINT: make sure that login scripts there print nothing"
     )]
     NotTheProtocol(String),
     /// The other side has another version of the protocol.
     #[error(
-        "it uses version {theirs} of the protocol, this node version {ours}. Install the same twowarm on both (distrib2warm)"
+        "it uses version {theirs} of the protocol, this node version {ours}. HINT: install the same version of twowarm on both nodes (distrib2warm)"
     )]
     Version {
         /// The other side's.

@@ -21,7 +21,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Parses a frame at the start of `bytes` and returns it with its length in bytes; none if it is not
+    /// Parses a frame at the start of `bytes` and returns it with its length in bytes; `None` if it is not
     /// complete yet.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ pub const SESSION: u32 = 0;
 pub const FILE_CHUNK: usize = 256 * 1024;
 
 /// The first kind of frame that is not common to all purposes of a connection: from here on each purpose
-/// other than shipping WAL has kinds of its own.
+/// other than shipping WAL has its own kinds.
 pub const FIRST_OWN_KIND: u8 = 64;
 
 mod kind {
@@ -86,7 +86,7 @@ pub struct Hello {
     pub node_id: NodeId,
     /// The sending node's name in messages.
     pub label: String,
-    /// The sending node's machine; none if that has no id, or the sender's version does not send it.
+    /// The sending node's machine; `None` if that has no id, or the sender's version does not send it.
     pub machine: Option<MachineId>,
 }
 

@@ -25,8 +25,7 @@ const ARGUMENT: &str = "--ask-archive";
 /// The line that ends a complete answer.
 const END: &str = "end";
 
-/// Whether this program answers when it is started as the child. If it does not, starting it would be
-/// something else entirely.
+/// Whether this program answers when it is started as the child. If it does not, it must not be started as the child.
 static ANSWERS: AtomicBool = AtomicBool::new(false);
 
 /// Which archive is asked, and for which standby.
@@ -139,7 +138,7 @@ fn given(data_directory: &Path) -> Result<Given, FileError> {
     })
 }
 
-/// A copy of a damaged segment that was restored, or a file that was not the segment of its name.
+/// A copy of a damaged segment that was restored, or a file whose content did not match its name.
 fn is_set_aside(name: &str) -> bool {
     [".corrupt", ".foreign"].iter().any(|mark| name.contains(mark)) && !name.contains('\n')
 }

@@ -90,7 +90,7 @@ impl Retryable for PromotionError {
 pub struct NotQueried {
     /// The time limit.
     pub limit: Duration,
-    /// Why the last attempt failed; none if a server answered that is in recovery, while the data directory's
+    /// Why the last attempt failed; `None` if a server answered that is in recovery, while the data directory's
     /// is not.
     pub error: Option<ServerError>,
 }
@@ -100,11 +100,11 @@ impl fmt::Display for NotQueried {
         let seconds = self.limit.as_secs();
         match &self.error {
             Some(error) => {
-                write!(f, "every attempt failed for {seconds} s: {error}. HINT: {}", error.advice())
+                write!(f, "every connection attempt failed for {seconds} s: {error}. HINT: {}", error.advice())
             }
             None => write!(
                 f,
-                "the server that answers has been in recovery for {seconds} s, so it is another one. HINT: set PGPORT and PGHOST in local/environment.sh to the server's address"
+                "the server that answers has been in recovery for {seconds} s, so it is not the server of this data directory. HINT: set PGPORT and PGHOST in local/environment.sh to the server's address"
             ),
         }
     }

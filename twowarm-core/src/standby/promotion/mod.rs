@@ -96,7 +96,7 @@ pub struct Promotion {
     pub login: Login,
     /// How much is replayed first.
     pub mode: PromotionMode,
-    /// Whether a smart promotion may lose the WAL behind a missing segment. A fast one always may.
+    /// Whether a smart promotion may lose the WAL after a missing segment. A fast one always may.
     pub accept_gap: bool,
     /// Whether to wait until the server is open.
     pub wait: bool,
@@ -114,7 +114,7 @@ pub enum PromotionStep<'a> {
     /// The archive did not answer within the time limit of a smart promotion. So it is not known whether it
     /// contains a newer timeline or a gap.
     ArchiveTimedOut,
-    /// A segment is missing, and the WAL behind it will be lost.
+    /// A segment is missing, and the WAL after it will be lost.
     Gap(Gap),
     /// The trigger is written.
     Triggered {
@@ -224,7 +224,7 @@ impl Promotion {
 
     /// Refuses to promote while a timeline is in the archive that continues where this one ends. A smart
     /// promotion replays all that was shipped, so it refuses an archive that has a gap or can't be read. One
-    /// that hangs does not hold it up. Returns the files that were set aside before.
+    /// that hangs does not delay it. Returns the files that were set aside before.
     fn check_archive(
         &self,
         report: &mut dyn FnMut(PromotionStep<'_>),

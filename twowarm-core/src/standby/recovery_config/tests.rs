@@ -272,7 +272,7 @@ fn a_restore_command_without_exec_gets_a_warning() {
         ("execute %f %p", "'exec execute %f %p'"),
     ] {
         let text = warning(command).unwrap();
-        assert!(text.starts_with("WARNING: ") && text.contains("can't fork"), "{text}");
+        assert!(text.starts_with("WARNING: ") && text.contains("cannot fork"), "{text}");
         assert!(text.contains(better) && text.lines().count() == 1, "{better}: {text}");
     }
 }
