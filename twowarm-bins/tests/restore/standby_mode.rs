@@ -188,6 +188,25 @@ fn a_wrong_configuration_delays_a_call_until_it_is_corrected_or_a_trigger_comes(
     }
 }
 
+/// Regression: the child process read a configuration that fails with an I/O error again and again before it looked
+/// into the archive. A fast trigger then treated the archive as absent, with the history file in it.
+#[test]
+fn a_configuration_that_cannot_be_read_does_not_delay_a_failover() {
+    let scratch = Scratch::full();
+    let _postmaster = Postmaster::of(&scratch);
+    scratch.assert_restores(0);
+    scratch.put("00000002.history", scratch.left(1, 0x1C));
+    // Reading it fails, and not because it does not exist.
+    scratch.write_local("environment.sh", "");
+    let file = scratch.local().join("environment.sh");
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    scratch.write("trigger", "fast");
+    let ended = scratch.run("00000002.history");
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(!ended.said.contains("did not answer"), "{}", ended.said);
+}
+
 #[test]
 fn a_start_with_a_wrong_configuration_is_refused() {
     let scratch = Scratch::full();

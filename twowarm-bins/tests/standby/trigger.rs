@@ -195,10 +195,14 @@ fn a_trigger_that_root_writes_is_the_servers() {
         command.current_dir(pair.db2.pgdata()).env("PGROOT", pair.db2.pgroot());
         command
     };
+    let node_id = pair.db2.local().join("replication/node_id");
+    fs::remove_file(&node_id).unwrap();
     for name in ["configStandby", "copyToStandby"] {
         let said = fails(as_root(name), 1);
         assert!(said.contains("as root. HINT: run it as "), "{said}");
     }
+    // One that belongs to root would stop archiving.
+    assert!(!node_id.exists());
     let mut trigger = as_root("triggerStandby");
     trigger.args(["fast", "--no-wait"]);
     succeeds(trigger);

@@ -116,6 +116,7 @@ fn both_ways_remove_older_segments_and_nothing_else() {
     let near = ["0000000100000001000000FE", "0000000200000001000000FD"];
     let all: Vec<&str> = near.iter().chain(&stays).copied().collect();
     assert_eq!(kept(false, &all, "00000001000000FF"), expected);
+    assert_eq!(kept(false, &all, "0000000200000001000000FF"), expected);
 }
 
 #[test]

@@ -69,10 +69,14 @@ impl Scratch {
         fs::read_to_string(self.data().join(name)).expect("the file was written")
     }
 
+    /// `2warm/local`.
+    pub fn local(&self) -> PathBuf {
+        self.dir.path().join("2warm/local")
+    }
+
     /// Writes a file of `2warm/local`.
     pub fn write_local(&self, name: &str, content: &str) {
-        fs::write(self.dir.path().join("2warm/local").join(name), content)
-            .expect("the scratch directory is writable");
+        fs::write(self.local().join(name), content).expect("the scratch directory is writable");
     }
 
     /// The name of one of the cluster's segments.

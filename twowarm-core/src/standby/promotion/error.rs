@@ -100,7 +100,11 @@ impl fmt::Display for NotQueried {
         let seconds = self.limit.as_secs();
         match &self.error {
             Some(error) => {
-                write!(f, "every connection attempt failed for {seconds} s: {error}. HINT: {}", error.advice())
+                write!(
+                    f,
+                    "every connection attempt failed for {seconds} s: {error}. HINT: {}",
+                    error.advice()
+                )
             }
             None => write!(
                 f,
