@@ -72,8 +72,7 @@ impl PgMajor {
 
     /// The prefix of the version's subdirectory in a tablespace. Before 9.0 there is no such subdirectory:
     /// the tablespace contains the directories of the databases and a file PG_VERSION.
-    #[must_use]
-    pub fn tablespace_directory(self) -> Option<String> {
+    pub(crate) fn tablespace_directory(self) -> Option<String> {
         (self >= PgMajor(900)).then(|| format!("PG_{self}_"))
     }
 
@@ -111,8 +110,7 @@ impl PgMajor {
 
     /// Whether the WAL format of the version is known. For a newer version the other methods answer as for
     /// [`NEWEST`](PgMajor::NEWEST).
-    #[must_use]
-    pub fn is_known(self) -> bool {
+    pub(crate) fn is_known(self) -> bool {
         PgMajor::ALL.contains(&self)
     }
 

@@ -70,7 +70,7 @@ impl Watcher {
     /// Starts to watch. To be called before the last look that precedes a wait: then an arrival between
     /// the two ends the wait. Called again, it finds directories that have been created since. Returns
     /// whether anything is newly watched.
-    pub fn arm(&mut self) -> bool {
+    pub(crate) fn arm(&mut self) -> bool {
         if self.events == Events::Off {
             return false;
         }
@@ -101,7 +101,7 @@ impl Watcher {
     ///
     /// The kernel frees a watch only after a grace period, 10 ms and more on busy processors, and the end
     /// of the process waits for that. Watches that are removed before the copy are freed meanwhile.
-    pub fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         let Some(inotify) = &self.inotify else { return };
         for file in &mut self.files {
             if let Some(watch) = file.watch.take() {

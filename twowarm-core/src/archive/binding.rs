@@ -96,10 +96,7 @@ impl Archive {
     }
 
     /// The cluster and sender to which the archive is bound, if it is.
-    ///
-    /// # Errors
-    /// If the archive directory or its `.owner` file can't be read or parsed.
-    pub fn binding(&self) -> Result<Option<Binding>, ArchiveError> {
+    pub(crate) fn binding(&self) -> Result<Option<Binding>, ArchiveError> {
         let path = self.binding_file();
         match fs::read_to_string(&path) {
             Ok(text) => {
@@ -114,10 +111,11 @@ impl Archive {
     }
 
     /// Checks that the archive is bound to this sender or not bound at all.
-    ///
-    /// # Errors
-    /// If it is bound to another, or its binding can't be read.
-    pub fn check_sender(&self, sender: &Binding, machines: Machines) -> Result<(), ArchiveError> {
+    pub(crate) fn check_sender(
+        &self,
+        sender: &Binding,
+        machines: Machines,
+    ) -> Result<(), ArchiveError> {
         self.binding()?.map_or(Ok(()), |bound| self.compare(&bound, sender, machines))
     }
 
@@ -154,10 +152,7 @@ impl Archive {
     }
 
     /// Removes the binding, so that the next sender is accepted.
-    ///
-    /// # Errors
-    /// If the `.owner` file can't be removed.
-    pub fn unbind(&self) -> Result<(), ArchiveError> {
+    pub(crate) fn unbind(&self) -> Result<(), ArchiveError> {
         Ok(durable::remove(&self.binding_file())?)
     }
 

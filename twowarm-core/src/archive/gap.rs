@@ -79,10 +79,7 @@ fn gap(
 impl Archive {
     /// The first gap after which the server of a data directory can't replay the archive's segments. `next`
     /// is the next segment that it needs. A segment in the server's own WAL directory is not missing.
-    ///
-    /// # Errors
-    /// If the archive can't be read.
-    pub fn gap_after(
+    pub(crate) fn gap_after(
         &self,
         next: SegmentName,
         control: &ControlFile,
@@ -108,7 +105,7 @@ impl Archive {
 
 /// What a standby's server has restored since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Given {
+pub(crate) enum Given {
     /// Nothing: it is not running, or has requested only its first segment.
     Nothing,
     /// Segments up to this one.
@@ -119,10 +116,7 @@ pub enum Given {
 
 impl Archive {
     /// The first gap that would end recovery in a failover of the server of a data directory.
-    ///
-    /// # Errors
-    /// If the archive can't be read.
-    pub fn gap_of_standby(
+    pub(crate) fn gap_of_standby(
         &self,
         given: Given,
         control: &ControlFile,

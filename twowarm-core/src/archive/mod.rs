@@ -31,11 +31,13 @@ use std::path::{Path, PathBuf};
 
 pub use binding::{BadBinding, Binding, Machines};
 pub use error::ArchiveError;
-pub use gap::{Gap, Given};
+pub use gap::Gap;
+pub(crate) use gap::Given;
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
 pub(crate) use incoming::{Existing, Incoming};
-pub use mark::{check_mark, mark};
+pub(crate) use mark::check_mark;
+pub use mark::mark;
 
 use crate::durable;
 use crate::file_error::FileError;
@@ -79,8 +81,7 @@ impl Archive {
     }
 
     /// The path that the file of this name has in the archive.
-    #[must_use]
-    pub fn path_of(&self, name: WalFileName) -> PathBuf {
+    pub(crate) fn path_of(&self, name: WalFileName) -> PathBuf {
         self.directory.join(name.to_string())
     }
 

@@ -137,10 +137,7 @@ pub fn control_file(data_directory: &Path) -> Result<Option<ControlFile>, Identi
 }
 
 /// The bytes of `global/pg_control`, of any version, after its checksum was verified; none if there is none.
-///
-/// # Errors
-/// If it can't be read or is invalid.
-pub fn control_bytes(data_directory: &Path) -> Result<Option<Vec<u8>>, IdentityError> {
+pub(crate) fn control_bytes(data_directory: &Path) -> Result<Option<Vec<u8>>, IdentityError> {
     read_control(data_directory, ControlFile::identifier_in)
         .map(|found| found.map(|(_, bytes)| bytes))
 }
@@ -184,8 +181,7 @@ pub fn major_version(data_directory: &Path) -> Result<Option<PgMajor>, IdentityE
 ///
 /// A server that finds a backup_label uses its position. When replay begins, it writes the position to
 /// pg_control and then renames the label. From then on pg_control has the last restart point.
-#[must_use]
-pub fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace {
+pub(crate) fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace {
     let label = fs::read(data_directory.join("backup_label")).ok();
     let label = label.and_then(|text| BackupLabel::parse(&text).ok());
     let redo = label.map_or(control.redo, |label| label.start_lsn());
@@ -194,8 +190,7 @@ pub fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace 
 
 /// The last segment that a standby's server can't open without, according to its files. If pg_control can't be
 /// parsed, that is every segment until the server takes connections, as it does once it is consistent.
-#[must_use]
-pub fn last_place_needed(data_directory: &Path, cluster: &Identity) -> Option<SegmentPlace> {
+pub(crate) fn last_place_needed(data_directory: &Path, cluster: &Identity) -> Option<SegmentPlace> {
     match &cluster.control {
         Some(control) => consistency_place(data_directory, control),
         None if Postmaster::of(data_directory).takes_connections() => None,

@@ -6,4 +6,4 @@ mod random_id;
 
 pub use node_id::{MachineId, NodeId, NotAnId};
 pub use node_name::{NodeName, NotANodeName};
-pub use random_id::random_id;
+pub(crate) use random_id::random_id;

@@ -5,10 +5,7 @@ use std::path::Path;
 use crate::file_error::FileError;
 
 /// 128 random bits of the kernel as 32 hexadecimal digits.
-///
-/// # Errors
-/// If `/dev/urandom` can't be read.
-pub fn random_id() -> Result<String, FileError> {
+pub(crate) fn random_id() -> Result<String, FileError> {
     let source = Path::new("/dev/urandom");
     let mut bytes = [0; 16];
     File::open(source)

@@ -26,8 +26,7 @@ impl Install {
     }
 
     /// The directories on another node for the tablespaces of this node.
-    #[must_use]
-    pub fn tablespaces_on(&self, node: &NodeName) -> BTreeMap<PathBuf, PathBuf> {
+    pub(crate) fn tablespaces_on(&self, node: &NodeName) -> BTreeMap<PathBuf, PathBuf> {
         self.section(node).map(|section| section.tablespaces.clone()).unwrap_or_default()
     }
 

@@ -156,8 +156,7 @@ impl Session {
 
 /// Whether a server answers that runs in a data directory although its `postmaster.pid` was removed. It is
 /// looked for at the addresses at which it would listen.
-#[must_use]
-pub fn runs_without_pid_file(data_directory: &Path, login: &Login) -> bool {
+pub(crate) fn runs_without_pid_file(data_directory: &Path, login: &Login) -> bool {
     let login = login.for_search();
     addresses(data_directory, None, &login).iter().any(|address| {
         Session::connect(address, &login)

@@ -11,8 +11,10 @@ mod session;
 mod statements;
 
 pub use backup::{Backup, FinishedBackup};
-pub use connect::{Login, runs_without_pid_file};
+pub use connect::Login;
+pub(crate) use connect::runs_without_pid_file;
 pub use error::ServerError;
 pub use exclusive_backup::ExclusiveBackup;
 pub use running_role::running_role;
-pub use session::{Canceller, Session};
+pub(crate) use session::Canceller;
+pub use session::Session;

@@ -19,11 +19,11 @@ pub struct Session {
 }
 
 /// Cancels the statement that a session is waiting for.
-pub struct Canceller(Option<CancelToken>);
+pub(crate) struct Canceller(Option<CancelToken>);
 
 impl Canceller {
     /// Sends the request, and waits at most 1 second for the server to accept it.
-    pub fn cancel(&self) {
+    pub(crate) fn cancel(&self) {
         if let Some(token) = self.0.clone() {
             let _ = within(Duration::from_secs(1), move || token.cancel_query(NoTls));
         }
@@ -85,8 +85,7 @@ impl Session {
     }
 
     /// What cancels a statement of this session, from another thread.
-    #[must_use]
-    pub fn canceller(&self) -> Canceller {
+    pub(crate) fn canceller(&self) -> Canceller {
         Canceller(self.client.as_ref().map(Client::cancel_token))
     }
 
@@ -121,10 +120,7 @@ impl Session {
     }
 
     /// Commits a transaction that writes.
-    ///
-    /// # Errors
-    /// As [`rows`](Session::rows).
-    pub fn commit_a_write(&mut self) -> Result<(), ServerError> {
+    pub(crate) fn commit_a_write(&mut self) -> Result<(), ServerError> {
         if let Some(alone) = self.major.commit_alone() {
             self.rows(alone)?;
         }

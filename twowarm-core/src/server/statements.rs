@@ -31,8 +31,7 @@ impl PgMajor {
     }
 
     /// The timeline of the last checkpoint, for a version whose pg_control can't be parsed.
-    #[must_use]
-    pub fn checkpoint_timeline(self) -> &'static str {
+    pub(crate) fn checkpoint_timeline(self) -> &'static str {
         "select timeline_id from pg_control_checkpoint()"
     }
 
@@ -71,8 +70,7 @@ impl PgMajor {
     }
 
     /// 8.3 spreads the checkpoint of a backup over a large part of checkpoint_timeout.
-    #[must_use]
-    pub fn spreads_backup_checkpoint(self) -> bool {
+    pub(crate) fn spreads_backup_checkpoint(self) -> bool {
         self == V8_3
     }
 
@@ -95,15 +93,13 @@ impl PgMajor {
     }
 
     /// Whether the end of a backup waits until its WAL is archived (8.4 to 9.6).
-    #[must_use]
-    pub fn archives_at_backup_end(self) -> bool {
+    pub(crate) fn archives_at_backup_end(self) -> bool {
         (V8_4..V10).contains(&self)
     }
 
     /// Asks for the last failure of archive_command, if no WAL file was archived since: file, time and the
     /// number of failures. From 9.4 on.
-    #[must_use]
-    pub fn archiver_failure(self) -> Option<&'static str> {
+    pub(crate) fn archiver_failure(self) -> Option<&'static str> {
         (self >= V9_4).then_some(
             "select last_failed_wal, last_failed_time, failed_count from pg_stat_archiver \
              where last_failed_time > coalesce(last_archived_time, '-infinity')",

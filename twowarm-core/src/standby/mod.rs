@@ -12,7 +12,7 @@ mod server_version;
 mod settings;
 
 pub use archive_content::ArchiveContent;
-pub use failover_settings::lacks_for_failover;
+pub(crate) use failover_settings::lacks_for_failover;
 pub use prepare_standby::{PrepareError, PrepareStandby, PrepareStep};
 pub use promotion::{
     NotQueried, Promoted, Promotion, PromotionError, PromotionMode, PromotionStep, WaitingFor,

@@ -22,8 +22,7 @@ impl PgMajor {
     }
 
     /// From 15 on archive_library overrides archive_command.
-    #[must_use]
-    pub fn has_archive_library(self) -> bool {
+    pub(crate) fn has_archive_library(self) -> bool {
         self >= V15
     }
 

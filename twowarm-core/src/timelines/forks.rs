@@ -64,7 +64,7 @@ impl Timelines<'_> {
     /// # Errors
     /// If a directory cannot be listed or a file cannot be read. A missing archive directory is not
     /// noticed.
-    pub fn forked_before(
+    pub(crate) fn forked_before(
         &self,
         segment: SegmentName,
         layout: SegmentLayout,
@@ -93,10 +93,7 @@ impl Timelines<'_> {
 
     /// The newest descendant that forked from the segment's timeline at or before the segment. One that
     /// the server can follow takes precedence.
-    ///
-    /// # Errors
-    /// If a history file exists and cannot be read.
-    pub fn superseded(
+    pub(crate) fn superseded(
         &self,
         segment: SegmentName,
         layout: SegmentLayout,
@@ -130,10 +127,7 @@ impl Timelines<'_> {
     ///
     /// From 9.2 on a server that follows a timeline has its history in its WAL directory; that is visible
     /// there earlier than in pg_control.
-    ///
-    /// # Errors
-    /// If the archive cannot be listed, or a history file in it cannot be read.
-    pub fn followable(
+    pub(crate) fn followable(
         &self,
         control: &ControlFile,
     ) -> Result<Option<NewerTimeline>, HistoryFileError> {

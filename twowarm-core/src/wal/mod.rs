@@ -26,11 +26,10 @@ pub use layout::{NoSuchSegment, SegmentLayout};
 pub use lsn::{Lsn, NotAnLsn};
 pub use page::{BadPageHeader, LongPart, PageHeader};
 pub use records::{SegmentWalk, StopReason, WalEnd};
-pub use same_segment::is_same_segment;
+pub(crate) use same_segment::is_same_segment;
 pub use segment_check::{Expected, SegmentHeader, UnknownRecords, Unsound, check_segment_header};
 pub use segment_name::{NotASegmentName, SegmentName, SegmentPlace};
 pub use segment_size::{InvalidSegmentSize, SegmentSize};
-pub use text_content::{
-    BadText, MAX_TEXT, TextVerdict, check_history, check_text, check_text_size,
-};
+pub use text_content::{BadText, TextVerdict, check_text};
+pub(crate) use text_content::{MAX_TEXT, check_history, check_text_size};
 pub use timeline::{NotATimeline, TimelineId};

@@ -6,7 +6,7 @@ use crate::version::PgMajor;
 
 /// The largest accepted timeline or backup history file, in bytes. A timeline history has one line for each
 /// promotion, a backup history a dozen lines.
-pub const MAX_TEXT: u64 = 1 << 20;
+pub(crate) const MAX_TEXT: u64 = 1 << 20;
 
 /// The result of [`check_text`] for a file that is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,18 +45,12 @@ pub fn check_text(
 }
 
 /// Checks the size of a timeline or backup history file, in bytes, before it is read.
-///
-/// # Errors
-/// If it is larger than [`MAX_TEXT`].
-pub fn check_text_size(name: WalFileName, bytes: u64) -> Result<(), BadText> {
+pub(crate) fn check_text_size(name: WalFileName, bytes: u64) -> Result<(), BadText> {
     if bytes > MAX_TEXT { Err(BadText::TooLong { name, bytes }) } else { Ok(()) }
 }
 
 /// Parses the history of this timeline, which must have an ancestor.
-///
-/// # Errors
-/// If a server would refuse it, or it has no ancestor.
-pub fn check_history(timeline: TimelineId, text: &[u8]) -> Result<TimelineHistory, BadText> {
+pub(crate) fn check_history(timeline: TimelineId, text: &[u8]) -> Result<TimelineHistory, BadText> {
     let name = WalFileName::History(timeline);
     let history =
         TimelineHistory::parse(timeline, text).map_err(|error| BadText::History { name, error })?;

@@ -31,7 +31,7 @@ impl Copying<'_> {
     }
 
     /// Fails if the copy would delete what is not part of the cluster and the caller does not agree.
-    pub fn obtain_agreement(
+    pub(super) fn obtain_agreement(
         &self,
         other: &mut Conversation<'_>,
         agree: &mut (dyn FnMut(&CopyLosses) -> bool + Send),
@@ -44,7 +44,7 @@ impl Copying<'_> {
     }
 
     /// Makes the copy. If this fails, the backup is ended, and the target has no pg_control.
-    pub fn run(
+    pub(super) fn run(
         &self,
         other: &mut Conversation<'_>,
         session: Session,

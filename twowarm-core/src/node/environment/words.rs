@@ -10,16 +10,16 @@ pub(super) struct Word {
 }
 
 impl Word {
-    pub fn value(self) -> Value {
+    pub(super) fn value(self) -> Value {
         self.problem.map_or(Ok(self.text), Err)
     }
 
-    pub fn is_export(&self) -> bool {
+    pub(super) fn is_export(&self) -> bool {
         !self.is_quoted && matches!(self.text.as_str(), "export" | "readonly")
     }
 
     /// `NAME=VALUE` as an argument of `export`, partly quoted.
-    pub fn assignment(&self) -> Option<(String, Value)> {
+    pub(super) fn assignment(&self) -> Option<(String, Value)> {
         let (name, value) = self.text.split_once('=')?;
         if name.is_empty() || name_at(name) != name {
             return None;

@@ -18,7 +18,7 @@ pub(super) struct SshConnection {
 
 impl Target {
     /// Connects, checks the host key, logs in and starts the command.
-    pub fn open(&self) -> Result<SshConnection, SshError> {
+    pub(super) fn open(&self) -> Result<SshConnection, SshError> {
         let known = host_key::known_keys(self)?;
         let stream = tcp::connect(&self.address, self.time_limit)?;
         let broken = |source| SshError::Connect { address: self.address.clone(), source };
@@ -39,7 +39,7 @@ impl Target {
     }
 
     /// libssh2's error with the node and the step that failed.
-    pub fn failed(&self, phase: &'static str, source: ssh2::Error) -> SshError {
+    pub(super) fn failed(&self, phase: &'static str, source: ssh2::Error) -> SshError {
         let address = self.address.clone();
         if timed_out(&source) {
             SshError::Stalled { address, phase, limit: self.time_limit }

@@ -36,7 +36,7 @@ pub(super) enum AgentUse {
 
 impl Target {
     /// Reads the user's ssh configuration for the node's name.
-    pub fn resolve(transport: &SshTransport) -> Result<Target, SshError> {
+    pub(super) fn resolve(transport: &SshTransport) -> Result<Target, SshError> {
         let SshTransport { reach, command, program, .. } = transport;
         let local = LocalUser::current();
         let local = local.ok_or_else(|| SshError::NoHome(Uid::effective().as_raw()))?;
