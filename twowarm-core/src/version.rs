@@ -72,7 +72,8 @@ impl PgMajor {
 
     /// The prefix of the version's subdirectory in a tablespace. Before 9.0 there is no such subdirectory:
     /// the tablespace contains the directories of the databases and a file PG_VERSION.
-    pub(crate) fn tablespace_directory(self) -> Option<String> {
+    #[must_use]
+    pub fn tablespace_directory(self) -> Option<String> {
         (self >= PgMajor(900)).then(|| format!("PG_{self}_"))
     }
 

@@ -111,11 +111,10 @@ impl Archive {
     }
 
     /// Checks that the archive is bound to this sender or not bound at all.
-    pub(crate) fn check_sender(
-        &self,
-        sender: &Binding,
-        machines: Machines,
-    ) -> Result<(), ArchiveError> {
+    ///
+    /// # Errors
+    /// If it is bound to another, or its binding can't be read.
+    pub fn check_sender(&self, sender: &Binding, machines: Machines) -> Result<(), ArchiveError> {
         self.binding()?.map_or(Ok(()), |bound| self.compare(&bound, sender, machines))
     }
 
@@ -152,7 +151,10 @@ impl Archive {
     }
 
     /// Removes the binding, so that the next sender is accepted.
-    pub(crate) fn unbind(&self) -> Result<(), ArchiveError> {
+    ///
+    /// # Errors
+    /// If the `.owner` file can't be removed.
+    pub fn unbind(&self) -> Result<(), ArchiveError> {
         Ok(durable::remove(&self.binding_file())?)
     }
 

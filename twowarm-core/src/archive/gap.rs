@@ -79,7 +79,10 @@ fn gap(
 impl Archive {
     /// The first gap after which the server of a data directory can't replay the archive's segments. `next`
     /// is the next segment that it needs. A segment in the server's own WAL directory is not missing.
-    pub(crate) fn gap_after(
+    ///
+    /// # Errors
+    /// If the archive can't be read.
+    pub fn gap_after(
         &self,
         next: SegmentName,
         control: &ControlFile,
@@ -105,7 +108,7 @@ impl Archive {
 
 /// What a standby's server has restored since it started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Given {
+pub enum Given {
     /// Nothing: it is not running, or has requested only its first segment.
     Nothing,
     /// Segments up to this one.
@@ -116,7 +119,10 @@ pub(crate) enum Given {
 
 impl Archive {
     /// The first gap that would end recovery in a failover of the server of a data directory.
-    pub(crate) fn gap_of_standby(
+    ///
+    /// # Errors
+    /// If the archive can't be read.
+    pub fn gap_of_standby(
         &self,
         given: Given,
         control: &ControlFile,

@@ -31,8 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use binding::{BadBinding, Binding, Machines};
 pub use error::ArchiveError;
-pub use gap::Gap;
-pub(crate) use gap::Given;
+pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
 pub(crate) use incoming::{Existing, Incoming};

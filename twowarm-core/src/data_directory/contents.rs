@@ -6,10 +6,10 @@ use crate::file_error::FileError;
 use crate::wal::ClusterState;
 
 /// The beginning of the names of all files of ours in a data directory.
-pub(crate) const STATE_PREFIX: &str = ".twowarm";
+pub const STATE_PREFIX: &str = ".twowarm";
 
 /// The configuration files in a data directory. If a node has its own, they are in its `2warm/local`.
-pub(crate) const CONFIGURATION: [&str; 3] = ["postgresql.conf", "pg_hba.conf", "pg_ident.conf"];
+pub const CONFIGURATION: [&str; 3] = ["postgresql.conf", "pg_hba.conf", "pg_ident.conf"];
 
 /// The files that make a server a standby, by version.
 const RECOVERY_FILES: [&str; 3] = ["standby.signal", "recovery.signal", "recovery.conf"];
@@ -41,7 +41,7 @@ const LEFT_OVER: [&str; 6] =
 /// What a data directory contains, as far as it decides whether the directory may be changed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub(crate) struct DirectoryContents {
+pub struct DirectoryContents {
     path: PathBuf,
     /// The process id of the server that is running there.
     pub running: Option<i32>,
@@ -131,7 +131,10 @@ pub enum NotATarget {
 
 impl DirectoryContents {
     /// Reads a directory, which must exist.
-    pub(crate) fn read(path: &Path) -> Result<DirectoryContents, IdentityError> {
+    ///
+    /// # Errors
+    /// If it, or a file that tells its cluster or its server, can't be read.
+    pub fn read(path: &Path) -> Result<DirectoryContents, IdentityError> {
         let names = names(path)?;
         let has = |name: &str| names.iter().any(|n| n == name);
         let known = |name: &str| BEFORE_A_COPY.contains(&name) || name.starts_with(STATE_PREFIX);
@@ -149,14 +152,17 @@ impl DirectoryContents {
 
     /// The cluster that it contains, completely or as an unfinished copy.
     #[must_use]
-    pub(crate) fn system_identifier(&self) -> Option<u64> {
+    pub fn system_identifier(&self) -> Option<u64> {
         let unfinished = self.unfinished.as_ref().map(|marker| marker.system_identifier);
         self.control.as_ref().map(|control| control.system_identifier).or(unfinished)
     }
 
     /// Whether it may be prepared for a base copy. A directory with neither a cluster nor the files that
     /// precede one may be a home directory, if PGDATA is wrong. `own_archive` is the name of the archive in it.
-    pub(crate) fn may_be_prepared(&self, own_archive: Option<&str>) -> Result<(), NotATarget> {
+    ///
+    /// # Errors
+    /// If it may not, and why.
+    pub fn may_be_prepared(&self, own_archive: Option<&str>) -> Result<(), NotATarget> {
         self.may_become_standby()?;
         let expected = |name: &String| {
             LEFT_OVER.contains(&name.as_str())
@@ -197,7 +203,10 @@ impl DirectoryContents {
     }
 
     /// Whether a base copy of this cluster may overwrite it. `own_archive` is the name of the archive in it.
-    pub(crate) fn may_be_overwritten(
+    ///
+    /// # Errors
+    /// If it may not, and why.
+    pub fn may_be_overwritten(
         &self,
         system_identifier: u64,
         own_archive: Option<&str>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::file_error::FileError;
 
 /// The name of the file that marks a data directory while a base copy into it is unfinished.
-pub(crate) const COPY_MARKER: &str = ".twowarm-copy";
+pub const COPY_MARKER: &str = ".twowarm-copy";
 
 const TOKEN: &str = "token ";
 const TABLESPACE: &str = "tablespace ";

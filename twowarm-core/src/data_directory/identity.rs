@@ -137,7 +137,10 @@ pub fn control_file(data_directory: &Path) -> Result<Option<ControlFile>, Identi
 }
 
 /// The bytes of `global/pg_control`, of any version, after its checksum was verified; none if there is none.
-pub(crate) fn control_bytes(data_directory: &Path) -> Result<Option<Vec<u8>>, IdentityError> {
+///
+/// # Errors
+/// If it can't be read or is invalid.
+pub fn control_bytes(data_directory: &Path) -> Result<Option<Vec<u8>>, IdentityError> {
     read_control(data_directory, ControlFile::identifier_in)
         .map(|found| found.map(|(_, bytes)| bytes))
 }

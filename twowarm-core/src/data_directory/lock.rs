@@ -19,7 +19,10 @@ pub enum InUse {
 }
 
 /// Locks a directory until the lock is dropped or the process ends. Nothing is written for that.
-pub(crate) fn lock_directory(directory: &Path) -> Result<Flock<File>, InUse> {
+///
+/// # Errors
+/// If another process has locked it, or it can't be opened.
+pub fn lock_directory(directory: &Path) -> Result<Flock<File>, InUse> {
     let file = File::open(directory).map_err(FileError::of("open", directory))?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
         Errno::EWOULDBLOCK => InUse::Locked(directory.into()),

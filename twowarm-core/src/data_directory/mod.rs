@@ -21,18 +21,14 @@ pub(crate) use config_file::read_line;
 pub use config_file::{ConfigFileError, read_settings, setting_line};
 #[cfg(feature = "server")]
 pub(crate) use configuration::{each_setting, server_configuration, server_settings};
-pub use contents::NotATarget;
-pub(crate) use contents::{CONFIGURATION, DirectoryContents, STATE_PREFIX};
-pub(crate) use copy_marker::COPY_MARKER;
-pub use copy_marker::CopyMarker;
-pub use identity::{Identity, IdentityError, control_file, identity, major_version};
-pub(crate) use identity::{control_bytes, last_place_needed, redo_place};
+pub use contents::{CONFIGURATION, DirectoryContents, NotATarget, STATE_PREFIX};
+pub use copy_marker::{COPY_MARKER, CopyMarker};
+pub use identity::{Identity, IdentityError, control_bytes, control_file, identity, major_version};
+pub(crate) use identity::{last_place_needed, redo_place};
 #[cfg(feature = "server")]
 pub(crate) use listening::Listening;
-pub use lock::InUse;
-pub(crate) use lock::lock_directory;
-pub use pid_file::PidFile;
-pub(crate) use pid_file::running_server;
+pub use lock::{InUse, lock_directory};
+pub use pid_file::{PidFile, running_server};
 pub use postmaster::Postmaster;
 pub(crate) use postmaster::{PROMOTE_FILES, request_promotion};
 pub(crate) use process::process_ticks;
@@ -41,7 +37,6 @@ pub(crate) use process::works_in;
 #[cfg(feature = "server")]
 pub(crate) use recovery_settings::is_true;
 pub use recovery_settings::{RecoveryMode, RecoverySettings, recovery_settings};
-pub(crate) use replayed::Reached;
+pub use replayed::Reached;
 pub use role::{Role, role_of};
-pub use server_user::NotTheOwner;
-pub(crate) use server_user::{check_owner, write_for_server};
+pub use server_user::{NotTheOwner, check_owner, write_for_server};

@@ -63,7 +63,10 @@ impl PidFile {
 
 /// The server that runs in a data directory, if one does. The file that a crash left behind names a process
 /// that no longer exists, or one that now belongs to another program.
-pub(crate) fn running_server(data_directory: &Path) -> Result<Option<PidFile>, FileError> {
+///
+/// # Errors
+/// As [`PidFile::read`].
+pub fn running_server(data_directory: &Path) -> Result<Option<PidFile>, FileError> {
     let Some(found) = PidFile::read(data_directory)? else { return Ok(None) };
     let is_running = Postmaster::of(data_directory).is_running()
         && works_in(found.pid, data_directory).unwrap_or(true);

@@ -84,7 +84,8 @@ impl Postmaster {
     /// When this server began to shut down, if it does. From 10 on its pid file says so from the first moment
     /// on. Before, pg_control does from the shutdown checkpoint on, and during the archiver's last pass it
     /// says that the cluster is shut down.
-    pub(crate) fn stopping_since(&self) -> Option<SystemTime> {
+    #[must_use]
+    pub fn stopping_since(&self) -> Option<SystemTime> {
         let now = PidFile::read(&self.data_directory).ok()??;
         if Some(now.pid) != self.pid() || !self.is_running() {
             return None;

@@ -3,7 +3,7 @@ use crate::wal::{ControlFile, Lsn, SegmentName, TimelineId};
 /// How far a cluster's server has written or replayed WAL, according to pg_control. A standby may have replayed
 /// more, but not less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reached {
+pub struct Reached {
     /// The position.
     pub position: Lsn,
     /// Its timeline.
@@ -13,7 +13,7 @@ pub(crate) struct Reached {
 impl Reached {
     /// According to this pg_control.
     #[must_use]
-    pub(crate) fn of(control: &ControlFile) -> Reached {
+    pub fn of(control: &ControlFile) -> Reached {
         let recovery_timeline = control.min_recovery_timeline.unwrap_or(TimelineId::FIRST);
         Reached {
             position: control
@@ -25,7 +25,7 @@ impl Reached {
 
     /// Whether any part of this segment has been replayed or written.
     #[must_use]
-    pub(crate) fn is_in_or_past(self, segment: SegmentName, control: &ControlFile) -> bool {
+    pub fn is_in_or_past(self, segment: SegmentName, control: &ControlFile) -> bool {
         let begins = control.layout().start(segment.place);
         segment.timeline <= self.timeline && begins.is_ok_and(|begins| begins < self.position)
     }

@@ -34,7 +34,10 @@ pub enum NotTheOwner {
 }
 
 /// Whether this process runs as the owner of a data directory.
-pub(crate) fn check_owner(data_directory: &Path) -> Result<(), NotTheOwner> {
+///
+/// # Errors
+/// If it does not, or if the owner is root.
+pub fn check_owner(data_directory: &Path) -> Result<(), NotTheOwner> {
     let owner =
         fs::metadata(data_directory).map_err(FileError::of("look at", data_directory))?.uid();
     check(data_directory, Uid::from_raw(owner), Uid::effective())
@@ -60,7 +63,10 @@ fn name_of(user: Uid) -> String {
 
 /// Replaces a file of the data directory atomically. If this process is root's, the file is owned by the
 /// directory's owner from the start: the server must be able to read and to change it.
-pub(crate) fn write_for_server(
+///
+/// # Errors
+/// If it can't be written.
+pub fn write_for_server(
     data_directory: &Path,
     file: &Path,
     content: &[u8],

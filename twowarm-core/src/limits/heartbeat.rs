@@ -7,7 +7,10 @@ use super::receive::{Closed, receive};
 
 /// Does the work on another thread and calls `tick` on this one, once per `interval`. An error of `tick`
 /// is returned instead of the result, as soon as the work is done.
-pub(crate) fn with_ticks<T: Send, E>(
+///
+/// # Errors
+/// Those of `tick`.
+pub fn with_ticks<T: Send, E>(
     interval: Duration,
     tick: &mut dyn FnMut() -> Result<(), E>,
     work: impl FnOnce() -> T + Send,
@@ -33,7 +36,7 @@ pub(crate) fn with_ticks<T: Send, E>(
 
 /// Does the work on this thread and calls `beat` on another one, once per `interval`, until the work is
 /// done or `beat` returns `false`.
-pub(crate) fn with_heartbeat<T>(
+pub fn with_heartbeat<T>(
     interval: Duration,
     mut beat: impl FnMut() -> bool + Send,
     work: impl FnOnce() -> T,

@@ -8,8 +8,8 @@ mod receive;
 
 pub use background::within;
 pub use every::Every;
-pub(crate) use heartbeat::{with_heartbeat, with_ticks};
-pub(crate) use program::output_within;
+pub use heartbeat::{with_heartbeat, with_ticks};
+pub use program::output_within;
 pub(crate) use receive::each_message;
 #[cfg(feature = "ship")]
 pub(crate) use receive::{Closed, receive};

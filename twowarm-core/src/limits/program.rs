@@ -13,7 +13,7 @@ const EXIT: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If it can't be started, and [`TimedOut`](io::ErrorKind::TimedOut).
-pub(crate) fn output_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
+pub fn output_within(command: &mut Command, limit: Duration) -> io::Result<Output> {
     let deadline = Instant::now() + limit;
     let left = || deadline.saturating_duration_since(Instant::now());
     let timed_out = || {

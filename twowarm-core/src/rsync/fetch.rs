@@ -8,7 +8,10 @@ use super::{Remote, RsyncError};
 
 /// Copies one file from the node, by the same connection as a [`Transfer`](super::Transfer). Returns `false`
 /// if it can't be read there.
-pub(crate) fn fetch(remote: &Remote, from: &Path, to: &Path) -> Result<bool, RsyncError> {
+///
+/// # Errors
+/// If rsync can't be started or fails.
+pub fn fetch(remote: &Remote, from: &Path, to: &Path) -> Result<bool, RsyncError> {
     let mut command = rsync(remote)?;
     command.arg("--").args([remote.argument(from), OsString::from(to)]).stdin(Stdio::null());
     let output = command.output().map_err(RsyncError::Start)?;

@@ -8,8 +8,7 @@ mod progress;
 mod remote;
 mod run;
 
-pub(crate) use fetch::fetch;
-pub use fetch::fetch_small;
+pub use fetch::{fetch, fetch_small};
 pub use progress::Progress;
 pub use remote::Remote;
 pub use run::{Event, Outcome, RsyncError, Transfer};

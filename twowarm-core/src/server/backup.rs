@@ -65,7 +65,8 @@ impl Backup {
     }
 
     /// What cancels a statement of its session, such as the one that ends the backup.
-    pub(crate) fn canceller(&self) -> Canceller {
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
         match self {
             Backup::OfSession { session, .. } => session.canceller(),
             Backup::Exclusive(backup) => backup.session().canceller(),

@@ -16,5 +16,4 @@ pub(crate) use connect::runs_without_pid_file;
 pub use error::ServerError;
 pub use exclusive_backup::ExclusiveBackup;
 pub use running_role::running_role;
-pub(crate) use session::Canceller;
-pub use session::Session;
+pub use session::{Canceller, Session};

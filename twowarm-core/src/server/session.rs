@@ -19,11 +19,11 @@ pub struct Session {
 }
 
 /// Cancels the statement that a session is waiting for.
-pub(crate) struct Canceller(Option<CancelToken>);
+pub struct Canceller(Option<CancelToken>);
 
 impl Canceller {
     /// Sends the request, and waits at most 1 second for the server to accept it.
-    pub(crate) fn cancel(&self) {
+    pub fn cancel(&self) {
         if let Some(token) = self.0.clone() {
             let _ = within(Duration::from_secs(1), move || token.cancel_query(NoTls));
         }
@@ -85,7 +85,8 @@ impl Session {
     }
 
     /// What cancels a statement of this session, from another thread.
-    pub(crate) fn canceller(&self) -> Canceller {
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
         Canceller(self.client.as_ref().map(Client::cancel_token))
     }
 

@@ -31,7 +31,8 @@ impl PgMajor {
     }
 
     /// The timeline of the last checkpoint, for a version whose pg_control can't be parsed.
-    pub(crate) fn checkpoint_timeline(self) -> &'static str {
+    #[must_use]
+    pub fn checkpoint_timeline(self) -> &'static str {
         "select timeline_id from pg_control_checkpoint()"
     }
 
@@ -93,13 +94,15 @@ impl PgMajor {
     }
 
     /// Whether the end of a backup waits until its WAL is archived (8.4 to 9.6).
-    pub(crate) fn archives_at_backup_end(self) -> bool {
+    #[must_use]
+    pub fn archives_at_backup_end(self) -> bool {
         (V8_4..V10).contains(&self)
     }
 
     /// Asks for the last failure of archive_command, if no WAL file was archived since: file, time and the
     /// number of failures. From 9.4 on.
-    pub(crate) fn archiver_failure(self) -> Option<&'static str> {
+    #[must_use]
+    pub fn archiver_failure(self) -> Option<&'static str> {
         (self >= V9_4).then_some(
             "select last_failed_wal, last_failed_time, failed_count from pg_stat_archiver \
              where last_failed_time > coalesce(last_archived_time, '-infinity')",

@@ -64,7 +64,7 @@ impl Timelines<'_> {
     /// # Errors
     /// If a directory cannot be listed or a file cannot be read. A missing archive directory is not
     /// noticed.
-    pub(crate) fn forked_before(
+    pub fn forked_before(
         &self,
         segment: SegmentName,
         layout: SegmentLayout,
@@ -93,7 +93,10 @@ impl Timelines<'_> {
 
     /// The newest descendant that forked from the segment's timeline at or before the segment. One that
     /// the server can follow takes precedence.
-    pub(crate) fn superseded(
+    ///
+    /// # Errors
+    /// If a history file exists and cannot be read.
+    pub fn superseded(
         &self,
         segment: SegmentName,
         layout: SegmentLayout,
@@ -127,7 +130,10 @@ impl Timelines<'_> {
     ///
     /// From 9.2 on a server that follows a timeline has its history in its WAL directory; that is visible
     /// there earlier than in pg_control.
-    pub(crate) fn followable(
+    ///
+    /// # Errors
+    /// If the archive cannot be listed, or a history file in it cannot be read.
+    pub fn followable(
         &self,
         control: &ControlFile,
     ) -> Result<Option<NewerTimeline>, HistoryFileError> {

@@ -17,11 +17,10 @@ use super::{Expected, Lsn, PageHeader, SegmentName, SegmentWalk, WalEnd, check_s
 ///   part of a record, that the other does not.
 ///
 /// Files that do not begin as the segment of this name, or that differ in size, are not the same.
-pub(crate) fn is_same_segment(
-    name: SegmentName,
-    a: &mut dyn Read,
-    b: &mut dyn Read,
-) -> io::Result<bool> {
+///
+/// # Errors
+/// If one of the files can't be read.
+pub fn is_same_segment(name: SegmentName, a: &mut dyn Read, b: &mut dyn Read) -> io::Result<bool> {
     let (first_a, first_b) = (beginning(a)?, beginning(b)?);
     let Some(long) = PageHeader::parse(&first_a).ok().and_then(|page| page.long) else {
         return Ok(false);

@@ -45,7 +45,10 @@ pub fn check_text(
 }
 
 /// Checks the size of a timeline or backup history file, in bytes, before it is read.
-pub(crate) fn check_text_size(name: WalFileName, bytes: u64) -> Result<(), BadText> {
+///
+/// # Errors
+/// If it is larger than [`MAX_TEXT`].
+pub fn check_text_size(name: WalFileName, bytes: u64) -> Result<(), BadText> {
     if bytes > MAX_TEXT { Err(BadText::TooLong { name, bytes }) } else { Ok(()) }
 }
 
