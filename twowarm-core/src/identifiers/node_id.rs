@@ -1,9 +1,9 @@
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
-use super::random_id;
 use crate::file_error::FileError;
 
 /// A node's random id, to which archives are bound: 1 to 64 ASCII letters, digits and hyphens.
@@ -24,6 +24,16 @@ impl NodeId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// 128 random bits of the kernel as 32 hexadecimal digits.
+pub(crate) fn random_id() -> Result<String, FileError> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0; 16];
+    File::open(source)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(FileError::of("read", source))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// A machine's id (`/etc/machine-id`), which is not copied with a node's files. It has the same form as a

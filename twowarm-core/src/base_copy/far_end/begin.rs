@@ -3,8 +3,7 @@ use std::io;
 use std::path::Path;
 
 use super::FarEndError;
-use super::own_tablespaces::own_tablespaces;
-use crate::base_copy::Survey;
+use crate::base_copy::{Survey, own_tablespaces};
 use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, running_server};
 use crate::durable;
 use crate::file_error::FileError;
