@@ -11,9 +11,9 @@ use twowarm_core::ship::wire::Stored;
 use twowarm_core::ship::{FarCommand, ShipProgress, Shipper, ShutdownBudget, WalFile};
 use twowarm_core::wal::WalFileName;
 
-use crate::command::{Command, Failure, fails};
+use crate::command::{Command, Failure};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// archiveWALFile as a command.
 pub(crate) const COMMAND: Command = Command {
@@ -30,9 +30,9 @@ pub(crate) const COMMAND: Command = Command {
         ],
         answers: &[(DONE, "The file is on disk on the other node, or archiving is off.")],
         files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
-            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            ENVIRONMENT,
+            SETTINGS,
+            OTHER_NODE,
             (
                 "PGROOT/2warm/local/replication/archiving_active",
                 "WAL is shipped while this file exists.",
@@ -42,7 +42,7 @@ pub(crate) const COMMAND: Command = Command {
     },
     caller: Caller::Server,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
 

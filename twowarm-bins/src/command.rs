@@ -25,8 +25,8 @@ pub(crate) struct Command {
     pub caller: Caller,
     /// The exit codes of its failures.
     pub failures: ExitPolicy,
-    /// What to do if the 2warm tree can't be read.
-    pub misconfigured: fn(&[OsString], &mut Problem) -> Misconfigured,
+    /// What to do if the 2warm tree can't be read; most commands fail.
+    pub misconfigured: Option<fn(&[OsString], &mut Problem) -> Misconfigured>,
     /// The work of the command.
     pub run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
 }
@@ -59,11 +59,6 @@ impl Problem<'_> {
             }
         }
     }
-}
-
-/// What most commands do if the 2warm tree can't be read: they fail.
-pub(crate) fn fails(_arguments: &[OsString], _problem: &mut Problem) -> Misconfigured {
-    Misconfigured::Fails
 }
 
 /// Why a command failed.
@@ -100,8 +95,8 @@ impl Command {
     fn answer(&self) -> Result<u8, u8> {
         let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
         let documentation = match arguments.first().and_then(|a| a.to_str()) {
-            Some("--help") => Some(self.help()),
-            Some("--man") => Some(self.man_page()),
+            Some("--help") => Some(self.manual.help(self.failures)),
+            Some("--man") => Some(self.manual.man_page(self.failures)),
             Some("--version") => {
                 Some(format!("{} (twowarm) {}\n", self.manual.name, env!("CARGO_PKG_VERSION")))
             }
@@ -122,7 +117,10 @@ impl Command {
                 let mut found = None;
                 let look_again = &mut || find().map(|install| found = Some(install));
                 let mut problem = Problem { why, look_again };
-                let next = (self.misconfigured)(&arguments, &mut problem);
+                let next = match self.misconfigured {
+                    Some(act) => act(&arguments, &mut problem),
+                    None => Misconfigured::Fails,
+                };
                 let why = problem.why;
                 match (next, found) {
                     (Misconfigured::Corrected, Some(install)) => install,
@@ -180,7 +178,7 @@ impl Command {
     fn report(&self, failure: Failure) -> u8 {
         match failure {
             Failure::Usage(problem) => {
-                log::error!("{problem}; usage: {}", self.usage());
+                log::error!("{problem}; usage: {}", self.manual.usage());
                 BAD_ARGUMENTS
             }
             Failure::Failed(error) => {

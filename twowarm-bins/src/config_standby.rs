@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::standby::PrepareStep;
 
-use crate::command::{Command, Failure, fails, print};
+use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// configStandby as a command.
 pub(crate) const COMMAND: Command = Command {
@@ -23,8 +23,8 @@ pub(crate) const COMMAND: Command = Command {
         options: &[],
         answers: &[(DONE, "Success.")],
         files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ENVIRONMENT,
+            SETTINGS,
             ("PGROOT/2warm/global/recovery.conf", "Optional recovery settings of all nodes."),
             ("PGROOT/2warm/local/postgresql.conf", "Optional postgresql.conf of this node."),
         ],
@@ -32,7 +32,7 @@ pub(crate) const COMMAND: Command = Command {
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
 

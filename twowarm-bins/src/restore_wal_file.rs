@@ -16,7 +16,7 @@ use twowarm_core::wal::{SegmentName, WalFileName};
 
 use crate::command::{Command, Failure, Misconfigured, Problem};
 use crate::exit_codes::{ABSENT, DONE, ExitPolicy, STOP_SERVER};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// restoreWALFile as a command.
 pub(crate) const COMMAND: Command = Command {
@@ -36,15 +36,15 @@ pub(crate) const COMMAND: Command = Command {
             (ABSENT, "There is no such file and recovery may end; in standby mode: not yet."),
         ],
         files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ENVIRONMENT,
+            SETTINGS,
             ("PGDATA/trigger", "The trigger file: recovery ends while it exists."),
         ],
         see_also: &["triggerStandby(1)", "configStandby(1)", "archiveWALFile(1)"],
     },
     caller: Caller::Server,
     failures: ExitPolicy::StopServer,
-    misconfigured,
+    misconfigured: Some(misconfigured),
     run,
 };
 
