@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
 
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 
 /// A temporary file. It is locked while its writer runs, so that another process can recognize the file of an
 /// interrupted one, and is removed when it is dropped.
@@ -126,10 +126,9 @@ fn filled(place: &Path, content: &[u8]) -> Result<Aside, FileError> {
 
 /// Removes a file, if it exists.
 pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_parent(path),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(FileError::of("remove", path)(e)),
+    match if_exists(fs::remove_file(path)).map_err(FileError::of("remove", path))? {
+        Some(()) => sync_parent(path),
+        None => Ok(()),
     }
 }
 
@@ -211,12 +210,8 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
         .map_err(|(_, e)| FileError::of("lock", path)(e))?;
     let id = |m: &fs::Metadata| (m.dev(), m.ino());
     let opened = locked.metadata().map_err(FileError::of("read", path))?;
-    match fs::metadata(path) {
-        Ok(named) if id(&named) == id(&opened) => Ok(Some(locked)),
-        Ok(_) => Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(FileError::of("read", path)(e)),
-    }
+    let named = if_exists(fs::metadata(path)).map_err(FileError::of("read", path))?;
+    Ok(named.filter(|named| id(named) == id(&opened)).map(|_| locked))
 }
 
 #[cfg(feature = "server")]

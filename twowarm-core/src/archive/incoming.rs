@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Archive, ArchiveError};
 use crate::durable::{self, Aside};
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::wal::WalFileName;
 
 /// A file that is being written for the archive. It has no name there yet and is removed when it is
@@ -127,11 +127,8 @@ impl Incoming {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e.into()),
             }
-            let mut existing = match File::open(&path) {
-                Ok(file) => file,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(FileError::of("open", &path)(e).into()),
-            };
+            let existing = if_exists(File::open(&path)).map_err(FileError::of("open", &path))?;
+            let Some(mut existing) = existing else { continue };
             let temporary = self.aside.path().to_owned();
             let incoming = self.reread()?;
             let found = if same_bytes(incoming, &mut existing, &temporary, &path)? {

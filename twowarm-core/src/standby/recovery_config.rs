@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{inherited_recovery, retry_settings};
@@ -8,7 +7,7 @@ use crate::data_directory::{
     ConfigFileError, RecoveryMode, each_setting, is_true, read_line, read_settings, setting_line,
 };
 use crate::durable;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::version::PgMajor;
 
 /// Where the recovery settings of a standby come from, for a server of any version.
@@ -276,10 +275,8 @@ impl RecoveryConfig {
 }
 
 fn read_if_exists(path: &Path) -> Result<String, FileError> {
-    match fs::read_to_string(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read.map_err(FileError::of("read", path)),
-    }
+    let read = if_exists(fs::read_to_string(path)).map_err(FileError::of("read", path));
+    Ok(read?.unwrap_or_default())
 }
 
 fn mode_of(standby_mode: &str) -> RecoveryMode {
