@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use twowarm_core::data_directory::Postmaster;
 use twowarm_core::node::{Caller, Install};
@@ -16,7 +15,7 @@ use crate::exit_codes::{DONE, ExitPolicy};
 use crate::manual::{ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// archiveWALFile as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "archiveWALFile",
         arguments: "PATH NAME",
@@ -45,11 +44,6 @@ pub(crate) const COMMAND: Command = Command {
     misconfigured: None,
     run,
 };
-
-/// archiveWALFile's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let [path, name] = arguments else {

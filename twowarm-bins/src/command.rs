@@ -18,17 +18,17 @@ use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, ExitPolicy, FAILED};
 use crate::manual::Manual;
 
 /// A command.
-pub(crate) struct Command {
+pub struct Command {
     /// Its name and documentation.
-    pub manual: Manual,
+    pub(crate) manual: Manual,
     /// Who calls it.
-    pub caller: Caller,
+    pub(crate) caller: Caller,
     /// The exit codes of its failures.
-    pub failures: ExitPolicy,
+    pub(crate) failures: ExitPolicy,
     /// What to do if the 2warm tree can't be read; most commands fail.
-    pub misconfigured: Option<fn(&[OsString], &mut Problem) -> Misconfigured>,
+    pub(crate) misconfigured: Option<fn(&[OsString], &mut Problem) -> Misconfigured>,
     /// The work of the command.
-    pub run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
+    pub(crate) run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
 }
 
 /// What a command does whose 2warm tree can't be read.

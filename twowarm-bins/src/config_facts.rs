@@ -6,7 +6,6 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
 use twowarm_core::data_directory::{Role, role_of};
 use twowarm_core::node::{Caller, Install};
@@ -17,7 +16,7 @@ use crate::exit_codes::{DONE, ExitPolicy};
 use crate::manual::{DR_NODE, ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// configFacts as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "configSetup",
         arguments: "[debug]",
@@ -34,11 +33,6 @@ pub(crate) const COMMAND: Command = Command {
     misconfigured: None,
     run,
 };
-
-/// The main function of configFacts.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 /// The options are for configSetup only.
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

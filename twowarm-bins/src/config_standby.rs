@@ -1,7 +1,6 @@
 //! configStandby: prepares this node's data directory for a base copy, as a standby's.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::standby::PrepareStep;
@@ -11,7 +10,7 @@ use crate::exit_codes::{DONE, ExitPolicy};
 use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// configStandby as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "configStandby",
         arguments: "",
@@ -35,11 +34,6 @@ pub(crate) const COMMAND: Command = Command {
     misconfigured: None,
     run,
 };
-
-/// configStandby's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
+use std::process;
 
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::node::{Caller, Install};
@@ -28,7 +28,7 @@ const OPTIONS: [&str; 5] =
     ["-rptL", "--checksum", "--delay-updates", "--delete", "--info=name1,stats1"];
 
 /// distrib2warm as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "distrib2warm",
         arguments: "",
@@ -45,11 +45,6 @@ pub(crate) const COMMAND: Command = Command {
     misconfigured: None,
     run,
 };
-
-/// distrib2warm's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use twowarm_core::node::{Caller, Install};
@@ -18,7 +17,7 @@ use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// receiveBaseCopy as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "receiveBaseCopy",
         arguments: "",
@@ -35,11 +34,6 @@ pub(crate) const COMMAND: Command = Command {
     misconfigured: None,
     run,
 };
-
-/// receiveBaseCopy's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {

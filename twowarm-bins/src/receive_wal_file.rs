@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 
 use twowarm_core::archive::Machines;
 use twowarm_core::node::{Caller, Install, InstallError, PgdataSource};
@@ -15,7 +14,7 @@ use crate::exit_codes::{DONE, ExitPolicy};
 use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// receiveWALFile as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "receiveWALFile",
         arguments: "",
@@ -36,11 +35,6 @@ pub(crate) const COMMAND: Command = Command {
     misconfigured: None,
     run,
 };
-
-/// receiveWALFile's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {

@@ -5,7 +5,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::prune::Floor;
@@ -19,7 +18,7 @@ use crate::exit_codes::{ABSENT, DONE, ExitPolicy, STOP_SERVER};
 use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// restoreWALFile as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "restoreWALFile",
         arguments: "NAME PATH [RESTART]",
@@ -47,11 +46,6 @@ pub(crate) const COMMAND: Command = Command {
     misconfigured: Some(misconfigured),
     run,
 };
-
-/// restoreWALFile's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let request = read(arguments)?;

@@ -268,4 +268,4 @@ impl FromStr for PgMajor {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,7 +5,6 @@ mod signals;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal};
-use std::process::ExitCode;
 
 use twowarm_core::base_copy::{Callbacks, CopyLosses, Progress};
 use twowarm_core::node::{Caller, Install};
@@ -17,7 +16,7 @@ use crate::exit_codes::{DONE, ExitPolicy};
 use crate::manual::{ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// copyToStandby as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "copyToStandby",
         arguments: "[--yes]",
@@ -44,11 +43,6 @@ pub(crate) const COMMAND: Command = Command {
     misconfigured: None,
     run,
 };
-
-/// copyToStandby's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let yes = match arguments {

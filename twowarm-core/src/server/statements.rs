@@ -128,14 +128,7 @@ impl PgMajor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Checks each answer and the version since which it is given.
-    fn changes(question: impl Fn(PgMajor) -> String, expected: &[(&str, &str)]) {
-        let answers = PgMajor::ALL.map(|major| (major.to_string(), question(major)));
-        let mut answers: Vec<_> = answers.iter().map(|(m, a)| (m.as_str(), a.as_str())).collect();
-        answers.dedup_by(|next, previous| next.1 == previous.1);
-        assert_eq!(answers, expected);
-    }
+    use crate::version::tests::changes;
 
     #[test]
     fn backup_statements_change_with_the_version() {
@@ -147,50 +140,47 @@ mod tests {
             ],
         );
         changes(
-            |m| m.backup_stop().into(),
+            PgMajor::backup_stop,
             &[
                 ("8.2", "select lsn, labelfile, spcmapfile from pg_stop_backup(false)"),
                 ("10", "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"),
                 ("15", "select lsn, labelfile, spcmapfile from pg_backup_stop(false)"),
             ],
         );
-        changes(|m| m.has_session_backup().to_string(), &[("8.2", "false"), ("9.6", "true")]);
-        changes(
-            |m| m.archives_at_backup_end().to_string(),
-            &[("8.2", "false"), ("8.4", "true"), ("10", "false")],
-        );
+        changes(PgMajor::has_session_backup, &[("8.2", false), ("9.6", true)]);
+        changes(PgMajor::archives_at_backup_end, &[("8.2", false), ("8.4", true), ("10", false)]);
         changes(
             |m| m.exclusive_backup_start("l"),
             &[("8.2", "select pg_start_backup('l')"), ("8.4", "select pg_start_backup('l', true)")],
         );
-        let spreads = [("8.2", "false"), ("8.3", "true"), ("8.4", "false")];
-        changes(|m| m.spreads_backup_checkpoint().to_string(), &spreads);
-        changes(|m| m.has_tablespace_map().to_string(), &[("8.2", "false"), ("9.5", "true")]);
+        let spreads = [("8.2", false), ("8.3", true), ("8.4", false)];
+        changes(PgMajor::spreads_backup_checkpoint, &spreads);
+        changes(PgMajor::has_tablespace_map, &[("8.2", false), ("9.5", true)]);
     }
 
     #[test]
     fn other_statements_change_with_the_version() {
         changes(
-            |m| m.switch_wal().into(),
+            PgMajor::switch_wal,
             &[("8.2", "select pg_switch_xlog()"), ("10", "select pg_switch_wal()")],
         );
         changes(
-            |m| m.in_recovery().into(),
+            PgMajor::in_recovery,
             &[("8.2", "select false"), ("9.0", "select pg_is_in_recovery()")],
         );
         changes(
-            |m| m.system_identifier().unwrap_or("none").into(),
+            |m| m.system_identifier().unwrap_or("none"),
             &[("8.2", "none"), ("9.6", "select system_identifier from pg_control_system()")],
         );
-        let archiver = |m: PgMajor| m.archiver_failure().is_some().to_string();
-        changes(archiver, &[("8.2", "false"), ("9.4", "true")]);
-        changes(|m| m.name_session().is_some().to_string(), &[("8.2", "false"), ("9.0", "true")]);
+        let archiver = |m: PgMajor| m.archiver_failure().is_some();
+        changes(archiver, &[("8.2", false), ("9.4", true)]);
+        changes(|m| m.name_session().is_some(), &[("8.2", false), ("9.0", true)]);
         changes(
-            |m| m.commit_alone().unwrap_or("none").into(),
+            |m| m.commit_alone().unwrap_or("none"),
             &[("8.2", "none"), ("9.1", "set synchronous_commit = local")],
         );
         changes(
-            |m| m.committed_write().split(' ').next().unwrap_or_default().into(),
+            |m| m.committed_write().split(' ').next().unwrap_or_default(),
             &[("8.2", "create"), ("8.3", "select")],
         );
     }

@@ -73,20 +73,10 @@ impl PgMajor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Checks each answer and the version since which it is given.
-    fn changes<T: ToString>(question: impl Fn(PgMajor) -> T, expected: &[(&str, &str)]) {
-        let answers = PgMajor::ALL.map(|major| (major.to_string(), question(major).to_string()));
-        let mut answers: Vec<_> = answers.iter().map(|(m, a)| (m.as_str(), a.as_str())).collect();
-        answers.dedup_by(|next, previous| next.1 == previous.1);
-        assert_eq!(answers, expected);
-    }
+    use crate::version::tests::{changes, since};
 
     #[test]
     fn settings_come_with_their_version() {
-        let since = |question: fn(PgMajor) -> bool, major| {
-            changes(question, &[("8.2", "false"), (major, "true")]);
-        };
         since(PgMajor::has_archive_mode, "8.3");
         since(PgMajor::has_archive_library, "15");
         since(PgMajor::has_retry_interval, "9.5");
@@ -119,17 +109,14 @@ mod tests {
     #[test]
     fn recovery_settings_come_and_go() {
         let has = |name: &'static str| move |major: PgMajor| major.has_recovery_setting(name);
-        changes(has("standby_mode"), &[("8.2", "false"), ("9.0", "true"), ("12", "false")]);
-        changes(has("recovery_end_command"), &[("8.2", "false"), ("8.4", "true")]);
-        changes(has("log_restartpoints"), &[("8.2", "false"), ("8.3", "true"), ("8.4", "false")]);
-        changes(has("promote_trigger_file"), &[("8.2", "false"), ("12", "true"), ("16", "false")]);
-        changes(has("wal_retrieve_retry_interval"), &[("8.2", "false"), ("12", "true")]);
-        changes(has("restore_command"), &[("8.2", "true")]);
-        changes(has("trigger_file"), &[("8.2", "false"), ("9.0", "true"), ("12", "false")]);
-        changes(
-            has("pause_at_recovery_target"),
-            &[("8.2", "false"), ("9.1", "true"), ("9.5", "false")],
-        );
+        changes(has("standby_mode"), &[("8.2", false), ("9.0", true), ("12", false)]);
+        changes(has("recovery_end_command"), &[("8.2", false), ("8.4", true)]);
+        changes(has("log_restartpoints"), &[("8.2", false), ("8.3", true), ("8.4", false)]);
+        changes(has("promote_trigger_file"), &[("8.2", false), ("12", true), ("16", false)]);
+        changes(has("wal_retrieve_retry_interval"), &[("8.2", false), ("12", true)]);
+        changes(has("restore_command"), &[("8.2", true)]);
+        changes(has("trigger_file"), &[("8.2", false), ("9.0", true), ("12", false)]);
+        changes(has("pause_at_recovery_target"), &[("8.2", false), ("9.1", true), ("9.5", false)]);
         for (name, since) in [
             ("primary_conninfo", "9.0"),
             ("archive_cleanup_command", "9.0"),
@@ -141,7 +128,7 @@ mod tests {
             ("recovery_target_lsn", "10"),
             ("recovery_prefetch", "15"),
         ] {
-            changes(has(name), &[("8.2", "false"), (since, "true")]);
+            changes(has(name), &[("8.2", false), (since, true)]);
         }
     }
 }
