@@ -70,7 +70,7 @@ impl Watcher {
     /// Starts to watch. To be called before the last look that precedes a wait: then an arrival between
     /// the two ends the wait. Called again, it finds directories that have been created since. Returns
     /// whether anything is newly watched.
-    pub(crate) fn arm(&mut self) -> bool {
+    pub fn arm(&mut self) -> bool {
         if self.events == Events::Off {
             return false;
         }

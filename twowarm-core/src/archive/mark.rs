@@ -34,7 +34,10 @@ pub fn mark(archive: &Path, local_replication: &Path) -> Result<(), ArchiveError
 /// disk is not mounted has none: files stored there would be hidden when the disk is mounted again.
 ///
 /// Without a stored mark, as on a node whose archive was created by hand, any archive passes.
-pub(crate) fn check_mark(archive: &Path, local_replication: &Path) -> Result<(), ArchiveError> {
+///
+/// # Errors
+/// If the archive is missing, has no mark or another one, or a file can't be read.
+pub fn check_mark(archive: &Path, local_replication: &Path) -> Result<(), ArchiveError> {
     let Some(expected) = read(&local_replication.join(STORED_MARK))? else {
         // Its directory must be readable: it could be on an unmounted disk itself.
         fs::read_dir(local_replication).map_err(FileError::of("read", local_replication))?;

@@ -35,8 +35,7 @@ pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
 pub(crate) use incoming::{Existing, Incoming};
-pub(crate) use mark::check_mark;
-pub use mark::mark;
+pub use mark::{check_mark, mark};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

@@ -58,7 +58,7 @@ pub enum PrepareStep {
     ArchiveContent(ArchiveContent),
     /// The restore_command does not begin with `exec`; see [`RecoveryConfig::warning`](super::RecoveryConfig::warning).
     RestoreCommandWithoutExec(String),
-    /// A setting is wrong for the time after a failover; see [`lacks_for_failover`].
+    /// A setting is wrong for the time after a failover.
     LacksForFailover(String),
 }
 

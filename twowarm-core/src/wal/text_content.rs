@@ -6,7 +6,7 @@ use crate::version::PgMajor;
 
 /// The largest accepted timeline or backup history file, in bytes. A timeline history has one line for each
 /// promotion, a backup history a dozen lines.
-pub(crate) const MAX_TEXT: u64 = 1 << 20;
+pub const MAX_TEXT: u64 = 1 << 20;
 
 /// The result of [`check_text`] for a file that is accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
