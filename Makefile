@@ -21,8 +21,8 @@ install:
 check: needs-test
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --all --check --manifest-path fuzz/Cargo.toml
-	.ci/check-dependencies
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	.ci/check-dependencies
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --workspace --all-features
 	.ci/check-features
 	.ci/check-msrv

@@ -6,11 +6,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twowarm_core::testbed::wait_until;
 
-use crate::pair::{LIMIT, Pair, fails, names, succeeds};
+use crate::pair::{LIMIT, Pair, fails, interactive, names, succeeds};
 
 /// Starts copyToStandby and waits until it copies files.
 fn copying(pair: &Pair) -> Child {
-    let mut command = pair.db1.command("copyToStandby");
+    let mut command = interactive(&pair.db1, "copyToStandby");
     let copying = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let marker = pair.db2.pgdata().join(".twowarm-copy");
     // rsync also fetches the marker file, before the backup starts.

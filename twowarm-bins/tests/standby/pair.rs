@@ -119,6 +119,15 @@ pub fn set_mode(node: &Node, mode: &str) {
     node.write_local("2warm.toml", format!("mode = \"{mode}\"\n{}\n", others.join("\n"))).unwrap();
 }
 
+/// A command as a terminal starts it. A shell without job control starts a background program, such as this test,
+/// with SIGINT ignored, and programs inherit that.
+pub fn interactive(node: &Node, name: &str) -> Command {
+    let mut command = node.program("env");
+    command.arg("--default-signal").arg(node.global().join("replication").join(name));
+    command.current_dir(node.pgdata());
+    command
+}
+
 /// Runs a command that must succeed; returns what it printed.
 pub fn succeeds(mut command: Command) -> String {
     finish(&mut command).unwrap()

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twowarm_core::testbed::{StopMode, wait_until};
 
-use crate::pair::{LIMIT, Pair, fails, succeeds};
+use crate::pair::{LIMIT, Pair, fails, interactive, succeeds};
 
 #[test]
 fn a_smart_trigger_promotes_with_all_that_was_shipped() {
@@ -120,7 +120,7 @@ fn while_recovery_goes_on_a_wait_that_ends_leaves_the_trigger_in_force_and_says_
         }
     };
     for (signal, number) in [(Signal::SIGINT, 2), (Signal::SIGTERM, 15)] {
-        let mut command = pair.db2.command("triggerStandby");
+        let mut command = interactive(&pair.db2, "triggerStandby");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let waiting = command.spawn().unwrap();
         wait_until("the trigger file to be written", LIMIT, || trigger.exists()).unwrap();

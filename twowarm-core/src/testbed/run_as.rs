@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::{User, geteuid};
 
-use super::BedError;
+use super::{BedError, finish};
 
 /// The user that servers run as: `postgres` if the test runs as root, since PostgreSQL refuses to run as root,
 /// otherwise the user of the test.
@@ -68,8 +68,11 @@ impl RunAs {
     }
 
     /// Copies a program for this user, who may be unable to read the original.
+    ///
+    /// By another process: a copy that this one has open for writing is inherited by what other threads start at
+    /// that moment, and can't be executed until they have called exec ("Text file busy").
     pub fn copy_program(&self, from: &Path, to: &Path) -> Result<(), BedError> {
-        fs::copy(from, to).map_err(BedError::io("copy", from))?;
+        finish(Command::new("cp").arg("--").args([from, to]))?;
         set_mode(to, 0o755)?;
         self.own(to)
     }

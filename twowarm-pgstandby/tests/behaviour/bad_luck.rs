@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use crate::support::{Call, NAME, Scratch, names_in, segment};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
+use twowarm_core::testbed::finish;
 
 /// A user id that owns no file of the test.
 const STRANGER: &str = "65534";
@@ -23,7 +24,7 @@ fn as_stranger(scratch: &Scratch, call: Command) -> Command {
         .expect("the scratch directory is writable");
     // Other users may be unable to enter the build directory.
     let program = scratch.path("pg_standby");
-    fs::copy(call.get_program(), &program).expect("the scratch directory is writable");
+    finish(Command::new("cp").arg(call.get_program()).arg(&program)).expect("the copy succeeds");
     let mut command = Command::new("setpriv");
     command.args(["--reuid", STRANGER, "--regid", STRANGER, "--clear-groups"]).arg(program);
     command.args(call.get_args()).current_dir(scratch.path(""));
