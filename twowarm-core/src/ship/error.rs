@@ -57,7 +57,7 @@ pub enum ShipError {
     },
     /// No thread could be started.
     #[error("could not start a thread: {0}")]
-    Thread(#[source] io::Error),
+    Thread(io::Error),
 }
 
 impl From<SendError> for ShipError {

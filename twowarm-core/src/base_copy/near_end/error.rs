@@ -77,7 +77,7 @@ pub enum CopyError {
     Interrupted(&'static str),
     /// Signals can't be held.
     #[error("could not install a signal handler: {0}")]
-    Signals(#[source] io::Error),
+    Signals(io::Error),
     /// A setting prevents that WAL is shipped.
     #[error(
         "{name} is \"{value}\", so WAL is not shipped. HINT: set {name} = {wanted} in postgresql.conf and {then} the server"
