@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use twowarm_core::data_directory::Postmaster;
 use twowarm_core::node::{Caller, Install};
@@ -11,12 +10,12 @@ use twowarm_core::ship::wire::Stored;
 use twowarm_core::ship::{FarCommand, ShipProgress, Shipper, ShutdownBudget, WalFile};
 use twowarm_core::wal::WalFileName;
 
-use crate::command::{Command, Failure, fails};
+use crate::command::{Command, Failure};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// archiveWALFile as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "archiveWALFile",
         arguments: "PATH NAME",
@@ -30,9 +29,9 @@ pub(crate) const COMMAND: Command = Command {
         ],
         answers: &[(DONE, "The file is on disk on the other node, or archiving is off.")],
         files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
-            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            ENVIRONMENT,
+            SETTINGS,
+            OTHER_NODE,
             (
                 "PGROOT/2warm/local/replication/archiving_active",
                 "WAL is shipped while this file exists.",
@@ -42,14 +41,9 @@ pub(crate) const COMMAND: Command = Command {
     },
     caller: Caller::Server,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
-
-/// archiveWALFile's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let [path, name] = arguments else {

@@ -18,17 +18,17 @@ use crate::exit_codes::{BAD_ARGUMENTS, BUG, DONE, ExitPolicy, FAILED};
 use crate::manual::Manual;
 
 /// A command.
-pub(crate) struct Command {
+pub struct Command {
     /// Its name and documentation.
-    pub manual: Manual,
+    pub(crate) manual: Manual,
     /// Who calls it.
-    pub caller: Caller,
+    pub(crate) caller: Caller,
     /// The exit codes of its failures.
-    pub failures: ExitPolicy,
-    /// What to do if the 2warm tree can't be read, with the reason.
-    pub misconfigured: Misconfigured,
+    pub(crate) failures: ExitPolicy,
+    /// What to do if the 2warm tree can't be read; most commands fail.
+    pub(crate) misconfigured: Option<Misconfigured>,
     /// The work of the command.
-    pub run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
+    pub(crate) run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
 }
 
 /// What a command with these arguments does if the 2warm tree can't be read. The result is its exit code, or none
@@ -37,11 +37,6 @@ pub(crate) type Misconfigured = fn(&[OsString], &str, ReadAgain<'_>) -> Option<u
 
 /// Reads the 2warm tree once more.
 pub(crate) type ReadAgain<'a> = &'a mut dyn FnMut() -> Result<(), String>;
-
-/// What most commands do if the 2warm tree can't be read: they fail, after a few attempts.
-pub(crate) fn fails(_arguments: &[OsString], _why: &str, _read_again: ReadAgain<'_>) -> Option<u8> {
-    None
-}
 
 /// Why the 2warm tree can't be read.
 struct Unreadable {
@@ -83,8 +78,8 @@ impl Command {
     fn answer(&self) -> Result<u8, u8> {
         let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
         let documentation = match arguments.first().and_then(|a| a.to_str()) {
-            Some("--help") => Some(self.help()),
-            Some("--man") => Some(self.man_page()),
+            Some("--help") => Some(self.manual.help(self.failures)),
+            Some("--man") => Some(self.manual.man_page(self.failures)),
             Some("--version") => {
                 Some(format!("{} (twowarm) {}\n", self.manual.name, env!("CARGO_PKG_VERSION")))
             }
@@ -100,7 +95,8 @@ impl Command {
                 let mut found = None;
                 let mut read_again =
                     || self.find().map(|install| found = Some(install)).map_err(|e| e.why);
-                match (self.misconfigured)(&arguments, &unreadable.why, &mut read_again) {
+                let act = self.misconfigured;
+                match act.and_then(|act| act(&arguments, &unreadable.why, &mut read_again)) {
                     Some(code) => return Ok(code),
                     None => found.map_or_else(|| self.find_later(unreadable), Ok)?,
                 }
@@ -164,7 +160,7 @@ impl Command {
     fn report(&self, failure: Failure) -> u8 {
         match failure {
             Failure::Usage(problem) => {
-                log::error!("{problem}; usage: {}", self.usage());
+                log::error!("{problem}; usage: {}", self.manual.usage());
                 BAD_ARGUMENTS
             }
             Failure::Failed(error) => {

@@ -6,18 +6,17 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::process::ExitCode;
 
 use twowarm_core::data_directory::{Role, role_of};
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::server::running_role;
 
-use crate::command::{Command, Failure, fails, print};
+use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{DR_NODE, ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// configFacts as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "configSetup",
         arguments: "[debug]",
@@ -26,27 +25,14 @@ pub(crate) const COMMAND: Command = Command {
             installation see them. In a script that sources configSetup they are variables.",
         options: &[],
         answers: &[(DONE, "Success.")],
-        files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
-            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
-            (
-                "PGROOT/2warm/local/replication/drnode",
-                "The host name of the DR node, if there is one.",
-            ),
-        ],
+        files: &[ENVIRONMENT, SETTINGS, OTHER_NODE, DR_NODE],
         see_also: &["configStandby(1)", "distrib2warm(1)"],
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
-
-/// The main function of configFacts.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 /// The options are for configSetup only.
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {

@@ -1,17 +1,16 @@
 //! configStandby: prepares this node's data directory for a base copy, as a standby's.
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::standby::PrepareStep;
 
-use crate::command::{Command, Failure, fails, print};
+use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// configStandby as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "configStandby",
         arguments: "",
@@ -23,8 +22,8 @@ pub(crate) const COMMAND: Command = Command {
         options: &[],
         answers: &[(DONE, "Success.")],
         files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ENVIRONMENT,
+            SETTINGS,
             ("PGROOT/2warm/global/recovery.conf", "Optional recovery settings of all nodes."),
             ("PGROOT/2warm/local/postgresql.conf", "Optional postgresql.conf of this node."),
         ],
@@ -32,14 +31,9 @@ pub(crate) const COMMAND: Command = Command {
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
-
-/// configStandby's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {

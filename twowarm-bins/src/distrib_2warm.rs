@@ -6,15 +6,15 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, ExitCode};
+use std::process;
 
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::rsync::{Event, Outcome, Remote, Transfer, fetch_small};
 
-use crate::command::{Command, Failure, fails, print};
+use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{DR_NODE, Manual, OTHER_NODE, SETTINGS};
 
 /// The files in `local` are each node's own (one may be a private key); only its directories are copied. Files
 /// that exist only on the other node are kept.
@@ -28,7 +28,7 @@ const OPTIONS: [&str; 5] =
     ["-rptL", "--checksum", "--delay-updates", "--delete", "--info=name1,stats1"];
 
 /// distrib2warm as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "distrib2warm",
         arguments: "",
@@ -37,26 +37,14 @@ pub(crate) const COMMAND: Command = Command {
             2warm/local, which is each node's own, nothing is copied but the directories.",
         options: &[],
         answers: &[(DONE, "Success.")],
-        files: &[
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
-            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
-            (
-                "PGROOT/2warm/local/replication/drnode",
-                "The host name of the DR node, if there is one.",
-            ),
-        ],
+        files: &[SETTINGS, OTHER_NODE, DR_NODE],
         see_also: &["configSetup(1)", "rsync(1)"],
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
-
-/// distrib2warm's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {

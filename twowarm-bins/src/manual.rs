@@ -1,6 +1,6 @@
 //! The documentation of a command: one table gives `--help`, usage errors and the man page.
 
-use crate::command::Command;
+use crate::exit_codes::ExitPolicy;
 use crate::roff::Page;
 
 /// What `--help` and the man page say of a command.
@@ -23,6 +23,16 @@ pub(crate) struct Manual {
     pub see_also: &'static [&'static str],
 }
 
+/// The files of most commands.
+pub(crate) const ENVIRONMENT: (&str, &str) =
+    ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node.");
+pub(crate) const SETTINGS: (&str, &str) =
+    ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node.");
+pub(crate) const OTHER_NODE: (&str, &str) =
+    ("PGROOT/2warm/local/replication/othernode", "The host name of the other node.");
+pub(crate) const DR_NODE: (&str, &str) =
+    ("PGROOT/2warm/local/replication/drnode", "The host name of the DR node, if there is one.");
+
 /// The options of every command.
 const COMMON_OPTIONS: [(&str, &str); 4] = [
     ("debug", "Print this node's PGROOT, PGDATA, ARCHIVE and other nodes, and exit."),
@@ -36,20 +46,19 @@ const WIDTH: usize = 80;
 /// Where explanations begin in `--help`; a longer term has its own line.
 const INDENT: usize = 17;
 
-impl Command {
+impl Manual {
     /// What `--help` prints.
-    pub(crate) fn help(&self) -> String {
-        let manual = &self.manual;
+    pub(crate) fn help(&self, failures: ExitPolicy) -> String {
         let mut text = format!("Usage: {}\n", self.usage());
-        for paragraph in manual.description.split("\n\n") {
+        for paragraph in self.description.split("\n\n") {
             text += &format!("\n{}\n", wrapped(paragraph, 0));
         }
         text += "\nOptions:\n";
-        for (option, meaning) in manual.options.iter().chain(&COMMON_OPTIONS) {
+        for (option, meaning) in self.options.iter().chain(&COMMON_OPTIONS) {
             text += &entry(option, meaning);
         }
         text += "\nExit status:\n";
-        for (code, meaning) in self.exit_codes() {
+        for (code, meaning) in self.exit_codes(failures) {
             text += &entry(&code.to_string(), meaning);
         }
         text
@@ -57,38 +66,37 @@ impl Command {
 
     /// How it is called: `archiveWALFile PATH NAME`.
     pub(crate) fn usage(&self) -> String {
-        format!("{} {}", self.manual.name, self.manual.arguments).trim_end().to_owned()
+        format!("{} {}", self.name, self.arguments).trim_end().to_owned()
     }
 
     /// The man page as roff source.
-    pub(crate) fn man_page(&self) -> String {
-        let manual = &self.manual;
-        let mut page = Page::new(manual.name);
+    pub(crate) fn man_page(&self, failures: ExitPolicy) -> String {
+        let mut page = Page::new(self.name);
         page.section("NAME");
-        page.line("", &format!("{} - {}", manual.name, manual.summary));
+        page.line("", &format!("{} - {}", self.name, self.summary));
         page.section("SYNOPSIS");
-        page.line(manual.name, &format!(" {}", manual.arguments));
+        page.line(self.name, &format!(" {}", self.arguments));
         page.section("DESCRIPTION");
-        page.paragraphs(manual.description);
+        page.paragraphs(self.description);
         page.section("OPTIONS");
-        for (option, meaning) in manual.options.iter().chain(&COMMON_OPTIONS) {
+        for (option, meaning) in self.options.iter().chain(&COMMON_OPTIONS) {
             page.entry(option, meaning);
         }
         page.section("EXIT STATUS");
-        for (code, meaning) in self.exit_codes() {
+        for (code, meaning) in self.exit_codes(failures) {
             page.entry(&code.to_string(), meaning);
         }
         page.section("FILES");
-        for (file, meaning) in manual.files {
+        for (file, meaning) in self.files {
             page.entry(file, meaning);
         }
         page.section("SEE ALSO");
-        page.line("", &manual.see_also.join(", "));
+        page.line("", &self.see_also.join(", "));
         page.into_source()
     }
 
-    fn exit_codes(&self) -> impl Iterator<Item = &(u8, &'static str)> {
-        self.manual.answers.iter().chain(self.failures.failures())
+    fn exit_codes(&self, failures: ExitPolicy) -> impl Iterator<Item = &(u8, &'static str)> {
+        self.answers.iter().chain(failures.failures())
     }
 }
 
@@ -123,6 +131,7 @@ fn wrapped(text: &str, indent: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::Command;
 
     const ALL: [&Command; 9] = [
         &crate::archive_wal_file::COMMAND,
@@ -139,7 +148,7 @@ mod tests {
     #[test]
     fn no_help_line_is_longer_than_80_characters() {
         for command in ALL {
-            for line in command.help().lines() {
+            for line in command.manual.help(command.failures).lines() {
                 assert!(line.chars().count() <= 80, "{}: {line}", command.manual.name);
                 assert_eq!(line.trim_end(), line, "{}", command.manual.name);
             }
@@ -165,7 +174,7 @@ mod tests {
     #[test]
     fn every_man_page_has_all_its_sections() {
         for command in ALL {
-            let page = command.man_page();
+            let page = command.manual.man_page(command.failures);
             let titles: Vec<_> = page.lines().filter_map(|l| l.strip_prefix(".SH ")).collect();
             let expected =
                 ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "FILES", "SEE ALSO"];

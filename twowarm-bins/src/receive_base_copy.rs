@@ -3,22 +3,21 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::ship::TimedInput;
 
-use crate::command::{Command, Failure, fails};
+use crate::command::{Command, Failure};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// The near end sends a message every few seconds during the copy. If it sends none for this long, it is
 /// gone.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 /// receiveBaseCopy as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "receiveBaseCopy",
         arguments: "",
@@ -27,22 +26,14 @@ pub(crate) const COMMAND: Command = Command {
                 that no server can be started in it during the copy, and finishes the copy.",
         options: &[],
         answers: &[(DONE, "Success.")],
-        files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
-        ],
+        files: &[ENVIRONMENT, SETTINGS],
         see_also: &["copyToStandby(1)", "sshd(8)"],
     },
     caller: Caller::FarNode,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
-
-/// receiveBaseCopy's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {

@@ -4,18 +4,17 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::BufReader;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 
 use twowarm_core::archive::Machines;
 use twowarm_core::node::{Caller, Install, InstallError, PgdataSource};
 use twowarm_core::ship::{Receiver, TimedInput};
 
-use crate::command::{Command, Failure, fails};
+use crate::command::{Command, Failure};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// receiveWALFile as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "receiveWALFile",
         arguments: "",
@@ -25,22 +24,17 @@ pub(crate) const COMMAND: Command = Command {
         options: &[],
         answers: &[(DONE, "Success.")],
         files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ENVIRONMENT,
+            SETTINGS,
             ("ARCHIVE/.owner", "The cluster and the sender that the archive belongs to."),
         ],
         see_also: &["archiveWALFile(1)", "sshd(8)"],
     },
     caller: Caller::FarNode,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
-
-/// receiveWALFile's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {

@@ -5,7 +5,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::prune::Floor;
@@ -16,10 +15,10 @@ use twowarm_core::wal::{SegmentName, WalFileName};
 
 use crate::command::{Command, Failure, ReadAgain};
 use crate::exit_codes::{ABSENT, DONE, ExitPolicy, STOP_SERVER};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// restoreWALFile as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "restoreWALFile",
         arguments: "NAME PATH [RESTART]",
@@ -39,22 +38,17 @@ pub(crate) const COMMAND: Command = Command {
             ),
         ],
         files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
+            ENVIRONMENT,
+            SETTINGS,
             ("PGDATA/trigger", "The trigger file: recovery ends while it exists."),
         ],
         see_also: &["triggerStandby(1)", "configStandby(1)", "archiveWALFile(1)"],
     },
     caller: Caller::Server,
     failures: ExitPolicy::StopServer,
-    misconfigured,
+    misconfigured: Some(misconfigured),
     run,
 };
-
-/// restoreWALFile's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let request = read(arguments)?;

@@ -9,10 +9,10 @@ use twowarm_core::standby::{
     Promoted, Promotion, PromotionError, PromotionMode, PromotionStep, WaitingFor,
 };
 
-use crate::command::{Command, Failure, fails, print};
+use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
 use crate::interruption::before_the_end;
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// triggerStandby as a command.
 pub(crate) const COMMAND: Command = Command {
@@ -32,16 +32,12 @@ pub(crate) const COMMAND: Command = Command {
             ("--no-wait", "Return at once; you must remove the trigger file."),
         ],
         answers: &[(DONE, "Success.")],
-        files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
-            ("PGDATA/trigger", "The trigger file."),
-        ],
+        files: &[ENVIRONMENT, SETTINGS, ("PGDATA/trigger", "The trigger file.")],
         see_also: &["restoreWALFile(1)", "configStandby(1)", "pg_ctl(1)"],
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
 

@@ -28,6 +28,16 @@ fn built(dir: &Path) -> PathBuf {
     from
 }
 
+/// An installation, and a newer archiveWALFile that is not installed yet.
+fn installed_and_newer(dir: &Path) -> (PathBuf, PathBuf, PathBuf) {
+    let (from, pgroot) = (built(dir), dir.join("pgroot"));
+    fs::create_dir(&pgroot).unwrap();
+    assert!(install(&from, &pgroot).status.success());
+    fs::write(from.join("archiveWALFile"), "a newer one").unwrap();
+    let target = pgroot.join("2warm/global/replication");
+    (from, pgroot, target)
+}
+
 #[test]
 fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
     let dir = tempfile::tempdir().unwrap();
@@ -76,11 +86,7 @@ fn a_command_that_runs_all_the_time_never_fails_while_it_is_installed() {
 #[test]
 fn nothing_is_replaced_where_the_new_commands_could_not_read_the_configuration() {
     let dir = tempfile::tempdir().unwrap();
-    let (from, pgroot) = (built(dir.path()), dir.path().join("pgroot"));
-    fs::create_dir(&pgroot).unwrap();
-    assert!(install(&from, &pgroot).status.success());
-    let target = pgroot.join("2warm/global/replication");
-    fs::write(from.join("archiveWALFile"), "a newer one").unwrap();
+    let (from, pgroot, target) = installed_and_newer(dir.path());
     let environment = pgroot.join("2warm/local/environment.sh");
     fs::write(&environment, "export PGDATA=`pwd`\n").unwrap();
     let output = install(&from, &pgroot);
@@ -96,11 +102,7 @@ fn nothing_is_replaced_where_the_new_commands_could_not_read_the_configuration()
 #[test]
 fn all_commands_are_installed_or_none() {
     let dir = tempfile::tempdir().unwrap();
-    let (from, pgroot) = (built(dir.path()), dir.path().join("pgroot"));
-    fs::create_dir(&pgroot).unwrap();
-    assert!(install(&from, &pgroot).status.success());
-    let target = pgroot.join("2warm/global/replication");
-    fs::write(from.join("archiveWALFile"), "a newer one").unwrap();
+    let (from, pgroot, target) = installed_and_newer(dir.path());
     fs::write(from.join("triggerStandby"), "").unwrap();
     let output = install(&from, &pgroot);
     let said = String::from_utf8_lossy(&output.stderr);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
 
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 
 /// A temporary file. It is locked while its writer runs, so that another process can recognize the file of an
 /// interrupted one, and is removed when it is dropped.
@@ -26,7 +26,7 @@ pub(crate) struct Aside {
 
 impl Aside {
     /// Creates a file in `directory`, which must be on the file system of the final name.
-    pub fn create_in(directory: &Path, stem: &str) -> Result<Aside, FileError> {
+    pub(crate) fn create_in(directory: &Path, stem: &str) -> Result<Aside, FileError> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         loop {
             let turn = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -49,12 +49,12 @@ impl Aside {
     }
 
     /// The file, to write to.
-    pub fn file(&mut self) -> &mut File {
+    pub(crate) fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
     /// Its temporary name.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -63,7 +63,7 @@ impl Aside {
     }
 
     /// Fsyncs the file and renames it, replacing an existing file.
-    pub fn replace(mut self, place: &Path) -> Result<(), FileError> {
+    pub(crate) fn replace(mut self, place: &Path) -> Result<(), FileError> {
         self.sync()?;
         fs::rename(&self.path, place).map_err(FileError::of("rename to", place))?;
         self.published = true;
@@ -71,7 +71,7 @@ impl Aside {
     }
 
     /// Fsyncs the file and renames it; fails with `AlreadyExists` if there is a file with that name.
-    pub fn publish(&mut self, place: &Path) -> Result<(), FileError> {
+    pub(crate) fn publish(&mut self, place: &Path) -> Result<(), FileError> {
         self.sync()?;
         rename_new(&self.path, place).map_err(FileError::of("create", place))?;
         self.published = true;
@@ -105,10 +105,7 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Writes a file, replacing an existing one: after a crash it has either the old or the new content.
-///
-/// # Errors
-/// If the file can't be written, renamed or fsynced.
-pub fn write(place: &Path, content: &[u8]) -> Result<(), FileError> {
+pub(crate) fn write(place: &Path, content: &[u8]) -> Result<(), FileError> {
     filled(place, content)?.replace(place)
 }
 
@@ -116,7 +113,7 @@ pub fn write(place: &Path, content: &[u8]) -> Result<(), FileError> {
 ///
 /// # Errors
 /// With the kind `AlreadyExists` if the file exists; otherwise if it can't be written, renamed or fsynced.
-pub fn create(place: &Path, content: &[u8]) -> Result<(), FileError> {
+pub(crate) fn create(place: &Path, content: &[u8]) -> Result<(), FileError> {
     filled(place, content)?.publish(place)
 }
 
@@ -128,22 +125,15 @@ fn filled(place: &Path, content: &[u8]) -> Result<Aside, FileError> {
 }
 
 /// Removes a file, if it exists.
-///
-/// # Errors
-/// If the file can't be removed, or its directory can't be fsynced.
-pub fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_parent(path),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(FileError::of("remove", path)(e)),
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
+    match if_exists(fs::remove_file(path)).map_err(FileError::of("remove", path))? {
+        Some(()) => sync_parent(path),
+        None => Ok(()),
     }
 }
 
 /// Renames a file to the first unused name among `NAME.suffix`, `NAME.suffix.2` and so on, and returns that name.
-///
-/// # Errors
-/// If the file can't be renamed, or its directory can't be fsynced.
-pub fn set_aside(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
+pub(crate) fn set_aside(path: &Path, suffix: &str) -> Result<PathBuf, FileError> {
     let mut turn = 1;
     loop {
         let aside = numbered(path, suffix, turn);
@@ -220,19 +210,12 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
         .map_err(|(_, e)| FileError::of("lock", path)(e))?;
     let id = |m: &fs::Metadata| (m.dev(), m.ino());
     let opened = locked.metadata().map_err(FileError::of("read", path))?;
-    match fs::metadata(path) {
-        Ok(named) if id(&named) == id(&opened) => Ok(Some(locked)),
-        Ok(_) => Ok(None),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(FileError::of("read", path)(e)),
-    }
+    let named = if_exists(fs::metadata(path)).map_err(FileError::of("read", path))?;
+    Ok(named.filter(|named| id(named) == id(&opened)).map(|_| locked))
 }
 
 #[cfg(feature = "server")]
 /// Creates a directory with mode 700, and its missing parents.
-///
-/// # Errors
-/// If a directory can't be created or fsynced.
 pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
     use std::os::unix::fs::DirBuilderExt;
 
@@ -248,10 +231,7 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
 }
 
 /// Fsyncs a directory, so that the names in it are on disk.
-///
-/// # Errors
-/// If the directory can't be opened or fsynced.
-pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), FileError> {
     let sync = || match File::open(directory)?.sync_all() {
         // The answer of network file systems that can't fsync a directory.
         Err(e) if e.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),

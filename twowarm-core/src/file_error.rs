@@ -34,6 +34,14 @@ impl FileError {
     }
 }
 
+/// `None` if there is no such file.
+pub(crate) fn if_exists<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::error::Error;

@@ -15,7 +15,7 @@ pub mod archive;
 #[cfg(all(feature = "server", feature = "ship"))]
 pub mod base_copy;
 pub mod data_directory;
-pub mod durable;
+mod durable;
 mod file_error;
 pub mod identifiers;
 pub mod limits;

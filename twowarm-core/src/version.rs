@@ -111,8 +111,7 @@ impl PgMajor {
 
     /// Whether the WAL format of the version is known. For a newer version the other methods answer as for
     /// [`NEWEST`](PgMajor::NEWEST).
-    #[must_use]
-    pub fn is_known(self) -> bool {
+    pub(crate) fn is_known(self) -> bool {
         PgMajor::ALL.contains(&self)
     }
 
@@ -269,4 +268,4 @@ impl FromStr for PgMajor {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

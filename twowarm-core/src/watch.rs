@@ -101,7 +101,7 @@ impl Watcher {
     ///
     /// The kernel frees a watch only after a grace period, 10 ms and more on busy processors, and the end
     /// of the process waits for that. Watches that are removed before the copy are freed meanwhile.
-    pub fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         let Some(inotify) = &self.inotify else { return };
         for file in &mut self.files {
             if let Some(watch) = file.watch.take() {

@@ -6,30 +6,15 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::Once;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use twowarm_core::testbed::{Node, Testbed, finish, wait_until};
-use twowarm_core::version::PgMajor;
+use twowarm_core::testbed::{Node, Testbed, example, wait_until};
 
-/// cargo builds examples before it runs all tests, but not if it is asked for this test alone.
-fn example() -> PathBuf {
-    static BUILT: Once = Once::new();
-    let deps = std::env::current_exe().unwrap();
-    let example = deps.parent().unwrap().parent().unwrap().join("examples/list_and_prune");
-    BUILT.call_once(|| {
-        if !example.exists() {
-            let mut build = Command::new(env!("CARGO"));
-            build.args(["build", "--quiet", "--all-features", "--example", "list_and_prune"]);
-            finish(build.current_dir(env!("CARGO_MANIFEST_DIR"))).unwrap();
-        }
-    });
-    example
-}
+static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| example("list_and_prune").unwrap());
 
 struct Primary {
     node: Node,
-    major: PgMajor,
     archive: PathBuf,
     _bed: Testbed,
 }
@@ -46,14 +31,13 @@ impl Primary {
         let command = format!("archive_command = 'cp %p {at}/new && mv {at}/new {at}/%f'");
         node.append_conf(&command).unwrap();
         node.start().unwrap();
-        Primary { major: bed.install().major().unwrap(), node, archive, _bed: bed }
+        Primary { node, archive, _bed: bed }
     }
 
     /// Ends a segment, and returns its name once it is archived.
     fn ship(&self, table: &str) -> String {
         self.node.sql(&format!("create table {table} as select 1")).unwrap();
-        let name = self.node.sql(self.major.current_wal_file()).unwrap();
-        self.node.sql(self.major.switch_wal()).unwrap();
+        let name = self.node.switch_wal().unwrap();
         let segment = self.archive.join(&name);
         wait_until("the segment to be archived", Duration::from_secs(60), || segment.exists())
             .unwrap();
@@ -61,7 +45,7 @@ impl Primary {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(example()).arg(&self.archive).args(arguments).output().unwrap()
+        Command::new(&*EXAMPLE).arg(&self.archive).args(arguments).output().unwrap()
     }
 
     /// The lines that it prints on success.
@@ -123,5 +107,5 @@ fn files_that_are_not_what_their_name_says_are_errors() {
         fs::remove_file(wrong).unwrap();
     }
     primary.lists(&[]);
-    assert!(!Command::new(example()).arg("/nonexistent").output().unwrap().status.success());
+    assert!(!Command::new(&*EXAMPLE).arg("/nonexistent").output().unwrap().status.success());
 }

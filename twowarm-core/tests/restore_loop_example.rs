@@ -6,36 +6,21 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::Once;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use twowarm_core::data_directory::RecoveryMode;
 use twowarm_core::standby::RecoverySource;
-use twowarm_core::testbed::{Node, StopMode, Testbed, finish, wait_until};
-use twowarm_core::version::PgMajor;
+use twowarm_core::testbed::{Node, StopMode, Testbed, example, finish, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// cargo builds examples before it runs all tests, but not if it is asked for this test alone.
-fn example() -> PathBuf {
-    static BUILT: Once = Once::new();
-    let deps = std::env::current_exe().unwrap();
-    let example = deps.parent().unwrap().parent().unwrap().join("examples/restore_loop");
-    BUILT.call_once(|| {
-        if !example.exists() {
-            let mut build = Command::new(env!("CARGO"));
-            build.args(["build", "--quiet", "--all-features", "--example", "restore_loop"]);
-            finish(build.current_dir(env!("CARGO_MANIFEST_DIR"))).unwrap();
-        }
-    });
-    example
-}
+static EXAMPLE: LazyLock<PathBuf> = LazyLock::new(|| example("restore_loop").unwrap());
 
 struct Pair {
     primary: Node,
     standby: Node,
     archive: PathBuf,
-    major: PgMajor,
     bed: Testbed,
 }
 
@@ -47,7 +32,7 @@ impl Pair {
         let archive = bed.dir().join("shipped");
         bed.run_as().make_dir(&archive, 0o755).unwrap();
         let program = bed.dir().join("restore_loop");
-        bed.run_as().copy_program(&example(), &program).unwrap();
+        bed.run_as().copy_program(&EXAMPLE, &program).unwrap();
         primary.initdb_small_segments().unwrap();
         let at = archive.display();
         let conf = format!(
@@ -73,15 +58,13 @@ impl Pair {
         own.arg("-R").arg("--reference").arg(standby.home()).arg(standby.pgdata());
         finish(&mut own).unwrap();
         standby.start_warm().unwrap();
-        Pair { primary, standby, archive, major, bed }
+        Pair { primary, standby, archive, bed }
     }
 
     /// Ends a segment on the primary, and returns its path in the archive once it is there.
     fn ship(&self, sql: &str) -> PathBuf {
         self.primary.sql(sql).unwrap();
-        let name = self.primary.sql(self.major.current_wal_file()).unwrap();
-        let segment = self.archive.join(name);
-        self.primary.sql(self.major.switch_wal()).unwrap();
+        let segment = self.archive.join(self.primary.switch_wal().unwrap());
         wait_until("the segment to be archived", LIMIT, || segment.exists()).unwrap();
         segment
     }
@@ -149,7 +132,7 @@ fn call(parent: u32, stdin: Stdio) -> (Output, bool) {
     let archive = dir.path().join("archive");
     fs::create_dir(&archive).unwrap();
     fs::write(archive.join("00000002.history"), "1\t0/3000158\tno recovery target\n").unwrap();
-    let mut command = Command::new(example());
+    let mut command = Command::new(&*EXAMPLE);
     command.arg(&archive).args(["00000002.history", "RECOVERYHISTORY", "nonsense"]);
     command.current_dir(dir.path()).env(PARENT, parent.to_string()).stdin(stdin);
     let output = command.output().unwrap();
@@ -181,7 +164,7 @@ fn a_child_whose_parent_is_gone_restores_nothing_and_does_not_promote() {
 
 #[test]
 fn a_call_with_wrong_arguments_stops_the_server() {
-    let output = Command::new(example()).output().unwrap();
+    let output = Command::new(&*EXAMPLE).output().unwrap();
     assert_eq!(output.status.code(), Some(200));
     assert!(String::from_utf8_lossy(&output.stderr).contains("usage:"));
 }

@@ -2,5 +2,5 @@
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {
-    twowarm_bins::config_facts::main()
+    twowarm_bins::config_facts::COMMAND.main()
 }

@@ -2,5 +2,5 @@
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {
-    twowarm_bins::config_standby::main()
+    twowarm_bins::config_standby::COMMAND.main()
 }

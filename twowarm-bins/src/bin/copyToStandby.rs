@@ -2,5 +2,5 @@
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {
-    twowarm_bins::copy_to_standby::main()
+    twowarm_bins::copy_to_standby::COMMAND.main()
 }

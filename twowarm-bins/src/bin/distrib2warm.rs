@@ -2,5 +2,5 @@
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {
-    twowarm_bins::distrib_2warm::main()
+    twowarm_bins::distrib_2warm::COMMAND.main()
 }

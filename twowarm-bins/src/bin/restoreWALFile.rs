@@ -2,5 +2,5 @@
 #![allow(non_snake_case)]
 
 fn main() -> std::process::ExitCode {
-    twowarm_bins::restore_wal_file::main()
+    twowarm_bins::restore_wal_file::COMMAND.main()
 }

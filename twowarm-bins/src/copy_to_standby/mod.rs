@@ -1,24 +1,23 @@
 //! copyToStandby: makes a base copy of the running primary on the other node.
 
-mod agreement;
 mod display;
 mod signals;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
+use std::io::{self, BufRead, IsTerminal};
 
-use twowarm_core::base_copy::{Callbacks, Progress};
+use twowarm_core::base_copy::{Callbacks, CopyLosses, Progress};
 use twowarm_core::data_directory::check_owner;
 use twowarm_core::node::{Caller, Install};
 
 use self::display::Display;
 use self::signals::HeldSignals;
-use crate::command::{Command, Failure, fails, print};
+use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::Manual;
+use crate::manual::{ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// copyToStandby as a command.
-pub(crate) const COMMAND: Command = Command {
+pub const COMMAND: Command = Command {
     manual: Manual {
         name: "copyToStandby",
         arguments: "[--yes]",
@@ -33,23 +32,18 @@ pub(crate) const COMMAND: Command = Command {
         )],
         answers: &[(DONE, "Success.")],
         files: &[
-            ("PGROOT/2warm/local/environment.sh", "PGDATA and other variables of this node."),
-            ("PGROOT/2warm/local/2warm.toml", "Optional settings of this node."),
-            ("PGROOT/2warm/local/replication/othernode", "The host name of the other node."),
+            ENVIRONMENT,
+            SETTINGS,
+            OTHER_NODE,
             ("PGROOT/2warm/local/replication/archiving_active", "Created to turn shipping on."),
         ],
         see_also: &["configStandby(1)", "receiveBaseCopy(1)", "archiveWALFile(1)"],
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
-    misconfigured: fails,
+    misconfigured: None,
     run,
 };
-
-/// copyToStandby's main.
-pub fn main() -> ExitCode {
-    COMMAND.main()
-}
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let yes = match arguments {
@@ -72,10 +66,27 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
                 print(&format!("{warning}\n"));
             }
         },
-        agree: &mut |losses| agreement::ask(losses, yes),
+        agree: &mut |losses| agrees(losses, yes),
         signals: &mut HeldSignals::default(),
     };
     copy.run(callbacks)?;
     display.done();
     Ok(DONE)
+}
+
+/// Lists the files and asks, unless `yes` is the answer. Where there is no terminal, the answer is no.
+fn agrees(losses: &CopyLosses, yes: bool) -> bool {
+    if !yes && !io::stdin().is_terminal() {
+        return false;
+    }
+    print(&format!(
+        "Files in {} that are not part of the cluster will be lost: {}\n",
+        losses.target, losses
+    ));
+    if yes {
+        return true;
+    }
+    print("Type yes to continue: ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
 }

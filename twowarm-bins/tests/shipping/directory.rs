@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use twowarm_core::reach::Reach;
 use twowarm_core::ship::ssh::SshTransport;
 use twowarm_core::ship::wire::Stored;
 use twowarm_core::ship::{FarCommand, LocalNode, ShipProgress, Shipper, WalFile};
+use twowarm_core::testbed::example;
 
 use crate::pair::Pair;
 
@@ -38,15 +39,8 @@ fn backlog(pair: &Pair, segments: usize) -> (PathBuf, Vec<String>) {
 
 /// Installs the example on db1, which reaches db2 by its ssh configuration.
 fn install_example(pair: &mut Pair) {
-    let built = Path::new(env!("CARGO_BIN_EXE_archiveWALFile")).parent().unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "twowarm-core", "--all-features"]);
-    cargo.args(["--example", "ship_directory", "--target-dir"]).arg(built.parent().unwrap());
-    if built.ends_with("release") {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().unwrap().success());
-    pair.db1.install_commands(built.join("examples"), &["ship_directory"]).unwrap();
+    let built = example("ship_directory").unwrap();
+    pair.db1.install_commands(built.parent().unwrap(), &["ship_directory"]).unwrap();
     let (port, user) = (pair.db2.sshd().port(), pair.db2.run_as().user().to_owned());
     let config = format!(
         "Host db2\nHostName 127.0.0.1\nPort {port}\nUser {user}\nIdentityFile ~/.ssh/ship\n"

@@ -96,10 +96,7 @@ impl Archive {
     }
 
     /// The cluster and sender to which the archive is bound, if it is.
-    ///
-    /// # Errors
-    /// If the archive directory or its `.owner` file can't be read or parsed.
-    pub fn binding(&self) -> Result<Option<Binding>, ArchiveError> {
+    pub(crate) fn binding(&self) -> Result<Option<Binding>, ArchiveError> {
         let path = self.binding_file();
         match fs::read_to_string(&path) {
             Ok(text) => {

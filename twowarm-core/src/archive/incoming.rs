@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Archive, ArchiveError};
 use crate::durable::{self, Aside};
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::wal::WalFileName;
 
 /// A file that is being written for the archive. It has no name there yet and is removed when it is
@@ -96,13 +96,13 @@ impl Archive {
 
 impl Incoming {
     /// Adds bytes at the end.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         let path = self.aside.path().to_owned();
         Ok(self.aside.file().write_all(bytes).map_err(FileError::of("write", &path))?)
     }
 
     /// The file so far, at its start.
-    pub fn reread(&mut self) -> Result<&mut File, ArchiveError> {
+    pub(crate) fn reread(&mut self) -> Result<&mut File, ArchiveError> {
         let path = self.aside.path().to_owned();
         let file = self.aside.file();
         file.seek(SeekFrom::Start(0)).map_err(FileError::of("read", &path))?;
@@ -114,7 +114,7 @@ impl Incoming {
     /// An existing file of the name is never overwritten. If it has the same content, it is fsynced, since
     /// its writer may have been killed before it did. Otherwise `compare` gets both, the incoming one first;
     /// a foreign one is kept as `NAME.foreign`.
-    pub fn store(
+    pub(crate) fn store(
         mut self,
         archive: &Archive,
         name: WalFileName,
@@ -127,11 +127,8 @@ impl Incoming {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e.into()),
             }
-            let mut existing = match File::open(&path) {
-                Ok(file) => file,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(FileError::of("open", &path)(e).into()),
-            };
+            let existing = if_exists(File::open(&path)).map_err(FileError::of("open", &path))?;
+            let Some(mut existing) = existing else { continue };
             let temporary = self.aside.path().to_owned();
             let incoming = self.reread()?;
             let found = if same_bytes(incoming, &mut existing, &temporary, &path)? {

@@ -1,10 +1,9 @@
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::{Archive, ArchiveError};
 use crate::durable;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::identifiers::random_id;
 
 /// The file in the archive.
@@ -57,11 +56,8 @@ pub fn check_mark(archive: &Path, local_replication: &Path) -> Result<(), Archiv
 }
 
 fn read(path: &Path) -> Result<Option<String>, FileError> {
-    match fs::read(path) {
-        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(FileError::of("read", path)(e)),
-    }
+    let text = if_exists(fs::read(path)).map_err(FileError::of("read", path))?;
+    Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) use incoming::{Existing, Incoming};
 pub use mark::{check_mark, mark};
 
 use crate::durable;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::wal::WalFileName;
 
 /// An archive directory that existed and was readable when it was opened.
@@ -79,8 +79,7 @@ impl Archive {
     }
 
     /// The path that the file of this name has in the archive.
-    #[must_use]
-    pub fn path_of(&self, name: WalFileName) -> PathBuf {
+    pub(crate) fn path_of(&self, name: WalFileName) -> PathBuf {
         self.directory.join(name.to_string())
     }
 
@@ -90,14 +89,11 @@ impl Archive {
     /// If the file or the archive directory can't be read.
     pub fn find(&self, name: WalFileName) -> Result<Option<File>, ArchiveError> {
         let path = self.path_of(name);
-        match File::open(&path) {
-            Ok(file) => Ok(Some(file)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                self.check_readable()?;
-                Ok(None)
-            }
-            Err(e) => Err(FileError::of("open", &path)(e).into()),
+        let file = if_exists(File::open(&path)).map_err(FileError::of("open", &path))?;
+        if file.is_none() {
+            self.check_readable()?;
         }
+        Ok(file)
     }
 
     /// Reads a small file (a timeline history or backup history file), if it exists.

@@ -2,7 +2,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 
 /// Why the tablespaces of a data directory can't be copied.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +30,10 @@ pub enum LinksError {
 /// The tablespaces of a data directory, from the links in `pg_tblspc`: OID and directory.
 pub(super) fn tablespace_links(pgdata: &Path) -> Result<Vec<(u32, PathBuf)>, LinksError> {
     let directory = pgdata.join("pg_tblspc");
-    let entries = match fs::read_dir(&directory).and_then(|all| all.collect::<Result<Vec<_>, _>>())
-    {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(FileError::of("list", &directory)(e).into()),
-    };
+    let entries = fs::read_dir(&directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = if_exists(entries).map_err(FileError::of("list", &directory))?;
     let mut found = Vec::new();
-    for entry in entries {
+    for entry in entries.into_iter().flatten() {
         let Some(oid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };

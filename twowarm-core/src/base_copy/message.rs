@@ -75,15 +75,15 @@ pub enum Part {
 mod kind {
     use super::FIRST_OWN_KIND;
 
-    pub const SURVEY: u8 = FIRST_OWN_KIND;
-    pub const TARGET: u8 = SURVEY + 1;
-    pub const BEGIN: u8 = SURVEY + 2;
-    pub const BEGUN: u8 = SURVEY + 3;
-    pub const PART: u8 = SURVEY + 4;
-    pub const FINISH: u8 = SURVEY + 5;
-    pub const FINISHED: u8 = SURVEY + 6;
-    pub const HOLDS: u8 = SURVEY + 7;
-    pub const MISSING: u8 = SURVEY + 8;
+    pub(super) const SURVEY: u8 = FIRST_OWN_KIND;
+    pub(super) const TARGET: u8 = SURVEY + 1;
+    pub(super) const BEGIN: u8 = SURVEY + 2;
+    pub(super) const BEGUN: u8 = SURVEY + 3;
+    pub(super) const PART: u8 = SURVEY + 4;
+    pub(super) const FINISH: u8 = SURVEY + 5;
+    pub(super) const FINISHED: u8 = SURVEY + 6;
+    pub(super) const HOLDS: u8 = SURVEY + 7;
+    pub(super) const MISSING: u8 = SURVEY + 8;
 }
 
 impl CopyMessage {

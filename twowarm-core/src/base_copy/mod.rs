@@ -26,4 +26,4 @@ use nonce::Nonce;
 pub use nonce::NonceError;
 use rules::{DataRules, tablespace_rules, unlogged_files, whole_tablespace_rules};
 pub use tablespaces::MappingError;
-use tablespaces::{map_tablespaces, rewrite_map};
+use tablespaces::{map_tablespaces, own_tablespaces, rewrite_map};

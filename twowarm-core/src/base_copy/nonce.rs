@@ -24,7 +24,7 @@ pub struct NonceError(pub String);
 impl Nonce {
     /// Creates the file in each directory, and removes those of interrupted copies. The caller holds the
     /// lock of the source, so no other copy is running.
-    pub fn create(directories: Vec<PathBuf>) -> Result<Nonce, FileError> {
+    pub(super) fn create(directories: Vec<PathBuf>) -> Result<Nonce, FileError> {
         let name = format!("{PREFIX}{}", random_id()?);
         let mut nonce = Nonce { name, directories: Vec::new() };
         for directory in directories {
@@ -36,12 +36,12 @@ impl Nonce {
     }
 
     /// The file's name.
-    pub fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.name
     }
 
     /// Checks a name that another node sent: it must not be a path.
-    pub fn check_name(name: &str) -> Result<(), NonceError> {
+    pub(super) fn check_name(name: &str) -> Result<(), NonceError> {
         if name.strip_prefix(PREFIX).is_some_and(are_random_digits) {
             Ok(())
         } else {
@@ -50,7 +50,7 @@ impl Nonce {
     }
 
     /// Whether a directory contains the file of this name.
-    pub fn is_in(name: &str, directory: &Path) -> Result<bool, FileError> {
+    pub(super) fn is_in(name: &str, directory: &Path) -> Result<bool, FileError> {
         match directory.join(name).symlink_metadata() {
             Ok(_) => Ok(true),
             Err(e)

@@ -66,7 +66,7 @@ pub(super) struct DataRules {
 
 impl DataRules {
     /// The rules, one per line.
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let mut text = String::new();
         let mut leave_out = |pattern: &str| text.push_str(&format!("- {pattern}\n"));
         OWN_NAMES.into_iter().for_each(&mut leave_out);

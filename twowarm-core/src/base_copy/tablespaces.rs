@@ -1,7 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Tablespace;
+use crate::data_directory::CopyMarker;
 
 /// Why tablespaces can't be copied to the paths that they are mapped to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,8 +76,20 @@ pub(super) fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
     rewritten
 }
 
+/// The tablespace directories of a data directory, without symbolic links in their paths: from its
+/// pg_tblspc, from the tablespace_map of a copy that was not started yet, and from the marker of an
+/// unfinished copy. What can't be read is left out.
+pub(super) fn own_tablespaces(pgdata: &Path, unfinished: Option<&CopyMarker>) -> BTreeSet<PathBuf> {
+    let links = fs::read_dir(pgdata.join("pg_tblspc")).into_iter().flatten().flatten();
+    let mut own: BTreeSet<PathBuf> =
+        links.filter_map(|link| fs::read_link(link.path()).ok()).collect();
+    own.extend(paths_in_map(&fs::read(pgdata.join("tablespace_map")).unwrap_or_default()));
+    own.extend(unfinished.into_iter().flat_map(|marker| marker.tablespaces.iter().cloned()));
+    own.into_iter().filter_map(|path| path.canonicalize().ok()).collect()
+}
+
 /// The directories in a `tablespace_map`. A copy that was not started yet has no links to them.
-pub(super) fn paths_in_map(map: &[u8]) -> Vec<PathBuf> {
+fn paths_in_map(map: &[u8]) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     let path = |line: &[u8]| {
         let escaped = &line[line.iter().position(|&b| b == b' ')? + 1..];

@@ -102,7 +102,7 @@ const SHORT: [(&str, &str); 3] =
 
 impl CommandLine {
     /// Empty for a server that was never started.
-    pub fn of(data_directory: &Path) -> CommandLine {
+    pub(super) fn of(data_directory: &Path) -> CommandLine {
         let bytes = fs::read(data_directory.join("postmaster.opts")).unwrap_or_default();
         CommandLine::parse(&String::from_utf8_lossy(&bytes))
     }
@@ -138,7 +138,7 @@ impl CommandLine {
     }
 
     /// The `postgresql.conf` that the server read, which may be outside the data directory.
-    pub fn configuration(&self, data_directory: &Path) -> PathBuf {
+    pub(super) fn configuration(&self, data_directory: &Path) -> PathBuf {
         let given = self.settings.iter().rev().find(|(name, _)| name == "config_file");
         let given = given.map(|(_, path)| PathBuf::from(path));
         let beside = self.directory.as_ref().map(|directory| directory.join("postgresql.conf"));

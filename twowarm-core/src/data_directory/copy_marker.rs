@@ -1,8 +1,7 @@
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 
 /// The name of the file that marks a data directory while a base copy into it is unfinished.
 pub const COPY_MARKER: &str = ".twowarm-copy";
@@ -61,11 +60,8 @@ impl CopyMarker {
     /// If it can't be read.
     pub fn read(pgdata: &Path) -> Result<Option<CopyMarker>, FileError> {
         let path = pgdata.join(COPY_MARKER);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(CopyMarker::parse(&String::from_utf8_lossy(&bytes)))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(FileError::of("read", &path)(e)),
-        }
+        let bytes = if_exists(fs::read(&path)).map_err(FileError::of("read", &path))?;
+        Ok(bytes.map(|bytes| CopyMarker::parse(&String::from_utf8_lossy(&bytes))))
     }
 }
 

@@ -1,11 +1,11 @@
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use super::Postmaster;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::retry::Retryable;
 use crate::version::{NotAMajor, PgMajor};
 use crate::wal::{
@@ -152,11 +152,8 @@ fn read_control<T>(
     let path = data_directory.join("global/pg_control");
     let mut reads = 1;
     loop {
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(FileError::of("read", &path)(e).into()),
-        };
+        let bytes = if_exists(fs::read(&path)).map_err(FileError::of("read", &path))?;
+        let Some(bytes) = bytes else { return Ok(None) };
         match parse(&bytes) {
             Ok(parsed) => return Ok(Some((parsed, bytes))),
             Err(e) if e.is_retryable() && reads < READS => thread::sleep(BETWEEN_READS),
@@ -172,11 +169,9 @@ fn read_control<T>(
 /// If the file can't be read or is not a version.
 pub fn major_version(data_directory: &Path) -> Result<Option<PgMajor>, IdentityError> {
     let path = data_directory.join("PG_VERSION");
-    match fs::read_to_string(&path) {
-        Ok(text) => text.parse().map(Some).map_err(|error| IdentityError::Version { path, error }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(FileError::of("read", &path)(e).into()),
-    }
+    let text = if_exists(fs::read_to_string(&path)).map_err(FileError::of("read", &path))?;
+    let major = text.map(|text| text.parse()).transpose();
+    major.map_err(|error| IdentityError::Version { path, error })
 }
 
 /// The segment in which the server's replay starts, or would start if it were started now. No record before the
@@ -184,8 +179,7 @@ pub fn major_version(data_directory: &Path) -> Result<Option<PgMajor>, IdentityE
 ///
 /// A server that finds a backup_label uses its position. When replay begins, it writes the position to
 /// pg_control and then renames the label. From then on pg_control has the last restart point.
-#[must_use]
-pub fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace {
+pub(crate) fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace {
     let label = fs::read(data_directory.join("backup_label")).ok();
     let label = label.and_then(|text| BackupLabel::parse(&text).ok());
     let redo = label.map_or(control.redo, |label| label.start_lsn());
@@ -194,8 +188,7 @@ pub fn redo_place(data_directory: &Path, control: &ControlFile) -> SegmentPlace 
 
 /// The last segment that a standby's server can't open without, according to its files. If pg_control can't be
 /// parsed, that is every segment until the server takes connections, as it does once it is consistent.
-#[must_use]
-pub fn last_place_needed(data_directory: &Path, cluster: &Identity) -> Option<SegmentPlace> {
+pub(crate) fn last_place_needed(data_directory: &Path, cluster: &Identity) -> Option<SegmentPlace> {
     match &cluster.control {
         Some(control) => consistency_place(data_directory, control),
         None if Postmaster::of(data_directory).takes_connections() => None,

@@ -23,15 +23,14 @@ pub use config_file::{ConfigFileError, read_settings, setting_line};
 pub(crate) use configuration::{each_setting, server_configuration, server_settings};
 pub use contents::{CONFIGURATION, DirectoryContents, NotATarget, STATE_PREFIX};
 pub use copy_marker::{COPY_MARKER, CopyMarker};
-pub use identity::{
-    Identity, IdentityError, control_bytes, control_file, identity, last_place_needed,
-    major_version, redo_place,
-};
+pub use identity::{Identity, IdentityError, control_bytes, control_file, identity, major_version};
+pub(crate) use identity::{last_place_needed, redo_place};
 #[cfg(feature = "server")]
 pub(crate) use listening::Listening;
 pub use lock::{InUse, lock_directory};
 pub use pid_file::{PidFile, running_server};
-pub use postmaster::{PROMOTE_FILES, Postmaster, request_promotion};
+pub use postmaster::Postmaster;
+pub(crate) use postmaster::{PROMOTE_FILES, request_promotion};
 pub(crate) use process::process_ticks;
 #[cfg(feature = "server")]
 pub(crate) use process::works_in;

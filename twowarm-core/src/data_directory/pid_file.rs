@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::Postmaster;
 use super::process::works_in;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 
 /// What a running server writes about itself into `postmaster.pid`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,11 +49,8 @@ impl PidFile {
     /// If the file can't be read or does not begin with a process id.
     pub fn read(data_directory: &Path) -> Result<Option<PidFile>, FileError> {
         let file = data_directory.join("postmaster.pid");
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(FileError::of("read", &file)(e)),
-        };
+        let text = if_exists(fs::read_to_string(&file)).map_err(FileError::of("read", &file))?;
+        let Some(text) = text else { return Ok(None) };
         // The server itself refuses to start on such a file.
         let invalid =
             || io::Error::new(io::ErrorKind::InvalidData, "it does not begin with a process id");

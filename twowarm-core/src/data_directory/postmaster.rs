@@ -55,8 +55,7 @@ impl Postmaster {
 
     /// Whether the server takes connections, as a standby does once it is consistent. Its pid file says so
     /// from 10 on; before, this is always false.
-    #[must_use]
-    pub fn takes_connections(&self) -> bool {
+    pub(crate) fn takes_connections(&self) -> bool {
         let now = PidFile::read(&self.data_directory).ok().flatten();
         let is_ready = now.and_then(|file| file.status).is_some_and(|status| status == "ready");
         is_ready && self.is_running()
@@ -119,14 +118,11 @@ impl Postmaster {
 
 /// The files in the data directory by which a server is told to promote: `promote` from 9.1 on, and
 /// `fallback_promote` in 9.3 to 12.
-pub const PROMOTE_FILES: [&str; 2] = ["promote", "fallback_promote"];
+pub(crate) const PROMOTE_FILES: [&str; 2] = ["promote", "fallback_promote"];
 
 /// Asks the server of a data directory, which must be in standby mode, to promote: what `pg_ctl promote`
 /// does from 9.1 on. The server replays what restore_command still gives it, opens, and deletes the file.
-///
-/// # Errors
-/// If the file can't be created, no server is running there, or the server can't be signalled.
-pub fn request_promotion(data_directory: &Path) -> io::Result<()> {
+pub(crate) fn request_promotion(data_directory: &Path) -> io::Result<()> {
     let postmaster = Postmaster::of(data_directory);
     let running = postmaster.pid().filter(|_| postmaster.is_running());
     let pid = running.ok_or_else(|| io::Error::other("no server is running"))?;

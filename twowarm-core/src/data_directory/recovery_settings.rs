@@ -1,11 +1,10 @@
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::configuration::{CommandLine, each_setting};
 use super::{IdentityError, major_version};
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 
 /// The two modes in which a server replays the WAL that restore_command returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,11 +110,8 @@ pub(crate) fn is_true(value: &str) -> bool {
 }
 
 fn exists(file: &Path) -> Result<bool, FileError> {
-    match fs::metadata(file) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(FileError::of("look for", file)(e)),
-    }
+    let found = if_exists(fs::metadata(file)).map_err(FileError::of("look for", file))?;
+    Ok(found.is_some())
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 mod node_id;
 mod node_name;
-mod random_id;
 
+pub(crate) use node_id::random_id;
 pub use node_id::{MachineId, NodeId, NotAnId};
 pub use node_name::{NodeName, NotANodeName};
-pub use random_id::random_id;

@@ -1,10 +1,10 @@
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::random_id;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 
 /// A node's random id, to which archives are bound: 1 to 64 ASCII letters, digits and hyphens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,6 +26,16 @@ impl NodeId {
     }
 }
 
+/// 128 random bits of the kernel as 32 hexadecimal digits.
+pub(crate) fn random_id() -> Result<String, FileError> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0; 16];
+    File::open(source)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(FileError::of("read", source))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
 /// A machine's id (`/etc/machine-id`), which is not copied with a node's files. It has the same form as a
 /// [`NodeId`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -41,11 +51,8 @@ impl MachineId {
     /// # Errors
     /// If the file can't be read.
     pub fn read(file: &Path) -> Result<Option<MachineId>, FileError> {
-        match std::fs::read(file) {
-            Ok(text) => Ok(String::from_utf8_lossy(&text).trim().parse().ok()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(FileError::of("read", file)(e)),
-        }
+        let text = if_exists(std::fs::read(file)).map_err(FileError::of("read", file))?;
+        Ok(text.and_then(|text| String::from_utf8_lossy(&text).trim().parse().ok()))
     }
 
     /// The id's text.

@@ -10,7 +10,7 @@ use super::receive::receive;
 pub(super) struct Background<T>(Receiver<T>);
 
 impl<T: Send + 'static> Background<T> {
-    pub fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Background<T>> {
+    pub(super) fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Background<T>> {
         let (sender, result) = mpsc::channel();
         thread::Builder::new().spawn(move || {
             // The receiver is gone if the work was abandoned.
@@ -20,7 +20,7 @@ impl<T: Send + 'static> Background<T> {
     }
 
     /// The result, or `None` if the work is not done within `limit` or panicked.
-    pub fn wait(&self, limit: Duration) -> Option<T> {
+    pub(super) fn wait(&self, limit: Duration) -> Option<T> {
         receive(&self.0, limit).ok().flatten()
     }
 }

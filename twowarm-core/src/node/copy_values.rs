@@ -24,7 +24,7 @@ impl Install {
             archiving_active: self.archiving_active_file(),
             saved_configuration: self.local().join("postgresql.conf"),
             reach: self.reach(node),
-            tablespaces: self.tablespaces_on(node),
+            tablespaces: self.section(node).map(|own| own.tablespaces.clone()).unwrap_or_default(),
             wal_time_limit: (self.settings.time_limit * WAL_TIME_LIMITS)
                 .max(Duration::from_secs(60)),
         })

@@ -1,6 +1,7 @@
 #[cfg(test)]
 mod against_shells;
 mod commands;
+mod reader;
 #[cfg(test)]
 mod tests;
 mod variables;
@@ -9,7 +10,7 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use commands::Reader;
+use reader::Reader;
 
 /// The variables that `local/environment.sh` sets.
 ///

@@ -65,7 +65,7 @@ pub(super) type Found = Option<(PathBuf, PgdataSource)>;
 impl Sources<'_> {
     /// The working directory of a server is its data directory. Otherwise, in this order: PGDATA, the working
     /// directory if it contains a cluster, the last data directory of this node, `$PGROOT/data`.
-    pub fn find(&self) -> Result<Found, InstallError> {
+    pub(super) fn find(&self) -> Result<Found, InstallError> {
         let here = &self.invocation.working_directory;
         let is_server = self.caller == Caller::Server;
         match (self.written(), holds_cluster(here)) {

@@ -1,8 +1,5 @@
 //! The values that operations take, from the files of this node.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use super::{Install, NodeSettings};
 use crate::identifiers::NodeName;
 use crate::reach::Reach;
@@ -25,13 +22,8 @@ impl Install {
         }
     }
 
-    /// The directories on another node for the tablespaces of this node.
-    #[must_use]
-    pub fn tablespaces_on(&self, node: &NodeName) -> BTreeMap<PathBuf, PathBuf> {
-        self.section(node).map(|section| section.tablespaces.clone()).unwrap_or_default()
-    }
-
-    fn section(&self, node: &NodeName) -> Option<&NodeSettings> {
+    /// The settings of another node, if there are any.
+    pub(super) fn section(&self, node: &NodeName) -> Option<&NodeSettings> {
         let sections = &self.settings.node;
         sections.get(&node.to_string()).or_else(|| sections.get(node.host()))
     }

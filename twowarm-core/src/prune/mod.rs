@@ -29,13 +29,12 @@ mod tests;
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 pub use retention::{Floor, RestartPoint, Retention};
 
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::wal::SegmentLayout;
 
 /// The removal of all segments before one from an archive, at a cost that depends on how many there are to
@@ -187,9 +186,6 @@ pub fn is_segment_name(name: &str) -> bool {
 
 /// Whether the file was removed here, and not by another process before.
 fn remove(path: &Path) -> Result<bool, FileError> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(FileError::of("remove", path)(e)),
-    }
+    let removed = if_exists(fs::remove_file(path)).map_err(FileError::of("remove", path))?;
+    Ok(removed.is_some())
 }

@@ -57,8 +57,7 @@ impl Retention<'_> {
     ///
     /// The timeline does not matter: a segment of an old timeline before the restart point is not needed
     /// on a newer one.
-    #[must_use]
-    pub fn oldest_needed(&self) -> Option<SegmentPlace> {
+    pub(crate) fn oldest_needed(&self) -> Option<SegmentPlace> {
         let own = match self.restart_point {
             RestartPoint::At(name) if name.place <= self.restored.place => name.place,
             RestartPoint::Absent if self.keep > 0 => {

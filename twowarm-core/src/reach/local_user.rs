@@ -15,7 +15,7 @@ pub(crate) struct LocalUser {
 
 impl LocalUser {
     /// None where the password file does not list the user.
-    pub fn current() -> Option<LocalUser> {
+    pub(crate) fn current() -> Option<LocalUser> {
         let user = User::from_uid(Uid::effective()).ok().flatten()?;
         let home = std::env::var_os("HOME").map(PathBuf::from).filter(|h| h.is_absolute());
         Some(LocalUser {
@@ -26,21 +26,21 @@ impl LocalUser {
     }
 
     /// `~/.ssh/config` of a `$HOME` in which ssh does not look for it.
-    pub fn ssh_config_file(&self) -> Option<PathBuf> {
+    pub(crate) fn ssh_config_file(&self) -> Option<PathBuf> {
         let file = self.home.join(".ssh/config");
         (self.home != self.listed_home && file.is_file()).then_some(file)
     }
 
     /// A path of the configuration made absolute: `~` is the home directory, and a relative path starts
     /// there.
-    pub fn expand(&self, path: &Path) -> PathBuf {
+    pub(crate) fn expand(&self, path: &Path) -> PathBuf {
         self.home.join(path.strip_prefix("~").unwrap_or(path))
     }
 
     /// A path as `ssh -G` prints it. ssh expands some `~` to the listed home; where `$HOME` is another
     /// directory, that one is meant.
     #[cfg(feature = "ship")]
-    pub fn expand_printed(&self, path: &str) -> PathBuf {
+    pub(crate) fn expand_printed(&self, path: &str) -> PathBuf {
         let path = Path::new(path);
         self.expand(&match path.strip_prefix(&self.listed_home) {
             Ok(below) => self.home.join(below),

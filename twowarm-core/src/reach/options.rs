@@ -18,7 +18,11 @@ pub(crate) struct SshOptions {
 
 impl SshOptions {
     /// With a private key of the reach, if there is one for the purpose.
-    pub fn of(reach: &Reach, key: Option<&PathBuf>, local: Option<&LocalUser>) -> SshOptions {
+    pub(crate) fn of(
+        reach: &Reach,
+        key: Option<&PathBuf>,
+        local: Option<&LocalUser>,
+    ) -> SshOptions {
         let absolute = |path: &PathBuf| match local {
             Some(local) => local.expand(path),
             None => path.clone(),
@@ -34,7 +38,7 @@ impl SshOptions {
     }
 
     /// Arguments of the ssh client that say the same.
-    pub fn arguments(&self) -> Vec<String> {
+    pub(crate) fn arguments(&self) -> Vec<String> {
         let mut words = Vec::new();
         if let Some(file) = &self.config_file {
             words.extend(["-F".to_owned(), file.display().to_string()]);

@@ -32,7 +32,7 @@ pub(crate) struct SshConfig {
 impl SshConfig {
     /// Asks `ssh -G`, which evaluates Include and Match; without an ssh client, ssh's defaults. It is
     /// given the reach's time limit, since a `Match exec` runs any command.
-    pub fn of(reach: &Reach, options: &SshOptions) -> Result<SshConfig, SshConfigError> {
+    pub(crate) fn of(reach: &Reach, options: &SshOptions) -> Result<SshConfig, SshConfigError> {
         let mut ssh = Command::new("ssh");
         ssh.arg("-G").stdin(Stdio::null());
         if let Some(file) = &options.config_file {

@@ -7,6 +7,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::unistd::{Whence, close, lseek};
 
+use crate::file_error::if_exists;
+
 /// Copies a file as `cp` does, without another process: the kernel copies the bytes (or shares them if the
 /// file system can), holes are kept, and the new file gets the mode of the old one less the umask.
 ///
@@ -21,10 +23,7 @@ pub fn copy_file(source: &Path, target: &Path) -> io::Result<()> {
     if fs::metadata(target).is_ok_and(|t| (t.dev(), t.ino()) == (metadata.dev(), metadata.ino())) {
         return Err(io::Error::other("source and target are the same file"));
     }
-    match fs::remove_file(target) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
+    if_exists(fs::remove_file(target))?;
     let mode = metadata.mode() & 0o777;
     let mut to = OpenOptions::new().write(true).create_new(true).mode(mode).open(target)?;
     let copied = copy_content(&mut from, &mut to, &metadata);

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::archive_process::ToParent;
+use super::reminder::{FIRST_REMINDER, Reminder};
 use super::standby_orders::StandbyOrders;
 use super::{
     Clock, GiveUp, Order, Outcome, RealClock, RecoveryMemory, RecoveryOrders, RestoreError,
@@ -23,8 +24,6 @@ pub struct MisconfiguredStandby {
 }
 
 const POLL: Duration = Duration::from_secs(1);
-const FIRST_REMINDER: Duration = Duration::from_secs(60);
-const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 /// How long to wait in standby mode before the answer "not yet", where the setting cannot be read.
 const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -56,14 +55,12 @@ impl MisconfiguredStandby {
         let mut orders = StandbyOrders::new(&self.data_directory, &trigger, None, None);
         let watched = [trigger.as_path(), promote.as_path()];
         let mut clock = RealClock::new(Watcher::new(watched, Events::Wanted));
-        let (mut next_reminder, mut silence) = (Duration::ZERO, FIRST_REMINDER);
+        let mut reminder = Reminder::new(Duration::ZERO, FIRST_REMINDER);
         let mut why = why.to_owned();
         loop {
             let waited = clock.elapsed();
-            if waited >= next_reminder {
+            if reminder.is_due(waited) {
                 log::error!("{why}. The standby waits until this is corrected or it is triggered");
-                next_reminder = waited + silence;
-                silence = (silence * 2).min(LONGEST_SILENCE);
             }
             match orders.look(&clock) {
                 Order::Stop(why) => return Ok(Some(Outcome::Stopped(why))),

@@ -13,6 +13,7 @@ mod file_copy;
 mod memory;
 mod misconfigured;
 mod outcome;
+mod reminder;
 mod request;
 mod restore_loop;
 mod segment_copy;

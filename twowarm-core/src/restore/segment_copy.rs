@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::unistd::close;
 
 use super::Found;
+use crate::file_error::if_exists;
 use crate::wal::{Lsn, SegmentHeader, SegmentName, SegmentWalk, WalEnd};
 
 /// How much is read at a time, in bytes; a whole number of WAL pages of any size.
@@ -98,10 +99,7 @@ pub(super) fn copy_text(text: &[u8], target: &Path) -> Result<(), Found> {
 
 /// Removes an existing file first, so that nothing is written through a link or into another file.
 fn create(target: &Path) -> io::Result<File> {
-    match fs::remove_file(target) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
+    if_exists(fs::remove_file(target))?;
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)
 }
 
@@ -111,9 +109,7 @@ fn not_copied(target: &Path, error: io::Error) -> Found {
 
 /// An incomplete file at the target would stop the server, or end its recovery.
 pub(super) fn remove(target: &Path) {
-    if let Err(e) = fs::remove_file(target)
-        && e.kind() != io::ErrorKind::NotFound
-    {
+    if let Err(e) = if_exists(fs::remove_file(target)) {
         log::error!("could not remove the incomplete file \"{}\": {e}", target.display());
     }
 }

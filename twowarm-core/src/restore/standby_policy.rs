@@ -6,6 +6,7 @@ mod tests;
 
 use gap_watch::GapWatch;
 
+use super::reminder::{FIRST_REMINDER, Reminder};
 use super::{Decision, Found, GiveUp, Order, Policy, Situation};
 use crate::archive::Gap;
 use crate::timelines::{Following, Superseded};
@@ -21,7 +22,7 @@ pub(super) struct StandbyPolicy {
     mode: ServerMode,
     read_retries: Duration,
     ending_since: Option<Duration>,
-    reminder: Option<Reminder>,
+    reminder: Option<(String, Reminder)>,
     gaps: GapWatch,
 }
 
@@ -52,24 +53,12 @@ enum Kind {
     Optional,
 }
 
-/// What was logged last of the wait, and when it is repeated.
-#[derive(Debug)]
-struct Reminder {
-    about: String,
-    next: Duration,
-    silence: Duration,
-}
-
 /// How often to look where there are no events, as on network file systems.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a failover waits for free space on the server's disk before it stops the server.
 const COPY_RETRIES: Duration = Duration::from_secs(30);
 /// How long a failover retries to read an archive that cannot be read.
 const READ_RETRIES: Duration = Duration::from_secs(2);
-/// The first message about a long wait comes after this time, each later one after twice the time.
-const FIRST_REMINDER: Duration = Duration::from_secs(60);
-/// The longest time between two of these messages.
-const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
 
 impl StandbyPolicy {
     /// For a server in this mode that requests this file.
@@ -89,7 +78,7 @@ impl StandbyPolicy {
 
     /// Recovery was ordered to end before this file in an earlier call, which reported a gap.
     pub(super) fn with_gap_reported(mut self) -> StandbyPolicy {
-        self.gaps.set_reported();
+        self.gaps.reported = true;
         self
     }
 
@@ -258,7 +247,7 @@ impl Policy for StandbyPolicy {
         self.kind == Kind::Segment
             && match (&situation.order, self.mode) {
                 (Order::Stop(_) | Order::EndNow { .. }, _) => false,
-                (Order::EndWhenAbsent, _) => self.gaps.is_unreported(),
+                (Order::EndWhenAbsent, _) => !self.gaps.reported,
                 (Order::Wait | Order::Unsettled, ServerMode::Warm { .. }) => {
                     self.gaps.is_due(waited)
                 }
@@ -290,24 +279,19 @@ impl Policy for StandbyPolicy {
             Found::Arriving | Found::Unfinished => INCOMPLETE.to_owned(),
             _ => "it has not arrived".to_owned(),
         });
-        let due = match &self.reminder {
-            Some(reminder) if reminder.about == about => now >= reminder.next,
+        if self.reminder.as_ref().is_none_or(|(earlier, _)| *earlier != about) {
+            log::debug!("waiting for {}: {about}", self.name);
             // A standby waits most of the time; only a problem is logged at once.
-            _ => {
-                log::debug!("waiting for {}: {about}", self.name);
-                let (next, silence) = (now + FIRST_REMINDER, FIRST_REMINDER);
-                self.reminder = Some(Reminder { about: about.clone(), next, silence });
-                problem.is_some()
-            }
-        };
-        if due {
+            let reminder = match problem {
+                Some(_) => Reminder::new(now, FIRST_REMINDER),
+                None => Reminder::new(now + FIRST_REMINDER, FIRST_REMINDER * 2),
+            };
+            self.reminder = Some((about.clone(), reminder));
+        }
+        if self.reminder.as_mut().is_some_and(|(_, reminder)| reminder.is_due(now)) {
             match problem {
                 Some(why) => log::warn!("still waiting for {}: {why}", self.name),
                 None => log::info!("waiting for {} for {} s: {about}", self.name, now.as_secs()),
-            }
-            if let Some(reminder) = &mut self.reminder {
-                reminder.silence = (reminder.silence * 2).min(LONGEST_SILENCE);
-                reminder.next = now + reminder.silence;
             }
         }
         match self.mode {

@@ -1,5 +1,6 @@
 //! Connecting to the server of a data directory, and making sure that it is that one.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::data_directory::{identity, running_server, works_in};
 use crate::limits::within;
 
 /// How to log in to a server. The variables are libpq's.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Login {
     /// `PGHOST`: a host name, or the directory of a Unix-domain socket.
     pub host: Option<String>,
@@ -43,6 +44,21 @@ enum Location {
     /// In this directory; `None` if it is on another machine.
     Elsewhere(Option<PathBuf>),
     Unknown,
+}
+
+/// Without the password.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Login { host, port, user, password, database, time_limit } = self;
+        f.debug_struct("Login")
+            .field("host", host)
+            .field("port", port)
+            .field("user", user)
+            .field("password", &password.as_ref().map(|_| "..."))
+            .field("database", database)
+            .field("time_limit", time_limit)
+            .finish()
+    }
 }
 
 impl Login {
@@ -156,8 +172,7 @@ impl Session {
 
 /// Whether a server answers that runs in a data directory although its `postmaster.pid` was removed. It is
 /// looked for at the addresses at which it would listen.
-#[must_use]
-pub fn runs_without_pid_file(data_directory: &Path, login: &Login) -> bool {
+pub(crate) fn runs_without_pid_file(data_directory: &Path, login: &Login) -> bool {
     let login = login.for_search();
     addresses(data_directory, None, &login).iter().any(|address| {
         Session::connect(address, &login)

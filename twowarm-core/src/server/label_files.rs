@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::ServerError;
 use crate::data_directory::STATE_PREFIX;
 use crate::durable;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::wal::BackupLabel;
 
 const LABEL: &str = "backup_label";
@@ -108,11 +108,7 @@ fn kept(pgdata: &Path, name: &str) -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(FileError::of("read", path)(e)),
-    }
+    if_exists(fs::read(path)).map_err(FileError::of("read", path))
 }
 
 #[cfg(test)]

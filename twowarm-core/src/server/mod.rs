@@ -11,7 +11,8 @@ mod session;
 mod statements;
 
 pub use backup::{Backup, FinishedBackup};
-pub use connect::{Login, runs_without_pid_file};
+pub use connect::Login;
+pub(crate) use connect::runs_without_pid_file;
 pub use error::ServerError;
 pub use exclusive_backup::ExclusiveBackup;
 pub use running_role::running_role;

@@ -121,10 +121,7 @@ impl Session {
     }
 
     /// Commits a transaction that writes.
-    ///
-    /// # Errors
-    /// As [`rows`](Session::rows).
-    pub fn commit_a_write(&mut self) -> Result<(), ServerError> {
+    pub(crate) fn commit_a_write(&mut self) -> Result<(), ServerError> {
         if let Some(alone) = self.major.commit_alone() {
             self.rows(alone)?;
         }

@@ -2,32 +2,26 @@
 
 use crate::version::PgMajor;
 
-const V8_3: PgMajor = PgMajor::of(8, 3);
-const V8_4: PgMajor = PgMajor::of(8, 4);
-const V9_0: PgMajor = PgMajor::of(9, 0);
-const V9_1: PgMajor = PgMajor::of(9, 1);
-const V9_4: PgMajor = PgMajor::of(9, 4);
-const V9_5: PgMajor = PgMajor::of(9, 5);
-const V9_6: PgMajor = PgMajor::of(9, 6);
-const V10: PgMajor = PgMajor::of(10, 0);
-const V15: PgMajor = PgMajor::of(15, 0);
-
 impl PgMajor {
     /// Switches to a new WAL segment, so that the current one is archived; returns the end position in it.
     #[must_use]
     pub fn switch_wal(self) -> &'static str {
-        if self >= V10 { "select pg_switch_wal()" } else { "select pg_switch_xlog()" }
+        if self >= PgMajor::of(10, 0) {
+            "select pg_switch_wal()"
+        } else {
+            "select pg_switch_xlog()"
+        }
     }
 
     /// Whether the server is in recovery ("t" or "f"). Before 9.0 a server in recovery does not accept
     /// connections.
     pub(crate) fn in_recovery(self) -> &'static str {
-        if self >= V9_0 { "select pg_is_in_recovery()" } else { "select false" }
+        if self >= PgMajor::of(9, 0) { "select pg_is_in_recovery()" } else { "select false" }
     }
 
     /// The cluster's system identifier. Before 9.6 only pg_control contains it.
     pub(crate) fn system_identifier(self) -> Option<&'static str> {
-        (self >= V9_6).then_some("select system_identifier from pg_control_system()")
+        (self >= PgMajor::of(9, 6)).then_some("select system_identifier from pg_control_system()")
     }
 
     /// The timeline of the last checkpoint, for a version whose pg_control can't be parsed.
@@ -40,13 +34,13 @@ impl PgMajor {
     /// the primary can restart after a crash during a backup.
     #[must_use]
     pub fn has_session_backup(self) -> bool {
-        self >= V9_6
+        self >= PgMajor::of(9, 6)
     }
 
     /// Starts a backup of the session (9.6 on) with an immediate checkpoint; returns its start position.
     /// `label` must not need quoting.
     pub(crate) fn backup_start(self, label: &str) -> String {
-        if self >= V15 {
+        if self >= PgMajor::of(15, 0) {
             format!("select pg_backup_start('{label}', true)")
         } else {
             format!("select pg_start_backup('{label}', true, false)")
@@ -57,7 +51,7 @@ impl PgMajor {
     /// position. `label` must not need quoting.
     #[must_use]
     pub fn exclusive_backup_start(self, label: &str) -> String {
-        if self >= V8_4 {
+        if self >= PgMajor::of(8, 4) {
             format!("select pg_start_backup('{label}', true)")
         } else {
             format!("select pg_start_backup('{label}')")
@@ -71,17 +65,18 @@ impl PgMajor {
     }
 
     /// 8.3 spreads the checkpoint of a backup over a large part of checkpoint_timeout.
-    #[must_use]
-    pub fn spreads_backup_checkpoint(self) -> bool {
-        self == V8_3
+    pub(crate) fn spreads_backup_checkpoint(self) -> bool {
+        self == PgMajor::of(8, 3)
     }
 
     /// Ends a backup of the session; returns its end position, the backup label and the tablespace map. From 10
     /// on it does not wait for the archiver, so the caller has to.
     pub(crate) fn backup_stop(self) -> &'static str {
         match self {
-            _ if self >= V15 => "select lsn, labelfile, spcmapfile from pg_backup_stop(false)",
-            _ if self >= V10 => {
+            _ if self >= PgMajor::of(15, 0) => {
+                "select lsn, labelfile, spcmapfile from pg_backup_stop(false)"
+            }
+            _ if self >= PgMajor::of(10, 0) => {
                 "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"
             }
             _ => "select lsn, labelfile, spcmapfile from pg_stop_backup(false)",
@@ -91,20 +86,20 @@ impl PgMajor {
     /// From 9.5 on a backup has a tablespace_map, from which the server creates the links.
     #[must_use]
     pub fn has_tablespace_map(self) -> bool {
-        self >= V9_5
+        self >= PgMajor::of(9, 5)
     }
 
     /// Whether the end of a backup waits until its WAL is archived (8.4 to 9.6).
     #[must_use]
     pub fn archives_at_backup_end(self) -> bool {
-        (V8_4..V10).contains(&self)
+        (PgMajor::of(8, 4)..PgMajor::of(10, 0)).contains(&self)
     }
 
     /// Asks for the last failure of archive_command, if no WAL file was archived since: file, time and the
     /// number of failures. From 9.4 on.
     #[must_use]
     pub fn archiver_failure(self) -> Option<&'static str> {
-        (self >= V9_4).then_some(
+        (self >= PgMajor::of(9, 4)).then_some(
             "select last_failed_wal, last_failed_time, failed_count from pg_stat_archiver \
              where last_failed_time > coalesce(last_archived_time, '-infinity')",
         )
@@ -112,17 +107,17 @@ impl PgMajor {
 
     /// Names the session in pg_stat_activity (9.0 on).
     pub(crate) fn name_session(self) -> Option<&'static str> {
-        (self >= V9_0).then_some("set application_name = 'twowarm'")
+        (self >= PgMajor::of(9, 0)).then_some("set application_name = 'twowarm'")
     }
 
     /// Makes commits in the session independent of synchronous standbys (9.1 on).
     pub(crate) fn commit_alone(self) -> Option<&'static str> {
-        (self >= V9_1).then_some("set synchronous_commit = local")
+        (self >= PgMajor::of(9, 1)).then_some("set synchronous_commit = local")
     }
 
     /// A transaction that writes WAL and leaves nothing behind.
     pub(crate) fn committed_write(self) -> &'static str {
-        if self >= V8_3 {
+        if self >= PgMajor::of(8, 3) {
             "select txid_current()"
         } else {
             "create temporary table twowarm_write (); drop table twowarm_write"
@@ -133,14 +128,7 @@ impl PgMajor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Checks each answer and the version since which it is given.
-    fn changes(question: impl Fn(PgMajor) -> String, expected: &[(&str, &str)]) {
-        let answers = PgMajor::ALL.map(|major| (major.to_string(), question(major)));
-        let mut answers: Vec<_> = answers.iter().map(|(m, a)| (m.as_str(), a.as_str())).collect();
-        answers.dedup_by(|next, previous| next.1 == previous.1);
-        assert_eq!(answers, expected);
-    }
+    use crate::version::tests::changes;
 
     #[test]
     fn backup_statements_change_with_the_version() {
@@ -152,50 +140,47 @@ mod tests {
             ],
         );
         changes(
-            |m| m.backup_stop().into(),
+            PgMajor::backup_stop,
             &[
                 ("8.2", "select lsn, labelfile, spcmapfile from pg_stop_backup(false)"),
                 ("10", "select lsn, labelfile, spcmapfile from pg_stop_backup(false, false)"),
                 ("15", "select lsn, labelfile, spcmapfile from pg_backup_stop(false)"),
             ],
         );
-        changes(|m| m.has_session_backup().to_string(), &[("8.2", "false"), ("9.6", "true")]);
-        changes(
-            |m| m.archives_at_backup_end().to_string(),
-            &[("8.2", "false"), ("8.4", "true"), ("10", "false")],
-        );
+        changes(PgMajor::has_session_backup, &[("8.2", false), ("9.6", true)]);
+        changes(PgMajor::archives_at_backup_end, &[("8.2", false), ("8.4", true), ("10", false)]);
         changes(
             |m| m.exclusive_backup_start("l"),
             &[("8.2", "select pg_start_backup('l')"), ("8.4", "select pg_start_backup('l', true)")],
         );
-        let spreads = [("8.2", "false"), ("8.3", "true"), ("8.4", "false")];
-        changes(|m| m.spreads_backup_checkpoint().to_string(), &spreads);
-        changes(|m| m.has_tablespace_map().to_string(), &[("8.2", "false"), ("9.5", "true")]);
+        let spreads = [("8.2", false), ("8.3", true), ("8.4", false)];
+        changes(PgMajor::spreads_backup_checkpoint, &spreads);
+        changes(PgMajor::has_tablespace_map, &[("8.2", false), ("9.5", true)]);
     }
 
     #[test]
     fn other_statements_change_with_the_version() {
         changes(
-            |m| m.switch_wal().into(),
+            PgMajor::switch_wal,
             &[("8.2", "select pg_switch_xlog()"), ("10", "select pg_switch_wal()")],
         );
         changes(
-            |m| m.in_recovery().into(),
+            PgMajor::in_recovery,
             &[("8.2", "select false"), ("9.0", "select pg_is_in_recovery()")],
         );
         changes(
-            |m| m.system_identifier().unwrap_or("none").into(),
+            |m| m.system_identifier().unwrap_or("none"),
             &[("8.2", "none"), ("9.6", "select system_identifier from pg_control_system()")],
         );
-        let archiver = |m: PgMajor| m.archiver_failure().is_some().to_string();
-        changes(archiver, &[("8.2", "false"), ("9.4", "true")]);
-        changes(|m| m.name_session().is_some().to_string(), &[("8.2", "false"), ("9.0", "true")]);
+        let archiver = |m: PgMajor| m.archiver_failure().is_some();
+        changes(archiver, &[("8.2", false), ("9.4", true)]);
+        changes(|m| m.name_session().is_some(), &[("8.2", false), ("9.0", true)]);
         changes(
-            |m| m.commit_alone().unwrap_or("none").into(),
+            |m| m.commit_alone().unwrap_or("none"),
             &[("8.2", "none"), ("9.1", "set synchronous_commit = local")],
         );
         changes(
-            |m| m.committed_write().split(' ').next().unwrap_or_default().into(),
+            |m| m.committed_write().split(' ').next().unwrap_or_default(),
             &[("8.2", "create"), ("8.3", "select")],
         );
     }

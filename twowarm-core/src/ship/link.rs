@@ -134,17 +134,11 @@ impl Link {
     }
 
     /// Sends a message.
-    ///
-    /// # Errors
-    /// As [`send_frame`](Link::send_frame).
     pub(crate) fn send(&mut self, message: &Message) -> Result<(), LinkError> {
         self.send_frame(message.kind(), &[&message.payload()])
     }
 
     /// Waits for the next frame. Heartbeats of the far side are skipped.
-    ///
-    /// # Errors
-    /// If the connection breaks or stalls, or what arrives is not a frame.
     pub(crate) fn receive(&mut self) -> Result<Frame, LinkError> {
         loop {
             match read_frame(&mut self.connection) {

@@ -120,7 +120,9 @@ impl Sender {
     ///
     /// # Errors
     /// If the connection fails. A refusal is part of the answer.
-    pub fn next_answer(&mut self) -> Result<(RequestId, Result<Stored, LinkError>), SendError> {
+    pub(crate) fn next_answer(
+        &mut self,
+    ) -> Result<(RequestId, Result<Stored, LinkError>), SendError> {
         let message = self.link.receive_message()?;
         let kind = message.kind();
         let (id, result) = match message {

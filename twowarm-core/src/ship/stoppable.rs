@@ -14,7 +14,7 @@ pub(super) struct Stoppable<T> {
 
 impl<T: Transport> Stoppable<T> {
     /// Times out once `stop` is true.
-    pub fn new(transport: T, stop: Arc<AtomicBool>) -> Stoppable<T> {
+    pub(super) fn new(transport: T, stop: Arc<AtomicBool>) -> Stoppable<T> {
         Stoppable { transport, stop }
     }
 }

@@ -9,8 +9,7 @@ const COMMAND: &str = "'../2warm/global/replication/archiveWALFile %p %f'";
 /// The settings that a standby's server would lack after a failover, as the primary: one line for the user per
 /// setting, with what to write into which file. They are read from the files that the server will read, as far
 /// as those are known.
-#[must_use]
-pub fn lacks_for_failover(pgdata: &Path, major: PgMajor) -> Vec<String> {
+pub(crate) fn lacks_for_failover(pgdata: &Path, major: PgMajor) -> Vec<String> {
     match server_configuration(pgdata) {
         Some(file) => {
             let mut settings = BTreeMap::new();

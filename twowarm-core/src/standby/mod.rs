@@ -6,17 +6,15 @@ mod inherited_recovery;
 mod prepare_standby;
 mod promotion;
 mod recovery_config;
-mod recovery_source;
 mod retry_settings;
 mod server_version;
 mod settings;
 
 pub use archive_content::ArchiveContent;
-pub use failover_settings::lacks_for_failover;
+pub(crate) use failover_settings::lacks_for_failover;
 pub use prepare_standby::{PrepareError, PrepareStandby, PrepareStep};
 pub use promotion::{
     NotQueried, Promoted, Promotion, PromotionError, PromotionMode, PromotionStep, WaitingFor,
 };
-pub use recovery_config::{RecoveryConfig, RecoveryConfigError};
-pub use recovery_source::RecoverySource;
+pub use recovery_config::{RecoveryConfig, RecoveryConfigError, RecoverySource};
 pub use server_version::{ServerProgram, ServerVersionError};

@@ -1,5 +1,4 @@
 use std::fs::{self, Permissions};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use crate::data_directory::{
     lock_directory, server_configuration,
 };
 use crate::durable;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::server::{Login, runs_without_pid_file};
 
 /// Makes an empty data directory, or that of an earlier standby, ready for a base copy.
@@ -59,7 +58,7 @@ pub enum PrepareStep {
     ArchiveContent(ArchiveContent),
     /// The restore_command does not begin with `exec`; see [`RecoveryConfig::warning`](super::RecoveryConfig::warning).
     RestoreCommandWithoutExec(String),
-    /// A setting is wrong for the time after a failover; see [`lacks_for_failover`].
+    /// A setting is wrong for the time after a failover.
     LacksForFailover(String),
 }
 
@@ -171,10 +170,8 @@ impl PrepareStandby {
     fn copy_configuration(&self) -> Result<(), FileError> {
         for file in &self.configuration {
             let Some(name) = file.file_name() else { continue };
-            match fs::read(file) {
-                Ok(text) => durable::write(&self.data_directory.join(name), &text)?,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(FileError::of("read", file)(e)),
+            if let Some(text) = if_exists(fs::read(file)).map_err(FileError::of("read", file))? {
+                durable::write(&self.data_directory.join(name), &text)?;
             }
         }
         Ok(())

@@ -1,14 +1,36 @@
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::recovery_source::read_if_exists;
-use super::{RecoverySource, inherited_recovery, retry_settings};
+use super::{inherited_recovery, retry_settings};
 use crate::data_directory::{
     ConfigFileError, RecoveryMode, each_setting, is_true, read_line, read_settings, setting_line,
 };
 use crate::durable;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::version::PgMajor;
+
+/// Where the recovery settings of a standby come from, for a server of any version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoverySource {
+    /// A file in the format of `recovery.conf`, for every version of the server. It need not exist.
+    pub file: PathBuf,
+    /// The recovery mode; if there is none, `standby_mode` in the file decides, else the version.
+    pub mode: Option<RecoveryMode>,
+    /// The restore_command, unless the file sets one. It must begin with `exec`: a shell that fails to fork
+    /// exits 2, which ends recovery in warm mode.
+    pub restore_command: String,
+}
+
+impl RecoverySource {
+    /// The settings for a server of this version.
+    ///
+    /// # Errors
+    /// If the file can't be read, or is not valid for the version; see [`RecoveryConfig::parse`].
+    pub fn read(&self, major: PgMajor) -> Result<RecoveryConfig, RecoveryConfigError> {
+        RecoveryConfig::parse(&read_if_exists(&self.file)?, self, major)
+    }
+}
 
 /// The recovery settings of a standby: its mode, `restore_command` and what else its `recovery.conf` sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,6 +272,11 @@ impl RecoveryConfig {
         }
         Ok(())
     }
+}
+
+fn read_if_exists(path: &Path) -> Result<String, FileError> {
+    let read = if_exists(fs::read_to_string(path)).map_err(FileError::of("read", path));
+    Ok(read?.unwrap_or_default())
 }
 
 fn mode_of(standby_mode: &str) -> RecoveryMode {

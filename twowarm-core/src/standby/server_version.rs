@@ -43,10 +43,7 @@ pub struct ServerProgram {
 impl ServerProgram {
     /// The major version of the server of a data directory: that of its `PG_VERSION`, or, while the directory
     /// is empty, of the program.
-    ///
-    /// # Errors
-    /// If `PG_VERSION` can't be read, and if there is no program that tells its version.
-    pub fn major_of(&self, data_directory: &Path) -> Result<PgMajor, ServerVersionError> {
+    pub(crate) fn major_of(&self, data_directory: &Path) -> Result<PgMajor, ServerVersionError> {
         if let Some(major) = major_version(data_directory)? {
             return Ok(major);
         }

@@ -2,43 +2,30 @@
 
 use crate::version::PgMajor;
 
-const V8_3: PgMajor = PgMajor::of(8, 3);
-const V8_4: PgMajor = PgMajor::of(8, 4);
-const V9_0: PgMajor = PgMajor::of(9, 0);
-const V9_1: PgMajor = PgMajor::of(9, 1);
-const V9_4: PgMajor = PgMajor::of(9, 4);
-const V9_5: PgMajor = PgMajor::of(9, 5);
-const V9_6: PgMajor = PgMajor::of(9, 6);
-const V10: PgMajor = PgMajor::of(10, 0);
-const V12: PgMajor = PgMajor::of(12, 0);
-const V15: PgMajor = PgMajor::of(15, 0);
-const V16: PgMajor = PgMajor::of(16, 0);
-
 impl PgMajor {
     /// From 8.3 on archive_mode must be on; 8.2 archives if archive_command is set.
     #[must_use]
     pub fn has_archive_mode(self) -> bool {
-        self >= V8_3
+        self >= PgMajor::of(8, 3)
     }
 
     /// From 15 on archive_library overrides archive_command.
-    #[must_use]
-    pub fn has_archive_library(self) -> bool {
-        self >= V15
+    pub(crate) fn has_archive_library(self) -> bool {
+        self >= PgMajor::of(15, 0)
     }
 
     /// The wal_level for archiving and hot standby (9.0 on).
     pub(crate) fn replica_wal_level(self) -> Option<&'static str> {
         match self {
-            _ if self >= V9_6 => Some("replica"),
-            _ if self >= V9_0 => Some("hot_standby"),
+            _ if self >= PgMajor::of(9, 6) => Some("replica"),
+            _ if self >= PgMajor::of(9, 0) => Some("hot_standby"),
             _ => None,
         }
     }
 
     /// From 10 on the defaults of wal_level and hot_standby suit a standby.
     pub(crate) fn has_standby_defaults(self) -> bool {
-        self >= V10
+        self >= PgMajor::of(10, 0)
     }
 
     /// Whether a recovery.conf may contain this setting, or, from 12 on, whether it is one of recovery.
@@ -49,18 +36,22 @@ impl PgMajor {
             | "recovery_target_xid"
             | "recovery_target_inclusive"
             | "recovery_target_timeline" => true,
-            "log_restartpoints" => self == V8_3,
-            "recovery_end_command" => self >= V8_4,
-            "standby_mode" | "trigger_file" => self >= V9_0 && self < V12,
-            "primary_conninfo" | "archive_cleanup_command" => self >= V9_0,
-            "recovery_target_name" => self >= V9_1,
-            "pause_at_recovery_target" => self >= V9_1 && self < V9_5,
-            "recovery_target" | "recovery_min_apply_delay" | "primary_slot_name" => self >= V9_4,
-            "recovery_target_action" => self >= V9_5,
-            "recovery_target_lsn" => self >= V10,
-            "wal_retrieve_retry_interval" => self >= V12,
-            "recovery_prefetch" => self >= V15,
-            "promote_trigger_file" => self >= V12 && self < V16,
+            "log_restartpoints" => self == PgMajor::of(8, 3),
+            "recovery_end_command" => self >= PgMajor::of(8, 4),
+            "standby_mode" | "trigger_file" => {
+                self >= PgMajor::of(9, 0) && self < PgMajor::of(12, 0)
+            }
+            "primary_conninfo" | "archive_cleanup_command" => self >= PgMajor::of(9, 0),
+            "recovery_target_name" => self >= PgMajor::of(9, 1),
+            "pause_at_recovery_target" => self >= PgMajor::of(9, 1) && self < PgMajor::of(9, 5),
+            "recovery_target" | "recovery_min_apply_delay" | "primary_slot_name" => {
+                self >= PgMajor::of(9, 4)
+            }
+            "recovery_target_action" => self >= PgMajor::of(9, 5),
+            "recovery_target_lsn" => self >= PgMajor::of(10, 0),
+            "wal_retrieve_retry_interval" => self >= PgMajor::of(12, 0),
+            "recovery_prefetch" => self >= PgMajor::of(15, 0),
+            "promote_trigger_file" => self >= PgMajor::of(12, 0) && self < PgMajor::of(16, 0),
             _ => false,
         }
     }
@@ -68,34 +59,24 @@ impl PgMajor {
     /// From 9.5 on `wal_retrieve_retry_interval` sets how long a server in standby mode waits before it calls
     /// restore_command again; before, it is 5 seconds.
     pub(crate) fn has_retry_interval(self) -> bool {
-        self >= V9_5
+        self >= PgMajor::of(9, 5)
     }
 
     /// From 15 on a server in recovery prefetches WAL by default, and replays the prefetched records only after
     /// restore_command has returned the next segment. With little traffic that delays whole segments. A
     /// streaming standby has no such delay.
     pub(crate) fn reads_ahead_in_recovery(self) -> bool {
-        self >= V15
+        self >= PgMajor::of(15, 0)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Checks each answer and the version since which it is given.
-    fn changes<T: ToString>(question: impl Fn(PgMajor) -> T, expected: &[(&str, &str)]) {
-        let answers = PgMajor::ALL.map(|major| (major.to_string(), question(major).to_string()));
-        let mut answers: Vec<_> = answers.iter().map(|(m, a)| (m.as_str(), a.as_str())).collect();
-        answers.dedup_by(|next, previous| next.1 == previous.1);
-        assert_eq!(answers, expected);
-    }
+    use crate::version::tests::{changes, since};
 
     #[test]
     fn settings_come_with_their_version() {
-        let since = |question: fn(PgMajor) -> bool, major| {
-            changes(question, &[("8.2", "false"), (major, "true")]);
-        };
         since(PgMajor::has_archive_mode, "8.3");
         since(PgMajor::has_archive_library, "15");
         since(PgMajor::has_retry_interval, "9.5");
@@ -128,17 +109,14 @@ mod tests {
     #[test]
     fn recovery_settings_differ_between_versions() {
         let has = |name: &'static str| move |major: PgMajor| major.has_recovery_setting(name);
-        changes(has("standby_mode"), &[("8.2", "false"), ("9.0", "true"), ("12", "false")]);
-        changes(has("recovery_end_command"), &[("8.2", "false"), ("8.4", "true")]);
-        changes(has("log_restartpoints"), &[("8.2", "false"), ("8.3", "true"), ("8.4", "false")]);
-        changes(has("promote_trigger_file"), &[("8.2", "false"), ("12", "true"), ("16", "false")]);
-        changes(has("wal_retrieve_retry_interval"), &[("8.2", "false"), ("12", "true")]);
-        changes(has("restore_command"), &[("8.2", "true")]);
-        changes(has("trigger_file"), &[("8.2", "false"), ("9.0", "true"), ("12", "false")]);
-        changes(
-            has("pause_at_recovery_target"),
-            &[("8.2", "false"), ("9.1", "true"), ("9.5", "false")],
-        );
+        changes(has("standby_mode"), &[("8.2", false), ("9.0", true), ("12", false)]);
+        changes(has("recovery_end_command"), &[("8.2", false), ("8.4", true)]);
+        changes(has("log_restartpoints"), &[("8.2", false), ("8.3", true), ("8.4", false)]);
+        changes(has("promote_trigger_file"), &[("8.2", false), ("12", true), ("16", false)]);
+        changes(has("wal_retrieve_retry_interval"), &[("8.2", false), ("12", true)]);
+        changes(has("restore_command"), &[("8.2", true)]);
+        changes(has("trigger_file"), &[("8.2", false), ("9.0", true), ("12", false)]);
+        changes(has("pause_at_recovery_target"), &[("8.2", false), ("9.1", true), ("9.5", false)]);
         for (name, since) in [
             ("primary_conninfo", "9.0"),
             ("archive_cleanup_command", "9.0"),
@@ -150,7 +128,7 @@ mod tests {
             ("recovery_target_lsn", "10"),
             ("recovery_prefetch", "15"),
         ] {
-            changes(has(name), &[("8.2", "false"), (since, "true")]);
+            changes(has(name), &[("8.2", false), (since, true)]);
         }
     }
 }

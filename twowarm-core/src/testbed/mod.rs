@@ -43,5 +43,6 @@ pub use server::StopMode;
 pub use ssh_key::SshKey;
 pub use sshd::Sshd;
 pub use stalling::StallingListener;
+pub use tool::example;
 pub use wait::{Answer, LIMIT, wait_until};
 pub use warm_pair::WarmPair;

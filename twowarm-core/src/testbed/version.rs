@@ -2,64 +2,54 @@
 
 use crate::version::PgMajor;
 
-const V8_3: PgMajor = PgMajor::of(8, 3);
-const V9_0: PgMajor = PgMajor::of(9, 0);
-const V9_1: PgMajor = PgMajor::of(9, 1);
-const V9_3: PgMajor = PgMajor::of(9, 3);
-const V9_4: PgMajor = PgMajor::of(9, 4);
-const V9_5: PgMajor = PgMajor::of(9, 5);
-const V10: PgMajor = PgMajor::of(10, 0);
-const V11: PgMajor = PgMajor::of(11, 0);
-const V12: PgMajor = PgMajor::of(12, 0);
-
 impl PgMajor {
     /// From 8.3 on pg_ctl has a time limit (`-t`).
     pub(super) fn has_pg_ctl_time_limit(self) -> bool {
-        self >= V8_3
+        self >= PgMajor::of(8, 3)
     }
 
     /// From 8.3 on a promotion begins a new timeline. 8.2.0 continues the one that it replayed.
     #[must_use]
     pub fn promotes_to_new_timeline(self) -> bool {
-        self >= V8_3
+        self >= PgMajor::of(8, 3)
     }
 
     /// From 11 on initdb has the option `--wal-segsize`.
     #[must_use]
     pub fn has_segment_size_option(self) -> bool {
-        self >= V11
+        self >= PgMajor::of(11, 0)
     }
 
     /// From 9.0 on a server in recovery can answer queries.
     #[must_use]
     pub fn has_hot_standby(self) -> bool {
-        self >= V9_0
+        self >= PgMajor::of(9, 0)
     }
 
     /// From 12 on there is `pg_promote()`.
     #[must_use]
     pub fn has_promote_function(self) -> bool {
-        self >= V12
+        self >= PgMajor::of(12, 0)
     }
 
     /// The name of the setting for the directory of the server's socket.
     pub(super) fn socket_setting(self) -> &'static str {
-        if self >= V9_3 { "unix_socket_directories" } else { "unix_socket_directory" }
+        if self >= PgMajor::of(9, 3) { "unix_socket_directories" } else { "unix_socket_directory" }
     }
 
     /// From 9.5 on settings in megabytes limit how much WAL is kept.
     pub(super) fn has_wal_size_settings(self) -> bool {
-        self >= V9_5
+        self >= PgMajor::of(9, 5)
     }
 
     /// From 9.4 on the kind of dynamic shared memory is a setting.
     pub(super) fn has_dynamic_shared_memory(self) -> bool {
-        self >= V9_4
+        self >= PgMajor::of(9, 4)
     }
 
     /// The name of the segment that is being written.
     pub fn current_wal_file(self) -> &'static str {
-        if self >= V10 {
+        if self >= PgMajor::of(10, 0) {
             "select pg_walfile_name(pg_current_wal_lsn())"
         } else {
             "select pg_xlogfile_name(pg_current_xlog_location())"
@@ -68,7 +58,7 @@ impl PgMajor {
 
     /// The position up to which WAL has been written.
     pub fn current_wal_position(self) -> &'static str {
-        if self >= V10 {
+        if self >= PgMajor::of(10, 0) {
             "select pg_current_wal_lsn()"
         } else {
             "select pg_current_xlog_location()"
@@ -78,7 +68,7 @@ impl PgMajor {
     /// The query for the last WAL location that a hot standby has replayed.
     #[must_use]
     pub fn last_replayed(self) -> &'static str {
-        if self >= V10 {
+        if self >= PgMajor::of(10, 0) {
             "select pg_last_wal_replay_lsn()"
         } else {
             "select pg_last_xlog_replay_location()"
@@ -87,6 +77,6 @@ impl PgMajor {
 
     /// The line of postmaster.pid, counted from 0, that ends with the id of the server's shared memory segment.
     pub(super) fn shared_memory_line(self) -> usize {
-        if self >= V9_1 { 6 } else { 2 }
+        if self >= PgMajor::of(9, 1) { 6 } else { 2 }
     }
 }

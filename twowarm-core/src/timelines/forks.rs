@@ -1,11 +1,10 @@
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Timelines;
 use super::history_files::{HistoryFileError, HistoryFiles, Invalid};
 use crate::data_directory::Reached;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::wal::{
     ControlFile, ForkPoint, SegmentInHistory, SegmentLayout, SegmentName, TimelineHistory,
     TimelineId, WalFileName,
@@ -154,11 +153,8 @@ impl Timelines<'_> {
 /// Whether a directory entry exists, including a symbolic link that leads nowhere: its disk is not
 /// mounted, and the histories on it are unknown.
 fn exists(path: &Path) -> Result<bool, FileError> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(FileError::of("look for", path)(e)),
-    }
+    let found = if_exists(fs::symlink_metadata(path)).map_err(FileError::of("look for", path))?;
+    Ok(found.is_some())
 }
 
 /// Whether the timeline descends from the node's own and the node has replayed nothing from after the

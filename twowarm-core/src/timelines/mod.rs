@@ -67,10 +67,7 @@ impl<'a> Timelines<'a> {
     /// All histories in the archive of timelines after this one, by a listing of the archive. A file that
     /// is not the history of its timeline is ignored, with an error message: a correct one replaces it when
     /// it arrives.
-    ///
-    /// # Errors
-    /// If the archive cannot be listed, or a file in it cannot be read.
-    pub fn archived_after(
+    pub(crate) fn archived_after(
         &self,
         timeline: TimelineId,
     ) -> Result<Vec<TimelineHistory>, HistoryFileError> {

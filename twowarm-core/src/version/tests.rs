@@ -2,9 +2,10 @@
 
 use super::*;
 
-fn changes<T: PartialEq + std::fmt::Debug>(
+/// Checks each answer and the version since which it is given.
+pub(crate) fn changes<T: PartialEq + PartialEq<E> + fmt::Debug, E>(
     question: impl Fn(PgMajor) -> T,
-    expected: &[(&str, T)],
+    expected: &[(&str, E)],
 ) {
     let mut answers: Vec<(String, T)> = Vec::new();
     for major in PgMajor::ALL {
@@ -13,13 +14,15 @@ fn changes<T: PartialEq + std::fmt::Debug>(
             answers.push((major.to_string(), answer));
         }
     }
-    let found: Vec<_> = answers.iter().map(|(major, answer)| (major.as_str(), answer)).collect();
-    let expected: Vec<_> = expected.iter().map(|(major, answer)| (*major, answer)).collect();
-    assert_eq!(found, expected);
+    let is_same = |((found, answer), (since, wanted)): (&(String, T), &(&str, E))| {
+        found == since && answer == wanted
+    };
+    let same = answers.iter().zip(expected).all(is_same);
+    assert!(same && answers.len() == expected.len(), "{answers:?}");
 }
 
 /// True from this version on.
-fn since(question: impl Fn(PgMajor) -> bool, major: &str) {
+pub(crate) fn since(question: impl Fn(PgMajor) -> bool, major: &str) {
     changes(question, &[("8.2", false), (major, true)]);
 }
 

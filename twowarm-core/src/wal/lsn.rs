@@ -29,8 +29,7 @@ impl Lsn {
     }
 
     /// Whether this is a position, not [`INVALID`](Lsn::INVALID).
-    #[must_use]
-    pub fn is_valid(self) -> bool {
+    pub(crate) fn is_valid(self) -> bool {
         self != Lsn::INVALID
     }
 }

@@ -30,7 +30,6 @@ pub use same_segment::is_same_segment;
 pub use segment_check::{Expected, SegmentHeader, UnknownRecords, Unsound, check_segment_header};
 pub use segment_name::{NotASegmentName, SegmentName, SegmentPlace};
 pub use segment_size::{InvalidSegmentSize, SegmentSize};
-pub use text_content::{
-    BadText, MAX_TEXT, TextVerdict, check_history, check_text, check_text_size,
-};
+pub(crate) use text_content::check_history;
+pub use text_content::{BadText, MAX_TEXT, TextVerdict, check_text, check_text_size};
 pub use timeline::{NotATimeline, TimelineId};

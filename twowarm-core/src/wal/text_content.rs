@@ -53,10 +53,7 @@ pub fn check_text_size(name: WalFileName, bytes: u64) -> Result<(), BadText> {
 }
 
 /// Parses the history of this timeline, which must have an ancestor.
-///
-/// # Errors
-/// If a server would refuse it, or it has no ancestor.
-pub fn check_history(timeline: TimelineId, text: &[u8]) -> Result<TimelineHistory, BadText> {
+pub(crate) fn check_history(timeline: TimelineId, text: &[u8]) -> Result<TimelineHistory, BadText> {
     let name = WalFileName::History(timeline);
     let history =
         TimelineHistory::parse(timeline, text).map_err(|error| BadText::History { name, error })?;

@@ -3,11 +3,10 @@ use std::io;
 use std::path::Path;
 
 use super::FarEndError;
-use super::own_tablespaces::own_tablespaces;
-use crate::base_copy::Survey;
+use crate::base_copy::{Survey, own_tablespaces};
 use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, running_server};
 use crate::durable;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::ship::wire::Hello;
 
 /// Files of an earlier backup: with its label, the server would start replay at the wrong position.
@@ -56,11 +55,7 @@ fn remove_control(
 ) -> Result<(), FarEndError> {
     no_server(pgdata)?;
     let (control, marker_file) = (pgdata.join("global/pg_control"), pgdata.join(COPY_MARKER));
-    let bytes = match fs::read(&control) {
-        Ok(bytes) => Some(bytes),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-        Err(e) => return Err(FileError::of("read", &control)(e).into()),
-    };
+    let bytes = if_exists(fs::read(&control)).map_err(FileError::of("read", &control))?;
     durable::write(&marker_file, marker)?;
     durable::remove(&control)?;
     // A server that is started from now on fails.
@@ -84,12 +79,9 @@ pub(super) fn no_server(pgdata: &Path) -> Result<(), FarEndError> {
 /// Removes the links to tablespaces. The server creates them again from tablespace_map, or the far end when it
 /// finishes the copy; those of dropped tablespaces would remain.
 pub(super) fn remove_links(directory: &Path) -> Result<(), FileError> {
-    let entries = match fs::read_dir(directory).and_then(|all| all.collect::<Result<Vec<_>, _>>()) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(FileError::of("list", directory)(e)),
-    };
-    for entry in entries {
+    let entries = fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = if_exists(entries).map_err(FileError::of("list", directory))?;
+    for entry in entries.into_iter().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
             durable::remove(&entry.path())?;
         }

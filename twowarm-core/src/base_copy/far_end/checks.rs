@@ -2,10 +2,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::own_tablespaces::own_tablespaces;
 use super::{CopyTarget, FarEndError};
 use crate::archive::check_mark;
-use crate::base_copy::{Nonce, Survey, Target};
+use crate::base_copy::{Nonce, Survey, Target, own_tablespaces};
 use crate::data_directory::{CONFIGURATION, DirectoryContents, read_settings};
 use crate::file_error::FileError;
 use crate::server::runs_without_pid_file;

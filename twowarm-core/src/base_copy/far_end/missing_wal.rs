@@ -1,9 +1,8 @@
 use std::fs::File;
-use std::io;
 use std::path::Path;
 
 use super::FarEndError;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::ship::content::check_content;
 use crate::ship::wire::{Hello, RefusalCode};
 use crate::wal::{NotAWalFileName, WalFileName};
@@ -22,13 +21,10 @@ pub(super) fn missing(
             _ => return Err(NotAWalFileName(name).into()),
         };
         let path = archive.join(&name);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                missing.push(name);
-                continue;
-            }
-            Err(e) => return Err(FileError::of("open", &path)(e).into()),
+        let file = if_exists(File::open(&path)).map_err(FileError::of("open", &path))?;
+        let Some(mut file) = file else {
+            missing.push(name);
+            continue;
         };
         let found = file.metadata().map_err(FileError::of("read the attributes of", &path))?;
         if let Err(bad) = check_content(file_name, found.len(), &mut file, cluster) {

@@ -6,7 +6,6 @@ mod connection;
 mod error;
 mod finish;
 mod missing_wal;
-mod own_tablespaces;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -26,7 +26,7 @@ struct Connection<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    pub fn open(
+    pub(super) fn open(
         copy: &BaseCopy,
         progress: &'a mut dyn FnMut(Progress<'_>),
         signals: &'a mut dyn Signals,
@@ -38,11 +38,11 @@ impl<'a> Conversation<'a> {
     }
 
     /// Tells the caller.
-    pub fn report(&mut self, progress: Progress<'_>) {
+    pub(super) fn report(&mut self, progress: Progress<'_>) {
         (self.progress)(progress);
     }
 
-    pub fn survey(&mut self, survey: Survey) -> Result<Target, CopyError> {
+    pub(super) fn survey(&mut self, survey: Survey) -> Result<Target, CopyError> {
         match self.ask(&CopyMessage::Survey(survey))? {
             CopyMessage::Target(target) => Ok(target),
             other => Err(self.unexpected(&other)),
@@ -50,14 +50,14 @@ impl<'a> Conversation<'a> {
     }
 
     /// Afterwards no server can be started in the target, and its marker contains this token.
-    pub fn begin(&mut self, token: &str) -> Result<(), CopyError> {
+    pub(super) fn begin(&mut self, token: &str) -> Result<(), CopyError> {
         match self.ask(&CopyMessage::Begin(token.to_owned()))? {
             CopyMessage::Begun => Ok(()),
             other => Err(self.unexpected(&other)),
         }
     }
 
-    pub fn send_part(&mut self, part: Part, bytes: &[u8]) -> Result<(), CopyError> {
+    pub(super) fn send_part(&mut self, part: Part, bytes: &[u8]) -> Result<(), CopyError> {
         const PIECE: usize = 256 * 1024;
         bytes
             .chunks(PIECE)
@@ -66,7 +66,7 @@ impl<'a> Conversation<'a> {
 
     /// Afterwards the copy is on disk, and a server can be started in it. Returns what the other node lacks
     /// for a failover.
-    pub fn finish(&mut self) -> Result<Vec<String>, CopyError> {
+    pub(super) fn finish(&mut self) -> Result<Vec<String>, CopyError> {
         match self.ask(&CopyMessage::Finish)? {
             CopyMessage::Finished(lacks) => Ok(lacks),
             other => Err(self.unexpected(&other)),
@@ -74,7 +74,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Which of these WAL files are not in the other node's archive.
-    pub fn missing(&mut self, names: &[String]) -> Result<Vec<String>, CopyError> {
+    pub(super) fn missing(&mut self, names: &[String]) -> Result<Vec<String>, CopyError> {
         let mut missing = Vec::new();
         for some in names.chunks(CopyMessage::NAMES) {
             match self.ask(&CopyMessage::Holds(some.to_vec()))? {
@@ -86,26 +86,26 @@ impl<'a> Conversation<'a> {
     }
 
     /// From now on a signal makes every wait fail, so that the backup can be ended.
-    pub fn hold_signals(&mut self) -> Result<(), CopyError> {
+    pub(super) fn hold_signals(&mut self) -> Result<(), CopyError> {
         self.connection.signals.hold().map_err(CopyError::Signals)
     }
 
     /// Fails if a signal was received while signals are held.
-    pub fn check_signals(&self) -> Result<(), CopyError> {
+    pub(super) fn check_signals(&self) -> Result<(), CopyError> {
         self.connection.check_signals()
     }
 
-    pub fn release_signals(&mut self) {
+    pub(super) fn release_signals(&mut self) {
         self.connection.signals.release();
     }
 
     /// Tells the other node that the copy continues, if that was not sent recently.
-    pub fn keep_alive(&mut self) -> Result<(), CopyError> {
+    pub(super) fn keep_alive(&mut self) -> Result<(), CopyError> {
         self.connection.keep_alive()
     }
 
     /// Does work that takes time.
-    pub fn during<T: Send>(
+    pub(super) fn during<T: Send>(
         &mut self,
         waiting_for: Wait,
         work: impl FnOnce() -> T + Send,
@@ -115,7 +115,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// Does work that waits for a statement, and cancels the statement if the copy can't continue.
-    pub fn during_statement<T: Send>(
+    pub(super) fn during_statement<T: Send>(
         &mut self,
         waiting_for: Wait,
         canceller: Canceller,
@@ -126,7 +126,7 @@ impl<'a> Conversation<'a> {
         wait(waiting_for, self.progress, &mut tick, work)
     }
 
-    pub fn close(self) {
+    pub(super) fn close(self) {
         self.connection.link.close();
     }
 

@@ -1,5 +1,4 @@
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 
 use super::conversation::Conversation;
@@ -7,7 +6,7 @@ use super::files::FileCopy;
 use super::primary::Primary;
 use super::{BaseCopy, CopyError, CopyLosses, Progress, Wait, losses, same_target};
 use crate::base_copy::{Part, Tablespace, Target, rewrite_map};
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::rsync::{Remote, Transfer};
 use crate::server::{Backup, FinishedBackup, Session};
 
@@ -31,7 +30,7 @@ impl Copying<'_> {
     }
 
     /// Fails if the copy would delete what is not part of the cluster and the caller does not agree.
-    pub fn obtain_agreement(
+    pub(super) fn obtain_agreement(
         &self,
         other: &mut Conversation<'_>,
         agree: &mut (dyn FnMut(&CopyLosses) -> bool + Send),
@@ -44,7 +43,7 @@ impl Copying<'_> {
     }
 
     /// Makes the copy. If this fails, the backup is ended, and the target has no pg_control.
-    pub fn run(
+    pub(super) fn run(
         &self,
         other: &mut Conversation<'_>,
         session: Session,
@@ -109,12 +108,10 @@ impl Copying<'_> {
             FileCopy { remote: self.remote, expected: self.primary.bytes, completed: 0 };
         for tablespace in &self.tablespaces {
             // A tablespace that was dropped meanwhile is dropped from the copy by replay.
-            match fs::metadata(&tablespace.from) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                found => {
-                    found.map_err(FileError::of("read the attributes of", &tablespace.from))?
-                }
-            };
+            let found = if_exists(fs::metadata(&tablespace.from));
+            if found.map_err(FileError::of("read the attributes of", &tablespace.from))?.is_none() {
+                continue;
+            }
             for (name, rules) in self.primary.tablespace_directories(&tablespace.from)? {
                 let (from, to) = (tablespace.from.join(&name), tablespace.to.join(&name));
                 files.copy(other, &from, &to, &rules)?;

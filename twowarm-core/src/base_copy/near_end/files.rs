@@ -24,7 +24,7 @@ pub(super) struct FileCopy<'a> {
 
 impl FileCopy<'_> {
     /// Copies the content of a directory.
-    pub fn copy(
+    pub(super) fn copy(
         &mut self,
         other: &mut Conversation<'_>,
         from: &Path,

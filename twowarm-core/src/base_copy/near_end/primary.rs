@@ -36,7 +36,7 @@ pub(super) struct Primary {
 
 impl Primary {
     /// Fails unless this node is a primary that ships its WAL by archiveWALFile.
-    pub fn examine(copy: &BaseCopy) -> Result<(Primary, Session), CopyError> {
+    pub(super) fn examine(copy: &BaseCopy) -> Result<(Primary, Session), CopyError> {
         let named = copy.local_node.data_directory.as_path();
         let found = DirectoryContents::read(named)?;
         if let Some(file) = found.recovery {
@@ -82,7 +82,7 @@ impl Primary {
     }
 
     /// Fails if parts of the cluster are symbolic links, which would be copied as links.
-    pub fn check_links(&self, tablespaces: &[(u32, PathBuf)]) -> Result<(), CopyError> {
+    pub(super) fn check_links(&self, tablespaces: &[(u32, PathBuf)]) -> Result<(), CopyError> {
         let mut found: Vec<PathBuf> = links_inside(&self.data_directory, &self.own_paths)?
             .iter()
             .map(|path| self.data_directory.join(path))
@@ -106,14 +106,18 @@ impl Primary {
     }
 
     /// Saves postgresql.conf, which is used again when this node becomes a standby.
-    pub fn save_configuration(&self, saved: &Path) -> Result<(), CopyError> {
+    pub(super) fn save_configuration(&self, saved: &Path) -> Result<(), CopyError> {
         let text =
             fs::read(&self.configuration).map_err(FileError::of("read", &self.configuration))?;
         Ok(durable::write(saved, &text)?)
     }
 
     /// The rules of what is copied from the data directory; `tablespaces` are this node's.
-    pub fn rules(&self, target: &Target, tablespaces: &[PathBuf]) -> Result<String, CopyError> {
+    pub(super) fn rules(
+        &self,
+        target: &Target,
+        tablespaces: &[PathBuf],
+    ) -> Result<String, CopyError> {
         let inside =
             tablespaces.iter().filter_map(|path| path.strip_prefix(&self.data_directory).ok());
         let own_paths = self.own_paths.iter().chain(&target.own_paths).cloned();
@@ -126,7 +130,7 @@ impl Primary {
 
     /// The directories of a tablespace that belong to this version, and the rules of what is copied from each.
     /// Before 9.0 it is the tablespace's own directory, with an empty name.
-    pub fn tablespace_directories(
+    pub(super) fn tablespace_directories(
         &self,
         tablespace: &Path,
     ) -> Result<Vec<(String, String)>, CopyError> {
@@ -146,7 +150,7 @@ impl Primary {
     }
 
     /// The current content of pg_control.
-    pub fn control_bytes(&self) -> Result<Vec<u8>, CopyError> {
+    pub(super) fn control_bytes(&self) -> Result<Vec<u8>, CopyError> {
         let found = control_bytes(&self.data_directory)?;
         found.ok_or_else(|| CopyError::NoControl(self.data_directory.clone()))
     }

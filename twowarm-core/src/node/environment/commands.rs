@@ -1,91 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
-
+use super::reader::Reader;
 use super::words::Word;
-use super::{Environment, EnvironmentError, Line, Value};
+use super::{EnvironmentError, Value};
 
-/// The greatest depth of nested commands and expansions.
-const DEPTH: usize = 40;
-
-/// Parses the text as a shell would, far enough to recognize every command and whether it is always run.
-pub(super) struct Reader<'a> {
-    pub(super) text: &'a str,
-    /// The offset of the next byte.
-    pub(super) at: usize,
-    pub(super) line: usize,
-    pub(super) outer: &'a dyn Fn(&str) -> Option<String>,
-    pub(super) values: BTreeMap<String, Value>,
-    pub(super) exported: BTreeSet<String>,
-    pub(super) ignored: Vec<Line>,
-    /// The number of open commands and expansions.
-    pub(super) depth: usize,
-    /// The number of open functions and subshells, in which `return` and `exit` do not end the file.
-    pub(super) apart: usize,
-    /// Whether the current list of commands is always run, and the next command in it.
-    list_is_run: bool,
-    pub(super) is_run: bool,
-    /// The line of a command that may end the script.
-    pub(super) may_end: Option<usize>,
-    /// The variables that the current list (commands joined by `&&` and `||`) has set so far.
-    pub(super) set_by_list: Vec<String>,
-    /// The last token was an operator such as `&&`, after which a line end does not end the list.
-    list_continues: bool,
-    /// Where a function begins whose name was the last token.
-    function: Option<(usize, usize)>,
-    /// The functions so far, and the variables that they may set.
-    pub(super) functions: BTreeSet<String>,
-    pub(super) set_in_functions: BTreeSet<String>,
-    /// The number of open function bodies.
-    pub(super) bodies: usize,
-    /// Here-documents that begin on the next line: the delimiter, and whether leading tabs are removed.
-    here_documents: Vec<(String, bool)>,
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(text: &'a str, outer: &'a dyn Fn(&str) -> Option<String>) -> Reader<'a> {
-        Reader {
-            text,
-            at: 0,
-            line: 1,
-            outer,
-            values: BTreeMap::new(),
-            exported: BTreeSet::new(),
-            ignored: Vec::new(),
-            depth: 0,
-            apart: 0,
-            list_is_run: true,
-            is_run: true,
-            may_end: None,
-            set_by_list: Vec::new(),
-            list_continues: false,
-            function: None,
-            functions: BTreeSet::new(),
-            set_in_functions: BTreeSet::new(),
-            bodies: 0,
-            here_documents: Vec::new(),
-        }
-    }
-
+impl Reader<'_> {
     pub(super) fn file(&mut self) -> Result<(), EnvironmentError> {
         self.commands(None)
-    }
-
-    pub(super) fn found(self) -> Environment {
-        let Reader { values, exported, ignored, .. } = self;
-        Environment { values, exported, ignored }
-    }
-
-    /// Runs `read` one level of nesting deeper.
-    pub(super) fn deeper<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, EnvironmentError>,
-    ) -> Result<T, EnvironmentError> {
-        if self.depth == DEPTH {
-            return self.unreadable("nested too deeply");
-        }
-        self.depth += 1;
-        let result = read(self);
-        self.depth -= 1;
-        result
     }
 
     /// Reads commands that may not be run, or not in this shell, up to the word or character that ends them.

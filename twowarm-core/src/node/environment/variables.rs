@@ -1,4 +1,5 @@
-use super::commands::{Command, Reader};
+use super::commands::Command;
+use super::reader::Reader;
 use super::words::{Word, name_at};
 use super::{Line, Problem, Value};
 

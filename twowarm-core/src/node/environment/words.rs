@@ -1,4 +1,4 @@
-use super::commands::Reader;
+use super::reader::Reader;
 use super::{EnvironmentError, Problem, Value};
 
 /// A word of a command: its text after expansion and without quotes, or why it is not known.
@@ -10,16 +10,16 @@ pub(super) struct Word {
 }
 
 impl Word {
-    pub fn value(self) -> Value {
+    pub(super) fn value(self) -> Value {
         self.problem.map_or(Ok(self.text), Err)
     }
 
-    pub fn is_export(&self) -> bool {
+    pub(super) fn is_export(&self) -> bool {
         !self.is_quoted && matches!(self.text.as_str(), "export" | "readonly")
     }
 
     /// `NAME=VALUE` as an argument of `export`, partly quoted.
-    pub fn assignment(&self) -> Option<(String, Value)> {
+    pub(super) fn assignment(&self) -> Option<(String, Value)> {
         let (name, value) = self.text.split_once('=')?;
         if name.is_empty() || name_at(name) != name {
             return None;
@@ -50,51 +50,6 @@ enum Context {
 }
 
 impl Reader<'_> {
-    pub(super) fn peek(&self) -> Option<char> {
-        self.text[self.at..].chars().next()
-    }
-
-    pub(super) fn next(&mut self) -> Option<char> {
-        let c = self.peek()?;
-        self.at += c.len_utf8();
-        self.line += usize::from(c == '\n');
-        Some(c)
-    }
-
-    pub(super) fn skip(&mut self, text: &str) -> bool {
-        let found = self.text[self.at..].starts_with(text);
-        if found {
-            self.at += text.len();
-        }
-        found
-    }
-
-    /// Skips blanks, and line ends after a backslash.
-    pub(super) fn blanks(&mut self) {
-        loop {
-            if self.text[self.at..].starts_with("\\\n") {
-                self.next();
-            } else if !matches!(self.peek(), Some(' ' | '\t' | '\r')) {
-                return;
-            }
-            self.next();
-        }
-    }
-
-    pub(super) fn unreadable<T>(&self, problem: impl Into<String>) -> Result<T, EnvironmentError> {
-        Err(EnvironmentError::Unreadable { line: self.line, problem: problem.into() })
-    }
-
-    /// The text from this byte to the end of its line or to the current position, for a message.
-    pub(super) fn shown(&self, begin: usize) -> String {
-        let text = self.text[begin..self.at].trim().lines().next().unwrap_or_default();
-        let mut shown: String = text.chars().take(60).collect();
-        if shown.len() < text.len() {
-            shown += "...";
-        }
-        shown
-    }
-
     /// The name and `=` of an assignment, if there is one here.
     pub(super) fn assigned_name(&mut self) -> Option<String> {
         let rest = &self.text[self.at..];

@@ -1,5 +1,4 @@
 mod checks;
-mod version;
 
 use std::fs::{self, File};
 use std::io::{self, Seek};
@@ -14,7 +13,7 @@ use crate::durable;
 use crate::prune::{Floor, Prune, Retention};
 use crate::trigger::Writing;
 use crate::wal::{ControlFile, Lsn, SegmentName, WalFileName};
-use version::{FileVersion, is_young};
+use checks::{FileVersion, is_young};
 
 /// The requested file in a node's archive, checked against the cluster of the server that requests it.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use crate::archive::Gap;
 pub(super) struct GapWatch {
     found: Option<Gap>,
     next_look: Duration,
-    reported: bool,
+    /// Whether it was reported what the end of recovery loses.
+    pub(super) reported: bool,
 }
 
 /// The archive is listed after a wait that is longer than a busy primary takes for a segment, and from
@@ -25,16 +26,6 @@ impl GapWatch {
     /// Whether it is time to look.
     pub(super) fn is_due(&self, waited: Duration) -> bool {
         waited >= self.next_look
-    }
-
-    /// Whether it was not reported yet what the end of recovery loses.
-    pub(super) fn is_unreported(&self) -> bool {
-        !self.reported
-    }
-
-    /// An earlier call has reported it.
-    pub(super) fn set_reported(&mut self) {
-        self.reported = true;
     }
 
     /// Records what was found.

@@ -205,7 +205,7 @@ fn a_gap_is_looked_for_before_each_answer_that_may_be_the_last() {
     policy.note_gap(Some(gap()), &absent(Order::Wait, 0));
     let decision = policy.decide(&absent(Order::Wait, 0));
     assert_eq!(decision, Decision::GiveUp(GiveUp::NotYet));
-    assert!(policy.reminder.is_some_and(|reminder| reminder.about.contains("is missing but")));
+    assert!(policy.reminder.is_some_and(|(about, _)| about.contains("is missing but")));
 
     assert!(segment().asks_for_gap(&absent(Order::EndWhenAbsent, 0)));
     for serve_again in [true, false] {

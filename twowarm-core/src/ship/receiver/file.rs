@@ -15,16 +15,16 @@ pub(super) struct FileInFlight {
 }
 
 impl FileInFlight {
-    pub fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
+    pub(super) fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
         let state = begin(&start, archive, hello);
         FileInFlight { start, received: 0, crc: crc32fast::Hasher::new(), state }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.start.id
     }
 
-    pub fn add(&mut self, bytes: &[u8]) {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
         let Ok((_, incoming)) = &mut self.state else { return };
         self.received += bytes.len() as u64;
         self.crc.update(bytes);
@@ -37,7 +37,7 @@ impl FileInFlight {
         }
     }
 
-    pub fn finish(
+    pub(super) fn finish(
         self,
         crc: u32,
         archive: &Archive,

@@ -104,6 +104,21 @@ impl Bed {
         path
     }
 
+    /// Sends the segment `TWO` over several connections at once; returns how many stored it as new.
+    fn send_concurrently(&self, senders: usize, path: &Path) -> usize {
+        let send = || {
+            let mut sender = self.open(hello()).unwrap();
+            let stored = sender.send(TWO.parse().unwrap(), path).unwrap();
+            sender.close();
+            stored
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..senders).map(|_| scope.spawn(send)).collect();
+            let stored = threads.into_iter().map(|thread| thread.join().unwrap());
+            stored.filter(|stored| *stored == Stored::New).count()
+        })
+    }
+
     fn send(&self, hello: Hello, name: &str, content: &[u8]) -> Result<Stored, SendError> {
         let path = self.file(content);
         let mut sender = self.open(hello)?;
@@ -343,21 +358,7 @@ fn two_concurrent_senders_of_one_segment_both_succeed() {
     let bed = Bed::new();
     let path = bed.file(&segment(2, CLUSTER));
     for round in 0..20 {
-        let outcomes: Vec<Stored> = std::thread::scope(|scope| {
-            let send = || {
-                let (far, path) = (&bed.far, &path);
-                scope.spawn(move || {
-                    let mut sender = Sender::new(Link::open(far, hello()).unwrap());
-                    let stored = sender.send(TWO.parse().unwrap(), path).unwrap();
-                    sender.close();
-                    stored
-                })
-            };
-            let threads = [send(), send()];
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let new = outcomes.iter().filter(|outcome| **outcome == Stored::New).count();
-        assert_eq!(new, 1, "round {round}");
+        assert_eq!(bed.send_concurrently(2, &path), 1, "round {round}");
         assert_eq!(bed.leftovers(), 0);
         Archive::open(&bed.far.archive).unwrap().remove(TWO.parse().unwrap()).unwrap();
     }

@@ -1,7 +1,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use ssh2::{Channel, ErrorCode, Session};
+use ssh2::{Channel, Session};
 
 use super::target::Target;
 use super::{SshError, host_key, login, tcp};
@@ -18,7 +18,7 @@ pub(super) struct SshConnection {
 
 impl Target {
     /// Connects, checks the host key, logs in and starts the command.
-    pub fn open(&self) -> Result<SshConnection, SshError> {
+    pub(super) fn open(&self) -> Result<SshConnection, SshError> {
         let known = host_key::known_keys(self)?;
         let stream = tcp::connect(&self.address, self.time_limit)?;
         let broken = |error| SshError::Connect { address: self.address.clone(), error };
@@ -37,23 +37,6 @@ impl Target {
         channel.exec(&self.program).map_err(run)?;
         Ok(SshConnection { channel, _session: session, socket, command: self.command })
     }
-
-    /// libssh2's error with the node and the step that failed.
-    pub fn failed(&self, phase: &'static str, error: ssh2::Error) -> SshError {
-        let address = self.address.clone();
-        if timed_out(&error) {
-            SshError::Stalled { address, phase, limit: self.time_limit }
-        } else {
-            SshError::Protocol { address, phase, error }
-        }
-    }
-}
-
-/// Whether libssh2 reached its time limit.
-pub(super) fn timed_out(error: &ssh2::Error) -> bool {
-    const TIMEOUT: i32 = -9;
-    const SOCKET_TIMEOUT: i32 = -30;
-    matches!(error.code(), ErrorCode::Session(TIMEOUT | SOCKET_TIMEOUT))
 }
 
 fn as_io(error: io::Error) -> io::Error {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ssh2::{ErrorCode, Session};
 
 use super::host_key::base64;
-use super::target::{AgentUse, Target};
+use super::target::{AgentUse, Target, timed_out};
 use super::{SshError, agent, key_file};
 
 /// Enough for an agent on this machine; sshd's login grace time runs meanwhile.
@@ -32,7 +32,7 @@ pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError>
         }
         match session.userauth_pubkey_file(&target.user, None, key, None) {
             Ok(()) => break,
-            Err(e) if super::connection::timed_out(&e) => {
+            Err(e) if timed_out(&e) => {
                 return Err(target.failed("logging in", e));
             }
             Err(e) if e.code() == ErrorCode::Session(FILE_ERROR) => {

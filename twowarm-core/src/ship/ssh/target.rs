@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::unistd::Uid;
+use ssh2::ErrorCode;
 
 use super::{Address, SshError, SshTransport};
 use crate::reach::{LocalUser, Reach, SshConfig, SshConfigError, SshOptions};
@@ -36,7 +37,7 @@ pub(super) enum AgentUse {
 
 impl Target {
     /// Reads the user's ssh configuration for the node's name.
-    pub fn resolve(transport: &SshTransport) -> Result<Target, SshError> {
+    pub(super) fn resolve(transport: &SshTransport) -> Result<Target, SshError> {
         let SshTransport { reach, command, program, .. } = transport;
         let local = LocalUser::current();
         let local = local.ok_or_else(|| SshError::NoHome(Uid::effective().as_raw()))?;
@@ -74,6 +75,23 @@ impl Target {
             agent,
         })
     }
+
+    /// libssh2's error with the node and the step that failed.
+    pub(super) fn failed(&self, phase: &'static str, error: ssh2::Error) -> SshError {
+        let address = self.address.clone();
+        if timed_out(&error) {
+            SshError::Stalled { address, phase, limit: self.time_limit }
+        } else {
+            SshError::Protocol { address, phase, error }
+        }
+    }
+}
+
+/// Whether libssh2 reached its time limit.
+pub(super) fn timed_out(error: &ssh2::Error) -> bool {
+    const TIMEOUT: i32 = -9;
+    const SOCKET_TIMEOUT: i32 = -30;
+    matches!(error.code(), ErrorCode::Session(TIMEOUT | SOCKET_TIMEOUT))
 }
 
 fn key(reach: &Reach, command: FarCommand) -> Option<&PathBuf> {

@@ -2,46 +2,46 @@ use super::WireError;
 
 /// Builds a frame's payload, field by field; numbers are big-endian.
 #[derive(Debug, Clone, Default)]
-pub struct Payload(Vec<u8>);
+pub(crate) struct Payload(Vec<u8>);
 
 impl Payload {
     /// An empty payload.
     #[must_use]
-    pub fn new() -> Payload {
+    pub(crate) fn new() -> Payload {
         Payload::default()
     }
 
     /// Adds one byte.
     #[must_use]
-    pub fn u8(mut self, value: u8) -> Payload {
+    pub(crate) fn u8(mut self, value: u8) -> Payload {
         self.0.push(value);
         self
     }
 
     /// Adds two bytes.
     #[must_use]
-    pub fn u16(mut self, value: u16) -> Payload {
+    pub(crate) fn u16(mut self, value: u16) -> Payload {
         self.0.extend(value.to_be_bytes());
         self
     }
 
     /// Adds four bytes.
     #[must_use]
-    pub fn u32(mut self, value: u32) -> Payload {
+    pub(crate) fn u32(mut self, value: u32) -> Payload {
         self.0.extend(value.to_be_bytes());
         self
     }
 
     /// Adds eight bytes.
     #[must_use]
-    pub fn u64(mut self, value: u64) -> Payload {
+    pub(crate) fn u64(mut self, value: u64) -> Payload {
         self.0.extend(value.to_be_bytes());
         self
     }
 
     /// Adds a text with its length. A text that is too long is truncated.
     #[must_use]
-    pub fn text(mut self, text: &str) -> Payload {
+    pub(crate) fn text(mut self, text: &str) -> Payload {
         let mut end = text.len().min(Fields::MAX_TEXT);
         while !text.is_char_boundary(end) {
             end -= 1;
@@ -53,38 +53,37 @@ impl Payload {
 
     /// Adds bytes without a length, as the last field.
     #[must_use]
-    pub fn rest(mut self, bytes: &[u8]) -> Payload {
+    pub(crate) fn rest(mut self, bytes: &[u8]) -> Payload {
         self.0.extend(bytes);
         self
     }
 
     /// The payload's bytes.
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 }
 
 /// Parses a frame's payload field by field. A field that is missing or invalid is an error.
 #[derive(Debug, Clone)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     kind: u8,
     left: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
     /// The longest text in a field, in bytes.
-    pub const MAX_TEXT: usize = 4096;
+    pub(crate) const MAX_TEXT: usize = 4096;
 
     /// The fields of a frame of this kind.
     #[must_use]
-    pub fn new(kind: u8, payload: &'a [u8]) -> Fields<'a> {
+    pub(crate) fn new(kind: u8, payload: &'a [u8]) -> Fields<'a> {
         Fields { kind, left: payload }
     }
 
     /// An error about this frame.
-    #[must_use]
-    pub fn malformed(&self, problem: &'static str) -> WireError {
+    pub(crate) fn malformed(&self, problem: &'static str) -> WireError {
         WireError::Malformed { kind: self.kind, problem }
     }
 
@@ -96,42 +95,27 @@ impl<'a> Fields<'a> {
     }
 
     /// One byte.
-    ///
-    /// # Errors
-    /// If it is missing.
-    pub fn u8(&mut self) -> Result<u8, WireError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, WireError> {
         Ok(u8::from_be_bytes(self.array()?))
     }
 
     /// Two bytes.
-    ///
-    /// # Errors
-    /// If they are missing.
-    pub fn u16(&mut self) -> Result<u16, WireError> {
+    pub(crate) fn u16(&mut self) -> Result<u16, WireError> {
         Ok(u16::from_be_bytes(self.array()?))
     }
 
     /// Four bytes.
-    ///
-    /// # Errors
-    /// If they are missing.
-    pub fn u32(&mut self) -> Result<u32, WireError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, WireError> {
         Ok(u32::from_be_bytes(self.array()?))
     }
 
     /// Eight bytes.
-    ///
-    /// # Errors
-    /// If they are missing.
-    pub fn u64(&mut self) -> Result<u64, WireError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, WireError> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
     /// A text. Its control characters become spaces, since it may be printed in a log or on a terminal.
-    ///
-    /// # Errors
-    /// If it is truncated, too long or not UTF-8.
-    pub fn text(&mut self) -> Result<String, WireError> {
+    pub(crate) fn text(&mut self) -> Result<String, WireError> {
         let length = usize::from(self.u16()?);
         if length > Fields::MAX_TEXT {
             return Err(self.malformed("text too long"));
@@ -145,21 +129,18 @@ impl<'a> Fields<'a> {
 
     /// Whether all fields are read.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.left.is_empty()
     }
 
     /// The remaining bytes.
     #[must_use]
-    pub fn rest(self) -> &'a [u8] {
+    pub(crate) fn rest(self) -> &'a [u8] {
         self.left
     }
 
     /// Checks that all fields are read.
-    ///
-    /// # Errors
-    /// If bytes remain.
-    pub fn finish(self) -> Result<(), WireError> {
+    pub(crate) fn finish(self) -> Result<(), WireError> {
         if self.left.is_empty() {
             Ok(())
         } else {

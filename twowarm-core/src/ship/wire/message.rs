@@ -15,16 +15,16 @@ pub const FILE_CHUNK: usize = 256 * 1024;
 pub const FIRST_OWN_KIND: u8 = 64;
 
 mod kind {
-    pub const HELLO: u8 = 1;
-    pub const WELCOME: u8 = 2;
-    pub const FILE: u8 = 3;
-    pub const DATA: u8 = 4;
-    pub const END: u8 = 5;
-    pub const STORED: u8 = 6;
-    pub const REFUSED: u8 = 7;
-    pub const PROBE: u8 = 8;
-    pub const WORKING: u8 = 9;
-    pub const GOODBYE: u8 = 10;
+    pub(super) const HELLO: u8 = 1;
+    pub(super) const WELCOME: u8 = 2;
+    pub(super) const FILE: u8 = 3;
+    pub(super) const DATA: u8 = 4;
+    pub(super) const END: u8 = 5;
+    pub(super) const STORED: u8 = 6;
+    pub(super) const REFUSED: u8 = 7;
+    pub(super) const PROBE: u8 = 8;
+    pub(super) const WORKING: u8 = 9;
+    pub(super) const GOODBYE: u8 = 10;
 }
 
 /// A message, which is sent in a frame.

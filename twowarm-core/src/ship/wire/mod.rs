@@ -13,7 +13,7 @@ mod tests;
 
 pub use crate::archive::Stored;
 pub use error::WireError;
-pub use fields::{Fields, Payload};
+pub(crate) use fields::{Fields, Payload};
 pub use frame::{Frame, MAX_PAYLOAD, read_frame, write_frame};
 pub use greeting::{VERSION, read_greeting, write_greeting};
 pub use message::{

@@ -84,7 +84,7 @@ impl Question {
     }
 
     /// Asks the archive, by a child process.
-    pub fn ask(&self, limit: Duration) -> Answer {
+    pub(super) fn ask(&self, limit: Duration) -> Answer {
         if !ANSWERS.load(Ordering::Relaxed) {
             let why = "the program did not call Promotion::answer_if_asked when it started";
             return Answer::Failed(why.into());
@@ -183,7 +183,7 @@ impl Content {
 
 impl Answer {
     /// The files that were set aside, if the archive could be read.
-    pub fn set_aside(self) -> BTreeSet<String> {
+    pub(super) fn set_aside(self) -> BTreeSet<String> {
         match self {
             Answer::Read(content) => content.set_aside,
             Answer::Failed(_) | Answer::TimedOut => BTreeSet::new(),

@@ -1,6 +1,6 @@
 //! The length of a record, from the descriptions of its parts.
 
-use super::record::RecordLayout;
+use crate::version::PgMajor;
 
 /// Through 9.4: the size of the header of a block image (`BkpBlock`), in bytes.
 pub(super) const IMAGE_HEADER: u64 = 20;
@@ -24,9 +24,13 @@ const HAS_HOLE: u8 = 0x01;
 
 /// From 9.5 on: the size of header, descriptions and described parts, in bytes. `None` if the bytes end before
 /// the descriptions do; 0 if a description is invalid.
-pub(super) fn described_length(body: &[u8], total: u32, layout: RecordLayout) -> Option<u64> {
+pub(super) fn described_length(
+    body: &[u8],
+    total: u32,
+    header: u64,
+    major: PgMajor,
+) -> Option<u64> {
     let mut fields = Fields { rest: body, taken: 0 };
-    let header = layout.header_size() as u64;
     let mut data = 0;
     loop {
         let so_far = header + fields.taken + data;
@@ -51,7 +55,7 @@ pub(super) fn described_length(body: &[u8], total: u32, layout: RecordLayout) ->
                     data += u64::from(fields.u16()?);
                     fields.skip(2)?;
                     let image = fields.u8()?;
-                    let compressed = image & layout.major.image_compression_flags() != 0;
+                    let compressed = image & major.image_compression_flags() != 0;
                     if compressed && image & HAS_HOLE != 0 {
                         fields.skip(2)?;
                     }

@@ -252,7 +252,8 @@ impl PartialRecord {
     ) -> Result<(), StopReason> {
         let body = bytes.get(layout.header_size()..);
         let (Some(body), RecordFormat::Blocks) = (body, layout.format()) else { return Ok(()) };
-        match blocks::described_length(body, self.total, layout) {
+        match blocks::described_length(body, self.total, layout.header_size() as u64, layout.major)
+        {
             Some(described) if described != u64::from(self.total) => {
                 Err(StopReason::BadLength { record: self.at, bytes: self.total })
             }

@@ -203,21 +203,7 @@ fn concurrent_senders_set_a_file_aside_once() {
     let path = bed.file(&segment(2, CLUSTER));
     for round in 0..10 {
         bed.put(TWO, &segment(2, 42));
-        let outcomes: Vec<Stored> = std::thread::scope(|scope| {
-            let send = || {
-                let (far, path) = (&bed.far, &path);
-                scope.spawn(move || {
-                    let mut sender = Sender::new(Link::open(far, hello()).unwrap());
-                    let stored = sender.send(TWO.parse().unwrap(), path).unwrap();
-                    sender.close();
-                    stored
-                })
-            };
-            let threads = [send(), send(), send()];
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let new = outcomes.iter().filter(|outcome| **outcome == Stored::New).count();
-        assert_eq!(new, 1, "round {round}");
+        assert_eq!(bed.send_concurrently(3, &path), 1, "round {round}");
         assert_eq!(bed.holds(TWO), segment(2, CLUSTER));
         assert_eq!(bed.holds(&format!("{TWO}.foreign")), segment(2, 42));
         assert!(!bed.far.archive.join(format!("{TWO}.foreign.2")).exists());
