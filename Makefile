@@ -15,6 +15,7 @@ demo: needs-demo
 
 install:
 	@test -n "$(PGROOT)" || { echo "usage: make install PGROOT=DIR (DIR is the directory that contains 2warm)" >&2; exit 1; }
+	@test -d "$(PGROOT)" || { echo "$(PGROOT) does not exist. Create it first; it is usually the home directory of postgres" >&2; exit 1; }
 	$(CARGO) build --release -p twowarm-bins -p twowarm-pgstandby
 	@scripts/install "$${CARGO_TARGET_DIR:-target}/release" "$(PGROOT)"
 

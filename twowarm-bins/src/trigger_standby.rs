@@ -31,7 +31,10 @@ pub(crate) const COMMAND: Command = Command {
             ("--accept-gap", "Replay what comes before a missing segment."),
             ("--no-wait", "Return at once; you must remove the trigger file."),
         ],
-        answers: &[(DONE, "Success.")],
+        answers: &[(
+            DONE,
+            "A write was committed. With --no-wait, or if no server is running: the trigger file was written.",
+        )],
         files: &[ENVIRONMENT, SETTINGS, ("PGDATA/trigger", "The trigger file.")],
         see_also: &["restoreWALFile(1)", "configStandby(1)", "pg_ctl(1)"],
     },
@@ -143,9 +146,11 @@ fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
                 PromotionMode::Smart => "it opens after it has replayed all WAL that has arrived",
                 PromotionMode::Fast => "it opens without replaying more WAL",
             };
-            print(&format!("The server in \"{pgdata}\" was triggered: {when}\n"));
-            if !is_running {
-                print(&format!("No server is running in \"{pgdata}\". HINT: start it\n"));
+            match is_running {
+                true => print(&format!("The server in \"{pgdata}\" was triggered: {when}\n")),
+                false => print(&format!(
+                    "The trigger file was written, but no server is running in \"{pgdata}\". HINT: start it; {when}\n"
+                )),
             }
         }
         PromotionStep::Waiting(WaitingFor::Archive) => {

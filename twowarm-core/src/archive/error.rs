@@ -56,7 +56,7 @@ pub enum ArchiveError {
         error: BadText,
     },
     /// The archive's `.owner` file can't be parsed.
-    #[error("{}: {error}. HINT: run configStandby on this node to accept a new sender", path.display())]
+    #[error("{}: {error}. HINT: run configStandby on the receiving node to accept a new sender", path.display())]
     BadBinding {
         /// The file.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub enum ArchiveError {
     },
     /// The archive is bound to another cluster.
     #[error(
-        "archive \"{}\" belongs to the cluster with system identifier {bound}, not {sender}. HINT: if the sender is right, move the other cluster's files out of the archive and run configStandby on this node, which accepts a new sender",
+        "archive \"{}\" belongs to the cluster with system identifier {bound}, not {sender}. HINT: if the sender is right, move the other cluster's files out of the archive and run configStandby on the receiving node, which accepts a new sender",
         archive.display()
     )]
     AnotherCluster {
@@ -78,7 +78,7 @@ pub enum ArchiveError {
     },
     /// The archive is bound to another sending node.
     #[error(
-        "archive \"{}\" belongs to the sender {bound}, not {sender}. HINT: if {sender} is right, run configStandby on this node, which accepts a new sender",
+        "archive \"{}\" belongs to the sender {bound}, not {sender}. HINT: if {sender} is right, run configStandby on the receiving node, which accepts a new sender",
         archive.display()
     )]
     AnotherSender {
@@ -91,7 +91,7 @@ pub enum ArchiveError {
     },
     /// The same node on the same machine, with another node id.
     #[error(
-        "archive \"{}\" belongs to {sender} with the node id {bound}, but {sender} now has another node id: its file was probably removed or replaced. HINT: write {bound} into {sender}/2warm/local/replication/node_id. Only if the node was set up again: run configStandby on this node and make a new base copy",
+        "archive \"{}\" belongs to {sender} with the node id {bound}, but {sender} now has another node id: its file was probably removed or replaced. HINT: write {bound} into {sender}/2warm/local/replication/node_id. Only if the node was set up again: run configStandby on the receiving node and make a new base copy",
         archive.display()
     )]
     AnotherId {
@@ -104,7 +104,7 @@ pub enum ArchiveError {
     },
     /// The same node id on another machine.
     #[error(
-        "archive \"{}\" belongs to the sender {bound} on the machine {machine}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory is probably a clone. HINT: if it is a clone, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine permanently, run configStandby on this node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on this node",
+        "archive \"{}\" belongs to the sender {bound} on the machine {machine}, and {sender} has the same node id on the machine {found}: its 2warm tree or data directory is probably a clone. HINT: if it is a clone, stop it, or make it a standby and remove its 2warm/local/replication/node_id. If the sender has moved to another machine permanently, run configStandby on the receiving node. If its cluster fails over on shared disks, set any_machine = true under [archive] in 2warm/local/2warm.toml on the receiving node",
         archive.display()
     )]
     AnotherMachine {

@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nix::unistd::Uid;
 use postgres::error::SqlState;
 
 use crate::Retryable;
@@ -180,6 +181,8 @@ impl ServerError {
             3,
             "set PGUSER and PGPASSWORD in local/environment.sh to a user with the LOGIN attribute whose password is not expired, and let that user in by pg_hba.conf",
         );
+        const ROOT: (u32, &str) =
+            (3, "run this command as the operating system user that owns the data directory");
         const DATABASE: (u32, &str) =
             (3, "set PGDATABASE in local/environment.sh to a database of the server");
         const LOG: (u32, &str) = (2, "see the server's log");
@@ -193,6 +196,7 @@ impl ServerError {
             | ServerError::AnotherCluster(_) => ADDRESS,
             ServerError::Connect { error, .. } => match error.code().map(SqlState::code) {
                 // Class 28, Invalid Authorization Specification: also for a role without LOGIN.
+                Some(code) if code.starts_with("28") && Uid::effective().is_root() => ROOT,
                 Some(code) if code.starts_with("28") => USER,
                 Some("3D000") => DATABASE,
                 Some(_) => LOG,

@@ -64,7 +64,7 @@ impl FileInFlight {
                 Timelines::new(archive.path(), data_directory).forked_before(segment, layout);
             if let Some(later) = forked.map_err(|e| refusal_of(&e.into()))? {
                 let message = format!(
-                    "{name} is not part of the cluster's history: timeline {} forked off before this segment (see \"{}\" on the receiving node). The sender continues an abandoned timeline. HINT: make it a standby (run configStandby there)",
+                    "{name} is not part of the cluster's history: timeline {} forked off before this segment (see \"{}\" on the receiving node). The sender continues an abandoned timeline. HINT: make the sender a standby: stop its server, empty its data directory and run configStandby on it",
                     later.timeline,
                     later.history.display()
                 );
