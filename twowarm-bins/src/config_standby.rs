@@ -68,7 +68,9 @@ fn text_of(step: PrepareStep) -> Option<String> {
             format!("WARNING: {content}")
         }
         PrepareStep::ArchiveContent(content) => content.to_string(),
-        PrepareStep::LacksForFailover(lack) => format!("WARNING: {lack}"),
+        PrepareStep::LacksForFailover(lack) | PrepareStep::RestoreCommandMissing(lack) => {
+            format!("WARNING: {lack}")
+        }
         PrepareStep::RestoreCommandWithoutExec(warning) => warning,
         _ => return None,
     })

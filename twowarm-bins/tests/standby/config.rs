@@ -64,6 +64,17 @@ fn a_dr_node_that_ends_pruning_is_reported() {
     assert!(said.contains("Nothing is removed") && said.contains("drnode names db3"), "{said}");
 }
 
+/// Regression: on Debian, where PGDATA is not in PGROOT, the server stopped at its start with "command not found".
+#[test]
+fn a_restore_command_that_does_not_exist_is_reported() {
+    let node = node_with(&COMMANDS);
+    make_empty(&node);
+    fs::remove_file(node.global().join("replication/restoreWALFile")).unwrap();
+    let said = succeeds(node.command("configStandby"));
+    assert!(said.contains("WARNING: the server cannot start its restore_command"), "{said}");
+    assert!(said.contains("data/../2warm/global/replication/restoreWALFile\""), "{said}");
+}
+
 #[test]
 fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
     let node = node_with(&COMMANDS);

@@ -57,6 +57,11 @@ fn settings_that_ship_nothing_are_named() {
     pair.db1.sql("select pg_reload_conf()").unwrap();
     let said = fails(pair.db1.command("copyToStandby"), 1);
     assert!(said.contains("archive_command is \"true\"") && said.contains("reload"), "{said}");
+    pair.db1.append_conf("archive_command = '../elsewhere/archiveWALFile %p %f'").unwrap();
+    pair.db1.sql("select pg_reload_conf()").unwrap();
+    let said = fails(pair.db1.command("copyToStandby"), 1);
+    let missing = "data/../elsewhere/archiveWALFile\"";
+    assert!(said.contains(missing) && said.contains("beside the data directory"), "{said}");
     pair.db1.append_conf("archive_mode = off").unwrap();
     pair.db1.stop(StopMode::Fast).unwrap();
     let said = fails(pair.db1.command("copyToStandby"), 1);

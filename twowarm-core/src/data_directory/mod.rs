@@ -11,6 +11,8 @@ mod lock;
 mod pid_file;
 mod postmaster;
 mod process;
+#[cfg(feature = "server")]
+mod program;
 mod recovery_settings;
 mod replayed;
 mod role;
@@ -34,6 +36,8 @@ pub(crate) use postmaster::{PROMOTE_FILES, request_promotion};
 pub(crate) use process::process_ticks;
 #[cfg(feature = "server")]
 pub(crate) use process::works_in;
+#[cfg(feature = "server")]
+pub(crate) use program::missing_program;
 #[cfg(feature = "server")]
 pub(crate) use recovery_settings::is_true;
 pub use recovery_settings::{RecoveryMode, RecoverySettings, recovery_settings};

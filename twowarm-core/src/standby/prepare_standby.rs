@@ -58,6 +58,8 @@ pub enum PrepareStep {
     ArchiveContent(ArchiveContent),
     /// The restore_command does not begin with `exec`; see [`RecoveryConfig::warning`](super::RecoveryConfig::warning).
     RestoreCommandWithoutExec(String),
+    /// The program of restore_command does not exist.
+    RestoreCommandMissing(String),
     /// A setting is wrong for the time after a failover.
     LacksForFailover(String),
 }
@@ -114,6 +116,9 @@ impl PrepareStandby {
         let recovery = self.recovery.read(major)?;
         if let Some(warning) = recovery.warning() {
             report(PrepareStep::RestoreCommandWithoutExec(warning));
+        }
+        if let Some(warning) = recovery.missing_program(pgdata) {
+            report(PrepareStep::RestoreCommandMissing(warning));
         }
 
         fs::set_permissions(pgdata, Permissions::from_mode(0o700))

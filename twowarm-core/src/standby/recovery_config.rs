@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{inherited_recovery, retry_settings};
 use crate::data_directory::{
-    ConfigFileError, RecoveryMode, each_setting, is_true, read_line, read_settings, setting_line,
+    ConfigFileError, RecoveryMode, each_setting, is_true, missing_program, read_line,
+    read_settings, setting_line,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
@@ -200,6 +201,15 @@ impl RecoveryConfig {
         };
         Some(format!(
             "WARNING: the restore_command in recovery.conf does not begin with exec. If the shell cannot fork, it exits 2, which a server in warm mode takes as the end of WAL and opens. HINT: {hint}"
+        ))
+    }
+
+    /// A warning, for the user, about a restore_command that a server in this data directory can't start.
+    pub(crate) fn missing_program(&self, data_directory: &Path) -> Option<String> {
+        let path = missing_program(data_directory, self.restore_command())?;
+        Some(format!(
+            "the server cannot start its restore_command, since there is no file \"{}\". HINT: the directory 2warm, or a symbolic link to it, must be beside the data directory",
+            path.display()
         ))
     }
 

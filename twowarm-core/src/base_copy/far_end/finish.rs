@@ -11,11 +11,12 @@ use crate::data_directory::COPY_MARKER;
 use crate::durable;
 use crate::file_error::FileError;
 use crate::ship::wire::RefusalCode;
+use crate::standby::lacks_for_failover;
 use crate::wal::ControlFile;
 
 /// Finishes the copy. pg_control, without which no server starts, is written when everything else is on
-/// disk.
-pub(super) fn finish(copy: &Incoming<'_>) -> Result<(), FarEndError> {
+/// disk. Returns what the standby lacks, for the user.
+pub(super) fn finish(copy: &Incoming<'_>) -> Result<Vec<String>, FarEndError> {
     let (parts, major) = (&copy.parts, copy.hello.major);
     let (pgdata, tablespaces) = (&copy.target.data_directory, &copy.survey.tablespaces);
     let system_identifier =
@@ -33,14 +34,17 @@ pub(super) fn finish(copy: &Incoming<'_>) -> Result<(), FarEndError> {
         make_links(&pgdata.join("pg_tblspc"), tablespaces)?;
     }
     // The copied files contain the source's settings.
-    copy.target.recovery.read(major)?.apply(pgdata)?;
+    let recovery = copy.target.recovery.read(major)?;
+    recovery.apply(pgdata)?;
     durable::create_directory(&pgdata.join(major.wal_directory()).join("archive_status"))?;
     sync_file_system(pgdata)?;
     tablespaces.iter().try_for_each(|tablespace| sync_file_system(&tablespace.to))?;
     no_server(pgdata)?;
     durable::write(&pgdata.join("global/pg_control"), &parts.control)?;
     durable::remove(&pgdata.join(COPY_MARKER))?;
-    Ok(())
+    let mut lacks = lacks_for_failover(pgdata, major);
+    lacks.extend(recovery.missing_program(pgdata));
+    Ok(lacks)
 }
 
 /// Creates the links to tablespaces, which servers before 9.5 don't create themselves.

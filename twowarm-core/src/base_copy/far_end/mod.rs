@@ -18,7 +18,7 @@ use crate::data_directory::{check_owner, lock_directory};
 use crate::identifiers::NodeId;
 use crate::server::Login;
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
-use crate::standby::{RecoverySource, lacks_for_failover};
+use crate::standby::RecoverySource;
 
 /// A node that receives a base copy over its data directory.
 #[derive(Debug, Clone)]
@@ -131,8 +131,7 @@ impl Incoming<'_> {
                 }
                 CopyMessage::Part(part, bytes) if begun => self.parts.add(part, &bytes),
                 CopyMessage::Finish if begun => {
-                    near_end.while_working(|| finish::finish(&self))?;
-                    let lacks = lacks_for_failover(pgdata, self.hello.major);
+                    let lacks = near_end.while_working(|| finish::finish(&self))?;
                     near_end.send_copy(&CopyMessage::Finished(lacks))?;
                 }
                 CopyMessage::Holds(names) => {

@@ -92,6 +92,11 @@ pub enum CopyError {
         /// `reload` or `restart`.
         then: &'static str,
     },
+    /// The server can't start its archive_command.
+    #[error(
+        "the server cannot start its archive_command, since there is no file \"{}\". HINT: the directory 2warm, or a symbolic link to it, must be beside the data directory", .0.display()
+    )]
+    ArchiveCommandMissing(PathBuf),
     /// Parts of the cluster are symbolic links.
     #[error(
         "parts of the cluster are symbolic links, which would be copied as links ({0}). HINT: replace them by what they point to"

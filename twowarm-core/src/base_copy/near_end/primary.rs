@@ -48,7 +48,7 @@ impl Primary {
             return Err(CopyError::InRecovery(data_directory));
         }
         let major = session.major();
-        shipping::check_settings(&mut session)?;
+        shipping::check_settings(&mut session, &data_directory)?;
         let cluster = found.control.ok_or_else(|| CopyError::NoControl(data_directory.clone()))?;
         let layout =
             cluster.layout().ok_or_else(|| NodeError::NoSegmentSize(data_directory.clone()))?;

@@ -1,9 +1,11 @@
 //! Shipping of WAL is turned on before the backup begins: the copy requires all WAL from then on.
 
 use std::io;
+use std::path::Path;
 
 use super::conversation::Conversation;
 use super::{BaseCopy, CopyError, Progress};
+use crate::data_directory::missing_program;
 use crate::durable;
 use crate::server::{ServerError, Session};
 use crate::ship::ssh::SshTransport;
@@ -11,7 +13,10 @@ use crate::ship::wire::Purpose;
 use crate::ship::{FarCommand, Link, Sender};
 
 /// Fails unless the server's settings archive by archiveWALFile.
-pub(super) fn check_settings(session: &mut Session) -> Result<(), CopyError> {
+pub(super) fn check_settings(
+    session: &mut Session,
+    data_directory: &Path,
+) -> Result<(), CopyError> {
     const COMMAND: &str = "'../2warm/global/replication/archiveWALFile %p %f'";
     let major = session.major();
     let mut setting = |name| -> Result<String, ServerError> { session.setting(name) };
@@ -34,7 +39,10 @@ pub(super) fn check_settings(session: &mut Session) -> Result<(), CopyError> {
         let (name, then) = ("archive_command", "reload");
         return Err(CopyError::Archiving { name, value, wanted: COMMAND, then });
     }
-    Ok(())
+    match missing_program(data_directory, value.trim_matches('\'')) {
+        Some(path) => Err(CopyError::ArchiveCommandMissing(path)),
+        None => Ok(()),
+    }
 }
 
 /// Turns shipping on, once the other node has written to its archive.
