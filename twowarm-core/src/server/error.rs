@@ -181,8 +181,10 @@ impl ServerError {
             3,
             "set PGUSER and PGPASSWORD in local/environment.sh to a user with the LOGIN attribute whose password is not expired, and let that user in by pg_hba.conf",
         );
-        const ROOT: (u32, &str) =
-            (3, "run this command as the operating system user that owns the data directory");
+        const ROOT: (u32, &str) = (
+            3,
+            "run this command as the user that owns the data directory, not as root, or set PGUSER and PGPASSWORD in local/environment.sh",
+        );
         const DATABASE: (u32, &str) =
             (3, "set PGDATABASE in local/environment.sh to a database of the server");
         const LOG: (u32, &str) = (2, "see the server's log");
