@@ -15,9 +15,9 @@ use super::{Lsn, SegmentLayout, SegmentName, SegmentPlace, TimelineId};
 /// let history = TimelineHistory::parse(TimelineId::new(2)?, b"1\t0/3000158\tno recovery target specified\n")?;
 /// assert_eq!(history.parent(), Some(TimelineId::FIRST));
 /// let layout = SegmentLayout::new(PgMajor::NEWEST, SegmentSize::DEFAULT);
-/// let of_parent = |name: &str| history.locate(name.parse().unwrap(), layout);
-/// assert_eq!(of_parent("000000010000000000000003"), SegmentInHistory::Included);
-/// assert_eq!(of_parent("000000010000000000000004"), SegmentInHistory::PastFork);
+/// let (before, after) = ("000000010000000000000003".parse()?, "000000010000000000000004".parse()?);
+/// assert_eq!(history.locate(before, layout), SegmentInHistory::Included);
+/// assert_eq!(history.locate(after, layout), SegmentInHistory::PastFork);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -39,7 +39,7 @@ pub(super) fn check_settings(
         let (name, then) = ("archive_command", "reload");
         return Err(CopyError::Archiving { name, value, wanted: COMMAND, then });
     }
-    match missing_program(data_directory, value.trim_matches('\'')) {
+    match missing_program(data_directory, &value) {
         Some(path) => Err(CopyError::ArchiveCommandMissing(path)),
         None => Ok(()),
     }
