@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -128,6 +128,10 @@ const PARENT: &str = "TWOWARM_ARCHIVE_PROCESS_OF";
 
 /// A call outside of a server, for a history file that exists, with a restart point that is refused aloud.
 fn call(parent: u32, stdin: Stdio) -> (Output, bool) {
+    call_with(parent, stdin, &|_, _| ())
+}
+
+fn call_with(parent: u32, stdin: Stdio, change: &dyn Fn(&mut Command, &Path)) -> (Output, bool) {
     let dir = tempfile::tempdir().unwrap();
     let archive = dir.path().join("archive");
     fs::create_dir(&archive).unwrap();
@@ -135,6 +139,7 @@ fn call(parent: u32, stdin: Stdio) -> (Output, bool) {
     let mut command = Command::new(&*EXAMPLE);
     command.arg(&archive).args(["00000002.history", "RECOVERYHISTORY", "nonsense"]);
     command.current_dir(dir.path()).env(PARENT, parent.to_string()).stdin(stdin);
+    change(&mut command, dir.path());
     let output = command.output().unwrap();
     (output, dir.path().join("RECOVERYHISTORY").exists())
 }
@@ -160,6 +165,18 @@ fn a_child_whose_parent_is_gone_restores_nothing_and_does_not_promote() {
     let (output, restored) = call(1, OwnedFd::from(theirs).into());
     assert_eq!(output.status.code(), Some(200));
     assert!(!restored);
+}
+
+/// With a trigger it reads the archive itself; without one it waits, and starts no more processes either.
+#[test]
+fn a_program_that_does_not_recognize_that_it_is_the_child_does_not_start_itself_without_end() {
+    let (output, restored) = call_with(1, Stdio::null(), &|command, directory| {
+        command.env("TWOWARM_ARCHIVE_PROCESS_DEPTH", "4");
+        fs::write(directory.join("trigger"), "smart").unwrap();
+    });
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(restored && said.contains("did not recognize that it is a child process"), "{said}");
 }
 
 #[test]

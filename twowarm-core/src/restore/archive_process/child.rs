@@ -23,17 +23,31 @@ use crate::trigger::Writing;
 /// process id.
 const PARENT: &str = "TWOWARM_ARCHIVE_PROCESS_OF";
 
+/// The environment variable that counts how often this program has started itself.
+const DEPTH: &str = "TWOWARM_ARCHIVE_PROCESS_DEPTH";
+/// More than the one start that is needed: these variables may have been left in a server's environment.
+const MAX_DEPTH: u32 = 4;
+
 /// This program again, with the same arguments, to ask the archive. By `/proc/self/exe`, since another
 /// version may have been installed meanwhile; argv[0] stays, since it may tell where the program's
 /// configuration is.
-pub(in crate::restore) fn this_program() -> Command {
+///
+/// # Errors
+/// If this process is the child of a child of a child: a program that replaces its standard input, or becomes a
+/// daemon, before it restores does not recognize that it is the child, and would start itself without end.
+pub(in crate::restore) fn this_program() -> io::Result<Command> {
+    let depth = env::var(DEPTH).ok().and_then(|depth| depth.parse().ok()).unwrap_or(0);
+    if depth >= MAX_DEPTH {
+        return Err(io::Error::other("this program did not recognize that it is a child process"));
+    }
     let mut arguments = env::args_os();
     let mut command = Command::new("/proc/self/exe");
     if let Some(called) = arguments.next() {
         command.arg0(called);
     }
     command.args(arguments).env(PARENT, process::id().to_string());
-    command
+    command.env(DEPTH, (depth + 1).to_string());
+    Ok(command)
 }
 
 /// The child's connection to its parent: a socket, as its standard input.

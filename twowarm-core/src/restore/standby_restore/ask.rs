@@ -48,7 +48,7 @@ impl StandbyRestore {
                     continue;
                 }
             }
-            let process = ArchiveProcess::start(this_program());
+            let process = this_program().and_then(ArchiveProcess::start);
             match process.and_then(|process| process.wait(&copied, orders, limits)) {
                 Ok(Ended::Answered(outcome)) => return Ok(outcome),
                 Ok(Ended::Hung(outcome, process)) => {
