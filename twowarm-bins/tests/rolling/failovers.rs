@@ -76,4 +76,6 @@ fn fails_over(pair: &mut Pair, case: &Case) {
     fs::remove_dir_all(&data).unwrap();
     fs::rename(&aside, &data).unwrap();
     db2.start_warm().unwrap();
+    // Then its call of restore_command waits for a segment, and commands can be replaced.
+    pair.arrives();
 }

@@ -88,7 +88,9 @@ impl Pair {
 
 /// Replaces a command by ours with a rename, as an installation does.
 pub fn replace(node: &Node, name: &str) {
-    if ["restoreWALFile", "pg_standby"].contains(&name) && node.is_in_recovery().unwrap_or(false) {
+    // A server that is still starting can't answer, but it calls restore_command already.
+    let restores = || node.pid().is_some() && node.is_in_recovery().unwrap_or(true);
+    if ["restoreWALFile", "pg_standby"].contains(&name) && restores() {
         // A shell that has started but not opened its script yet would read a binary instead.
         let waits =
             || ["sleep", "restoreWALFile", "pg_standby"].iter().any(|n| node.runs_program(n));
