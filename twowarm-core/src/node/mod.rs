@@ -19,5 +19,6 @@ pub use invocation::{Caller, Invocation};
 pub use pgdata::PgdataSource;
 pub use settings::{
     ArchiveSettings, NodeSettings, RestoreSettings, ServerSettings, Settings, SettingsError,
+    Verify, WhenStandbyDown,
 };
 pub use tree::Install;

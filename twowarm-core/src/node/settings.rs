@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::data_directory::RecoveryMode;
+use crate::identifiers::NodeName;
+use crate::reach::Carrier;
 
 /// The content of `local/2warm.toml`.
 ///
@@ -74,8 +76,8 @@ impl Default for ServerSettings {
     }
 }
 
-/// `[archive]`: the archive of this node.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+/// `[archive]`: the archive of this node, and how it ships WAL.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ArchiveSettings {
@@ -89,6 +91,59 @@ pub struct ArchiveSettings {
     pub any_machine: bool,
     /// Ship damaged segments, instead of stopping archiving until they are repaired.
     pub ship_damaged: bool,
+    /// `verify`: what archiveWALFile checks in a segment before it sends it. Default `"records"`.
+    pub verify: Verify,
+    /// `look_ahead`: how many segments of a backlog may be shipped before the server asks for them. 0 ships each
+    /// only when the server asks for it. Default 64.
+    pub look_ahead: u32,
+    /// `look_ahead_limit`, in seconds: how long a process that ships ahead may run. Default 60.
+    #[serde(deserialize_with = "seconds")]
+    pub look_ahead_limit: Duration,
+    /// `compression_level`: zstd's level, from -7 (fastest) to 19; 0 sends WAL uncompressed. Default -1.
+    pub compression_level: i32,
+    /// `when_standby_down`: what archiveWALFile does while the standby can't be reached. Default: relay if there is
+    /// a DR node, otherwise hold.
+    pub when_standby_down: Option<WhenStandbyDown>,
+    /// `max_relay_backlog`: how many segments are kept for another consumer of the archive, such as the DR node,
+    /// that does not fetch them. Default: no limit.
+    pub max_relay_backlog: Option<u64>,
+}
+
+impl Default for ArchiveSettings {
+    fn default() -> ArchiveSettings {
+        ArchiveSettings {
+            directory: None,
+            keep: 0,
+            any_machine: false,
+            ship_damaged: false,
+            verify: Verify::Records,
+            look_ahead: 64,
+            look_ahead_limit: Duration::from_secs(60),
+            compression_level: -1,
+            when_standby_down: None,
+            max_relay_backlog: None,
+        }
+    }
+}
+
+/// What is checked in a segment before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// The header of its first page, and each record with its checksum.
+    Records,
+    /// The header of its first page.
+    Header,
+}
+
+/// What archiveWALFile does while the standby can't be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenStandbyDown {
+    /// It sends to the DR node, from which the standby fetches later.
+    Relay,
+    /// It fails, so that the server keeps the WAL and tries again.
+    Hold,
 }
 
 /// `[restore]`: the behavior of restoreWALFile.
@@ -103,11 +158,18 @@ pub struct RestoreSettings {
     /// In warm mode, stop the server (exit code 200) when a newer timeline that it can follow arrives. A
     /// supervisor must start it again; only then does it look for timelines.
     pub restart_for_timeline: bool,
+    /// `restore_from`: nodes from whose archives a standby fetches what its own lacks. Default: the DR node.
+    #[serde(deserialize_with = "nodes")]
+    pub restore_from: Option<Vec<NodeName>>,
 }
 
 impl Default for RestoreSettings {
     fn default() -> RestoreSettings {
-        RestoreSettings { wait_limit: Duration::from_secs(60), restart_for_timeline: false }
+        RestoreSettings {
+            wait_limit: Duration::from_secs(60),
+            restart_for_timeline: false,
+            restore_from: None,
+        }
     }
 }
 
@@ -127,6 +189,17 @@ pub struct NodeSettings {
     /// The private key file for base copies, which a key restricted to receiveWALFile can't be used for. Default
     /// `key`.
     pub copy_key: Option<PathBuf>,
+    /// The private key file for fetching WAL with sendWALFile, which a key restricted to receiveWALFile can't be
+    /// used for. Default `key`.
+    pub fetch_key: Option<PathBuf>,
+    /// `carrier`: how WAL gets to that node. Default `"ssh2"`.
+    pub carrier: Carrier,
+    /// The archive directory of that node: for `local` as it is mounted on this node, for `rsync` its path there.
+    pub archive: Option<PathBuf>,
+    /// How many connections ship a backlog at the same time. Default: as many as the line's delay calls for.
+    pub channels: Option<u32>,
+    /// `rate_limit`, in bytes per second, for WAL to that node. Default: no limit.
+    pub rate_limit: Option<u64>,
     /// The file of known host keys.
     pub known_hosts: Option<PathBuf>,
     /// PGROOT on that node. Default: the same as on this node.
@@ -166,6 +239,11 @@ fn mode<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<RecoveryMode
     let found = modes.into_iter().find(|mode| mode.to_string() == word);
     let unknown = || serde::de::Error::unknown_variant(&word, &["standby", "warm"]);
     found.map(Some).ok_or_else(unknown)
+}
+
+fn nodes<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Vec<NodeName>>, D::Error> {
+    let node = |name: String| name.parse().map_err(serde::de::Error::custom);
+    Vec::<String>::deserialize(from)?.into_iter().map(node).collect::<Result<_, _>>().map(Some)
 }
 
 fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -16,6 +16,7 @@ impl Install {
             user: own.user.or_else(|| node.user().map(str::to_owned)),
             key: own.key,
             copy_key: own.copy_key,
+            fetch_key: own.fetch_key,
             known_hosts: own.known_hosts,
             pgroot: own.pgroot.unwrap_or_else(|| self.pgroot.clone()),
             time_limit: self.settings.time_limit,

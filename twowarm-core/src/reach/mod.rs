@@ -1,6 +1,7 @@
 //! How another node is reached over ssh: what this node's configuration says, and the user's ssh
 //! configuration for the rest. Shipping (ssh2) and rsync (the ssh client) both take it from here.
 
+mod carrier;
 mod local_user;
 mod options;
 #[cfg(feature = "ship")]
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use crate::identifiers::NodeName;
 
+pub use carrier::Carrier;
 pub(crate) use local_user::LocalUser;
 pub(crate) use options::SshOptions;
 #[cfg(feature = "ship")]
@@ -45,6 +47,8 @@ pub struct Reach {
     /// Private key file for base copies, which need more than a key that is pinned to shipping allows;
     /// default: `key`.
     pub copy_key: Option<PathBuf>,
+    /// Private key file for fetching WAL; default: `key`.
+    pub fetch_key: Option<PathBuf>,
     /// File of known host keys. A relative path starts at the home directory.
     pub known_hosts: Option<PathBuf>,
     /// The directory that holds `2warm` on that node.
@@ -64,6 +68,7 @@ impl Reach {
             user: None,
             key: None,
             copy_key: None,
+            fetch_key: None,
             known_hosts: None,
             pgroot,
             time_limit: Duration::from_secs(30),

@@ -16,6 +16,8 @@ pub enum FarCommand {
     ReceiveWalFile,
     /// Receives a base copy.
     ReceiveBaseCopy,
+    /// Sends WAL files from the node's archive.
+    SendWalFile,
 }
 
 impl FarCommand {
@@ -25,6 +27,7 @@ impl FarCommand {
         match self {
             FarCommand::ReceiveWalFile => "receiveWALFile",
             FarCommand::ReceiveBaseCopy => "receiveBaseCopy",
+            FarCommand::SendWalFile => "sendWALFile",
         }
     }
 
@@ -34,7 +37,7 @@ impl FarCommand {
             FarCommand::ReceiveWalFile => {
                 "run distrib2warm. If that node still has 2warm's scripts, replace the commands in this order: on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary"
             }
-            FarCommand::ReceiveBaseCopy => "run distrib2warm",
+            FarCommand::ReceiveBaseCopy | FarCommand::SendWalFile => "run distrib2warm",
         }
     }
 

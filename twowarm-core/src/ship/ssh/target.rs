@@ -98,6 +98,7 @@ fn key(reach: &Reach, command: FarCommand) -> Option<&PathBuf> {
     match command {
         FarCommand::ReceiveWalFile => reach.key.as_ref(),
         FarCommand::ReceiveBaseCopy => reach.key_for_copies(),
+        FarCommand::SendWalFile => reach.fetch_key.as_ref().or(reach.key.as_ref()),
     }
 }
 

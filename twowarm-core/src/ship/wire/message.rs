@@ -98,6 +98,8 @@ pub enum Purpose {
     ShipWal,
     /// Making a base copy of the cluster.
     BaseCopy,
+    /// Fetching WAL files from the archive.
+    FetchWal,
 }
 
 /// The receiving node's answer to a hello.
@@ -206,6 +208,7 @@ impl Message {
                     .u8(match hello.purpose {
                         Purpose::ShipWal => 1,
                         Purpose::BaseCopy => 2,
+                        Purpose::FetchWal => 3,
                     })
                     .u64(hello.system_identifier)
                     .u64(hello.segment_size.bytes())
@@ -314,6 +317,7 @@ fn hello(fields: &mut Fields) -> Result<Hello, WireError> {
     let purpose = match fields.u8()? {
         1 => Purpose::ShipWal,
         2 => Purpose::BaseCopy,
+        3 => Purpose::FetchWal,
         _ => return Err(fields.malformed("unknown purpose")),
     };
     let system_identifier = fields.u64()?;
