@@ -7,6 +7,7 @@ mod arrival;
 mod content;
 mod directory;
 mod killed_receiver;
+mod look_ahead;
 mod newer;
 mod no_pgdata;
 mod node_id;

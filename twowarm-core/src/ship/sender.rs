@@ -15,6 +15,8 @@ pub struct Sender {
     last_id: u32,
     /// Sent and not yet answered.
     waiting: Vec<u32>,
+    /// CRC-32 of the content of the file that was sent last.
+    last_checksum: u32,
 }
 
 /// The number of a request.
@@ -46,7 +48,7 @@ impl Sender {
     /// Sends over this connection.
     #[must_use]
     pub fn new(link: Link) -> Sender {
-        Sender { link, last_id: 0, waiting: Vec::new() }
+        Sender { link, last_id: 0, waiting: Vec::new(), last_checksum: 0 }
     }
 
     /// The connection.
@@ -97,9 +99,20 @@ impl Sender {
             self.link.send_frame(data, &[&id.to_be_bytes(), &chunk[..wanted]])?;
             left -= wanted as u64;
         }
-        self.link.send(&Message::End { id, crc: crc.finalize() })?;
+        self.last_checksum = crc.finalize();
+        self.link.send(&Message::End { id, crc: self.last_checksum })?;
         self.waiting.push(id);
         Ok(RequestId(id))
+    }
+
+    /// CRC-32 of the content that [`start`](Sender::start) sent last, whole and decoded.
+    pub(crate) fn last_checksum(&self) -> u32 {
+        self.last_checksum
+    }
+
+    /// Tells the far node, which limits the time without any data, that this side is alive.
+    pub(crate) fn send_heartbeat(&mut self) -> Result<(), SendError> {
+        Ok(self.link.send(&Message::Working)?)
     }
 
     /// Waits for the answer to one request. Answers to other requests are discarded, so wait in the order in
