@@ -7,7 +7,9 @@ use twowarm_core::data_directory::Postmaster;
 use twowarm_core::node::{Caller, Install, Verify};
 use twowarm_core::ship::ssh::SshTransport;
 use twowarm_core::ship::wire::Stored;
-use twowarm_core::ship::{FarCommand, ShipProgress, Shipper, ShutdownBudget, WalFile};
+use twowarm_core::ship::{
+    FarCommand, LookAhead, LookAheadProcess, ShipProgress, Shipper, ShutdownBudget, WalFile,
+};
 use twowarm_core::wal::WalFileName;
 
 use crate::command::{Command, Failure};
@@ -74,8 +76,18 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         shutdown: Some(ShutdownBudget::new(postmaster, unanswered)),
         ..Shipper::new(node, transport)
     };
+    let look_ahead = LookAhead {
+        directory: install.local_replication(),
+        files: install.settings.archive.look_ahead,
+        limit: install.settings.archive.look_ahead_limit,
+        channels: install.channels(other),
+    };
+    if let Some(process) = LookAheadProcess::of_this_process()? {
+        process.run(&look_ahead, &shipper);
+        return Ok(DONE);
+    }
     let mut archive = String::new();
-    shipper.ship(&[file], &mut |progress| match progress {
+    look_ahead.ship(&shipper, &file, &mut |progress| match progress {
         ShipProgress::Connected(welcome) => archive = welcome.archive,
         ShipProgress::Shipped { file, stored, defect } => {
             if let Some(defect) = defect {

@@ -14,6 +14,7 @@
 pub mod archive;
 #[cfg(all(feature = "server", feature = "ship"))]
 pub mod base_copy;
+mod child_task;
 pub mod data_directory;
 mod durable;
 mod file_error;

@@ -7,6 +7,7 @@ mod arrival;
 mod content;
 mod directory;
 mod killed_receiver;
+mod look_ahead;
 mod memory;
 mod newer;
 mod no_pgdata;

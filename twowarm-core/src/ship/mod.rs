@@ -7,8 +7,10 @@
 mod check;
 pub(crate) mod content;
 mod error;
+mod fingerprint;
 mod link;
 mod local_node;
+mod look_ahead;
 mod rate_limit;
 mod receiver;
 mod sender;
@@ -27,6 +29,7 @@ pub use content::BadContent;
 pub use error::ShipError;
 pub use link::{Link, LinkError};
 pub use local_node::{LocalNode, NodeError};
+pub use look_ahead::{LookAhead, LookAheadProcess};
 pub use rate_limit::RateLimit;
 pub use receiver::{Receiver, ServeError, Served};
 pub use sender::{RequestId, SendError, SendOptions, Sender};

@@ -1,5 +1,6 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use ssh2::{Channel, Session};
 
@@ -14,6 +15,7 @@ pub(super) struct SshConnection {
     _session: Session,
     socket: TcpStream,
     command: FarCommand,
+    round_trip: Duration,
 }
 
 impl Target {
@@ -33,9 +35,13 @@ impl Target {
         host_key::check(&session, self, &known)?;
         login::log_in(&session, self)?;
         let run = |e| self.failed("starting the command", e);
+        // sshd answers this without doing anything else.
+        let asked = Instant::now();
         let mut channel = session.channel_session().map_err(run)?;
+        let round_trip = asked.elapsed();
         channel.exec(&self.program).map_err(run)?;
-        Ok(SshConnection { channel, _session: session, socket, command: self.command })
+        let command = self.command;
+        Ok(SshConnection { channel, _session: session, socket, command, round_trip })
     }
 }
 
@@ -95,6 +101,10 @@ impl Connection for SshConnection {
             (None, 0) => None,
             (None, status) => Some(format!("exit code {status}")),
         }
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        Some(self.round_trip)
     }
 }
 
