@@ -9,8 +9,8 @@ use crate::reach::Reach;
 use crate::ship::ssh::{SshError, SshTransport};
 use crate::ship::{ArchiveCall, FarCommand, LocalNode, Shipper, ShipperRoute, ShutdownBudget};
 
-/// The time limit for a node that was down at the last attempt.
-const WHILE_DOWN: Duration = Duration::from_secs(5);
+/// The time limit of an attempt to reach a node that was down at the last one, while the other node can get the file.
+const BRIEF: Duration = Duration::from_secs(5);
 
 /// Why this node can't archive.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ impl Install {
         budget: &dyn Fn() -> ShutdownBudget,
     ) -> Result<ShipperRoute<SshTransport>, SshError> {
         let usual = self.reach(to);
-        let while_down = Reach { time_limit: usual.time_limit.min(WHILE_DOWN), ..usual.clone() };
+        let brief = Reach { time_limit: usual.time_limit.min(BRIEF), ..usual.clone() };
         let shipper = |reach: &Reach| {
             let transport = SshTransport::new(reach, FarCommand::ReceiveWalFile)?;
             Ok::<_, SshError>(Shipper {
@@ -75,6 +75,6 @@ impl Install {
                 ..Shipper::new(node.clone(), transport)
             })
         };
-        Ok(ShipperRoute { usual: shipper(&usual)?, while_down: shipper(&while_down)? })
+        Ok(ShipperRoute { usual: shipper(&usual)?, brief: shipper(&brief)? })
     }
 }

@@ -94,12 +94,14 @@ impl<R: Route> ArchiveCall<R> {
         progress: &mut dyn FnMut(ArchiveProgress),
     ) -> Result<(), ArchiveCallError> {
         let mut errors: Vec<ShipError> = Vec::new();
-        for route in self.routes(memory) {
+        let routes = self.routes(memory);
+        for (at, route) in routes.iter().copied().enumerate() {
             let is_standby = std::ptr::eq(route, &self.standby);
             let node = route.node().to_owned();
             let known = memory.down_since(&node);
+            let is_brief = known.is_some() && at + 1 < routes.len();
             let mut step = |step| progress(ArchiveProgress::Ship { node: node.clone(), step });
-            match route.ship(file, known.is_some(), &mut step) {
+            match route.ship(file, is_brief, &mut step) {
                 Ok(()) => {
                     if let Some(since) = known {
                         let down_for = Duration::from_secs(now().saturating_sub(since));

@@ -7,15 +7,15 @@ pub trait Route: fmt::Debug {
     /// The node's name, for messages.
     fn node(&self) -> &str;
 
-    /// Ships a file; when it succeeds, the file is durable on that node. A node that was `down` at the last attempt
-    /// should get less time to answer than others, since nothing is archived meanwhile.
+    /// Ships a file; when it succeeds, the file is durable on that node. A `brief` attempt should take a few seconds at
+    /// most: the node was down at the last one, and the other node waits for the file.
     ///
     /// # Errors
     /// Those of [`Shipper::ship`].
     fn ship(
         &self,
         file: &WalFile,
-        down: bool,
+        brief: bool,
         progress: &mut dyn FnMut(ShipProgress),
     ) -> Result<(), ShipError>;
 }
@@ -25,8 +25,8 @@ pub trait Route: fmt::Debug {
 pub struct ShipperRoute<T> {
     /// The usual shipper.
     pub usual: Shipper<T>,
-    /// The shipper for a node that was down, with a shorter time limit.
-    pub while_down: Shipper<T>,
+    /// The shipper for a brief attempt, with a shorter time limit.
+    pub brief: Shipper<T>,
 }
 
 impl<T: Transport + Clone + Send + 'static> Route for ShipperRoute<T> {
@@ -37,10 +37,10 @@ impl<T: Transport + Clone + Send + 'static> Route for ShipperRoute<T> {
     fn ship(
         &self,
         file: &WalFile,
-        down: bool,
+        brief: bool,
         progress: &mut dyn FnMut(ShipProgress),
     ) -> Result<(), ShipError> {
-        let shipper = if down { &self.while_down } else { &self.usual };
+        let shipper = if brief { &self.brief } else { &self.usual };
         shipper.ship(std::slice::from_ref(file), progress)
     }
 }
