@@ -6,4 +6,5 @@ mod faults;
 mod refusals;
 mod routes;
 mod server;
+mod thousand;
 mod trio;

@@ -136,7 +136,7 @@ fn with_both_down_the_message_tells_what_waits() {
     trio.fails(&[both.as_slice(), &details].concat());
     // Briefly until a minute has passed.
     let again = trio.fails(&["db2", "db3"]);
-    assert!(!again.contains("waiting"), "{again}");
+    assert!(!again.contains("is waiting"), "{again}");
     let text = fs::read_to_string(trio.memory()).unwrap();
     let reported = text.lines().next().unwrap();
     let earlier = text.replace(reported, "version=1 reported=1000000000");
@@ -190,7 +190,6 @@ fn a_lost_acknowledgement_leaves_the_same_segment_on_both_nodes() {
         "while dd of={part} bs=4096 count=1 status=none && test -s {part} && ! test -e {stored}; do cat {part}; done"
     );
     authorize(&trio, Some(&format!("{receiver} | ({filter})")));
-    let (told, _) = trio.succeeds();
-    assert!(told.contains("receiveWALFile on db2 ended"), "{told}");
+    assert!(trio.succeeds().0.contains("no progress"));
     trio.is_on(&[&trio.db2, &trio.db3]);
 }
