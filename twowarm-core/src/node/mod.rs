@@ -1,5 +1,7 @@
 //! The 2warm directory tree of a node, and the values that the operations of this crate take from its files.
 
+#[cfg(feature = "ship")]
+mod archive_values;
 #[cfg(all(feature = "server", feature = "ship"))]
 mod copy_values;
 mod environment;
@@ -13,6 +15,8 @@ mod standby_values;
 mod tree;
 mod values;
 
+#[cfg(feature = "ship")]
+pub use archive_values::ArchiveValuesError;
 pub use environment::{Environment, EnvironmentError};
 pub use error::InstallError;
 pub use invocation::{Caller, Invocation};

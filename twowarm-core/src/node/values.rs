@@ -23,12 +23,6 @@ impl Install {
         }
     }
 
-    /// How many connections ship a backlog to another node, if that is set.
-    #[must_use]
-    pub fn channels(&self, node: &NodeName) -> Option<u32> {
-        self.section(node)?.channels
-    }
-
     /// The settings of another node, if there are any.
     pub(super) fn section(&self, node: &NodeName) -> Option<&NodeSettings> {
         let sections = &self.settings.node;
