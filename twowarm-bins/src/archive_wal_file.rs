@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use twowarm_core::data_directory::Postmaster;
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::ship::ssh::SshTransport;
 use twowarm_core::ship::wire::Stored;
 use twowarm_core::ship::{FarCommand, ShipProgress, Shipper, ShutdownBudget, WalFile};
 use twowarm_core::wal::WalFileName;
@@ -66,7 +65,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let node = install.local_node()?;
     let postmaster = Postmaster::of(&node.data_directory);
     let unanswered = install.local_replication().join("unanswered_shutdown");
-    let transport = SshTransport::new(&install.reach(other), FarCommand::ReceiveWalFile)?;
+    let transport = install.carrier(other, FarCommand::ReceiveWalFile)?;
     let shipper = Shipper {
         ship_damaged: install.settings.archive.ship_damaged,
         shutdown: Some(ShutdownBudget::new(postmaster, unanswered)),

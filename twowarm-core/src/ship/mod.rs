@@ -4,6 +4,7 @@
 //! `docs/protocol.md` specifies the protocol. The receiver can only add files to its archive. The command
 //! that starts it is fixed; names, sizes and versions travel in the stream.
 
+pub mod carrier;
 mod check;
 pub(crate) mod content;
 mod error;
