@@ -15,6 +15,9 @@ fn configure(pair: &Pair, text: &str) {
 #[test]
 fn a_jump_host_and_a_shared_connection_are_used() {
     let mut pair = Pair::by("openssh");
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let patient = settings.replace("time_limit = 3", "time_limit = 30");
+    pair.db1.write_local("2warm.toml", patient).unwrap();
     let (port, user) = (pair.db2.sshd().port(), pair.db2.run_as().user().to_owned());
     let (key, known) = (pair.db1.key().private().to_owned(), pair.db1.known_hosts());
     // db2's sshd is also the jump host. It appears under another name in the configuration.
