@@ -197,6 +197,9 @@ impl Link {
                 LinkError::Stalled { node, command }
             }
             WireError::Closed | WireError::Cut | WireError::Io(_) => {
+                if let Some(error) = self.connection.connect_failure() {
+                    return error.into();
+                }
                 let message = self.connection.last_words();
                 let message = message.unwrap_or_else(|| format!("no answer ({error})"));
                 LinkError::Ended { node, command, message }

@@ -5,6 +5,7 @@
 //! that starts it is fixed; names, sizes and versions travel in the stream.
 
 mod archive_call;
+pub mod carrier;
 mod check;
 pub(crate) mod content;
 mod error;
