@@ -4,12 +4,12 @@
 //! So it is checked from the segment in which it begins, even if that is many segments before.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::wal::{
     Expected, Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, StopReason, WalEnd,
-    check_segment_header,
+    check_segment_header, push_pages,
 };
 
 #[cfg(test)]
@@ -321,22 +321,4 @@ fn stop_of(walk: &SegmentWalk) -> Option<(Lsn, StopReason)> {
         Some(WalEnd::Stops { at, why }) => Some((*at, why.clone())),
         _ => None,
     }
-}
-
-/// Pushes pages from the next one on, until the walk or the segment ends.
-fn push_pages(
-    walk: &mut SegmentWalk,
-    file: &mut File,
-    header: &SegmentHeader,
-    done: impl Fn(&SegmentWalk) -> bool,
-) -> io::Result<()> {
-    let block_size = u64::from(header.block_size());
-    let pages = header.layout().size().bytes() / block_size;
-    file.seek(SeekFrom::Start(walk.next_page() * block_size))?;
-    let mut page = vec![0; block_size as usize];
-    while walk.next_page() < pages && walk.ended().is_none() && !done(walk) {
-        file.read_exact(&mut page)?;
-        walk.push(&page);
-    }
-    Ok(())
 }
