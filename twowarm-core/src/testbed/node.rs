@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use super::{BedError, PgInstall, Process, RunAs, SshKey, Sshd, Testbed, processes, tool};
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 10] = [
+pub const COMMANDS: [&str; 11] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
@@ -17,6 +17,7 @@ pub const COMMANDS: [&str; 10] = [
     "receiveWALFile",
     "restoreWALFile",
     "triggerStandby",
+    "verifyArchive",
 ];
 
 /// A node: a home directory with keys, PGROOT with the 2warm tree and the data directory, and, once started, an sshd

@@ -117,11 +117,9 @@ impl SegmentFile {
                 _ => true,
             };
             self.stop = Some(Stop { at: *at, why: why.clone(), is_unfinished });
-        } else if let Some(dirty) = walk.dirty_padding() {
-            self.find(
-                FindingKind::Damaged,
-                format!("the byte at {dirty}, between two records, is not zero"),
-            );
+        } else if let Some(at) = walk.nonzero_padding() {
+            let why = format!("the padding at {at}, outside of records, is not zero");
+            self.find(FindingKind::Damaged, why);
         }
         self.walk = Some(walk);
         Ok(())

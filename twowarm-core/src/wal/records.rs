@@ -50,8 +50,8 @@ pub struct SegmentWalk {
     must_overwrite: bool,
     /// The position of the first record that begins in this segment.
     first: Option<Lsn>,
-    /// The position of a byte between two records that is not zero.
-    dirty_padding: Option<Lsn>,
+    /// The position of a byte that should be zero, outside of records.
+    nonzero_padding: Option<Lsn>,
     state: State,
 }
 
@@ -122,7 +122,7 @@ impl SegmentWalk {
             previous: None,
             must_overwrite: false,
             first: None,
-            dirty_padding: None,
+            nonzero_padding: None,
             state: if header.major().is_some() { State::Between } else { State::Unknown },
         }
     }
@@ -190,11 +190,11 @@ impl SegmentWalk {
         self.first
     }
 
-    /// The position of a byte between two records of this segment that is not zero. Servers write zeros there and
-    /// never read them, so that the WAL is valid but the file has changed.
+    /// The position of a byte of this segment, between records or in a page header, that is not zero. Servers write
+    /// zeros there and never read them, so that the WAL is valid, but the file has been changed.
     #[must_use]
-    pub fn dirty_padding(&self) -> Option<Lsn> {
-        self.dirty_padding
+    pub fn nonzero_padding(&self) -> Option<Lsn> {
+        self.nonzero_padding
     }
 
     /// The timeline of the last page that was read; before that, of the first page.
@@ -338,6 +338,9 @@ impl SegmentWalk {
         } else if self.blind {
             self.state = State::Tail { missing };
         }
+        if let Some(unused) = header.unused(self.layout.alignment) {
+            self.note_padding(page, unused.start, unused.end);
+        }
         Ok(header.content(self.layout.alignment))
     }
 
@@ -357,8 +360,8 @@ impl SegmentWalk {
     }
 
     fn note_padding(&mut self, page: &[u8], from: usize, to: usize) {
-        if let Some(dirty) = page[from..to].iter().position(|&byte| byte != 0) {
-            self.dirty_padding.get_or_insert(self.position(from + dirty));
+        if let Some(nonzero) = page[from..to].iter().position(|&byte| byte != 0) {
+            self.nonzero_padding.get_or_insert(self.position(from + nonzero));
         }
     }
 
