@@ -86,8 +86,8 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         check_mark(archive, &install.local_replication())?;
         let mut verify = VerifyArchive::new(archive);
         if let Some(pgdata) = &install.pgdata {
-            verify.system_identifier =
-                identity(pgdata)?.and_then(|cluster| cluster.expected().system_identifier);
+            verify.cluster =
+                identity(pgdata)?.map(|cluster| cluster.expected()).unwrap_or_default();
         }
         return verified(&request, &verify);
     };

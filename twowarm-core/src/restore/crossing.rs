@@ -102,7 +102,7 @@ impl Earlier<'_> {
         };
         let other = self.follow(other, segment, end, links_to).ok();
         let sound = other.filter(|other| other.stop.is_none() && other.copies != followed.copies);
-        let unfinished = followed.stop_in.is_some() && is_unwritten(why);
+        let unfinished = followed.stop_in.is_some() && why.is_unwritten();
         if sound.is_some() && unfinished {
             // No server replays past that, so it is not the copy that this one has replayed.
             return Crossing::Sound;
@@ -295,11 +295,6 @@ impl Followed {
 
 fn differ(one: &Path, other: &Path) -> bool {
     one != other && !matches!((fs::read(one), fs::read(other)), (Ok(a), Ok(b)) if a == b)
-}
-
-/// Whether WAL ends there because no more was written, and not because of damage.
-fn is_unwritten(why: &StopReason) -> bool {
-    matches!(why, StopReason::NoRecord | StopReason::NotWal(_) | StopReason::OtherPosition { .. })
 }
 
 /// The end of the record that crosses into a segment; the start of the segment if there is none.

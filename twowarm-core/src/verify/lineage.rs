@@ -172,7 +172,8 @@ impl<'a> Lineages<'a> {
         });
         let reaches = |fork: &ForkPoint| match fork {
             ForkPoint::Position(fork) => stop.at >= *fork,
-            ForkPoint::Segment(_) => true,
+            // Where in the segment it is, is not known.
+            ForkPoint::Segment(_) => stop.is_unwritten,
         };
         let names_unfinished = header.major().is_some_and(|m| m.names_unfinished_segments());
         let next = self.layout.next(name);

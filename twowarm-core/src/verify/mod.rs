@@ -45,9 +45,9 @@ use segment_file::SegmentFile;
 pub struct VerifyArchive {
     /// The archive directory.
     pub archive: PathBuf,
-    /// The system identifier of the cluster. Default: that in the archive's `.owner` file, else that of most
-    /// segments.
-    pub system_identifier: Option<u64>,
+    /// What is known about the cluster. Default: nothing; then the system identifier is that in the archive's
+    /// `.owner` file, and what that does not tell is what most segments have.
+    pub cluster: Expected,
     /// How many segments are read at the same time. Default: the number of processors.
     pub threads: usize,
 }
@@ -121,7 +121,7 @@ impl VerifyArchive {
     #[must_use]
     pub fn new(archive: impl Into<PathBuf>) -> VerifyArchive {
         let threads = available_parallelism().map_or(1, usize::from);
-        VerifyArchive { archive: archive.into(), system_identifier: None, threads }
+        VerifyArchive { archive: archive.into(), cluster: Expected::default(), threads }
     }
 
     /// Checks the archive. `progress` is called after each segment.
@@ -139,8 +139,10 @@ impl VerifyArchive {
             }
             Err(error) => return Err(error),
         };
-        let expected =
-            Expected { system_identifier: self.system_identifier.or(bound), ..Expected::default() };
+        let expected = Expected {
+            system_identifier: self.cluster.system_identifier.or(bound),
+            ..self.cluster
+        };
         let is_segment =
             |name: &WalFileName| matches!(name, WalFileName::Segment(_) | WalFileName::Partial(_));
         let (segments, texts): (Vec<_>, Vec<_>) = names.into_iter().partition(is_segment);

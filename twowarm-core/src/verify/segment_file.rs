@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::os::unix::fs::FileExt;
 
 use super::{Finding, FindingKind};
 use crate::archive::Archive;
@@ -19,7 +20,7 @@ pub(super) struct SegmentFile {
     pub header: Option<SegmentHeader>,
     /// The walk after the last page.
     pub walk: Option<SegmentWalk>,
-    /// If its WAL ends in the middle: where, why, and whether no later page was written.
+    /// Where its WAL ends, if that is in the middle.
     pub stop: Option<Stop>,
     /// The first page of the segment's own timeline.
     pub own_timeline_from: Option<Lsn>,
@@ -31,7 +32,10 @@ pub(super) struct SegmentFile {
 pub(super) struct Stop {
     pub at: Lsn,
     pub why: StopReason,
+    /// No later page was written.
     pub is_unfinished: bool,
+    /// Nothing was written there either.
+    pub is_unwritten: bool,
 }
 
 impl SegmentFile {
@@ -116,7 +120,9 @@ impl SegmentFile {
                 }
                 _ => true,
             };
-            self.stop = Some(Stop { at: *at, why: why.clone(), is_unfinished });
+            let is_unwritten = why.is_unwritten()
+                && (*why != StopReason::NoRecord || page_is_empty_from(file, &header, *at)?);
+            self.stop = Some(Stop { at: *at, why: why.clone(), is_unfinished, is_unwritten });
         } else if let Some(at) = walk.nonzero_padding() {
             let why = format!("the padding at {at}, outside of records, is not zero");
             self.find(FindingKind::Damaged, why);
@@ -151,6 +157,14 @@ impl SegmentFile {
         }
         Ok(())
     }
+}
+
+/// Whether a page has only zeros from this position on.
+fn page_is_empty_from(file: &mut File, header: &SegmentHeader, at: Lsn) -> io::Result<bool> {
+    let (offset, page) = (at.0 - header.start().0, u64::from(header.block_size()));
+    let mut rest = vec![0; (page - offset % page) as usize];
+    file.read_exact_at(&mut rest, offset)?;
+    Ok(rest.iter().all(|&byte| byte == 0))
 }
 
 fn kind_of(why: &Unsound) -> FindingKind {

@@ -54,7 +54,7 @@ impl Scratch {
 
     fn verify(&self) -> Verdict {
         let mut verify = VerifyArchive::new(self.dir.path());
-        verify.system_identifier = Some(SYSTEM);
+        verify.cluster.system_identifier = Some(SYSTEM);
         verify.run(&mut |_| ()).unwrap()
     }
 
