@@ -37,6 +37,7 @@ pub mod standby;
 pub mod testbed;
 pub mod timelines;
 pub mod trigger;
+pub mod verify;
 pub mod version;
 pub mod wal;
 pub mod watch;

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use binding::{BadBinding, Binding, Machines};
 pub use error::ArchiveError;
+pub(crate) use gap::gap;
 pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
