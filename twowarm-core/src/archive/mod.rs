@@ -22,6 +22,7 @@ mod error;
 mod gap;
 mod incoming;
 mod mark;
+mod other_archive;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,7 @@ pub use incoming::Stored;
 #[cfg(feature = "ship")]
 pub(crate) use incoming::{Existing, Incoming};
 pub use mark::{check_mark, mark};
+pub use other_archive::{FetchStep, OtherArchive, Wanted};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

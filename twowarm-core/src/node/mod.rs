@@ -4,6 +4,8 @@
 mod copy_values;
 mod environment;
 mod error;
+#[cfg(feature = "ship")]
+mod fetch_values;
 mod invocation;
 mod pgdata;
 mod settings;

@@ -26,6 +26,12 @@ pub trait Source {
     fn gap(&mut self) -> Option<Gap> {
         None
     }
+
+    /// Asks other archives for the file, which is absent here: [`Found::Fetching`] while they are asked, else
+    /// [`Found::Absent`].
+    fn fetch(&mut self, _order: &Order) -> Found {
+        Found::Absent
+    }
 }
 
 /// What orders recovery to end: a trigger file, a promotion, a server that is gone.
@@ -89,7 +95,10 @@ pub fn restore_loop(
         }
         let copy_failed = failure.is_some();
         let found = failure.take().unwrap_or_else(|| source.look(clock));
-        let situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
+        let mut situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
+        if situation.found == Found::Absent {
+            situation.found = source.fetch(&situation.order);
+        }
         if situation.found == Found::Absent && policy.asks_for_gap(&situation) {
             policy.note_gap(source.gap(), &situation);
         }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use super::{BedError, PgInstall, Process, RunAs, SshKey, Sshd, Testbed, processes, tool};
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 10] = [
+pub const COMMANDS: [&str; 11] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
@@ -16,6 +16,7 @@ pub const COMMANDS: [&str; 10] = [
     "receiveBaseCopy",
     "receiveWALFile",
     "restoreWALFile",
+    "sendWALFile",
     "triggerStandby",
 ];
 

@@ -16,7 +16,7 @@ use nix::unistd::getppid;
 
 use super::message::Message;
 use crate::archive::Gap;
-use crate::restore::{Clock, Found, Outcome, RealClock, Source};
+use crate::restore::{Clock, Found, Order, Outcome, RealClock, Source};
 use crate::trigger::Writing;
 
 /// The environment variable that makes a call of this program the one that asks the archive: its parent's
@@ -98,6 +98,16 @@ impl ToParent {
         let _ = set_pdeathsig(None);
         self.tell(&Message::Outcome(outcome.clone()));
     }
+
+    /// Says that the next call can begin: what the child still does does not concern it.
+    pub(in crate::restore) fn next_may_begin(&mut self) {
+        self.tell(&Message::Pruned);
+    }
+
+    /// Whether this process is a child.
+    pub(in crate::restore) fn is_connected(&self) -> bool {
+        self.socket.is_some()
+    }
 }
 
 fn is_hung_up(socket: &File) -> io::Result<bool> {
@@ -137,6 +147,10 @@ impl<S: Source> Source for Reporting<'_, &mut S> {
 
     fn gap(&mut self) -> Option<Gap> {
         self.while_asking(|source| source.gap())
+    }
+
+    fn fetch(&mut self, order: &Order) -> Found {
+        self.while_asking(|source| source.fetch(order))
     }
 }
 

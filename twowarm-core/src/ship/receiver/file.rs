@@ -2,12 +2,13 @@ use super::collision::{advice, compare};
 use super::{Receiver, binding, check_codec, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError, Incoming};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
-use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
+use crate::ship::fetch::check_records;
+use crate::ship::wire::{FileStart, Hello, Purpose, Refusal, RefusalCode, Stored};
 use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is arriving, or is discarded because the file is refused.
-pub(super) struct FileInFlight {
+pub(in crate::ship) struct FileInFlight {
     start: FileStart,
     received: u64,
     crc: crc32fast::Hasher,
@@ -15,16 +16,16 @@ pub(super) struct FileInFlight {
 }
 
 impl FileInFlight {
-    pub(super) fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
+    pub(in crate::ship) fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
         let state = begin(&start, archive, hello);
         FileInFlight { start, received: 0, crc: crc32fast::Hasher::new(), state }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(in crate::ship) fn id(&self) -> u32 {
         self.start.id
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(in crate::ship) fn add(&mut self, bytes: &[u8]) {
         let Ok((_, incoming)) = &mut self.state else { return };
         self.received += bytes.len() as u64;
         self.crc.update(bytes);
@@ -37,7 +38,7 @@ impl FileInFlight {
         }
     }
 
-    pub(super) fn finish(
+    pub(in crate::ship) fn finish(
         self,
         crc: u32,
         archive: &Archive,
@@ -71,7 +72,12 @@ impl FileInFlight {
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }
         }
-        archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
+        if hello.purpose == Purpose::FetchWal {
+            // Fetched by this node: who sends to its archive stays the same.
+            check_records(name, incoming.reread().map_err(|e| refusal_of(&e))?, &content)?;
+        } else {
+            archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
+        }
         let path = archive.path_of(name);
         let forks = || {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);

@@ -179,6 +179,8 @@ impl RefusalCode {
     pub const PAST_FORK: RefusalCode = RefusalCode(12);
     /// The receiving node does not know the codec.
     pub const CODEC: RefusalCode = RefusalCode(13);
+    /// The archive does not have the file that is asked for.
+    pub const ABSENT: RefusalCode = RefusalCode(14);
 }
 
 impl Message {
