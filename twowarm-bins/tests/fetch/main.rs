@@ -2,8 +2,8 @@
 //! called directly, and by real servers whose primary shipped to the DR node.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
-mod failures;
 mod failover;
+mod failures;
 mod nodes;
 mod requests;
 mod servers;

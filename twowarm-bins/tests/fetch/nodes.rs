@@ -73,7 +73,8 @@ impl Pair {
         db3.start_sshd().unwrap();
         db2.install_commands(BUILT, &["restoreWALFile"]).unwrap();
         db3.install_commands(BUILT, &["receiveWALFile", "sendWALFile"]).unwrap();
-        let make = |node: &Node, directory: &Path| node.run_as().make_dir(directory, 0o700).unwrap();
+        let make =
+            |node: &Node, directory: &Path| node.run_as().make_dir(directory, 0o700).unwrap();
         for node in [&db2, &db3] {
             make(node, &node.pgdata());
             make(node, &node.archive());
@@ -82,7 +83,8 @@ impl Pair {
         use_as_dr_node(&db2, &db3).unwrap();
         // A process that a request to promote does not end.
         let mut sleep = db2.program("sh");
-        let server = sleep.args(["-c", "trap : USR1; while :; do sleep 0.1; done"]).spawn().unwrap();
+        let server =
+            sleep.args(["-c", "trap : USR1; while :; do sleep 0.1; done"]).spawn().unwrap();
         let pair = Pair { db2, db3, server };
         pair.write("postmaster.pid", format!("{}\n/d\n1\n", pair.server.id()));
         pair.write("PG_VERSION", &cluster().version);
@@ -147,6 +149,12 @@ impl Pair {
         wait_until("the processes that fetch to end", LIMIT, ended).unwrap();
         let incoming = self.db2.archive().join(".incoming");
         assert_eq!(fs::read_dir(incoming).map_or(0, Iterator::count), 0, "left behind");
+    }
+
+    /// How often db2 has logged in to db3.
+    pub fn connections(&self) -> usize {
+        let log = fs::read_to_string(self.db3.home().join("sshd/log")).unwrap();
+        log.matches("Accepted publickey").count()
     }
 
     pub fn arrived(&self) -> Vec<String> {

@@ -147,7 +147,12 @@ fn a_smart_failover_replays_what_only_the_dr_node_has() -> Result<(), BedError> 
         three.db1.stop(StopMode::Immediate)?;
         three.db2.run_as().write(&three.db2.pgdata().join("trigger"), "smart")?;
         three.db2.wait_for_promotion()?;
-        assert_eq!(three.db2.sql("select count(*), max(n) from t")?, "25|25", "{}", three.db2.relevant_log());
+        assert_eq!(
+            three.db2.sql("select count(*), max(n) from t")?,
+            "25|25",
+            "{}",
+            three.db2.relevant_log()
+        );
     }
     Ok(())
 }

@@ -29,6 +29,9 @@ pub struct Wanted {
     pub name: WalFileName,
     /// If it is a segment: how many of the segments after it on its timeline to fetch with it.
     pub following: u32,
+    /// If it is a segment: whether it is fetched with damaged records too, as in a failover when no intact copy is
+    /// left. The server replays it up to the damage.
+    pub even_damaged: bool,
 }
 
 /// A step of fetching.
@@ -41,7 +44,13 @@ pub enum FetchStep {
     Stored(WalFileName, Stored),
     /// The other archive does not have this file, nor any wanted one after it.
     Absent(WalFileName),
-    /// This file was not stored, for this reason: it is unfit there, was damaged on the way, or belongs to an
-    /// abandoned timeline.
-    Unfit(WalFileName, String),
+    /// A file was not stored.
+    Unfit {
+        /// The file.
+        name: WalFileName,
+        /// The reason: it is unfit there, was damaged on the way, or belongs to an abandoned timeline.
+        why: String,
+        /// Whether only its records are damaged.
+        damaged: bool,
+    },
 }

@@ -96,8 +96,13 @@ pub fn restore_loop(
         let copy_failed = failure.is_some();
         let found = failure.take().unwrap_or_else(|| source.look(clock));
         let mut situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
-        if situation.found == Found::Absent {
-            situation.found = source.fetch(&situation.order);
+        if matches!(situation.found, Found::Absent | Found::NeverExists) {
+            // Without an order the answer that a segment can't exist does not wait: the server needs another one.
+            let waits = situation.found == Found::Absent
+                || !matches!(situation.order, Order::Wait | Order::Unsettled);
+            if source.fetch(&situation.order) == Found::Fetching && waits {
+                situation.found = Found::Fetching;
+            }
         }
         if situation.found == Found::Absent && policy.asks_for_gap(&situation) {
             policy.note_gap(source.gap(), &situation);

@@ -5,8 +5,8 @@ use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 use super::crossing::Checked;
-use super::segment_copy::{copy_segment, copy_text, remove};
 use super::fetching::Fetching;
+use super::segment_copy::{copy_segment, copy_text, remove};
 use super::{Clock, Found, Order, RestoreRequest, Source, StandbyRestore};
 use crate::archive::{Archive, ArchiveError, Gap, check_mark};
 use crate::data_directory::{Identity, identity};
@@ -40,6 +40,8 @@ pub(super) struct ArchiveSource<'a> {
     unchecked: Option<(FileVersion, Option<Lsn>)>,
     /// The whole segment lies within one record. The segments in which it begins must be kept.
     within_record: bool,
+    /// The segment is from before its timeline began, so that no archive has it.
+    pub(super) before_start: bool,
     /// The other archives, if there are any.
     fetching: Option<Fetching<'a>>,
 }
@@ -60,6 +62,7 @@ impl<'a> ArchiveSource<'a> {
             looked_at: None,
             unchecked: None,
             within_record: false,
+            before_start: false,
             fetching: None,
         }
     }
@@ -295,6 +298,9 @@ impl Source for ArchiveSource<'_> {
     }
 
     fn fetch(&mut self, order: &Order) -> Found {
+        if self.before_start {
+            return Found::Absent;
+        }
         let Some(mut fetching) = self.fetching.take() else { return Found::Absent };
         let layout = self.cluster.as_ref().and_then(Identity::layout);
         let requested = self.request.name;

@@ -188,6 +188,10 @@ mod tests {
         assert_eq!(FetchMemory::of(dir.path()).facts(), &Facts::default());
         fs::write(dir.path().join(FILE), "postmaster").unwrap();
         pid_file(std::process::id());
-        assert_eq!(FetchMemory::of(dir.path()).facts(), &Facts::default(), "a torn file is ignored");
+        assert_eq!(
+            FetchMemory::of(dir.path()).facts(),
+            &Facts::default(),
+            "a torn file is ignored"
+        );
     }
 }

@@ -10,6 +10,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
@@ -22,8 +23,8 @@ use nix::sys::signal::{Signal, raise};
 use super::{Found, Order, StandbyRestore};
 use crate::archive::{OtherArchive, Wanted};
 use crate::wal::{SegmentLayout, TimelineId, WalFileName};
-use memory::{Failing, FetchMemory};
-use question::{Answer, Question};
+use memory::{Facts, Failing, FetchMemory};
+use question::{Answer, Question, name_of};
 use schedule::Schedule;
 
 /// How many of the following segments are fetched with a segment.
@@ -46,10 +47,13 @@ pub(super) struct Fetching<'a> {
     archive: &'a Path,
     data_directory: &'a Path,
     time_limit: Duration,
-    memory: FetchMemory,
+    /// Read when it is needed: most requests are for files that are here.
+    memory: OnceCell<FetchMemory>,
     /// The places that are still to be asked while recovery is not to end.
     round: VecDeque<usize>,
     question: Option<Question>,
+    /// A place whose copy is damaged, in a failover.
+    damaged: Option<usize>,
     /// A thread was left behind in a question.
     abandoned: bool,
     lock: Option<Flock<File>>,
@@ -69,9 +73,10 @@ impl<'a> Fetching<'a> {
             archive: &restore.archive,
             data_directory: &restore.data_directory,
             time_limit: restore.time_limit,
-            memory: FetchMemory::of(&restore.data_directory),
+            memory: OnceCell::new(),
             round: VecDeque::new(),
             question: None,
+            damaged: None,
             abandoned: false,
             lock: None,
             searched: None,
@@ -88,13 +93,14 @@ impl<'a> Fetching<'a> {
     ) -> Found {
         let ending = match order {
             Order::EndWhenAbsent | Order::EndNow { serve_again: true } => true,
-            Order::Wait | Order::Unsettled => false,
+            Order::Wait => false,
+            // It is looked at again in a moment.
             _ => return Found::Absent,
         };
-        let facts = self.memory.facts();
+        let facts = self.facts();
         if !ending && !(facts.unavailable.is_empty() && facts.answered.is_empty()) {
             // A trigger was withdrawn.
-            self.memory.update(|facts| {
+            self.update(|facts| {
                 facts.unavailable.clear();
                 facts.answered.clear();
             });
@@ -113,12 +119,25 @@ impl<'a> Fetching<'a> {
                     return Found::Fetching;
                 }
             }
-            let Some(place) = self.next_place(ending, has_gap) else {
+            if let Some(place) = self.next_place(ending, has_gap) {
+                self.ask(place, ending, self.wanted(layout));
+            } else if let Some(place) = self.damaged.take() {
+                let wanted = Wanted { name: self.name, following: 0, even_damaged: true };
+                self.ask(place, ending, vec![wanted]);
+            } else {
                 self.lock = None;
                 return Found::Absent;
-            };
-            self.ask(place, ending, layout);
+            }
         }
+    }
+
+    fn facts(&self) -> &Facts {
+        self.memory.get_or_init(|| FetchMemory::of(self.data_directory)).facts()
+    }
+
+    fn update(&mut self, change: impl FnOnce(&mut Facts)) {
+        self.facts();
+        self.memory.get_mut().expect("it was just read").update(change);
     }
 
     fn is_segment(&self) -> bool {
@@ -129,10 +148,11 @@ impl<'a> Fetching<'a> {
     fn next_place(&mut self, ending: bool, has_gap: &mut dyn FnMut() -> bool) -> Option<usize> {
         if ending {
             self.round.clear();
-            let facts = self.memory.facts();
+            let facts = self.facts();
             return self.places.iter().position(|place| {
                 let node = name_of(&**place);
-                let answered = |(of, name): &(String, WalFileName)| *of == node && *name == self.name;
+                let answered =
+                    |(of, name): &(String, WalFileName)| *of == node && *name == self.name;
                 !facts.unavailable.contains(&node) && !facts.answered.iter().any(answered)
             });
         }
@@ -146,19 +166,19 @@ impl<'a> Fetching<'a> {
         let now = now();
         let gap = self.is_segment() && self.has_gap(has_gap);
         let is_segment = self.is_segment();
-        let facts = self.memory.facts();
+        let facts = self.facts();
         let known = if is_segment { facts.segment } else { facts.other };
         let known = known.filter(|schedule| schedule.name == self.name);
         let schedule = known.unwrap_or_else(|| Schedule::new(self.name, now));
         let due = schedule.is_due(now, gap) && self.locked();
         let schedule = if due { schedule.asked(now, gap) } else { schedule };
         if known != Some(schedule) {
-            self.memory.update(|facts| {
+            self.update(|facts| {
                 *(if is_segment { &mut facts.segment } else { &mut facts.other }) = Some(schedule);
             });
         }
         if due {
-            let failing = &self.memory.facts().failing;
+            let failing = &self.facts().failing;
             let rests = |node: &str| {
                 let failing = failing.iter().find(|failing| failing.node == node);
                 failing.is_some_and(|failing| {
@@ -196,10 +216,10 @@ impl<'a> Fetching<'a> {
         self.lock.is_some()
     }
 
-    fn ask(&mut self, place: usize, ending: bool, layout: Option<SegmentLayout>) {
-        let place = Arc::clone(&self.places[place]);
-        let node = name_of(&*place);
-        match Question::ask(place, self.wanted(layout)) {
+    fn ask(&mut self, place: usize, ending: bool, wanted: Vec<Wanted>) {
+        let archive = Arc::clone(&self.places[place]);
+        let node = name_of(&*archive);
+        match Question::ask(place, archive, wanted) {
             Ok(question) => self.question = Some(question),
             Err(e) => {
                 let why = format!("could not start a thread: {e}");
@@ -213,44 +233,54 @@ impl<'a> Fetching<'a> {
     fn wanted(&self, layout: Option<SegmentLayout>) -> Vec<Wanted> {
         let has = |name: WalFileName| self.archive.join(name.to_string()).exists();
         let WalFileName::Segment(segment) = self.name else {
-            return vec![Wanted { name: self.name, following: 0 }];
+            return vec![Wanted { name: self.name, following: 0, even_damaged: false }];
         };
         let after = |name| layout.and_then(|layout| layout.next(name));
         let later = std::iter::successors(after(segment), |name| after(*name));
         let missing = later.take_while(|name| !has(WalFileName::Segment(*name)));
         let following = missing.take(FOLLOWING as usize).count() as u32;
-        let next = segment.timeline.number().checked_add(1);
-        let history = next.and_then(|next| TimelineId::new(next).ok()).map(WalFileName::History);
-        let history = history.filter(|name| !has(*name));
-        let history = history.map(|name| Wanted { name, following: 0 });
-        std::iter::once(Wanted { name: self.name, following }).chain(history).collect()
+        let history = self.next_history().filter(|name| !has(*name));
+        let history = history.map(|name| Wanted { name, following: 0, even_damaged: false });
+        std::iter::once(Wanted { name: self.name, following, even_damaged: false })
+            .chain(history)
+            .collect()
+    }
+
+    /// The history of the timeline after the segment's.
+    fn next_history(&self) -> Option<WalFileName> {
+        let next = self.name.segment()?.timeline.number().checked_add(1)?;
+        TimelineId::new(next).ok().map(WalFileName::History)
     }
 
     /// Records the answer to the question, which has ended.
     fn note(&mut self, answer: &Answer, ending: bool, layout: Option<SegmentLayout>) {
-        let Some(Question { node, .. }) = self.question.take() else { return };
-        let node = node.replace(char::is_whitespace, "_");
-        let name = self.name;
+        let Some(Question { place, node, .. }) = self.question.take() else { return };
+        let (name, now) = (self.name, now());
+        let mut next = None;
         match answer {
             Answer::Failed(why) => {
                 self.abandoned = true;
                 return self.note_failure(&node, why, ending);
             }
-            Answer::Unfit(why) => log::warn!("could not fetch {name} from {node}: {why}"),
-            Answer::Absent => log::debug!("{node} does not have {name}"),
-            Answer::Fetched { .. } => self.round.clear(),
-        }
-        let next = match answer {
-            Answer::Fetched { last: WalFileName::Segment(last), more: true } => {
-                layout.and_then(|layout| layout.next(*last)).map(WalFileName::Segment)
+            Answer::Unfit { why, damaged } => {
+                self.note_failure(&node, why, false);
+                self.damaged = self.damaged.or((ending && *damaged).then_some(place));
             }
-            _ => None,
-        };
-        let now = now();
-        self.memory.update(|facts| {
-            if facts.failing.iter().any(|failing| failing.node == node) {
-                log::info!("{node} can be asked for WAL files again");
+            Answer::Absent => log::debug!("{node} does not have {name}"),
+            Answer::Fetched { last, more } => {
+                self.round.clear();
+                let last = last.segment().filter(|_| *more && self.is_segment());
+                next = last.and_then(|last| layout?.next(last)).map(WalFileName::Segment);
+            }
+        }
+        let history = self.next_history();
+        self.update(|facts| {
+            if !matches!(answer, Answer::Unfit { .. }) {
+                let before = facts.failing.len();
                 facts.failing.retain(|failing| failing.node != node);
+                if facts.failing.len() < before {
+                    log::info!("{node} can be asked for WAL files again");
+                }
             }
             if ending && !matches!(answer, Answer::Fetched { .. }) {
                 facts.answered.push((node, name));
@@ -258,23 +288,30 @@ impl<'a> Fetching<'a> {
             if let Some(next) = next {
                 facts.segment = Some(Schedule::at_once(next, now));
             }
+            if let Some(history) = history {
+                // It was asked for too.
+                let known = facts.other.filter(|schedule| schedule.name == history);
+                let known = known.unwrap_or_else(|| Schedule::new(history, now));
+                facts.other = Some(known.asked(now, false));
+            }
         });
     }
 
-    fn note_failure(&mut self, node: &str, why: &str, ending: bool) {
+    fn note_failure(&mut self, node: &str, why: &str, unavailable: bool) {
         let (name, now) = (self.name, now());
-        self.memory.update(|facts| {
+        self.update(|facts| {
             let known = facts.failing.iter().position(|failing| failing.node == node);
             let known = known.map(|at| facts.failing.remove(at));
             let is_old = |known: &Failing| known.why == why && now < known.logged + BETWEEN_LOGS;
             let quiet = known.as_ref().is_some_and(is_old);
-            if ending {
-                log::warn!("could not fetch {name} from {node}, whose archive is treated as empty for the rest of this failover: {why}");
+            if unavailable {
+                log::warn!(
+                    "could not fetch {name} from {node}, whose archive is treated as empty for the rest of this failover: {why}"
+                );
                 facts.unavailable.push(node.to_owned());
-            } else if quiet {
-                log::debug!("could not fetch {name} from {node}: {why}");
             } else {
-                log::warn!("could not fetch {name} from {node}: {why}");
+                let level = if quiet { log::Level::Debug } else { log::Level::Warn };
+                log::log!(level, "could not fetch {name} from {node}: {why}");
             }
             let interval = known.as_ref().map_or(FIRST_RETRY, |known| known.interval);
             facts.failing.push(Failing {
@@ -294,11 +331,7 @@ impl<'a> Fetching<'a> {
 
     /// Lets a question that has begun come to its end after the request was answered, so that the following
     /// segments arrive; `stop` ends it earlier. No thread of this process is left afterwards.
-    pub(super) fn finish(
-        mut self,
-        layout: Option<SegmentLayout>,
-        stop: &mut dyn FnMut() -> bool,
-    ) {
+    pub(super) fn finish(mut self, layout: Option<SegmentLayout>, stop: &mut dyn FnMut() -> bool) {
         const TICK: Duration = Duration::from_millis(500);
         while let Some(question) = &mut self.question
             && !stop()
@@ -312,11 +345,6 @@ impl<'a> Fetching<'a> {
             let _ = raise(Signal::SIGKILL);
         }
     }
-}
-
-/// A node's name as one word.
-fn name_of(place: &dyn OtherArchive) -> String {
-    place.node().replace(char::is_whitespace, "_")
 }
 
 fn now() -> u64 {

@@ -55,7 +55,8 @@ impl StandbyRestore {
         }
         if source.is_fetching() {
             parent.borrow_mut().next_may_begin();
-            let ends = |order| matches!(order, Order::Stop(_) | Order::EndNow { serve_again: false });
+            let ends =
+                |order| matches!(order, Order::Stop(_) | Order::EndNow { serve_again: false });
             source.finish_fetching(&mut || ends(orders.look(&NoEvents)));
         }
         Ok(outcome)

@@ -12,7 +12,9 @@ use std::path::PathBuf;
 use super::receiver::{FileInFlight, Receiver};
 use super::wire::{Hello, Message, Purpose, Refusal, RefusalCode, WireError};
 use super::{Link, LinkError, LocalNode, NodeError, Transport};
-use crate::archive::{Archive, ArchiveError, FetchStep, Machines, OtherArchive, Wanted, check_mark};
+use crate::archive::{
+    Archive, ArchiveError, FetchStep, Machines, OtherArchive, Wanted, check_mark,
+};
 use crate::retry::Retryable;
 use crate::wal::{SegmentLayout, WalFileName};
 
@@ -147,7 +149,7 @@ impl Session {
         let mut next = Some(wanted.name);
         for _ in 0..=following {
             let Some(name) = next else { break };
-            let (step, more) = match self.receive(id, name, progress)? {
+            let (step, more) = match self.receive(id, name, wanted.even_damaged, progress)? {
                 Answer::Step(step) => (step, true),
                 Answer::NoMore(step) => (step, false),
                 Answer::Stopped => return Ok(false),
@@ -172,13 +174,15 @@ impl Session {
         &mut self,
         id: u32,
         name: WalFileName,
+        even_damaged: bool,
         progress: &mut dyn FnMut(FetchStep) -> bool,
     ) -> Result<Answer, FetchError> {
         let mut file = match self.link.receive_message()? {
             Message::File(start) if start.id == id && start.name == name.to_string() => {
-                FileInFlight::begin(start, &self.archive, &self.hello)
+                let file = FileInFlight::begin(start, &self.archive, &self.hello);
+                file.fetched(even_damaged)
             }
-            Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, &refusal)),
+            Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
             other => return Err(self.unexpected(&other)),
         };
         loop {
@@ -191,7 +195,7 @@ impl Session {
                     let stored = file.finish(crc, &self.archive, &self.receiver, &self.hello);
                     return self.stored(name, stored).map(Answer::Step);
                 }
-                Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, &refusal)),
+                Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
                 other => return Err(self.unexpected(&other)),
             }
         }
@@ -213,7 +217,7 @@ impl Session {
                 let node = self.link.node().to_owned();
                 Err(FetchError::Store { name, node, message: refusal.message })
             }
-            Err(refusal) => Ok(FetchStep::Unfit(name, refusal.message)),
+            Err(refusal) => Ok(unfit(name, refusal)),
         }
     }
 
@@ -222,11 +226,16 @@ impl Session {
     }
 }
 
-fn refused(name: WalFileName, refusal: &Refusal) -> Answer {
+fn refused(name: WalFileName, refusal: Refusal) -> Answer {
     Answer::NoMore(match refusal.code {
         RefusalCode::ABSENT => FetchStep::Absent(name),
-        _ => FetchStep::Unfit(name, refusal.message.clone()),
+        _ => unfit(name, refusal),
     })
+}
+
+fn unfit(name: WalFileName, refusal: Refusal) -> FetchStep {
+    let damaged = refusal.code == RefusalCode::DAMAGED_RECORDS;
+    FetchStep::Unfit { name, why: refusal.message, damaged }
 }
 
 /// The segment after a segment; none after other files.

@@ -8,9 +8,9 @@ use crate::wal::{Completeness, WalFileName, completeness};
 /// How much of a segment is read at a time, in bytes.
 const BUFFER: usize = 256 * 1024;
 
-/// Checks the records of a fetched segment before it gets its name. Its sender checked them when it shipped the
-/// segment, but the other node's disk may have damaged it since. An intact copy that arrives later would be refused
-/// because of it.
+/// Checks that a fetched segment is complete, by its records, before it gets its name. Its sender checked that when
+/// it shipped the segment, but the other node's disk may have damaged it since. Here it would keep an intact copy from
+/// being fetched or received.
 pub(in crate::ship) fn check_records(
     name: WalFileName,
     file: &mut File,
@@ -21,9 +21,9 @@ pub(in crate::ship) fn check_records(
     };
     let unfit = |code, retryable, message| Refusal { id: SESSION, code, retryable, message };
     match completeness(*segment, header, &mut BufReader::with_capacity(BUFFER, file)) {
-        Ok(Completeness::Damaged { at, why }) => {
-            let message = format!("{name} is damaged there: WAL cannot be read beyond {at}: {why}");
-            Err(unfit(RefusalCode::UNSOUND, false, message))
+        Ok(Completeness::Damaged { at, why } | Completeness::Unfinished { at, why }) => {
+            let message = format!("{name} is damaged or incomplete there: WAL ends at {at}: {why}");
+            Err(unfit(RefusalCode::DAMAGED_RECORDS, false, message))
         }
         Ok(_) => Ok(()),
         Err(e) => {

@@ -135,7 +135,10 @@ impl Receiver {
     }
 }
 
-pub(super) fn read_hello(input: &mut impl Read, output: &mut impl Write) -> Result<Hello, ServeError> {
+pub(super) fn read_hello(
+    input: &mut impl Read,
+    output: &mut impl Write,
+) -> Result<Hello, ServeError> {
     let greeted = read_greeting(input);
     write_greeting(output).map_err(ServeError::Answer)?;
     greeted?;
@@ -249,7 +252,10 @@ pub(super) fn answer(output: &mut impl Write, message: &Message) -> Result<(), S
 }
 
 /// Reports an error to the sender and ends the session: where the next frame begins is not known after it.
-pub(super) fn protocol_error<T>(output: &mut impl Write, error: WireError) -> Result<T, ServeError> {
+pub(super) fn protocol_error<T>(
+    output: &mut impl Write,
+    error: WireError,
+) -> Result<T, ServeError> {
     let refusal = Refusal {
         id: SESSION,
         code: RefusalCode::PROTOCOL,

@@ -181,7 +181,8 @@ impl<R: Read, W: Write> Session<R, W> {
 
     fn send(&mut self, id: u32, name: WalFileName) -> Result<(), NotSent> {
         let (mut file, size) = self.open(name)?;
-        let unreadable = |e| refusal(RefusalCode::ARCHIVE, true, format!("could not read {name}: {e}"));
+        let unreadable =
+            |e| refusal(RefusalCode::ARCHIVE, true, format!("could not read {name}: {e}"));
         match check_content(name, size, &mut file, &self.hello) {
             Ok(_) => {}
             Err(BadContent::Io { error, .. }) => return Err(unreadable(error).into()),

@@ -181,6 +181,8 @@ impl RefusalCode {
     pub const CODEC: RefusalCode = RefusalCode(13);
     /// The archive does not have the file that is asked for.
     pub const ABSENT: RefusalCode = RefusalCode(14);
+    /// The records of the segment are damaged.
+    pub const DAMAGED_RECORDS: RefusalCode = RefusalCode(15);
 }
 
 impl Message {
