@@ -89,6 +89,17 @@ impl FetchMemory {
 }
 
 impl Facts {
+    /// Whether anything is recorded about a failover.
+    pub(super) fn is_in_failover(&self) -> bool {
+        !self.unavailable.is_empty() || !self.answered.is_empty()
+    }
+
+    /// Forgets what is recorded about a failover.
+    pub(super) fn end_failover(&mut self) {
+        self.unavailable.clear();
+        self.answered.clear();
+    }
+
     fn text(&self, postmaster: &str) -> String {
         let mut text = format!("postmaster {postmaster}\n");
         let schedules = [("segment", &self.segment), ("other", &self.other)];

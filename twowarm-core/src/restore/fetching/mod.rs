@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, raise};
@@ -32,7 +32,7 @@ const FOLLOWING: u32 = 8;
 /// How long the request of a history file waits for other archives while recovery is not to end.
 const HISTORY_WAIT: Duration = Duration::from_secs(3);
 /// A node that fails is asked again after these times, doubled each time, in milliseconds.
-const FIRST_RETRY: u64 = 1_000;
+const FIRST_RETRY: u64 = 5_000;
 const LONGEST_RETRY: u64 = 60_000;
 /// A failure that lasts is logged this often, in milliseconds.
 const BETWEEN_LOGS: u64 = 3_600_000;
@@ -54,6 +54,7 @@ pub(super) struct Fetching<'a> {
     question: Option<Question>,
     /// A place whose copy is damaged, in a failover.
     damaged: Option<usize>,
+    begun: Instant,
     /// A thread was left behind in a question.
     abandoned: bool,
     lock: Option<Flock<File>>,
@@ -77,6 +78,7 @@ impl<'a> Fetching<'a> {
             round: VecDeque::new(),
             question: None,
             damaged: None,
+            begun: Instant::now(),
             abandoned: false,
             lock: None,
             searched: None,
@@ -94,16 +96,13 @@ impl<'a> Fetching<'a> {
         let ending = match order {
             Order::EndWhenAbsent | Order::EndNow { serve_again: true } => true,
             Order::Wait => false,
-            // It is looked at again in a moment.
+            // In a moment it is known whether recovery is to end.
+            Order::Unsettled if self.begun.elapsed() < HISTORY_WAIT => return Found::Fetching,
             _ => return Found::Absent,
         };
-        let facts = self.facts();
-        if !ending && !(facts.unavailable.is_empty() && facts.answered.is_empty()) {
+        if !ending && self.facts().is_in_failover() {
             // A trigger was withdrawn.
-            self.update(|facts| {
-                facts.unavailable.clear();
-                facts.answered.clear();
-            });
+            self.update(Facts::end_failover);
         }
         let is_short = !ending && !self.is_segment();
         loop {
