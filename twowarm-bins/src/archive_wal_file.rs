@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use twowarm_core::data_directory::Postmaster;
-use twowarm_core::node::{Caller, Install};
+use twowarm_core::node::{Caller, Install, Verify};
 use twowarm_core::ship::ssh::SshTransport;
 use twowarm_core::ship::wire::Stored;
 use twowarm_core::ship::{FarCommand, ShipProgress, Shipper, ShutdownBudget, WalFile};
@@ -69,6 +69,8 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let transport = SshTransport::new(&install.reach(other), FarCommand::ReceiveWalFile)?;
     let shipper = Shipper {
         ship_damaged: install.settings.archive.ship_damaged,
+        verify_records: install.settings.archive.verify == Verify::Records,
+        send: install.send_options(other),
         shutdown: Some(ShutdownBudget::new(postmaster, unanswered)),
         ..Shipper::new(node, transport)
     };
