@@ -9,6 +9,7 @@ pub(crate) mod content;
 mod error;
 mod link;
 mod local_node;
+mod outgoing;
 mod rate_limit;
 mod receiver;
 mod sender;

@@ -11,9 +11,9 @@ use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is arriving, or is discarded because the file is refused.
-pub(super) struct FileInFlight<'a> {
+pub(super) struct FileInFlight {
     start: FileStart,
-    decoder: &'a mut Decoder,
+    decoder: Decoder,
     state: Result<(WalFileName, Incoming), Refusal>,
 }
 
@@ -29,14 +29,10 @@ impl From<DecodeError> for Failure {
     }
 }
 
-impl<'a> FileInFlight<'a> {
-    pub(super) fn begin(
-        start: FileStart,
-        archive: &Archive,
-        hello: &Hello,
-        decoder: &'a mut Decoder,
-    ) -> FileInFlight<'a> {
-        let state = begin(&start, archive, hello, decoder);
+impl FileInFlight {
+    pub(super) fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
+        let mut decoder = Decoder::new();
+        let state = begin(&start, archive, hello, &mut decoder);
         FileInFlight { start, decoder, state }
     }
 
@@ -66,7 +62,7 @@ impl<'a> FileInFlight<'a> {
             Piece::Bytes(bytes) => incoming.write(bytes).map_err(Failure::Archive),
             Piece::Zeros(length) => incoming.write_zeros(length).map_err(Failure::Archive),
         };
-        match decode(self.decoder, write) {
+        match decode(&mut self.decoder, write) {
             Ok(()) => {}
             Err(Failure::Archive(e)) => self.state = Err(refusal_of(&e)),
             Err(Failure::Decode(e)) => self.state = Err(damaged(*name, &e)),
