@@ -3,7 +3,7 @@ use std::io::Cursor;
 use twowarm_core::archive::Binding;
 use twowarm_core::base_copy::CopyMessage;
 use twowarm_core::ship::wire::{
-    Codec, DecodeError, Decoder, Encoder, Features, Frame, Message, Piece, Welcome, read_frame,
+    Capabilities, Codec, DecodeError, Decoder, Encoder, Frame, Message, Piece, read_frame,
     read_greeting, write_frame,
 };
 
@@ -83,9 +83,8 @@ pub fn wire_content(data: &[u8]) {
 
 /// The decoder is used further, with the bytes as a file's content.
 fn encoded_and_decoded(codec: Codec, content: &[u8], decoder: &mut Decoder) {
-    let receiver = Welcome { codecs: 3, features: Features::ALL, ..Welcome::default() };
     let level = if codec == Codec::Zstd { 1 } else { 0 };
-    let mut encoder = Encoder::new(&receiver, level, 100).expect("the level exists");
+    let mut encoder = Encoder::new(Capabilities::OURS, level, 100).expect("the level exists");
     let mut frames = Vec::new();
     let send = &mut |kind, parts: &[&[u8]]| {
         frames.push(Frame { kind, payload: parts.concat() });

@@ -100,6 +100,7 @@ pub struct ArchiveSettings {
     #[serde(deserialize_with = "seconds")]
     pub look_ahead_limit: Duration,
     /// `compression_level`: zstd's level, from -7 (fastest) to 19; 0 sends WAL uncompressed. Default -1.
+    #[serde(deserialize_with = "level")]
     pub compression_level: i32,
     /// `when_standby_down`: what archiveWALFile does while the standby can't be reached. Default: relay if there is
     /// a DR node, otherwise hold.
@@ -253,6 +254,13 @@ fn seconds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Duration, D::Err
     }
 }
 
+fn level<'de, D: serde::Deserializer<'de>>(from: D) -> Result<i32, D::Error> {
+    match i32::deserialize(from)? {
+        level @ -7..=19 => Ok(level),
+        _ => Err(serde::de::Error::custom("must be from -7 to 19")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +286,16 @@ mod tests {
         for part in ["line 2", "hot", "`standby`", "`warm`"] {
             assert!(error.contains(part), "{part}: {error}");
         }
+    }
+
+    #[test]
+    fn a_compression_level_has_limits() {
+        let level =
+            |level: &str| Settings::parse(&format!("[archive]\ncompression_level = {level}"));
+        assert_eq!(level("19").unwrap().archive.compression_level, 19);
+        assert_eq!(level("-7").unwrap().archive.compression_level, -7);
+        assert_eq!(level("20").unwrap_err().line, 2);
+        assert!(level("-8").is_err());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod fingerprint;
 mod link;
 mod local_node;
 mod look_ahead;
+mod outgoing;
 mod rate_limit;
 mod receiver;
 mod sender;

@@ -44,10 +44,10 @@ impl RateLimit {
     }
 }
 
-/// Without the moment, so that equal limits of two processes print the same.
+/// Two limits with the same speed look the same.
 impl fmt::Debug for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RateLimit({})", self.bytes_per_second)
+        f.debug_tuple("RateLimit").field(&self.bytes_per_second).finish()
     }
 }
 

@@ -1,13 +1,11 @@
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::path::Path;
-use std::time::SystemTime;
 
 use super::link::{Link, LinkError};
+use super::outgoing::{NotSent, Outgoing};
 use super::rate_limit::RateLimit;
-use super::wire::{
-    EncodeError, Encoder, FILE_CHUNK, Features, FileStart, Message, Stored, WireError,
-};
+use super::wire::{FILE_CHUNK, Message, Stored, WireError};
 use crate::file_error::FileError;
 use crate::retry::Retryable;
 use crate::wal::WalFileName;
@@ -18,13 +16,10 @@ pub struct Sender {
     link: Link,
     options: SendOptions,
     /// Once a file has been sent.
-    encoder: Option<Encoder>,
-    /// For reading a file.
-    chunk: Vec<u8>,
+    outgoing: Option<Outgoing>,
     last_id: u32,
     /// Sent and not yet answered.
     waiting: Vec<u32>,
-    /// CRC-32 of the content of the file that was sent last.
     last_checksum: u32,
 }
 
@@ -84,8 +79,8 @@ impl Sender {
     /// Sends over this connection.
     #[must_use]
     pub fn with_options(link: Link, options: SendOptions) -> Sender {
-        let (chunk, waiting) = (Vec::new(), Vec::new());
-        Sender { link, options, encoder: None, chunk, last_id: 0, waiting, last_checksum: 0 }
+        let waiting = Vec::new();
+        Sender { link, options, outgoing: None, last_id: 0, waiting, last_checksum: 0 }
     }
 
     /// The connection.
@@ -124,42 +119,28 @@ impl Sender {
         let mut file = File::open(path).map_err(FileError::of("open", path))?;
         let metadata = file.metadata().map_err(reading())?;
         let id = self.next_id();
-        let frame = self.options.rate_limit.as_ref().map_or(FILE_CHUNK, RateLimit::frame);
-        let (link, level) = (&mut self.link, self.options.compression_level);
-        let encoder = match &mut self.encoder {
-            Some(encoder) => encoder,
-            none => none.insert(Encoder::new(link.welcome(), level, frame).map_err(compressing())?),
+        let (link, options) = (&mut self.link, &self.options);
+        let outgoing = match &mut self.outgoing {
+            Some(outgoing) => outgoing,
+            none => {
+                let frame = options.rate_limit.as_ref().map_or(FILE_CHUNK, RateLimit::frame);
+                let receiver = link.welcome().understands;
+                let new = Outgoing::new(receiver, options.compression_level, frame);
+                none.insert(new.map_err(compressing())?)
+            }
         };
-        encoder.begin(id).map_err(compressing())?;
-        let takes_modified = link.welcome().features.contains(Features::MODIFIED);
-        link.send(&Message::File(FileStart {
-            id,
-            codec: encoder.codec(),
-            size: metadata.len(),
-            name: name.to_string(),
-            modified: modified(&metadata).filter(|_| takes_modified),
-        }))?;
-        let rate_limit = &self.options.rate_limit;
         let mut send = |kind, parts: &[&[u8]]| {
-            if let Some(limit) = rate_limit {
+            if let Some(limit) = &options.rate_limit {
                 limit.wait_for(parts.iter().map(|part| part.len()).sum());
             }
             link.send_frame(kind, parts)
         };
-        let failed = |error: EncodeError<LinkError>| match error {
-            EncodeError::Compress(e) => SendError::File(compressing()(e)),
-            EncodeError::Send(e) => e.into(),
-        };
-        self.chunk.resize(FILE_CHUNK, 0);
-        let mut left = metadata.len();
-        while left > 0 {
-            let wanted = self.chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let chunk = &mut self.chunk[..wanted];
-            file.read_exact(chunk).map_err(reading())?;
-            encoder.add(chunk, &mut send).map_err(failed)?;
-            left -= wanted as u64;
-        }
-        self.last_checksum = encoder.finish(&mut send).map_err(failed)?;
+        let sent = outgoing.send(id, name, (&mut file, &metadata), &mut send);
+        self.last_checksum = sent.map_err(|error| match error {
+            NotSent::Read(e) => reading()(e).into(),
+            NotSent::Compress(e) => compressing()(e).into(),
+            NotSent::Send(e) => SendError::Link(e),
+        })?;
         self.waiting.push(id);
         Ok(RequestId(id))
     }
@@ -223,14 +204,5 @@ impl Sender {
     fn next_id(&mut self) -> u32 {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
-    }
-}
-
-/// When a file was last modified, in nanoseconds since 1970.
-fn modified(metadata: &Metadata) -> Option<i64> {
-    let at = metadata.modified().ok()?;
-    match at.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_nanos()).ok(),
-        Err(before) => i64::try_from(before.duration().as_nanos()).ok().map(|ns| -ns),
     }
 }

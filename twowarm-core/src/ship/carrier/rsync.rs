@@ -15,8 +15,8 @@ use crate::retry::Retryable;
 use crate::rsync::{Put, Remote, RsyncError, fetch, put};
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 use crate::ship::wire::{
-    Codec, Features, FileStart, Message, Purpose, Refusal, RefusalCode, SESSION, Welcome,
-    WireError, read_frame, read_greeting, write_frame, write_greeting,
+    Capabilities, Codec, Features, FileStart, Message, Purpose, Refusal, RefusalCode, SESSION,
+    Welcome, WireError, read_frame, read_greeting, write_frame, write_greeting,
 };
 use crate::ship::working::while_working;
 use crate::wal::WalFileName;
@@ -142,8 +142,7 @@ impl FarEnd {
                 label,
                 archive,
                 // rsync compresses, and leaves holes.
-                codecs: 1,
-                features: Features::MODIFIED,
+                understands: Capabilities { codecs: 1, features: Features::MODIFIED },
             }),
         )?;
         let output = Mutex::new(output);

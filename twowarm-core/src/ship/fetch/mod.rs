@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use super::receiver::{FileInFlight, Receiver};
-use super::wire::{Decoder, Hello, Message, Purpose, Refusal, RefusalCode, WireError};
+use super::wire::{Hello, Message, Purpose, Refusal, RefusalCode, WireError};
 use super::{Link, LinkError, LocalNode, NodeError, Transport};
 use crate::archive::{
     Archive, ArchiveError, FetchStep, Machines, OtherArchive, Wanted, check_mark,
@@ -93,8 +93,7 @@ impl<T: Transport> Fetcher<T> {
             node_id: self.node.node_id.clone(),
             machines: Machines::Any,
         };
-        let decoder = Decoder::new();
-        let mut session = Session { link, archive, receiver, hello, decoder, last_id: 0 };
+        let mut session = Session { link, archive, receiver, hello, last_id: 0 };
         for wanted in wanted {
             if !session.get(wanted, progress)? {
                 break;
@@ -124,7 +123,6 @@ struct Session {
     archive: Archive,
     receiver: Receiver,
     hello: Hello,
-    decoder: Decoder,
     last_id: u32,
 }
 
@@ -181,8 +179,7 @@ impl Session {
     ) -> Result<Answer, FetchError> {
         let mut file = match self.link.receive_message()? {
             Message::File(start) if start.id == id && start.name == name.to_string() => {
-                let file =
-                    FileInFlight::begin(start, &self.archive, &self.hello, &mut self.decoder);
+                let file = FileInFlight::begin(start, &self.archive, &self.hello);
                 file.fetched(even_damaged)
             }
             Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use crate::ship::WalFile;
 use crate::ship::fingerprint::Fingerprint;
 use crate::ship::wire::{
-    Features, Fields, Frame, Message, Payload, Stored, Welcome, WireError, read_frame, write_frame,
+    Capabilities, Fields, Frame, Message, Payload, Stored, Welcome, WireError, read_frame,
+    write_frame,
 };
 
 mod kind {
@@ -105,8 +106,7 @@ fn welcome(payload: &[u8]) -> Result<Welcome, WireError> {
     let none = Welcome {
         label: String::new(),
         archive: String::new(),
-        codecs: 0,
-        features: Features::default(),
+        understands: Capabilities::default(),
     };
     let kind = Message::Welcome(none).kind();
     match Message::parse(&Frame { kind, payload: payload.to_vec() })? {
@@ -132,8 +132,7 @@ mod tests {
         let welcome = Welcome {
             label: "db2".into(),
             archive: "/archive".into(),
-            codecs: 1,
-            features: Features::default(),
+            understands: Capabilities::default(),
         };
         let stored =
             |stored, has_defect| Answer::Stored { stored, has_defect, welcome: welcome.clone() };

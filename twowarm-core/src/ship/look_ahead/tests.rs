@@ -5,7 +5,7 @@ use super::memory::{LINGER, Memory};
 use super::message::{Answer, Request};
 use crate::ship::fingerprint::Fingerprint;
 use crate::ship::shipper::Acknowledged;
-use crate::ship::wire::{Features, Refusal, RefusalCode, Stored, Welcome};
+use crate::ship::wire::{Capabilities, Refusal, RefusalCode, Stored, Welcome};
 use crate::ship::{LinkError, ShipError, WalFile};
 
 const STALLED: &str = "receiveWALFile";
@@ -83,8 +83,7 @@ fn welcome() -> Welcome {
     Welcome {
         label: "db2".into(),
         archive: "/archive".into(),
-        codecs: 1,
-        features: Features::default(),
+        understands: Capabilities::default(),
     }
 }
 

@@ -10,9 +10,9 @@ use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is arriving, or is discarded because the file is refused.
-pub(in crate::ship) struct FileInFlight<'a> {
+pub(in crate::ship) struct FileInFlight {
     start: FileStart,
-    decoder: &'a mut Decoder,
+    decoder: Decoder,
     even_damaged: bool,
     state: Result<(WalFileName, Incoming), Refusal>,
 }
@@ -29,19 +29,19 @@ impl From<DecodeError> for Failure {
     }
 }
 
-impl<'a> FileInFlight<'a> {
+impl FileInFlight {
     pub(in crate::ship) fn begin(
         start: FileStart,
         archive: &Archive,
         hello: &Hello,
-        decoder: &'a mut Decoder,
-    ) -> FileInFlight<'a> {
-        let state = begin(&start, archive, hello, decoder);
+    ) -> FileInFlight {
+        let mut decoder = Decoder::new();
+        let state = begin(&start, archive, hello, &mut decoder);
         FileInFlight { start, decoder, even_damaged: false, state }
     }
 
     /// A file that is fetched, with damaged records too if that is wanted.
-    pub(in crate::ship) fn fetched(self, even_damaged: bool) -> FileInFlight<'a> {
+    pub(in crate::ship) fn fetched(self, even_damaged: bool) -> FileInFlight {
         FileInFlight { even_damaged, ..self }
     }
 
@@ -71,7 +71,7 @@ impl<'a> FileInFlight<'a> {
             Piece::Bytes(bytes) => incoming.write(bytes).map_err(Failure::Archive),
             Piece::Zeros(length) => incoming.write_zeros(length).map_err(Failure::Archive),
         };
-        match decode(self.decoder, write) {
+        match decode(&mut self.decoder, write) {
             Ok(()) => {}
             Err(Failure::Archive(e)) => self.state = Err(refusal_of(&e)),
             Err(Failure::Decode(e)) => self.state = Err(damaged(*name, &e)),

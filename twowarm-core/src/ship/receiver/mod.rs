@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use log::Level;
 
 use super::wire::{
-    Codec, Decoder, Features, FileStart, Hello, Message, Refusal, RefusalCode, SESSION, Stored,
-    Welcome, WireError, read_frame, read_greeting, write_frame, write_greeting,
+    Capabilities, FileStart, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome,
+    WireError, read_frame, read_greeting, write_frame, write_greeting,
 };
 use super::working::while_working;
 use crate::archive::{Archive, ArchiveError, Binding, Machines, check_mark};
@@ -133,12 +133,8 @@ impl Receiver {
             Err(refusal) => return Err(refuse(&mut output, hello, refusal)),
         };
         let path = archive.path().display().to_string();
-        let welcome = Welcome {
-            label: self.label.clone(),
-            archive: path,
-            codecs: Codec::KNOWN,
-            features: Features::ALL,
-        };
+        let welcome =
+            Welcome { label: self.label.clone(), archive: path, understands: Capabilities::OURS };
         answer(&mut output, &Message::Welcome(welcome))?;
         let output = Mutex::new(output);
         let served = Served::default();
@@ -190,7 +186,6 @@ struct Session<'a, R, W> {
 
 impl<R: Read, W: Write + Send> Session<'_, R, W> {
     fn run(mut self) -> Result<Served, ServeError> {
-        let mut decoder = Decoder::new();
         loop {
             let frame = match read_frame(&mut self.input) {
                 Ok(frame) => frame,
@@ -200,7 +195,7 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
             match Message::parse(&frame) {
                 Ok(Message::File(start)) => {
                     let id = start.id;
-                    let outcome = self.receive(start, &mut decoder)?;
+                    let outcome = self.receive(start)?;
                     self.settle(id, outcome)?;
                 }
                 Ok(Message::Probe { id }) => {
@@ -226,12 +221,8 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
 
     /// Reads a file's data to its end, even if the file is refused already: otherwise the sender, which is
     /// still writing, and this side would wait for each other.
-    fn receive(
-        &mut self,
-        start: FileStart,
-        decoder: &mut Decoder,
-    ) -> Result<Result<Stored, Refusal>, ServeError> {
-        let mut file = FileInFlight::begin(start, &self.archive, &self.hello, decoder);
+    fn receive(&mut self, start: FileStart) -> Result<Result<Stored, Refusal>, ServeError> {
+        let mut file = FileInFlight::begin(start, &self.archive, &self.hello);
         loop {
             let frame = read_frame(&mut self.input)?;
             if let Ok(Some((id, bytes))) = Message::parse_data(&frame)

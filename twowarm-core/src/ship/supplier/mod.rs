@@ -14,7 +14,7 @@ use super::content::{BadContent, check_content};
 use super::fetch::{Get, following_name};
 use super::receiver::{ServeError, answer, protocol_error, read_hello, refusal, refuse};
 use super::wire::{
-    Codec, FILE_CHUNK, Features, FileStart, Hello, Message, Refusal, RefusalCode, Welcome,
+    Capabilities, Codec, FILE_CHUNK, FileStart, Hello, Message, Refusal, RefusalCode, Welcome,
     WireError, read_frame, write_frame,
 };
 use crate::archive::Archive;
@@ -86,8 +86,7 @@ impl Supplier {
         let welcome = Welcome {
             label: self.label.clone(),
             archive: path,
-            codecs: 1,
-            features: Features::default(),
+            understands: Capabilities::default(),
         };
         answer(&mut output, &Message::Welcome(welcome))?;
         Session { archive, hello, input, output, supplied: Supplied::default() }.run()

@@ -10,9 +10,6 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// The codecs that this version understands, as in [`Welcome::codecs`](super::Welcome::codecs).
-    pub const KNOWN: u32 = 1 << 0 | 1 << 1;
-
     pub(super) fn number(self) -> u8 {
         match self {
             Codec::None => 0,
@@ -27,12 +24,6 @@ impl Codec {
             1 => Codec::Zstd,
             number => Codec::Other(number),
         }
-    }
-
-    /// Whether a set of codecs includes this one.
-    #[must_use]
-    pub fn is_in(self, codecs: u32) -> bool {
-        codecs.checked_shr(self.number().into()).unwrap_or_default() & 1 == 1
     }
 }
 
@@ -53,6 +44,33 @@ impl Features {
     #[must_use]
     pub fn contains(self, others: Features) -> bool {
         self.0 & others.0 == others.0
+    }
+}
+
+/// How a side can receive files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The codecs that it understands: bit N is set for codec N.
+    pub codecs: u32,
+    /// The extensions that it understands.
+    pub features: Features,
+}
+
+impl Capabilities {
+    /// Those of this version.
+    pub const OURS: Capabilities =
+        Capabilities { codecs: 1 << 0 | 1 << 1, features: Features::ALL };
+
+    /// Whether it understands a codec.
+    #[must_use]
+    pub fn knows(self, codec: Codec) -> bool {
+        self.codecs.checked_shr(codec.number().into()).unwrap_or_default() & 1 == 1
+    }
+
+    /// Whether it understands all of these extensions.
+    #[must_use]
+    pub fn has(self, features: Features) -> bool {
+        self.features.contains(features)
     }
 }
 

@@ -2,7 +2,7 @@ use std::io;
 
 use zstd::stream::raw::{self, CParameter, InBuffer, Operation, OutBuffer};
 
-use super::{Codec, FILE_CHUNK, Features, Message, Welcome};
+use super::{Capabilities, Codec, FILE_CHUNK, Features, Message};
 
 /// Zeros are searched in blocks of this size, in bytes: that of a page of most file systems.
 const BLOCK: usize = 4096;
@@ -53,11 +53,11 @@ impl Encoder {
     ///
     /// # Errors
     /// If zstd does not accept the level or can't allocate memory.
-    pub fn new(receiver: &Welcome, level: i32, frame: usize) -> io::Result<Encoder> {
-        let compresses = level != 0 && Codec::Zstd.is_in(receiver.codecs);
+    pub fn new(receiver: Capabilities, level: i32, frame: usize) -> io::Result<Encoder> {
+        let compresses = level != 0 && receiver.knows(Codec::Zstd);
         Ok(Encoder {
             zstd: if compresses { Some(compressor(level)?) } else { None },
-            sends_zeros: receiver.features.contains(Features::ZEROS),
+            sends_zeros: receiver.has(Features::ZEROS),
             id: 0,
             crc: crc32fast::Hasher::new(),
             position: 0,

@@ -1,6 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use super::{Codec, Features, Fields, Frame, Payload, WireError};
+use super::{Capabilities, Codec, Features, Fields, Frame, Payload, WireError};
 use crate::archive::Stored;
 use crate::identifiers::{MachineId, NodeId};
 use crate::version::PgMajor;
@@ -119,10 +119,8 @@ pub struct Welcome {
     pub label: String,
     /// Its archive directory's path, for messages.
     pub archive: String,
-    /// The codecs it understands: bit N is set for codec N.
-    pub codecs: u32,
-    /// The extensions that it understands.
-    pub features: Features,
+    /// How files can be sent to it.
+    pub understands: Capabilities,
 }
 
 /// The beginning of a file.
@@ -247,8 +245,8 @@ impl Message {
             Message::Welcome(welcome) => Payload::new()
                 .text(&welcome.label)
                 .text(&welcome.archive)
-                .u32(welcome.codecs)
-                .u32(welcome.features.0),
+                .u32(welcome.understands.codecs)
+                .u32(welcome.understands.features.0),
             Message::File(file) => {
                 let payload = Payload::new()
                     .u32(file.id)
@@ -310,7 +308,8 @@ impl Message {
                 let (label, archive, codecs) = (fields.text()?, fields.text()?, fields.u32()?);
                 // Earlier versions of this code end here.
                 let features = Features(if fields.is_empty() { 0 } else { fields.u32()? });
-                return Ok(Message::Welcome(Welcome { label, archive, codecs, features }));
+                let understands = Capabilities { codecs, features };
+                return Ok(Message::Welcome(Welcome { label, archive, understands }));
             }
             kind::FILE => Message::File(FileStart {
                 id: request(&mut fields)?,

@@ -15,7 +15,7 @@ mod message;
 mod tests;
 
 pub use crate::archive::Stored;
-pub use capabilities::{Codec, Features, MAX_WINDOW};
+pub use capabilities::{Capabilities, Codec, Features, MAX_WINDOW};
 pub use decoder::{DecodeError, Decoder, Piece};
 pub use encoder::{EncodeError, Encoder};
 pub use error::WireError;

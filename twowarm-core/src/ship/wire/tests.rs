@@ -29,7 +29,8 @@ fn message() -> impl Strategy<Value = Message> {
     );
     let welcome = (text(), text(), any::<u32>(), any::<u32>().prop_map(Features)).prop_map(
         |(label, archive, codecs, features)| {
-            Message::Welcome(Welcome { label, archive, codecs, features })
+            let understands = Capabilities { codecs, features };
+            Message::Welcome(Welcome { label, archive, understands })
         },
     );
     let codec = (0u8..4).prop_map(Codec::of);
@@ -141,8 +142,7 @@ fn only_a_hello_and_a_welcome_may_be_extended() {
     let welcome = Message::Welcome(Welcome {
         label: "b".into(),
         archive: "/a".into(),
-        codecs: 1,
-        features: Features::ALL,
+        understands: Capabilities::OURS,
     });
     let mut frame = welcome.frame();
     frame.payload.push(0);
@@ -152,15 +152,17 @@ fn only_a_hello_and_a_welcome_may_be_extended() {
 /// A welcome of a version without features, and a file for it.
 #[test]
 fn a_welcome_of_an_earlier_version_has_no_features() {
-    let welcome =
-        Welcome { label: "b".into(), archive: "/a".into(), codecs: 1, ..Welcome::default() };
+    let understands = Capabilities { codecs: 1, ..Capabilities::default() };
+    let welcome = Welcome { label: "b".into(), archive: "/a".into(), understands };
     let payload = Payload::new().text("b").text("/a").u32(1).into_bytes();
     let frame = Message::Welcome(welcome.clone()).frame();
     // That version reads these fields and ignores the rest.
     assert!(frame.payload.starts_with(&payload));
     let earlier = Frame { payload, ..frame };
     assert_eq!(Message::parse(&earlier).unwrap(), Message::Welcome(welcome));
-    assert!(Codec::None.is_in(1) && !Codec::Zstd.is_in(1) && !Codec::Other(200).is_in(u32::MAX));
+    let early = Capabilities { codecs: 1, ..Capabilities::default() };
+    assert!(early.knows(Codec::None) && !early.knows(Codec::Zstd));
+    assert!(!Capabilities { codecs: u32::MAX, ..early }.knows(Codec::Other(200)));
     let file = FileStart { id: 7, codec: Codec::None, size: 9, name: "x".into(), modified: None };
     let payload = Payload::new().u32(7).u8(0).u64(9).text("x").into_bytes();
     assert_eq!(Message::File(file).payload(), payload);

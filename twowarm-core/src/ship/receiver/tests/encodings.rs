@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
-use crate::ship::SendOptions;
+use crate::ship::{RateLimit, SendOptions};
 
 /// A frame as it is on the wire.
 fn frame(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -177,6 +177,25 @@ fn a_file_arrives_compressed_sparse_and_with_its_time() {
         assert!(stored.blocks() * 512 < 200_000, "{} blocks", stored.blocks());
         assert_eq!(stored.modified().unwrap(), written);
     }
+}
+
+#[test]
+fn a_rate_limit_is_kept() {
+    let bed = Bed::new();
+    let mut content = segment(2, CLUSTER);
+    content[8192..].fill(7);
+    let path = bed.file(&content);
+    let rate_limit = RateLimit::new(4 * SIZE);
+    let link = Link::open(&bed.far, hello()).unwrap();
+    let options = SendOptions { compression_level: 0, rate_limit };
+    let mut sender = Sender::with_options(link, options);
+    let start = Instant::now();
+    sender.send(TWO.parse().unwrap(), &path).unwrap();
+    // A quarter of a second; the last frame is sent when its time begins.
+    assert!(start.elapsed() > Duration::from_millis(150), "{:?}", start.elapsed());
+    assert_eq!(sender.last_checksum(), crc32fast::hash(&content));
+    sender.close();
+    assert!(fs::read(bed.far.archive.join(TWO)).unwrap() == content);
 }
 
 /// A clock that is ahead must not make readers take the file for one that is being written.

@@ -5,10 +5,6 @@ use super::*;
 /// The frames of one file, as kind and payload.
 type Frames = Vec<(u8, Vec<u8>)>;
 
-fn welcome(codecs: u32, features: Features) -> Welcome {
-    Welcome { codecs, features, ..Welcome::default() }
-}
-
 /// Encodes a file that is read in pieces of these sizes.
 fn encode(encoder: &mut Encoder, content: &[u8], pieces: &[usize]) -> Frames {
     let mut frames = Frames::new();
@@ -97,7 +93,7 @@ proptest! {
         codecs in prop_oneof![Just(1), Just(3)],
         frame in prop_oneof![Just(FILE_CHUNK), 1usize..2000],
     ) {
-        let mut encoder = Encoder::new(&welcome(codecs, features), level, frame).unwrap();
+        let mut encoder = Encoder::new(Capabilities { codecs, features }, level, frame).unwrap();
         prop_assert_eq!(encoder.codec() == Codec::Zstd, level != 0 && codecs == 3);
         let mut decoder = Decoder::new();
         for (content, pieces) in files {
@@ -118,7 +114,7 @@ proptest! {
         at in any::<prop::sample::Index>(),
         flip in 1u8..,
     ) {
-        let mut encoder = Encoder::new(&welcome(3, Features::ALL), level, FILE_CHUNK).unwrap();
+        let mut encoder = Encoder::new(Capabilities::OURS, level, FILE_CHUNK).unwrap();
         let mut frames = encode(&mut encoder, &content, &[100_000]);
         let size = content.len() as u64;
         let mut decoder = Decoder::new();
@@ -248,7 +244,7 @@ fn zeros_are_not_sent() {
     content[..100_000].copy_from_slice(&noise(100_000, 9));
     content[9_000_000] = 1;
     for level in [0, -1] {
-        let mut encoder = Encoder::new(&welcome(3, Features::ALL), level, FILE_CHUNK).unwrap();
+        let mut encoder = Encoder::new(Capabilities::OURS, level, FILE_CHUNK).unwrap();
         let frames = encode(&mut encoder, &content, &[FILE_CHUNK]);
         let zeros: Vec<u64> = frames
             .iter()
