@@ -52,6 +52,8 @@ impl Waiting {
         let ready = status.iter().filter_map(|name| name.strip_suffix(".ready"));
         let names: Vec<String> = ready.map(str::to_owned).collect();
         assert!(names.len() >= segments, "{names:?}");
+        // Also if this machine is so busy that it looks like a long line.
+        pair.db1.append_settings("channels = 1").unwrap();
         Waiting { pair, names }
     }
 
