@@ -74,9 +74,9 @@ impl Waiting {
         self.pair.db1.local().join("replication/look_ahead")
     }
 
-    /// The processes that ship ahead; no call runs.
+    /// The processes that ship ahead.
     pub fn processes(&self) -> Vec<Process> {
-        self.pair.db1.processes().filter(|p| p.command.contains("archiveWALFile")).collect()
+        self.pair.db1.processes().filter(|p| p.has_variable("TWOWARM_LOOK_AHEAD_OF")).collect()
     }
 
     pub fn ended(&self) {

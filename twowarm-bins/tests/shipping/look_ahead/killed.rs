@@ -12,11 +12,10 @@ use twowarm_core::testbed::wait_until;
 use super::backlog::{Waiting, with_running_server, without_server};
 use crate::pair::LIMIT;
 
-/// So many different moments are tried.
-const MOMENTS: usize = 60;
+/// How many different moments are tried.
+const MOMENTS: usize = 40;
 
-/// Starts the process under strace with this `-e` option, as a call does. It is killed with `-D`'s help only: strace
-/// must not be its parent.
+/// Starts the process under strace with this `-e` option, as a call does. With `-D` strace is not its parent.
 fn start(waiting: &Waiting, option: &str) -> (Child, UnixStream) {
     let (stream, theirs) = UnixStream::pair().unwrap();
     let name = &waiting.names[0];
@@ -103,7 +102,7 @@ fn killed_again_and_again_while_a_server_archives() {
         waiting.names.iter().all(done)
     })
     .unwrap();
-    println!("killed {killed} calls and processes");
+    println!("killed {killed} processes");
     for name in &waiting.names {
         waiting.is_stored(name);
     }
