@@ -43,6 +43,15 @@ impl Process {
         files.filter_map(|file| fs::read_link(file.path()).ok()).collect()
     }
 
+    /// Whether it was started with this environment variable.
+    #[must_use]
+    pub fn has_variable(&self, name: &str) -> bool {
+        let environment = fs::read(format!("/proc/{}/environ", self.pid)).unwrap_or_default();
+        let mut names =
+            environment.split(|b| *b == 0).filter_map(|v| v.split(|b| *b == b'=').next());
+        names.any(|found| found == name.as_bytes())
+    }
+
     /// Kills it.
     pub fn kill(&self) {
         self.signal(Signal::SIGKILL);

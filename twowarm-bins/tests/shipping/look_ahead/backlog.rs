@@ -52,6 +52,8 @@ impl Waiting {
         let ready = status.iter().filter_map(|name| name.strip_suffix(".ready"));
         let names: Vec<String> = ready.map(str::to_owned).collect();
         assert!(names.len() >= segments, "{names:?}");
+        // Also if this machine is so busy that it looks like a long line.
+        pair.db1.append_settings("channels = 1").unwrap();
         Waiting { pair, names }
     }
 
@@ -72,9 +74,9 @@ impl Waiting {
         self.pair.db1.local().join("replication/look_ahead")
     }
 
-    /// The processes that ship ahead; no call runs.
+    /// The processes that ship ahead.
     pub fn processes(&self) -> Vec<Process> {
-        self.pair.db1.processes().filter(|p| p.command.contains("archiveWALFile")).collect()
+        self.pair.db1.processes().filter(|p| p.has_variable("TWOWARM_LOOK_AHEAD_OF")).collect()
     }
 
     pub fn ended(&self) {

@@ -3,4 +3,5 @@
 mod backlog;
 mod content;
 mod endings;
+mod killed;
 mod server;

@@ -138,6 +138,11 @@ impl Memory {
         self.in_flight.iter().any(|(sent_over, file)| *sent_over == connection && is_wanted(file))
     }
 
+    /// How many files are to be shipped.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether the server's backlog should be listed now.
     pub(super) fn needs_listing(&self, now: Instant) -> bool {
         let is_due = |last: Instant| now.saturating_duration_since(last) >= LISTING_INTERVAL;
