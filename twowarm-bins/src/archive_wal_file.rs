@@ -1,17 +1,16 @@
-//! archiveWALFile: archive_command, which ships a file to the other node's archive.
+//! archiveWALFile: archive_command, which ships a file to the other node's archive, or else to the DR node's.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use twowarm_core::data_directory::Postmaster;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::ship::wire::Stored;
-use twowarm_core::ship::{FarCommand, ShipProgress, Shipper, ShutdownBudget, WalFile};
+use twowarm_core::ship::{ArchiveProgress, LookAheadProcess, ShipProgress, WalFile};
 use twowarm_core::wal::WalFileName;
 
 use crate::command::{Command, Failure};
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::manual::{ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
+use crate::manual::{DR_NODE, ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// archiveWALFile as a command.
 pub const COMMAND: Command = Command {
@@ -20,17 +19,22 @@ pub const COMMAND: Command = Command {
         arguments: "PATH NAME",
         summary: "ships a WAL file from the primary to the standby",
         description: "For archive_command = '../2warm/global/replication/archiveWALFile %p %f': ships the file to \
-            the other node and exits 0 once it is on disk there. While local/replication/archiving_active \
-            is absent it ignores the file and exits 0.",
+            the other node and exits 0 once it is on disk there. While that node is down, the file is shipped to the \
+            DR node, if there is one. While local/replication/archiving_active is absent, the file is ignored and \
+            the exit code is 0.",
         options: &[
             ("PATH", "The file to ship (%p)."),
             ("NAME", "The name of the file in the archive (%f)."),
         ],
-        answers: &[(DONE, "The file is on disk on the other node, or archiving is off.")],
+        answers: &[(
+            DONE,
+            "The file is on disk on the other node or the DR node, or archiving is off.",
+        )],
         files: &[
             ENVIRONMENT,
             SETTINGS,
             OTHER_NODE,
+            DR_NODE,
             (
                 "PGROOT/2warm/local/replication/archiving_active",
                 "WAL is shipped while this file exists.",
@@ -45,6 +49,7 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    let process = LookAheadProcess::of_this_process()?;
     let [path, name] = arguments else {
         let problem = format!("2 arguments expected (%p %f), not {}", arguments.len());
         return Err(Failure::Usage(problem));
@@ -61,28 +66,36 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         );
         return Ok(DONE);
     }
-    let other = install.require_other_node()?;
-    let node = install.local_node()?;
-    let postmaster = Postmaster::of(&node.data_directory);
-    let unanswered = install.local_replication().join("unanswered_shutdown");
-    let transport = install.carrier(other, FarCommand::ReceiveWalFile)?;
-    let shipper = Shipper {
-        ship_damaged: install.settings.archive.ship_damaged,
-        shutdown: Some(ShutdownBudget::new(postmaster, unanswered)),
-        ..Shipper::new(node, transport)
-    };
+    let call = install.archive_call()?;
+    if let Some(process) = process {
+        call.ship_ahead(process);
+        return Ok(DONE);
+    }
     let mut archive = String::new();
-    shipper.ship(&[file], &mut |progress| match progress {
-        ShipProgress::Connected(welcome) => archive = welcome.archive,
-        ShipProgress::Shipped { file, stored, defect } => {
+    call.archive(&file, &mut |progress| report(progress, &mut archive))?;
+    Ok(DONE)
+}
+
+fn report(progress: ArchiveProgress, archive: &mut String) {
+    match progress {
+        ArchiveProgress::Ship { step: ShipProgress::Connected(welcome), .. } => {
+            *archive = welcome.archive;
+        }
+        ArchiveProgress::Ship { node, step: ShipProgress::Shipped { file, stored, defect } } => {
             if let Some(defect) = defect {
                 log::warn!("\"{}\" was shipped, but {defect}", file.path.display());
             }
             if stored == Stored::AlreadyThere {
-                log::info!("{name} already exists in {other}:{archive}");
+                log::info!("{} already exists in {node}:{archive}", file.name);
             }
         }
+        ArchiveProgress::Relayed { standby, down_for, reason, relay } => log::warn!(
+            "{standby} has been down for {} s: {reason}. WAL is shipped to {relay} until {standby} can be reached again",
+            down_for.as_secs()
+        ),
+        ArchiveProgress::Back { node, down_for } => {
+            log::info!("{node} can be reached again, after {} s", down_for.as_secs());
+        }
         _ => {}
-    })?;
-    Ok(DONE)
+    }
 }

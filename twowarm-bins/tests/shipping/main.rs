@@ -8,6 +8,8 @@ mod carriers;
 mod content;
 mod directory;
 mod killed_receiver;
+mod look_ahead;
+mod memory;
 mod mounted;
 mod newer;
 mod no_pgdata;

@@ -22,6 +22,7 @@ mod error;
 mod gap;
 mod incoming;
 mod mark;
+mod other_archive;
 #[cfg(test)]
 mod tests;
 
@@ -31,13 +32,15 @@ use std::path::{Path, PathBuf};
 
 pub use binding::{BadBinding, Binding, Machines};
 pub use error::ArchiveError;
+pub(crate) use gap::gap;
 pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
-pub(crate) use incoming::{Existing, Incoming};
+pub(crate) use incoming::{Existing, Incoming, have_same_bytes};
 #[cfg(feature = "ship")]
 pub(crate) use mark::is_marked_for;
 pub use mark::{check_mark, mark};
+pub use other_archive::{FetchStep, OtherArchive, Wanted};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

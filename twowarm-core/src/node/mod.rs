@@ -1,9 +1,13 @@
 //! The 2warm directory tree of a node, and the values that the operations of this crate take from its files.
 
+#[cfg(feature = "ship")]
+mod archive_values;
 #[cfg(all(feature = "server", feature = "ship"))]
 mod copy_values;
 mod environment;
 mod error;
+#[cfg(feature = "ship")]
+mod fetch_values;
 mod invocation;
 mod pgdata;
 mod settings;

@@ -51,6 +51,17 @@ impl Install {
         })
     }
 
+    /// How WAL files are sent to another node.
+    #[cfg(feature = "ship")]
+    #[must_use]
+    pub fn send_options(&self, node: &NodeName) -> crate::ship::SendOptions {
+        let rate_limit = self.section(node).and_then(|own| own.rate_limit).unwrap_or_default();
+        crate::ship::SendOptions {
+            compression_level: self.settings.archive.compression_level,
+            rate_limit: crate::ship::RateLimit::new(rate_limit),
+        }
+    }
+
     /// How a command is started on another node, by the carrier that is configured for it. Only WAL is shipped
     /// by `local` and `rsync`; other commands are started by ssh in this process then.
     ///
@@ -62,12 +73,21 @@ impl Install {
         node: &NodeName,
         command: crate::ship::FarCommand,
     ) -> Result<crate::ship::carrier::NodeTransport, super::InstallError> {
+        self.carrier_by(&self.reach(node), command)
+    }
+
+    #[cfg(feature = "ship")]
+    pub(super) fn carrier_by(
+        &self,
+        reach: &Reach,
+        command: crate::ship::FarCommand,
+    ) -> Result<crate::ship::carrier::NodeTransport, super::InstallError> {
         use crate::archive::Machines;
         use crate::reach::Carrier;
         use crate::ship::FarCommand;
         use crate::ship::carrier::{MountedArchive, NodeTransport, RsyncTransport};
 
-        let reach = self.reach(node);
+        let node = &reach.node;
         let directory = self.local_replication().join("carrier").join(node.host());
         match reach.carrier {
             Carrier::Local if command == FarCommand::ReceiveWalFile => {
@@ -86,9 +106,9 @@ impl Install {
             }
             Carrier::Rsync if command == FarCommand::ReceiveWalFile => {
                 let archive = self.archive_of(node)?.to_owned();
-                Ok(NodeTransport::Rsync(RsyncTransport::new(&reach, archive, directory)))
+                Ok(NodeTransport::Rsync(RsyncTransport::new(reach, archive, directory)))
             }
-            _ => Ok(NodeTransport::by_ssh(&reach, command)?),
+            _ => Ok(NodeTransport::by_ssh(reach, command)?),
         }
     }
 

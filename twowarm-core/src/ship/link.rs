@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use super::transport::{ConnectError, Connection, FarCommand, Transport};
 use super::wire::{
@@ -79,7 +80,7 @@ impl Link {
             connection: transport.connect()?,
             node: transport.node().to_owned(),
             command: transport.command(),
-            welcome: Welcome { label: String::new(), archive: String::new(), codecs: 0 },
+            welcome: Welcome::default(),
         };
         let greeted = write_greeting(&mut link.connection);
         if greeted.is_ok() {
@@ -104,6 +105,11 @@ impl Link {
     #[must_use]
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
+    }
+
+    /// How long a message to the far node and its answer take, if the transport has measured that.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.connection.round_trip()
     }
 
     /// The far node's name in this node's configuration, for messages.

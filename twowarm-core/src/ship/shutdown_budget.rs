@@ -13,6 +13,9 @@ use crate::limits::{Closed, receive};
 /// The longest time by which shipping may delay a shutdown.
 const BUDGET: Duration = Duration::from_secs(5);
 
+/// The part of it for the first of two nodes.
+const FIRST_OF_TWO: Duration = Duration::from_secs(2);
+
 /// How often the server's state is checked.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,7 @@ pub struct ShutdownBudget {
     postmaster: Postmaster,
     unanswered: PathBuf,
     called: SystemTime,
+    limit: Duration,
 }
 
 /// Why shipping was given up during a shutdown.
@@ -66,7 +70,14 @@ impl ShutdownBudget {
     /// one shutdown note that the budget is used up.
     #[must_use]
     pub fn new(postmaster: Postmaster, unanswered: PathBuf) -> ShutdownBudget {
-        ShutdownBudget { postmaster, unanswered, called: SystemTime::now() }
+        ShutdownBudget { postmaster, unanswered, called: SystemTime::now(), limit: BUDGET }
+    }
+
+    /// The same for the first of two nodes that are tried one after the other: it may use 2 s, so that the rest is left
+    /// for the other one.
+    #[must_use]
+    pub fn first_of_two(self) -> ShutdownBudget {
+        ShutdownBudget { limit: FIRST_OF_TWO, ..self }
     }
 
     /// Does some work on another thread and passes its progress on. Gives it up when the server is shutting
@@ -123,8 +134,13 @@ impl ShutdownBudget {
         Some(SystemTime::now().duration_since(since).unwrap_or(Duration::ZERO))
     }
 
+    /// Whether the server is gone, or is shutting down and the budget is used up.
+    pub(super) fn is_over(&self) -> bool {
+        self.postmaster.is_gone() || self.spent().is_some_and(|spent| spent >= BUDGET)
+    }
+
     fn deadline(&self) -> Option<Instant> {
-        self.spent().map(|spent| Instant::now() + BUDGET.saturating_sub(spent))
+        self.spent().map(|spent| Instant::now() + self.limit.saturating_sub(spent))
     }
 
     fn is_used_up(&self) -> bool {

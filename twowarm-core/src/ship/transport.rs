@@ -3,6 +3,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::ssh::SshError;
 use crate::archive::ArchiveError;
@@ -100,6 +101,12 @@ pub trait Connection: Read + Write {
     /// Closes the command's input, waits for it to end and returns the last line of its standard error, or
     /// how it ended; `None` if it succeeded without messages. Takes at most a time limit.
     fn last_words(&mut self) -> Option<String>;
+
+    /// How long a message to the other node and its answer take, if that was measured when the connection was
+    /// made.
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
 
     /// Why the command was never started, if that becomes known only when no answer comes. Takes at most a
     /// time limit.

@@ -3,10 +3,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{BedError, PgInstall, Process, RunAs, SshKey, Sshd, Testbed, processes, tool};
+use super::{
+    BedError, FaultProxy, PgInstall, Process, RunAs, SshKey, Sshd, Testbed, processes, tool,
+};
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 10] = [
+pub const COMMANDS: [&str; 12] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
@@ -16,7 +18,9 @@ pub const COMMANDS: [&str; 10] = [
     "receiveBaseCopy",
     "receiveWALFile",
     "restoreWALFile",
+    "sendWALFile",
     "triggerStandby",
+    "verifyArchive",
 ];
 
 /// A node: a home directory with keys, PGROOT with the 2warm tree and the data directory, and, once started, an sshd
@@ -163,11 +167,20 @@ impl Node {
     /// The ssh client, set to log in to another node with this node's shipping key. The caller adds the remote command.
     /// The ssh configuration of the machine is not used.
     pub fn ssh(&self, other: &Node) -> Result<Command, BedError> {
+        self.ssh_at(other, other.running_sshd()?.port())
+    }
+
+    /// As [`Node::ssh`], through a proxy to the other node's sshd. [`Node::reach_through`] adds the host key.
+    pub fn ssh_through(&self, other: &Node, proxy: &FaultProxy) -> Result<Command, BedError> {
+        self.ssh_at(other, proxy.port())
+    }
+
+    fn ssh_at(&self, other: &Node, port: u16) -> Result<Command, BedError> {
         let mut command = self.program(tool::find("ssh", "openssh-client")?);
         command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i"]);
         command.arg(self.key.private()).arg("-o");
         command.arg(format!("UserKnownHostsFile={}", self.known_hosts().display()));
-        command.args(["-p", &other.running_sshd()?.port().to_string(), "-l"]);
+        command.args(["-p", &port.to_string(), "-l"]);
         command.args([other.run_as().user(), "127.0.0.1"]);
         Ok(command)
     }

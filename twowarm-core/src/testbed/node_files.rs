@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{BedError, Node};
+use super::{BedError, FaultProxy, Node};
 
 /// Where the repository keeps the commands that are shell scripts: these are not built.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts");
@@ -63,22 +63,43 @@ impl Node {
     /// Makes another node this one's `othernode`: adds it to `2warm.toml` and known_hosts, and this node's keys to its
     /// authorized_keys.
     pub fn reach(&self, other: &Node) -> Result<(), BedError> {
+        self.reach_at(other, other.running_sshd()?.port())
+    }
+
+    /// As [`Node::reach`], through a proxy to the other node's sshd. If this node reached the other one before, its
+    /// table in `2warm.toml` is replaced.
+    pub fn reach_through(&self, other: &Node, proxy: &FaultProxy) -> Result<(), BedError> {
+        let header = format!("[node.{}]\n", other.name);
+        let settings = self.settings()?;
+        let mut lines = settings.split_inclusive('\n').peekable();
+        let mut kept = String::new();
+        while let Some(line) = lines.next() {
+            if line == header {
+                while lines.next_if(|line| !line.starts_with('[')).is_some() {}
+            } else {
+                kept += line;
+            }
+        }
+        self.write_local("2warm.toml", kept)?;
+        self.reach_at(other, proxy.port())
+    }
+
+    fn reach_at(&self, other: &Node, port: u16) -> Result<(), BedError> {
         let sshd = other.running_sshd()?;
         sshd.authorize(self.key(), None)?;
         sshd.authorize(self.copy_key(), None)?;
         let known = fs::read_to_string(self.known_hosts()).unwrap_or_default();
-        self.run_as().write(&self.known_hosts(), known + &sshd.known_hosts_line())?;
+        self.run_as().write(&self.known_hosts(), known + &sshd.known_hosts_line(port))?;
         self.append_settings(&format!(
             "[node.{}]\n\
              host = \"127.0.0.1\"\n\
-             port = {}\n\
+             port = {port}\n\
              user = \"{}\"\n\
              key = \"{}\"\n\
              copy_key = \"{}\"\n\
              known_hosts = \"{}\"\n\
              pgroot = \"{}\"",
             other.name,
-            sshd.port(),
             other.run_as().user(),
             self.key().private().display(),
             self.copy_key().private().display(),

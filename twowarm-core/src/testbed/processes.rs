@@ -9,7 +9,8 @@ use nix::unistd::Pid;
 /// A process of the testbed, from `/proc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    pub(super) pid: i32,
+    /// Its process id.
+    pub pid: i32,
     parent: i32,
     /// Its command line, with spaces between the arguments.
     pub command: String,
@@ -35,6 +36,18 @@ impl Process {
         Some(Process { pid, parent, command, cwd: link("cwd"), exe: link("exe") })
     }
 
+    /// What its file descriptors refer to: a path, or a name such as `socket:[1]`.
+    #[must_use]
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).collect()
+    }
+
+    /// Kills it.
+    pub fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+    }
+
     /// Whether it has its working directory (servers) or its program (our commands) in this directory, or names it on its
     /// command line (sshd).
     fn touches(&self, dir: &Path) -> bool {
@@ -48,7 +61,7 @@ impl Process {
     }
 
     /// Sends a signal. It is not an error if the process has ended.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let _ = kill(Pid::from_raw(self.pid), signal);
     }
 }

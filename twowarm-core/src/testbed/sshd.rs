@@ -52,9 +52,15 @@ impl Sshd {
         self.port
     }
 
-    /// This sshd's line for a known_hosts file.
-    pub(super) fn known_hosts_line(&self) -> String {
-        format!("[127.0.0.1]:{} {}\n", self.port, self.host_key.public())
+    /// The process id of the sshd that listens; 0 while it is stopped. Its sessions are its children.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.listener.as_ref().map_or(0, |listener| listener.id() as i32)
+    }
+
+    /// The line of a known_hosts file for this sshd, reached through this port.
+    pub(super) fn known_hosts_line(&self, port: u16) -> String {
+        format!("[127.0.0.1]:{port} {}\n", self.host_key.public())
     }
 
     /// Accepts a key from now on; with `forced`, only to run that command. Replaces an earlier entry for the same key.

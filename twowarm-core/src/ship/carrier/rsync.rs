@@ -15,8 +15,8 @@ use crate::retry::Retryable;
 use crate::rsync::{Put, Remote, RsyncError, fetch, put};
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 use crate::ship::wire::{
-    Codec, FileStart, Message, Purpose, Refusal, RefusalCode, SESSION, Welcome, WireError,
-    read_frame, read_greeting, write_frame, write_greeting,
+    Codec, Features, FileStart, Message, Purpose, Refusal, RefusalCode, SESSION, Welcome,
+    WireError, read_frame, read_greeting, write_frame, write_greeting,
 };
 use crate::ship::working::while_working;
 use crate::wal::WalFileName;
@@ -136,7 +136,16 @@ impl FarEnd {
             return answer(&mut output, &Message::Refused(refusal));
         }
         let (label, archive) = (self.remote.name().to_string(), self.archive.display().to_string());
-        answer(&mut output, &Message::Welcome(Welcome { label, archive, codecs: 1 }))?;
+        answer(
+            &mut output,
+            &Message::Welcome(Welcome {
+                label,
+                archive,
+                // rsync compresses, and leaves holes.
+                codecs: 1,
+                features: Features::MODIFIED,
+            }),
+        )?;
         let output = Mutex::new(output);
         loop {
             let frame = match read_frame(&mut input) {
@@ -256,8 +265,11 @@ fn receive(
                 }
             }
             Message::End { id, crc: expected } if id == start.id => {
-                return Ok(state.and_then(|(name, file, received, crc)| {
+                return Ok(state.and_then(|(name, mut file, received, crc)| {
                     if received == start.size && crc.finalize() == expected {
+                        if let Some(at) = start.modified_time() {
+                            let _ = file.file().set_modified(at);
+                        }
                         return Ok((name, file));
                     }
                     let message = format!("{name} was damaged in transit");

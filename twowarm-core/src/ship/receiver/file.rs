@@ -1,43 +1,84 @@
 use super::collision::{advice, compare};
-use super::{Receiver, binding, check_codec, refusal, refusal_of};
+use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError, Incoming};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
-use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
+use crate::ship::fetch::check_records;
+use crate::ship::wire::{
+    DecodeError, Decoder, FileStart, Hello, Piece, Purpose, Refusal, RefusalCode, Stored,
+};
 use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is arriving, or is discarded because the file is refused.
-pub(super) struct FileInFlight {
+pub(in crate::ship) struct FileInFlight<'a> {
     start: FileStart,
-    received: u64,
-    crc: crc32fast::Hasher,
+    decoder: &'a mut Decoder,
+    even_damaged: bool,
     state: Result<(WalFileName, Incoming), Refusal>,
 }
 
-impl FileInFlight {
-    pub(super) fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
-        let state = begin(&start, archive, hello);
-        FileInFlight { start, received: 0, crc: crc32fast::Hasher::new(), state }
+/// Why arriving data could not be written.
+enum Failure {
+    Decode(DecodeError),
+    Archive(ArchiveError),
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Failure {
+        Failure::Decode(error)
+    }
+}
+
+impl<'a> FileInFlight<'a> {
+    pub(in crate::ship) fn begin(
+        start: FileStart,
+        archive: &Archive,
+        hello: &Hello,
+        decoder: &'a mut Decoder,
+    ) -> FileInFlight<'a> {
+        let state = begin(&start, archive, hello, decoder);
+        FileInFlight { start, decoder, even_damaged: false, state }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    /// A file that is fetched, with damaged records too if that is wanted.
+    pub(in crate::ship) fn fetched(self, even_damaged: bool) -> FileInFlight<'a> {
+        FileInFlight { even_damaged, ..self }
+    }
+
+    pub(in crate::ship) fn id(&self) -> u32 {
         self.start.id
     }
 
-    pub(super) fn add(&mut self, bytes: &[u8]) {
-        let Ok((_, incoming)) = &mut self.state else { return };
-        self.received += bytes.len() as u64;
-        self.crc.update(bytes);
-        if self.received > self.start.size {
-            let message =
-                format!("{}: received more data than its announced size", self.start.name);
-            self.state = Err(refusal(RefusalCode::DAMAGED, true, message));
-        } else if let Err(e) = incoming.write(bytes) {
-            self.state = Err(refusal_of(&e));
+    /// Adds the bytes of a DATA frame.
+    pub(in crate::ship) fn add(&mut self, bytes: &[u8]) {
+        self.write(|decoder, write| decoder.data(bytes, write));
+    }
+
+    /// Adds the zeros of a ZEROS frame.
+    pub(in crate::ship) fn add_zeros(&mut self, length: u64) {
+        self.write(|decoder, write| decoder.zeros(length, write));
+    }
+
+    fn write(
+        &mut self,
+        decode: impl FnOnce(
+            &mut Decoder,
+            &mut dyn FnMut(Piece<'_>) -> Result<(), Failure>,
+        ) -> Result<(), Failure>,
+    ) {
+        let Ok((name, incoming)) = &mut self.state else { return };
+        let write = &mut |piece: Piece<'_>| match piece {
+            Piece::Bytes(bytes) => incoming.write(bytes).map_err(Failure::Archive),
+            Piece::Zeros(length) => incoming.write_zeros(length).map_err(Failure::Archive),
+        };
+        match decode(self.decoder, write) {
+            Ok(()) => {}
+            Err(Failure::Archive(e)) => self.state = Err(refusal_of(&e)),
+            Err(Failure::Decode(e)) => self.state = Err(damaged(*name, &e)),
         }
     }
 
-    pub(super) fn finish(
+    pub(in crate::ship) fn finish(
         self,
         crc: u32,
         archive: &Archive,
@@ -46,9 +87,9 @@ impl FileInFlight {
     ) -> Result<Stored, Refusal> {
         let data_directory = receiver.data_directory.as_deref();
         let (name, mut incoming) = self.state?;
-        if self.received != self.start.size || self.crc.finalize() != crc {
-            let message = format!("{name} was damaged in transit");
-            return Err(refusal(RefusalCode::DAMAGED, true, message));
+        self.decoder.finish(crc).map_err(|e| damaged(name, &e))?;
+        if let Some(at) = self.start.modified_time() {
+            incoming.set_modified(at);
         }
         let file = incoming.reread().map_err(|e| refusal_of(&e))?;
         let content = check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
@@ -71,7 +112,14 @@ impl FileInFlight {
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }
         }
-        archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
+        if hello.purpose == Purpose::FetchWal {
+            // Fetched by this node: who sends to its archive stays the same.
+            if !self.even_damaged {
+                check_records(name, incoming.reread().map_err(|e| refusal_of(&e))?, &content)?;
+            }
+        } else {
+            archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
+        }
         let path = archive.path_of(name);
         let forks = || {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
@@ -100,11 +148,15 @@ fn begin(
     start: &FileStart,
     archive: &Archive,
     hello: &Hello,
+    decoder: &mut Decoder,
 ) -> Result<(WalFileName, Incoming), Refusal> {
     let name: WalFileName =
         start.name.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, e))?;
-    check_codec(start.codec)?;
     check_size(name, start.size, hello.segment_size).map_err(|e| unsound(&e))?;
+    decoder.begin(start.codec, start.size).map_err(|e| match e {
+        DecodeError::Codec(_) => refusal(RefusalCode::CODEC, false, e),
+        e => refusal(RefusalCode::ARCHIVE, true, e),
+    })?;
     let incoming = archive.begin(&start.name).map_err(|e| refusal_of(&e))?;
     Ok((name, incoming))
 }
@@ -116,4 +168,8 @@ fn unsound(error: &BadContent) -> Refusal {
         _ => RefusalCode::UNSOUND,
     };
     refusal(code, false, error)
+}
+
+fn damaged(name: WalFileName, error: &DecodeError) -> Refusal {
+    refusal(RefusalCode::DAMAGED, true, format!("{name} was damaged in transit: {error}"))
 }

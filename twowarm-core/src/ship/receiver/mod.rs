@@ -14,14 +14,14 @@ use std::sync::{Mutex, PoisonError};
 use log::Level;
 
 use super::wire::{
-    Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
-    read_greeting, write_frame, write_greeting,
+    Codec, Decoder, Features, FileStart, Hello, Message, Refusal, RefusalCode, SESSION, Stored,
+    Welcome, WireError, read_frame, read_greeting, write_frame, write_greeting,
 };
 use super::working::while_working;
 use crate::archive::{Archive, ArchiveError, Binding, Machines, check_mark};
 use crate::identifiers::NodeId;
 use crate::retry::Retryable;
-use file::FileInFlight;
+pub(super) use file::FileInFlight;
 
 /// Receives WAL files into a node's archive.
 ///
@@ -133,7 +133,12 @@ impl Receiver {
             Err(refusal) => return Err(refuse(&mut output, hello, refusal)),
         };
         let path = archive.path().display().to_string();
-        let welcome = Welcome { label: self.label.clone(), archive: path, codecs: 1 };
+        let welcome = Welcome {
+            label: self.label.clone(),
+            archive: path,
+            codecs: Codec::KNOWN,
+            features: Features::ALL,
+        };
         answer(&mut output, &Message::Welcome(welcome))?;
         let output = Mutex::new(output);
         let served = Served::default();
@@ -151,7 +156,10 @@ impl Receiver {
     }
 }
 
-fn read_hello(input: &mut impl Read, output: &mut impl Write) -> Result<Hello, ServeError> {
+pub(super) fn read_hello(
+    input: &mut impl Read,
+    output: &mut impl Write,
+) -> Result<Hello, ServeError> {
     let greeted = read_greeting(input);
     write_greeting(output).map_err(ServeError::Answer)?;
     greeted?;
@@ -162,7 +170,7 @@ fn read_hello(input: &mut impl Read, output: &mut impl Write) -> Result<Hello, S
     }
 }
 
-fn refuse(output: &mut impl Write, hello: Hello, refusal: Refusal) -> ServeError {
+pub(super) fn refuse(output: &mut impl Write, hello: Hello, refusal: Refusal) -> ServeError {
     match answer(output, &Message::Refused(refusal.clone())) {
         Ok(()) => ServeError::Refused { sender: hello.label, refusal },
         Err(error) => error,
@@ -182,6 +190,7 @@ struct Session<'a, R, W> {
 
 impl<R: Read, W: Write + Send> Session<'_, R, W> {
     fn run(mut self) -> Result<Served, ServeError> {
+        let mut decoder = Decoder::new();
         loop {
             let frame = match read_frame(&mut self.input) {
                 Ok(frame) => frame,
@@ -191,8 +200,7 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
             match Message::parse(&frame) {
                 Ok(Message::File(start)) => {
                     let id = start.id;
-                    let file = FileInFlight::begin(start, &self.archive, &self.hello);
-                    let outcome = self.receive(file)?;
+                    let outcome = self.receive(start, &mut decoder)?;
                     self.settle(id, outcome)?;
                 }
                 Ok(Message::Probe { id }) => {
@@ -218,11 +226,22 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
 
     /// Reads a file's data to its end, even if the file is refused already: otherwise the sender, which is
     /// still writing, and this side would wait for each other.
-    fn receive(&mut self, mut file: FileInFlight) -> Result<Result<Stored, Refusal>, ServeError> {
+    fn receive(
+        &mut self,
+        start: FileStart,
+        decoder: &mut Decoder,
+    ) -> Result<Result<Stored, Refusal>, ServeError> {
+        let mut file = FileInFlight::begin(start, &self.archive, &self.hello, decoder);
         loop {
             let frame = read_frame(&mut self.input)?;
+            if let Ok(Some((id, bytes))) = Message::parse_data(&frame)
+                && id == file.id()
+            {
+                file.add(bytes);
+                continue;
+            }
             match Message::parse(&frame) {
-                Ok(Message::Data { id, bytes }) if id == file.id() => file.add(&bytes),
+                Ok(Message::Zeros { id, length }) if id == file.id() => file.add_zeros(length),
                 Ok(Message::End { id, crc }) if id == file.id() => {
                     return Ok(while_working(&self.output, || {
                         let stored = file.finish(crc, &self.archive, self.receiver, &self.hello)?;
@@ -262,12 +281,15 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
     }
 }
 
-fn answer(output: &mut impl Write, message: &Message) -> Result<(), ServeError> {
+pub(super) fn answer(output: &mut impl Write, message: &Message) -> Result<(), ServeError> {
     write_frame(output, message.kind(), &[&message.payload()]).map_err(ServeError::Answer)
 }
 
 /// Reports an error to the sender and ends the session: where the next frame begins is not known after it.
-fn protocol_error<T>(output: &mut impl Write, error: WireError) -> Result<T, ServeError> {
+pub(super) fn protocol_error<T>(
+    output: &mut impl Write,
+    error: WireError,
+) -> Result<T, ServeError> {
     let refusal = Refusal {
         id: SESSION,
         code: RefusalCode::PROTOCOL,
@@ -279,12 +301,12 @@ fn protocol_error<T>(output: &mut impl Write, error: WireError) -> Result<T, Ser
 }
 
 /// A refusal. The request's id is set when it is sent.
-fn refusal(code: RefusalCode, retryable: bool, message: impl ToString) -> Refusal {
+pub(super) fn refusal(code: RefusalCode, retryable: bool, message: impl ToString) -> Refusal {
     Refusal { id: SESSION, code, retryable, message: message.to_string() }
 }
 
 /// An error of the archive as a refusal.
-fn refusal_of(error: &ArchiveError) -> Refusal {
+pub(super) fn refusal_of(error: &ArchiveError) -> Refusal {
     let code = match error {
         _ if error.is_full() => RefusalCode::FULL,
         ArchiveError::Conflict(_) => RefusalCode::CONFLICT,
@@ -303,14 +325,5 @@ fn binding(hello: &Hello) -> Binding {
         node_id: hello.node_id.clone(),
         label: hello.label.clone(),
         machine: hello.machine.clone(),
-    }
-}
-
-fn check_codec(codec: Codec) -> Result<(), Refusal> {
-    match codec {
-        Codec::None => Ok(()),
-        Codec::Other(number) => {
-            Err(refusal(RefusalCode::CODEC, false, format!("unsupported codec {number}")))
-        }
     }
 }

@@ -1,6 +1,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::linux::net::TcpStreamExt;
+use std::time::{Duration, Instant};
 
 use ssh2::{Channel, ErrorCode, Session};
 
@@ -15,6 +16,7 @@ pub(super) struct SshConnection {
     _session: Session,
     socket: TcpStream,
     command: FarCommand,
+    round_trip: Duration,
 }
 
 impl Target {
@@ -33,9 +35,13 @@ impl Target {
         host_key::check(&session, self, &known)?;
         login::log_in(&session, self)?;
         let run = |e| self.failed("starting the command", e);
+        // sshd answers this without doing anything else.
+        let asked = Instant::now();
         let mut channel = open_channel(&session, &socket).map_err(run)?;
+        let round_trip = asked.elapsed();
         channel.exec(&self.program).map_err(run)?;
-        Ok(SshConnection { channel, _session: session, socket, command: self.command })
+        let command = self.command;
+        Ok(SshConnection { channel, _session: session, socket, command, round_trip })
     }
 }
 
@@ -107,6 +113,10 @@ impl Connection for SshConnection {
         let _ = self.channel.wait_close();
         let line = last_line(&String::from_utf8_lossy(&stderr));
         self.command.ending(Some(self.channel.exit_status().unwrap_or(0)), line)
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        Some(self.round_trip)
     }
 }
 

@@ -14,6 +14,10 @@ const AGENT_LIMIT: Duration = Duration::from_secs(5);
 /// libssh2's error for a key file that it can't parse (LIBSSH2_ERROR_FILE).
 const FILE_ERROR: i32 = -16;
 
+/// libssh2's errors for a connection that broke or whose data was damaged: LIBSSH2_ERROR_INVALID_MAC, SOCKET_SEND,
+/// DECRYPT, SOCKET_DISCONNECT and SOCKET_RECV.
+const SOCKET_ERRORS: [i32; 5] = [-4, -7, -12, -13, -43];
+
 /// Logs in with a key, without prompts. No other method is tried.
 pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError> {
     let mut tried = Vec::new();
@@ -40,6 +44,10 @@ pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError>
                 unusable
                     .push(format!("\"{}\" is not a usable private key ({said})", key.display()));
             }
+            // After other keys, sshd may have ended the connection because of too many attempts.
+            Err(e) if tried.is_empty() && is_lost(&e) => {
+                return Err(target.failed("logging in", e));
+            }
             Err(e) => tried.push(format!("{}: {}", key.display(), e.message())),
         }
     }
@@ -58,6 +66,14 @@ pub(super) fn log_in(session: &Session, target: &Target) -> Result<(), SshError>
         }
         unusable => Err(SshError::Login { address, user, tried: tried.join(", "), unusable }),
     }
+}
+
+/// Whether the connection broke before the answer to a key arrived. libssh2 reports that with the code of a refused
+/// key.
+fn is_lost(error: &ssh2::Error) -> bool {
+    let is_of_socket =
+        matches!(error.code(), ErrorCode::Session(code) if SOCKET_ERRORS.contains(&code));
+    is_of_socket || error.message().starts_with("Waiting for")
 }
 
 /// Offers the agent's keys. An agent that is missing or fails is treated as one without keys.

@@ -1,0 +1,236 @@
+//! 1,000 segments on the way to a standby that replays them, while the network to both nodes fails at random.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use twowarm_core::testbed::{Direction, Fault, FaultProxy, Node, names_in, wait_until};
+
+use crate::trio::{LIMIT, Trio, holds, said};
+
+const SEGMENTS: usize = 1000;
+/// How many calls run at the same time, so that the test does not take minutes.
+const CALLS: usize = 6;
+/// The limit for all of it.
+const TIME: Duration = Duration::from_secs(180);
+
+#[test]
+fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
+    let start = Instant::now();
+    let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
+    let seed = std::env::var("SEED").ok().map_or(seed, |seed| seed.parse().unwrap());
+    println!("SEED={seed}");
+    let trio = Trio::without_directories();
+    let settings = fs::read_to_string(trio.db1.local().join("2warm.toml")).unwrap();
+    let brief = settings.replace("time_limit = 3", "time_limit = 1");
+    trio.db1.write_local("2warm.toml", brief).unwrap();
+    let names = written(&trio);
+    assert_eq!(names.len(), SEGMENTS);
+    start_standby(&trio.db2);
+
+    let mut archiver = Archiver::new(&trio, &names, Random(seed));
+    let mut lines = [Line::new(&trio.to_db2), Line::new(&trio.to_db3)];
+    wait_until("all segments to be archived", TIME - start.elapsed(), || {
+        for line in &mut lines {
+            line.changes(&mut archiver.random);
+        }
+        archiver.proceeds();
+        archiver.is_done()
+    })
+    .unwrap();
+    lines.iter_mut().for_each(Line::recovers);
+    println!("archived after {:?}", start.elapsed());
+    let [on_db2, on_db3] = [&trio.db2, &trio.db3].map(|node| verified(&trio, node, &names));
+    assert!(on_db2.iter().eq(names.iter()), "segments are missing");
+    let (relayed, both) = (archiver.fetched.len(), on_db3.len() - archiver.fetched.len());
+    let (failed, killed) = (archiver.failed, archiver.killed);
+    println!(
+        "{relayed} segments were relayed, {both} are on both nodes; {failed} calls failed, {killed} were killed; faults: {:?}",
+        lines.map(|line| line.faults)
+    );
+    assert!(relayed > SEGMENTS / 20 && relayed < SEGMENTS - SEGMENTS / 20, "one route only");
+    assert!(failed > 10 && killed > 0, "nothing failed");
+
+    let rows = (SEGMENTS - 1).to_string();
+    wait_until("the standby to replay all", TIME.saturating_sub(start.elapsed()), || {
+        trio.db2.sql("select count(*) from t").is_ok_and(|found| found == rows)
+    })
+    .unwrap();
+    println!("replayed after {:?}", start.elapsed());
+}
+
+/// Makes db2 and db3 copies of db1, and lets db1 write; returns the names of its segments.
+fn written(trio: &Trio) -> Vec<String> {
+    let Trio { db1, db2, db3, .. } = trio;
+    db2.copy_of(db1).unwrap();
+    db3.run_as().make_dir(&db3.pgdata(), 0o700).unwrap();
+    for node in [db2, db3] {
+        node.run_as().make_dir(&node.archive(), 0o700).unwrap();
+    }
+    // Without an archive_command the server keeps all its WAL, and the test calls archiveWALFile in its place.
+    db1.append_conf("archive_mode = on\narchive_command = ''\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\nwal_init_zero = off")
+        .unwrap();
+    db1.start().unwrap();
+    db1.sql("create table t (n int)").unwrap();
+    let rows = SEGMENTS - 1;
+    db1.sql(&format!("do $$ begin for n in 1..{rows} loop insert into t values (n); perform pg_switch_wal(); end loop; end $$"))
+        .unwrap();
+    // The commit is in the last one.
+    db1.switch_wal().unwrap();
+    let names = names_in(&db1.pgdata().join("pg_wal/archive_status"));
+    names.iter().filter_map(|name| name.strip_suffix(".ready")).map(str::to_owned).collect()
+}
+
+fn start_standby(db2: &Node) {
+    let command = "../2warm/global/replication/restoreWALFile %f %p %r";
+    let conf = format!(
+        "restore_command = '{command}'\nhot_standby = on\nwal_receiver_status_interval = 0"
+    );
+    db2.append_conf(&conf).unwrap();
+    db2.run_as().write(&db2.pgdata().join("standby.signal"), "").unwrap();
+    db2.start_warm().unwrap();
+}
+
+/// The segments in a node's archive. Each has the primary's content, and there are no others.
+fn verified(trio: &Trio, node: &Node, names: &[String]) -> BTreeSet<String> {
+    wait_until("receivers to end", LIMIT, || !node.runs("receiveWALFile")).unwrap();
+    let found: BTreeSet<String> =
+        names_in(&node.archive()).into_iter().filter(|name| !name.starts_with('.')).collect();
+    for name in &found {
+        assert!(names.contains(name), "{name} on {}", node.name());
+        let sent = fs::read(trio.db1.pgdata().join("pg_wal").join(name)).unwrap();
+        let stored = fs::read(node.archive().join(name)).unwrap();
+        assert!(sent == stored, "{name} on {}", node.name());
+    }
+    found
+}
+
+/// Puts a segment of db3's archive into db2's.
+fn fetch(trio: &Trio, name: &str) {
+    let [from, to] = [&trio.db3, &trio.db2].map(|node| node.archive().join(name));
+    match fs::hard_link(from, to) {
+        // A call that was killed had reached db2 before.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        linked => linked.unwrap(),
+    }
+}
+
+/// Calls archiveWALFile for each segment until it succeeds, as a server's archiver does, and now and then kills it.
+struct Archiver<'a> {
+    trio: &'a Trio,
+    waiting: BTreeSet<&'a str>,
+    running: Vec<(&'a str, Child)>,
+    random: Random,
+    /// Segments that went to db3 only.
+    fetched: BTreeSet<String>,
+    failed: u32,
+    killed: u32,
+}
+
+impl<'a> Archiver<'a> {
+    fn new(trio: &'a Trio, names: &'a [String], random: Random) -> Archiver<'a> {
+        let waiting = names.iter().map(String::as_str).collect();
+        let (running, fetched) = (Vec::new(), BTreeSet::new());
+        Archiver { trio, waiting, running, random, fetched, failed: 0, killed: 0 }
+    }
+
+    fn proceeds(&mut self) {
+        let mut still = Vec::new();
+        for (name, mut child) in self.running.drain(..) {
+            if self.random.one_in(5000) {
+                self.killed += u32::from(child.kill().is_ok());
+            }
+            match child.try_wait().unwrap() {
+                Some(status) if status.success() => {
+                    let trio = self.trio;
+                    let on_db3 = holds(&trio.db3, name);
+                    if !holds(&trio.db2, name) {
+                        assert!(on_db3, "{name} is lost");
+                        fetch(trio, name);
+                        self.fetched.insert(name.to_owned());
+                    }
+                }
+                Some(status) => {
+                    let output = child.wait_with_output().unwrap();
+                    assert!(status.code() != Some(101), "{}", said(&output));
+                    self.failed += 1;
+                    self.waiting.insert(name);
+                }
+                None => still.push((name, child)),
+            }
+        }
+        while still.len() < CALLS
+            && let Some(name) = self.waiting.pop_first()
+        {
+            let mut call = self.trio.db1.command("archiveWALFile");
+            call.args([&format!("pg_wal/{name}"), name]);
+            call.stdout(Stdio::piped()).stderr(Stdio::piped());
+            still.push((name, call.spawn().unwrap()));
+        }
+        self.running = still;
+    }
+
+    fn is_done(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+}
+
+/// The network to one node.
+struct Line<'a> {
+    proxy: &'a FaultProxy,
+    next_change: Instant,
+    is_down: bool,
+    faults: u32,
+}
+
+impl<'a> Line<'a> {
+    fn new(proxy: &'a FaultProxy) -> Line<'a> {
+        Line { proxy, next_change: Instant::now(), is_down: false, faults: 0 }
+    }
+
+    /// Interrupts or restores the connection, or schedules a fault, when it is time for that.
+    fn changes(&mut self, random: &mut Random) {
+        if Instant::now() < self.next_change {
+            return;
+        }
+        self.next_change += Duration::from_millis(200 + random.next(1500));
+        if self.is_down {
+            return self.recovers();
+        }
+        self.faults += 1;
+        let direction = [Direction::ToServer, Direction::ToClient][random.next(2) as usize];
+        let offset = random.next(20_000);
+        match random.next(6) {
+            0 | 1 => self.proxy.refuse(true),
+            2 => self.proxy.stall(),
+            3 => self.proxy.cut(),
+            4 => self.proxy.fault_at(direction, offset, Fault::Cut),
+            _ => self.proxy.fault_at(direction, offset, Fault::FlipBit),
+        }
+        self.is_down = true;
+    }
+
+    fn recovers(&mut self) {
+        self.proxy.refuse(false);
+        self.proxy.resume();
+        self.is_down = false;
+    }
+}
+
+/// Pseudo-random numbers (xorshift64*): a printed seed repeats the faults.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % below
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.next(n) == 0
+    }
+}

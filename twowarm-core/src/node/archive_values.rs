@@ -1,0 +1,76 @@
+//! The values that archiving takes, from a node's 2warm tree.
+
+use std::time::Duration;
+
+use super::{Install, InstallError, Verify, WhenStandbyDown};
+use crate::data_directory::Postmaster;
+use crate::identifiers::NodeName;
+use crate::reach::Reach;
+use crate::ship::carrier::NodeTransport;
+use crate::ship::{
+    ArchiveCall, FarCommand, LocalNode, LookAhead, Shipper, ShipperRoute, ShutdownBudget,
+};
+
+/// The time limit of an attempt to reach a node that was down at the last one, while the other node can get the file.
+const BRIEF: Duration = Duration::from_secs(5);
+
+impl Install {
+    /// A call of archive_command on this node.
+    ///
+    /// # Errors
+    /// If the other node or the data directory is not known, the node's id can't be read or created, or the PGROOT of
+    /// another node is invalid.
+    pub fn archive_call(&self) -> Result<ArchiveCall<ShipperRoute<NodeTransport>>, InstallError> {
+        let standby = self.require_other_node()?;
+        let node = self.local_node()?;
+        let relay = self.relay_node();
+        let budget = |file: &str| {
+            let unanswered = self.local_replication().join(file);
+            ShutdownBudget::new(Postmaster::of(&node.data_directory), unanswered)
+        };
+        let to_standby = || match relay {
+            Some(_) => budget("unanswered_shutdown").first_of_two(),
+            None => budget("unanswered_shutdown"),
+        };
+        let to_relay = || budget("unanswered_shutdown_relay");
+        Ok(ArchiveCall {
+            standby: self.route(standby, &node, &to_standby)?,
+            relay: relay.map(|relay| self.route(relay, &node, &to_relay)).transpose()?,
+            memory: self.local_replication().join("unreachable_nodes"),
+            data_directory: node.data_directory.clone(),
+        })
+    }
+
+    /// The node that gets the WAL while the standby is down.
+    fn relay_node(&self) -> Option<&NodeName> {
+        let hold = self.settings.archive.when_standby_down == Some(WhenStandbyDown::Hold);
+        self.dr_node.as_ref().filter(|&relay| !hold && Some(relay) != self.other_node.as_ref())
+    }
+
+    fn route(
+        &self,
+        to: &NodeName,
+        node: &LocalNode,
+        budget: &dyn Fn() -> ShutdownBudget,
+    ) -> Result<ShipperRoute<NodeTransport>, InstallError> {
+        let usual = self.reach(to);
+        let brief = Reach { time_limit: usual.time_limit.min(BRIEF), ..usual.clone() };
+        let shipper = |reach: &Reach| {
+            let transport = self.carrier_by(reach, FarCommand::ReceiveWalFile)?;
+            Ok::<_, InstallError>(Shipper {
+                ship_damaged: self.settings.archive.ship_damaged,
+                verify_records: self.settings.archive.verify == Verify::Records,
+                send: self.send_options(to),
+                shutdown: Some(budget()),
+                ..Shipper::new(node.clone(), transport)
+            })
+        };
+        let look_ahead = LookAhead {
+            directory: self.local_replication(),
+            files: self.settings.archive.look_ahead,
+            limit: self.settings.archive.look_ahead_limit,
+            channels: self.section(to).and_then(|own| own.channels),
+        };
+        Ok(ShipperRoute { usual: shipper(&usual)?, brief: shipper(&brief)?, look_ahead })
+    }
+}
