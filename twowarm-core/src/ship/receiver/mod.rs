@@ -91,6 +91,9 @@ impl From<WireError> for ServeError {
     }
 }
 
+/// The codecs that are announced to a sender in this process: none.
+const UNCOMPRESSED: u32 = 1;
+
 /// The files of a session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -109,22 +112,23 @@ impl Receiver {
     /// If the sender may not send here, violates the protocol, or the connection fails. A refused file is not
     /// an error.
     pub fn serve(&self, input: impl Read, output: impl Write + Send) -> Result<Served, ServeError> {
-        self.serve_and_log(input, output, Level::Warn)
+        self.serve_by(input, output, Codec::KNOWN, Level::Warn)
     }
 
-    /// Serves a sender in this process, which reports the refusals itself.
+    /// Serves a sender in this process, which reports the refusals itself. Compression would save nothing.
     pub(super) fn serve_in_process(
         &self,
         input: impl Read,
         output: impl Write + Send,
     ) -> Result<Served, ServeError> {
-        self.serve_and_log(input, output, Level::Debug)
+        self.serve_by(input, output, UNCOMPRESSED, Level::Debug)
     }
 
-    fn serve_and_log(
+    fn serve_by(
         &self,
         mut input: impl Read,
         mut output: impl Write + Send,
+        codecs: u32,
         refusals: Level,
     ) -> Result<Served, ServeError> {
         let hello = read_hello(&mut input, &mut output)?;
@@ -133,12 +137,8 @@ impl Receiver {
             Err(refusal) => return Err(refuse(&mut output, hello, refusal)),
         };
         let path = archive.path().display().to_string();
-        let welcome = Welcome {
-            label: self.label.clone(),
-            archive: path,
-            codecs: Codec::KNOWN,
-            features: Features::ALL,
-        };
+        let welcome =
+            Welcome { label: self.label.clone(), archive: path, codecs, features: Features::ALL };
         answer(&mut output, &Message::Welcome(welcome))?;
         let output = Mutex::new(output);
         let served = Served::default();
