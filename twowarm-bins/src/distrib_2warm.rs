@@ -64,7 +64,21 @@ fn distribute(install: &Install, node: &NodeName) -> Result<(), Failure> {
     let to = remote.pgroot().join("2warm");
     print(&format!("Copying \"{}\" to {node}:{}\n", from.display(), to.display()));
     let names = own_commands(&from.join(COMMANDS))?;
-    let replaced = replaced_scripts(&remote, &to, &names)?;
+    // An installation that this user can't write to is copied without this check.
+    let token = Token::create(&from.join(COMMANDS)).ok();
+    let token_name = token.as_ref().map(Token::name);
+    let asked: Vec<String> = names.iter().chain(&token_name).cloned().collect();
+    let fetched = TemporaryDirectory::new()?;
+    fetch_small(&remote, &to.join(COMMANDS), &asked, LARGEST_SCRIPT, &fetched.0)?;
+    if token_name.is_some_and(|name| fetched.0.join(name).exists()) {
+        let text = format!(
+            "{node} is this node: its \"{}\" is the installation that would be copied. HINT: correct {node} in local/replication/othernode or drnode, or its address in 2warm/local/2warm.toml",
+            to.display()
+        );
+        return Err(Failure::Failed(text.into()));
+    }
+    drop(token);
+    let replaced = replaced_scripts(&fetched.0, &names);
     if !replaced.is_empty() {
         print(&format!("Replacing scripts of 2warm on {node}: {}\n", replaced.join(", ")));
     }
@@ -111,15 +125,13 @@ fn own_commands(directory: &Path) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
-/// Which of these commands are scripts of 2warm on the other node.
-fn replaced_scripts(remote: &Remote, to: &Path, names: &[String]) -> Result<Vec<String>, Failure> {
-    let fetched = TemporaryDirectory::new()?;
-    fetch_small(remote, &to.join(COMMANDS), names, LARGEST_SCRIPT, &fetched.0)?;
+/// Which of these commands are scripts of 2warm on the other node, by what was fetched from there.
+fn replaced_scripts(fetched: &Path, names: &[String]) -> Vec<String> {
     let is_replaced = |name: &&String| {
-        let there = fetched.0.join(name);
+        let there = fetched.join(name);
         fs::read(&there).is_ok_and(|text| text.starts_with(b"#!")) && !is_own(&there)
     };
-    Ok(names.iter().filter(is_replaced).cloned().collect())
+    names.iter().filter(is_replaced).cloned().collect()
 }
 
 fn failed(directory: &Path, error: &io::Error) -> Failure {
@@ -131,6 +143,29 @@ fn is_own(command: &Path) -> bool {
     let Ok(content) = fs::read(command) else { return false };
     let is_script = content.starts_with(b"#!");
     !is_script || content.windows(7).any(|word| word == b"twowarm")
+}
+
+/// A file in the installation by which it is recognized where it would be copied to. It is removed when it is
+/// dropped; its name is one of those that are removed as left by rsync.
+struct Token(PathBuf);
+
+impl Token {
+    fn create(directory: &Path) -> io::Result<Token> {
+        let name = format!(".{}.{:06x}", COMMAND.manual.name, process::id() & 0xFF_FFFF);
+        let path = directory.join(name);
+        fs::write(&path, "")?;
+        Ok(Token(path))
+    }
+
+    fn name(&self) -> String {
+        self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 /// A directory that is removed when it is dropped.

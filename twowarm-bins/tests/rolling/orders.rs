@@ -1,3 +1,5 @@
+use std::fs;
+
 use twowarm_core::testbed::wait_until;
 
 use crate::pair::{LIMIT, Pair, replace};
@@ -34,9 +36,13 @@ fn roll(steps: &[Step]) {
         }
         pair.own_scripts_work();
     }
+    fails_over(&mut pair);
+}
+
+/// Asserts that all rows are on the standby, and still are when it is promoted.
+fn fails_over(pair: &mut Pair) {
     pair.arrives();
     assert!(pair.db2.is_in_recovery().unwrap());
-
     let rows = pair.rows;
     pair.db1.stop(twowarm_core::testbed::StopMode::Fast).unwrap();
     let mut trigger = pair.db2.command("triggerStandby");
@@ -79,4 +85,27 @@ fn what_is_sourced_last() {
     steps.rotate_left(3);
     steps.swap(2, 3);
     roll(&steps);
+}
+
+/// With rsync as carrier archiveWALFile can be replaced before anything on the standby is.
+#[test]
+fn the_primary_first_by_rsync() {
+    let mut pair = Pair::new();
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let archive = pair.db2.archive().display().to_string();
+    let section = format!("[node.db2]\ncarrier = \"rsync\"\narchive = \"{archive}\"\n");
+    pair.db1.write_local("2warm.toml", settings.replace("[node.db2]\n", &section)).unwrap();
+    let (standby, primary) = MANUAL.split_at(5);
+    for step in primary.iter().chain(standby) {
+        let node = if step.0 == 1 { &pair.db1 } else { &pair.db2 };
+        replace(node, step.1);
+        pair.flows();
+        pair.own_scripts_work();
+    }
+    assert!(!pair.db2.archive().join(".owner").exists());
+    // From now on by receiveWALFile.
+    pair.db1.write_local("2warm.toml", settings).unwrap();
+    pair.flows();
+    assert!(pair.db2.archive().join(".owner").exists());
+    fails_over(&mut pair);
 }

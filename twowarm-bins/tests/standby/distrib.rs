@@ -200,3 +200,43 @@ fn a_key_that_others_can_read_is_named() {
         "{said}"
     );
 }
+
+/// Regression: the message was only that the connection broke.
+#[test]
+fn a_node_that_ssh_cannot_reach_is_named_with_the_reason() {
+    let (db1, mut db2) = nodes_with(&["distrib2warm"], &[]);
+    let known = fs::read_to_string(db1.known_hosts()).unwrap();
+    let fails_with = |words: &[&str]| {
+        let said = fails(db1.command("distrib2warm"), 1);
+        for word in words {
+            assert!(said.contains(word), "\"{word}\" is not in: {said}");
+        }
+    };
+    db1.run_as().write(&db1.known_hosts(), "").unwrap();
+    fails_with(&["db2: the host key of [127.0.0.1]:", "is not known", "ssh-keyscan"]);
+    let host = known.split(' ').next().unwrap();
+    let other = format!("{host} {}\n", db1.copy_key().public());
+    db1.run_as().write(&db1.known_hosts(), other).unwrap();
+    fails_with(&["db2: the host key of [127.0.0.1]:", "has changed: SHA256:", "line 1 of"]);
+    db1.run_as().write(&db1.known_hosts(), known).unwrap();
+
+    let moved = db2.pgroot().with_extension("moved");
+    fs::rename(db2.pgroot(), &moved).unwrap();
+    fails_with(&["rsync to db2 failed", "does not exist there", "[node.db2]", "mkdir"]);
+    fs::rename(moved, db2.pgroot()).unwrap();
+    db2.sshd().stop();
+    fails_with(&["could not connect to db2", "Connection refused"]);
+    db2.sshd().restart().unwrap();
+    succeeds(db1.command("distrib2warm"));
+}
+
+/// Regression: the installation was copied onto itself.
+#[test]
+fn a_node_does_not_copy_its_installation_onto_itself() {
+    let (db1, _db2) = nodes_with(&["distrib2warm"], &[]);
+    db1.reach(&db1).unwrap();
+    let before = names(&db1.global().join("replication"));
+    let said = fails(db1.command("distrib2warm"), 1);
+    assert!(said.contains("db1 is this node") && said.contains("othernode"), "{said}");
+    assert_eq!(names(&db1.global().join("replication")), before);
+}

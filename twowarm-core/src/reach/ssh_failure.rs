@@ -136,3 +136,61 @@ impl Retryable for SshFailure {
         matches!(self, SshFailure::Connect { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(text: &str) -> Option<SshFailure> {
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        SshFailure::of("db2", &lines)
+    }
+
+    #[test]
+    fn messages_of_ssh_are_recognized() {
+        let unknown = failure(
+            "No ED25519 host key is known for [10.0.0.2]:2222 and you have requested strict checking.\r\n\
+             Host key verification failed.\r\n",
+        );
+        let name = "[10.0.0.2]:2222".to_owned();
+        assert_eq!(unknown, Some(SshFailure::HostKeyUnknown { node: "db2".into(), name }));
+        let changed = failure(
+            "@@@@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@@@@\n\
+             The fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\n\
+             Offending ECDSA key in /h/known hosts:12\n\
+             Host key for db2 has changed and you have requested strict checking.\n",
+        );
+        let message = changed.unwrap().to_string();
+        let expected = "db2: the host key of db2 has changed: SHA256:abc differs from line 12 of \"/h/known hosts\"";
+        assert!(message.starts_with(expected), "{message}");
+        let permissions = failure(
+            "@         WARNING: UNPROTECTED PRIVATE KEY FILE!          @\n\
+             Permissions 0644 for '/k' are too open.\npg@db2: Permission denied (publickey).\n",
+        );
+        assert!(matches!(permissions, Some(SshFailure::KeyPermissions { .. })));
+    }
+
+    #[test]
+    fn only_a_failure_of_the_network_can_be_tried_again() {
+        for (text, retryable) in [
+            ("ssh: connect to host 10.0.0.2 port 22: Connection refused", true),
+            ("ssh: Could not resolve hostname db2: Name or service not known", true),
+            (
+                "Connection timed out during banner exchange\nConnection to 10.0.0.2 port 22 timed out",
+                true,
+            ),
+            ("Timeout, server db2 not responding.", true),
+            ("kex_exchange_identification: Connection closed by remote host", true),
+            (
+                "pg@bastion: Permission denied (publickey).\nConnection closed by UNKNOWN port 65535",
+                false,
+            ),
+            ("/h/.ssh/config: line 1: Bad configuration option: x", false),
+            ("The ED25519 host key for db2 is marked as revoked.", false),
+        ] {
+            let failure = failure(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(failure.is_retryable(), retryable, "{failure}");
+        }
+        assert_eq!(failure("bash: receiveWALFile: command not found"), None);
+    }
+}

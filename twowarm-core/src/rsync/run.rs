@@ -258,7 +258,14 @@ pub(super) fn failed(remote: &Remote, status: ExitStatus, messages: Vec<String>)
     {
         return RsyncError::Ssh(failure);
     }
+    let missing = |line: &String| {
+        (line.contains("mkdir ") || line.contains("change_dir"))
+            && line.contains("No such file or directory")
+    };
     let meaning = match status.code() {
+        Some(3 | 11 | 12) if messages.iter().any(missing) => format!(
+            "the directory that is to contain the copy does not exist there. HINT: create it or mount its disk, or correct the paths under [node.{node}] in 2warm/local/2warm.toml"
+        ),
         Some(2) => {
             "unexpected output from the other node. HINT: make sure that login scripts there print nothing".to_owned()
         }

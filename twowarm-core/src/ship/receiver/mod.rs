@@ -109,22 +109,24 @@ impl Receiver {
     /// If the sender may not send here, violates the protocol, or the connection fails. A refused file is not
     /// an error.
     pub fn serve(&self, input: impl Read, output: impl Write + Send) -> Result<Served, ServeError> {
-        self.serve_and_log(input, output, Level::Warn)
+        self.serve_by(input, output, Capabilities::OURS, Level::Warn)
     }
 
-    /// Serves a sender in this process, which reports the refusals itself.
+    /// Serves a sender in this process, which reports the refusals itself. Compression would save nothing.
     pub(super) fn serve_in_process(
         &self,
         input: impl Read,
         output: impl Write + Send,
     ) -> Result<Served, ServeError> {
-        self.serve_and_log(input, output, Level::Debug)
+        let uncompressed = Capabilities { codecs: 1, ..Capabilities::OURS };
+        self.serve_by(input, output, uncompressed, Level::Debug)
     }
 
-    fn serve_and_log(
+    fn serve_by(
         &self,
         mut input: impl Read,
         mut output: impl Write + Send,
+        understands: Capabilities,
         refusals: Level,
     ) -> Result<Served, ServeError> {
         let hello = read_hello(&mut input, &mut output)?;
@@ -133,8 +135,7 @@ impl Receiver {
             Err(refusal) => return Err(refuse(&mut output, hello, refusal)),
         };
         let path = archive.path().display().to_string();
-        let welcome =
-            Welcome { label: self.label.clone(), archive: path, understands: Capabilities::OURS };
+        let welcome = Welcome { label: self.label.clone(), archive: path, understands };
         answer(&mut output, &Message::Welcome(welcome))?;
         let output = Mutex::new(output);
         let served = Served::default();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ssh2::{Channel, ErrorCode, Session};
 
 use super::target::Target;
-use super::{SshError, host_key, login, tcp};
+use super::{SshError, host_key, login};
 use crate::reach::last_line;
 use crate::ship::transport::{Connection, FarCommand};
 
@@ -20,10 +20,8 @@ pub(super) struct SshConnection {
 }
 
 impl Target {
-    /// Connects, checks the host key, logs in and starts the command.
-    pub(super) fn open(&self) -> Result<SshConnection, SshError> {
-        let stream = tcp::connect(&self.address, self.time_limit)?;
-        // sshd starts a process for the connection meanwhile.
+    /// Checks the host key, logs in and starts the command.
+    pub(super) fn open(&self, stream: TcpStream) -> Result<SshConnection, SshError> {
         let known = host_key::known_keys(self)?;
         let broken = |error| SshError::Connect { address: self.address.clone(), error };
         let socket = stream.try_clone().map_err(broken)?;

@@ -72,7 +72,7 @@ pub enum SshError {
     },
     /// The user's ssh configuration asks for a way to connect that libssh2 does not have.
     #[error(
-        "the ssh configuration for {host} sets {option}, which is not supported. HINT: set host and port of the node in 2warm/local/2warm.toml"
+        "the ssh configuration for {host} sets {option}, which is not supported. HINT: set carrier = \"openssh\" under [node.{host}] in 2warm/local/2warm.toml, so that the ssh program is used, or set host and port of the node there"
     )]
     UnsupportedOption {
         /// The node.

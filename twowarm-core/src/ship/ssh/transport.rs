@@ -1,7 +1,8 @@
 use std::path::Path;
+use std::thread;
 
-use super::SshError;
 use super::target::Target;
+use super::{Address, SshError, tcp};
 use crate::reach::Reach;
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 
@@ -26,9 +27,27 @@ impl SshTransport {
     }
 }
 
+impl SshTransport {
+    /// The address, if it does not depend on the user's ssh configuration.
+    fn address(&self) -> Option<Address> {
+        let (host, port) = (self.reach.host.clone()?, self.reach.port?);
+        Some(Address { node: self.node.clone(), host, port })
+    }
+}
+
 impl Transport for SshTransport {
     fn connect(&self) -> Result<Box<dyn Connection>, ConnectError> {
-        Ok(Box::new(Target::resolve(self)?.open()?))
+        // sshd starts a process for the connection while the user's ssh configuration is read.
+        let early = self.address().and_then(|address| {
+            let limit = self.reach.time_limit;
+            thread::Builder::new().spawn(move || tcp::connect(&address, limit)).ok()
+        });
+        let target = Target::resolve(self)?;
+        let stream = match early.and_then(|connecting| connecting.join().ok()) {
+            Some(connected) => connected?,
+            None => tcp::connect(&target.address, target.time_limit)?,
+        };
+        Ok(Box::new(target.open(stream)?))
     }
 
     fn node(&self) -> &str {
