@@ -22,13 +22,18 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 type Comparison = fn(&Programs) -> Outcome<Vec<Table>>;
 
-const COMPARISONS: [(&str, Comparison); 6] = [
+const COMPARISONS: [(&str, Comparison); 11] = [
     ("present", present::compare),
     ("arrival", arrival::compare),
     ("pruning", pruning::compare),
     ("promotion", promotion::compare),
     ("waiting", waiting::compare),
-    ("shipping", shipping::compare),
+    ("segment", shipping::one_segment),
+    ("backlog", shipping::backlog),
+    ("empty", shipping::empty),
+    ("memory", shipping::large_segments),
+    ("line", shipping::long_line),
+    ("shutdown", shipping::shutdown),
 ];
 
 fn main() -> ExitCode {

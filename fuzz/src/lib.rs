@@ -41,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     ("timeline_history", timeline_history),
     ("trigger", trigger),
     ("wal_file_name", wal_file_name),
+    ("wire_content", wire_content),
     ("wire_frame", wire_frame),
     ("wire_message", wire_message),
 ];

@@ -42,6 +42,8 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
     .unwrap();
     lines.iter_mut().for_each(Line::recovers);
     println!("archived after {:?}", start.elapsed());
+    let replayed = || trio.db2.log().matches("restored log file").count();
+    println!("{} replayed", replayed());
     let [on_db2, on_db3] = [&trio.db2, &trio.db3].map(|node| verified(&trio, node, &names));
     assert!(on_db2.iter().eq(names.iter()), "segments are missing");
     let (relayed, both) = (archiver.fetched.len(), on_db3.len() - archiver.fetched.len());
@@ -57,7 +59,9 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
     wait_until("the standby to replay all", TIME.saturating_sub(start.elapsed()), || {
         trio.db2.sql("select count(*) from t").is_ok_and(|found| found == rows)
     })
-    .unwrap();
+    .unwrap_or_else(|error| {
+        panic!("{error}: {} segments replayed\n{}", replayed(), trio.db2.log())
+    });
     println!("replayed after {:?}", start.elapsed());
 }
 

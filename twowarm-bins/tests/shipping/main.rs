@@ -7,6 +7,7 @@ mod arrival;
 mod content;
 mod directory;
 mod killed_receiver;
+mod memory;
 mod newer;
 mod no_pgdata;
 mod node_id;

@@ -21,12 +21,17 @@ pub struct Pair {
 
 impl Pair {
     pub fn new() -> Pair {
+        Pair::with_cluster(&[])
+    }
+
+    /// With these arguments for initdb.
+    pub fn with_cluster(initdb: &[&str]) -> Pair {
         let bed = Testbed::new().unwrap();
         let (db1, db2) = bed.pair().unwrap();
         for node in [&db1, &db2] {
             node.install_commands(BUILT, &COMMANDS).unwrap();
         }
-        db1.initdb(&[]).unwrap();
+        db1.initdb(initdb).unwrap();
         db1.prepend_settings("time_limit = 3").unwrap();
         db1.write_local("replication/archiving_active", "").unwrap();
         for directory in [db2.pgdata(), db2.archive()] {

@@ -2,6 +2,8 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "ship")]
+use std::time::SystemTime;
 
 use super::{Archive, ArchiveError};
 use crate::durable::{self, Aside};
@@ -101,6 +103,31 @@ impl Incoming {
         Ok(self.aside.file().write_all(bytes).map_err(FileError::of("write", &path))?)
     }
 
+    /// Adds zeros at the end, as a hole.
+    #[cfg(feature = "ship")]
+    pub(crate) fn write_zeros(&mut self, length: u64) -> Result<(), ArchiveError> {
+        let path = self.aside.path().to_owned();
+        let file = self.aside.file();
+        let mut extend = || {
+            let end = file.stream_position()?.saturating_add(length);
+            file.set_len(end)?;
+            file.seek(SeekFrom::Start(end))
+        };
+        extend().map_err(FileError::of("extend", &path))?;
+        Ok(())
+    }
+
+    /// Sets its modification time, after everything was written. A time in the future is not set, since some file
+    /// systems do not support it and readers take such a file for one that is still being written.
+    #[cfg(feature = "ship")]
+    pub(crate) fn set_modified(&mut self, at: SystemTime) {
+        if at <= SystemTime::now()
+            && let Err(e) = self.aside.file().set_modified(at)
+        {
+            log::debug!("could not set the time of \"{}\": {e}", self.aside.path().display());
+        }
+    }
+
     /// The file so far, at its start.
     pub(crate) fn reread(&mut self) -> Result<&mut File, ArchiveError> {
         let path = self.aside.path().to_owned();
@@ -185,18 +212,23 @@ fn same_bytes(a: &mut File, b: &mut File, path_a: &Path, path_b: &Path) -> Resul
     if length(a, path_a)? != length(b, path_b)? {
         return Ok(false);
     }
-    let (mut of_a, mut of_b) = (vec![0; 256 * 1024], vec![0; 256 * 1024]);
+    have_same_bytes(a, b).map_err(FileError::of("compare", path_b))
+}
+
+/// Whether two inputs have the same bytes.
+pub(crate) fn have_same_bytes(a: &mut dyn Read, b: &mut dyn Read) -> io::Result<bool> {
+    const BUFFER: u64 = 256 * 1024;
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
     loop {
-        let got = a.read(&mut of_a).map_err(FileError::of("read", path_a))?;
-        if got == 0 {
-            return Ok(true);
-        }
-        match b.read_exact(&mut of_b[..got]) {
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            done => done.map_err(FileError::of("read", path_b))?,
-        }
-        if of_a[..got] != of_b[..got] {
+        of_a.clear();
+        of_b.clear();
+        a.take(BUFFER).read_to_end(&mut of_a)?;
+        b.take(BUFFER).read_to_end(&mut of_b)?;
+        if of_a != of_b {
             return Ok(false);
+        }
+        if of_a.is_empty() {
+            return Ok(true);
         }
     }
 }

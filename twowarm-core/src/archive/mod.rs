@@ -34,7 +34,7 @@ pub use error::ArchiveError;
 pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
-pub(crate) use incoming::{Existing, Incoming};
+pub(crate) use incoming::{Existing, Incoming, have_same_bytes};
 pub use mark::{check_mark, mark};
 
 use crate::durable;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Install, InstallError, WhenStandbyDown};
+use super::{Install, InstallError, Verify, WhenStandbyDown};
 use crate::data_directory::Postmaster;
 use crate::identifiers::NodeName;
 use crate::reach::Reach;
@@ -71,6 +71,8 @@ impl Install {
             let transport = SshTransport::new(reach, FarCommand::ReceiveWalFile)?;
             Ok::<_, SshError>(Shipper {
                 ship_damaged: self.settings.archive.ship_damaged,
+                verify_records: self.settings.archive.verify == Verify::Records,
+                send: self.send_options(to),
                 shutdown: Some(budget()),
                 ..Shipper::new(node.clone(), transport)
             })

@@ -50,6 +50,17 @@ impl Install {
         })
     }
 
+    /// How WAL files are sent to another node.
+    #[cfg(feature = "ship")]
+    #[must_use]
+    pub fn send_options(&self, node: &NodeName) -> crate::ship::SendOptions {
+        let rate_limit = self.section(node).and_then(|own| own.rate_limit).unwrap_or_default();
+        crate::ship::SendOptions {
+            compression_level: self.settings.archive.compression_level,
+            rate_limit: crate::ship::RateLimit::new(rate_limit),
+        }
+    }
+
     /// How to log in to the server of this node: libpq's variables in `environment.sh`, else in the environment.
     #[cfg(feature = "server")]
     pub fn login(&self) -> crate::server::Login {

@@ -38,12 +38,21 @@ pub enum Defect {
     },
 }
 
+/// What is checked before a file is sent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Checks {
+    /// Whether a segment's records are checked, in addition to the header of its first page.
+    pub(super) records: bool,
+    /// Whether a segment with damaged records is shipped nevertheless.
+    pub(super) ship_damaged: bool,
+}
+
 /// Checks a file before it is sent: a standby that replayed a file of another content than its name says would
 /// end its recovery. A damaged segment stops every standby, and may still be repaired here.
 pub(super) fn check(
     file: &WalFile,
     hello: &Hello,
-    ship_damaged: bool,
+    checks: Checks,
 ) -> Result<Option<Defect>, ShipError> {
     let path = || file.path.clone();
     let mut open = File::open(&file.path).map_err(FileError::of("open", &file.path))?;
@@ -55,13 +64,16 @@ pub(super) fn check(
         Content::Text(TextVerdict::Unneeded(bad)) => return Ok(Some(Defect::UnneededText(bad))),
         // A `.partial` file is meant to be incomplete, and no server replays it under that name.
         Content::Segment(..) if matches!(file.name, WalFileName::Partial(_)) => return Ok(None),
+        Content::Segment(..) if !checks.records => return Ok(None),
         Content::Segment(segment, header) => (segment, header),
     };
     Ok(match check_records(&file.path, segment, &header)? {
         Completeness::Whole => None,
         Completeness::Unknown(why) => Some(Defect::Unchecked(why)),
         Completeness::Unfinished { at, why } => Some(Defect::Incomplete { at, why }),
-        Completeness::Damaged { at, why } if ship_damaged => Some(Defect::Damaged { at, why }),
+        Completeness::Damaged { at, why } if checks.ship_damaged => {
+            Some(Defect::Damaged { at, why })
+        }
         Completeness::Damaged { at, why } => {
             return Err(ShipError::Damaged { path: path(), name: segment, at, why });
         }

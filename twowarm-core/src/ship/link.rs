@@ -79,7 +79,7 @@ impl Link {
             connection: transport.connect()?,
             node: transport.node().to_owned(),
             command: transport.command(),
-            welcome: Welcome { label: String::new(), archive: String::new(), codecs: 0 },
+            welcome: Welcome::default(),
         };
         let greeted = write_greeting(&mut link.connection);
         if greeted.is_ok() {

@@ -1,9 +1,13 @@
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::link::{Link, LinkError};
-use super::wire::{Codec, FILE_CHUNK, FileStart, Message, Stored, WireError};
+use super::rate_limit::RateLimit;
+use super::wire::{
+    EncodeError, Encoder, FILE_CHUNK, Features, FileStart, Message, Stored, WireError,
+};
 use crate::file_error::FileError;
 use crate::retry::Retryable;
 use crate::wal::WalFileName;
@@ -12,9 +16,35 @@ use crate::wal::WalFileName;
 #[derive(Debug)]
 pub struct Sender {
     link: Link,
+    options: SendOptions,
+    /// Once a file has been sent.
+    encoder: Option<Encoder>,
+    /// For reading a file.
+    chunk: Vec<u8>,
     last_id: u32,
     /// Sent and not yet answered.
     waiting: Vec<u32>,
+}
+
+/// How files are sent.
+#[derive(Debug, Clone)]
+pub struct SendOptions {
+    /// zstd's level, from -7 (fastest) to 19; 0 sends files uncompressed, as does a receiver that can't decompress
+    /// them.
+    pub compression_level: i32,
+    /// The limit on the speed, if there is one.
+    pub rate_limit: Option<RateLimit>,
+}
+
+impl SendOptions {
+    /// The default of [`compression_level`](SendOptions::compression_level).
+    pub const COMPRESSION_LEVEL: i32 = -1;
+}
+
+impl Default for SendOptions {
+    fn default() -> SendOptions {
+        SendOptions { compression_level: SendOptions::COMPRESSION_LEVEL, rate_limit: None }
+    }
 }
 
 /// The number of a request.
@@ -43,10 +73,17 @@ impl Retryable for SendError {
 }
 
 impl Sender {
-    /// Sends over this connection.
+    /// Sends over this connection, with the default options.
     #[must_use]
     pub fn new(link: Link) -> Sender {
-        Sender { link, last_id: 0, waiting: Vec::new() }
+        Sender::with_options(link, SendOptions::default())
+    }
+
+    /// Sends over this connection.
+    #[must_use]
+    pub fn with_options(link: Link, options: SendOptions) -> Sender {
+        let (chunk, waiting) = (Vec::new(), Vec::new());
+        Sender { link, options, encoder: None, chunk, last_id: 0, waiting }
     }
 
     /// The connection.
@@ -81,23 +118,46 @@ impl Sender {
     /// If the file can't be read or the connection fails.
     pub fn start(&mut self, name: WalFileName, path: &Path) -> Result<RequestId, SendError> {
         let reading = || FileError::of::<io::Error>("read", path);
-        let mut file = File::open(path).map_err(reading())?;
-        let size = file.metadata().map_err(reading())?.len();
+        let compressing = || FileError::of::<io::Error>("compress", path);
+        let mut file = File::open(path).map_err(FileError::of("open", path))?;
+        let metadata = file.metadata().map_err(reading())?;
         let id = self.next_id();
-        let start = FileStart { id, codec: Codec::None, size, name: name.to_string() };
-        self.link.send(&Message::File(start))?;
-        let mut crc = crc32fast::Hasher::new();
-        let mut left = size;
-        let mut chunk = vec![0; FILE_CHUNK];
-        let data = Message::Data { id, bytes: Vec::new() }.kind();
+        let frame = self.options.rate_limit.as_ref().map_or(FILE_CHUNK, RateLimit::frame);
+        let (link, level) = (&mut self.link, self.options.compression_level);
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => none.insert(Encoder::new(link.welcome(), level, frame).map_err(compressing())?),
+        };
+        encoder.begin(id).map_err(compressing())?;
+        let takes_modified = link.welcome().features.contains(Features::MODIFIED);
+        link.send(&Message::File(FileStart {
+            id,
+            codec: encoder.codec(),
+            size: metadata.len(),
+            name: name.to_string(),
+            modified: modified(&metadata).filter(|_| takes_modified),
+        }))?;
+        let rate_limit = &self.options.rate_limit;
+        let mut send = |kind, parts: &[&[u8]]| {
+            if let Some(limit) = rate_limit {
+                limit.wait_for(parts.iter().map(|part| part.len()).sum());
+            }
+            link.send_frame(kind, parts)
+        };
+        let failed = |error: EncodeError<LinkError>| match error {
+            EncodeError::Compress(e) => SendError::File(compressing()(e)),
+            EncodeError::Send(e) => e.into(),
+        };
+        self.chunk.resize(FILE_CHUNK, 0);
+        let mut left = metadata.len();
         while left > 0 {
-            let wanted = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            file.read_exact(&mut chunk[..wanted]).map_err(reading())?;
-            crc.update(&chunk[..wanted]);
-            self.link.send_frame(data, &[&id.to_be_bytes(), &chunk[..wanted]])?;
+            let wanted = self.chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let chunk = &mut self.chunk[..wanted];
+            file.read_exact(chunk).map_err(reading())?;
+            encoder.add(chunk, &mut send).map_err(failed)?;
             left -= wanted as u64;
         }
-        self.link.send(&Message::End { id, crc: crc.finalize() })?;
+        encoder.finish(&mut send).map_err(failed)?;
         self.waiting.push(id);
         Ok(RequestId(id))
     }
@@ -151,5 +211,14 @@ impl Sender {
     fn next_id(&mut self) -> u32 {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
+    }
+}
+
+/// When a file was last modified, in nanoseconds since 1970.
+fn modified(metadata: &Metadata) -> Option<i64> {
+    let at = metadata.modified().ok()?;
+    match at.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).ok(),
+        Err(before) => i64::try_from(before.duration().as_nanos()).ok().map(|ns| -ns),
     }
 }

@@ -2,12 +2,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::check::{Defect, check};
+use super::check::{Checks, Defect, check};
 use super::shutdown_budget::Unfinished;
 use super::stoppable::Stoppable;
 use super::transport::Transport;
 use super::wire::{Purpose, Stored, Welcome};
-use super::{Link, LinkError, LocalNode, RequestId, Sender, ShipError, ShutdownBudget, WalFile};
+use super::{
+    Link, LinkError, LocalNode, RequestId, SendOptions, Sender, ShipError, ShutdownBudget, WalFile,
+};
 use crate::wal::WalFileName;
 
 /// How many files are on their way before the first one is acknowledged.
@@ -39,6 +41,10 @@ pub struct Shipper<T> {
     pub transport: T,
     /// Whether a damaged segment is shipped with a warning instead of being refused. A standby stops at it.
     pub ship_damaged: bool,
+    /// Whether the records of a segment are checked, not only the header of its first page.
+    pub verify_records: bool,
+    /// How files are sent.
+    pub send: SendOptions,
     /// The limit while the server that has called this process is shutting down.
     pub shutdown: Option<ShutdownBudget>,
 }
@@ -64,7 +70,14 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
     /// Ships undamaged files only, without a limit for shutdowns.
     #[must_use]
     pub fn new(node: LocalNode, transport: T) -> Shipper<T> {
-        Shipper { node, transport, ship_damaged: false, shutdown: None }
+        Shipper {
+            node,
+            transport,
+            ship_damaged: false,
+            verify_records: true,
+            send: SendOptions::default(),
+            shutdown: None,
+        }
     }
 
     /// Ships files over one connection, timeline history files first, the others in the given order. When
@@ -81,14 +94,15 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
     ) -> Result<(), ShipError> {
         let mut files = files.to_vec();
         files.sort_by_key(|file| !file.is_history());
+        let checks = Checks { records: self.verify_records, ship_damaged: self.ship_damaged };
+        let how = (checks, self.send.clone());
         let Some(budget) = &self.shutdown else {
-            return ship(&self.node, &self.transport, self.ship_damaged, &files, progress);
+            return ship(&self.node, &self.transport, how, &files, progress);
         };
         let mut names: Vec<WalFileName> = files.iter().map(|file| file.name).collect();
         let (node, transport) = (self.node.clone(), self.transport.clone());
-        let ship_damaged = self.ship_damaged;
         let work = move |stop: Arc<AtomicBool>, progress: &mut dyn FnMut(ShipProgress)| {
-            ship(&node, &Stoppable::new(transport, stop), ship_damaged, &files, progress)
+            ship(&node, &Stoppable::new(transport, stop), how, &files, progress)
         };
         let result = budget.spend(work, &mut |step| {
             if let ShipProgress::Shipped { file, .. } = &step {
@@ -113,19 +127,20 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
 fn ship(
     node: &LocalNode,
     transport: &dyn Transport,
-    ship_damaged: bool,
+    (checks, options): (Checks, SendOptions),
     files: &[WalFile],
     progress: &mut dyn FnMut(ShipProgress),
 ) -> Result<(), ShipError> {
     let Some((first, rest)) = files.split_first() else { return Ok(()) };
     let hello = node.hello(Purpose::ShipWal)?;
-    let defect = check(first, &hello, ship_damaged)?;
+    let defect = check(first, &hello, checks)?;
     let link = Link::open(transport, hello.clone())?;
     progress(ShipProgress::Connected(link.welcome().clone()));
-    let mut session = Session { sender: Sender::new(link), in_flight: VecDeque::new(), progress };
+    let sender = Sender::with_options(link, options);
+    let mut session = Session { sender, in_flight: VecDeque::new(), progress };
     let mut sent = session.send(first, defect);
     for file in rest {
-        sent = sent.and_then(|()| session.send(file, check(file, &hello, ship_damaged)?));
+        sent = sent.and_then(|()| session.send(file, check(file, &hello, checks)?));
     }
     match sent {
         Err(ShipError::Link(error)) if !is_refusal(&error) => return Err(error.into()),

@@ -9,7 +9,8 @@ use nix::unistd::Pid;
 /// A process of the testbed, from `/proc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    pub(super) pid: i32,
+    /// Its process id.
+    pub pid: i32,
     parent: i32,
     /// Its command line, with spaces between the arguments.
     pub command: String,

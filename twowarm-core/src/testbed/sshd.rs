@@ -52,6 +52,12 @@ impl Sshd {
         self.port
     }
 
+    /// The process id of the sshd that listens; 0 while it is stopped. Its sessions are its children.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.listener.as_ref().map_or(0, |listener| listener.id() as i32)
+    }
+
     /// The line of a known_hosts file for this sshd, reached through this port.
     pub(super) fn known_hosts_line(&self, port: u16) -> String {
         format!("[127.0.0.1]:{port} {}\n", self.host_key.public())

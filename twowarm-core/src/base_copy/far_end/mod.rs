@@ -76,7 +76,7 @@ impl CopyTarget {
         near_end.send(&Message::Welcome(Welcome {
             label: self.data_directory.display().to_string(),
             archive: self.archive.display().to_string(),
-            codecs: 0,
+            ..Welcome::default()
         }))?;
         let survey = match near_end.receive()? {
             Received::Copy(CopyMessage::Survey(survey)) => survey,

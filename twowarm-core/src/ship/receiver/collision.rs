@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use crate::archive::{ArchiveError, Existing};
+use crate::archive::{ArchiveError, Existing, have_same_bytes};
 use crate::data_directory::{Reached, control_file};
 use crate::file_error::FileError;
 use crate::ship::content::{BadContent, Content, check_content};
@@ -77,11 +77,7 @@ fn continued_at(
     incoming.rewind()?;
     stored.rewind()?;
     let length = at.0.saturating_sub(header.start().0);
-    let beginning = |file: &mut File| {
-        let mut bytes = Vec::new();
-        file.take(length).read_to_end(&mut bytes).map(|_| bytes)
-    };
-    Ok((beginning(stored)? == beginning(incoming)?).then_some(at))
+    Ok(have_same_bytes(&mut incoming.take(length), &mut stored.take(length))?.then_some(at))
 }
 
 /// The remedy for two files whose different contents both match the name.

@@ -1,39 +1,75 @@
+use std::time::{Duration, SystemTime};
+
 use super::collision::{advice, compare};
-use super::{Receiver, binding, check_codec, refusal, refusal_of};
+use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError, Incoming};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
-use crate::ship::wire::{FileStart, Hello, Refusal, RefusalCode, Stored};
+use crate::ship::wire::{
+    DecodeError, Decoder, FileStart, Hello, Piece, Refusal, RefusalCode, Stored,
+};
 use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is arriving, or is discarded because the file is refused.
-pub(super) struct FileInFlight {
+pub(super) struct FileInFlight<'a> {
     start: FileStart,
-    received: u64,
-    crc: crc32fast::Hasher,
+    decoder: &'a mut Decoder,
     state: Result<(WalFileName, Incoming), Refusal>,
 }
 
-impl FileInFlight {
-    pub(super) fn begin(start: FileStart, archive: &Archive, hello: &Hello) -> FileInFlight {
-        let state = begin(&start, archive, hello);
-        FileInFlight { start, received: 0, crc: crc32fast::Hasher::new(), state }
+/// Why arriving data could not be written.
+enum Failure {
+    Decode(DecodeError),
+    Archive(ArchiveError),
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Failure {
+        Failure::Decode(error)
+    }
+}
+
+impl<'a> FileInFlight<'a> {
+    pub(super) fn begin(
+        start: FileStart,
+        archive: &Archive,
+        hello: &Hello,
+        decoder: &'a mut Decoder,
+    ) -> FileInFlight<'a> {
+        let state = begin(&start, archive, hello, decoder);
+        FileInFlight { start, decoder, state }
     }
 
     pub(super) fn id(&self) -> u32 {
         self.start.id
     }
 
+    /// Adds the bytes of a DATA frame.
     pub(super) fn add(&mut self, bytes: &[u8]) {
-        let Ok((_, incoming)) = &mut self.state else { return };
-        self.received += bytes.len() as u64;
-        self.crc.update(bytes);
-        if self.received > self.start.size {
-            let message =
-                format!("{}: received more data than its announced size", self.start.name);
-            self.state = Err(refusal(RefusalCode::DAMAGED, true, message));
-        } else if let Err(e) = incoming.write(bytes) {
-            self.state = Err(refusal_of(&e));
+        self.write(|decoder, write| decoder.data(bytes, write));
+    }
+
+    /// Adds the zeros of a ZEROS frame.
+    pub(super) fn add_zeros(&mut self, length: u64) {
+        self.write(|decoder, write| decoder.zeros(length, write));
+    }
+
+    fn write(
+        &mut self,
+        decode: impl FnOnce(
+            &mut Decoder,
+            &mut dyn FnMut(Piece<'_>) -> Result<(), Failure>,
+        ) -> Result<(), Failure>,
+    ) {
+        let Ok((name, incoming)) = &mut self.state else { return };
+        let write = &mut |piece: Piece<'_>| match piece {
+            Piece::Bytes(bytes) => incoming.write(bytes).map_err(Failure::Archive),
+            Piece::Zeros(length) => incoming.write_zeros(length).map_err(Failure::Archive),
+        };
+        match decode(self.decoder, write) {
+            Ok(()) => {}
+            Err(Failure::Archive(e)) => self.state = Err(refusal_of(&e)),
+            Err(Failure::Decode(e)) => self.state = Err(damaged(*name, &e)),
         }
     }
 
@@ -46,9 +82,9 @@ impl FileInFlight {
     ) -> Result<Stored, Refusal> {
         let data_directory = receiver.data_directory.as_deref();
         let (name, mut incoming) = self.state?;
-        if self.received != self.start.size || self.crc.finalize() != crc {
-            let message = format!("{name} was damaged in transit");
-            return Err(refusal(RefusalCode::DAMAGED, true, message));
+        self.decoder.finish(crc).map_err(|e| damaged(name, &e))?;
+        if let Some(at) = self.start.modified.and_then(time) {
+            incoming.set_modified(at);
         }
         let file = incoming.reread().map_err(|e| refusal_of(&e))?;
         let content = check_content(name, self.start.size, file, hello).map_err(|e| unsound(&e))?;
@@ -100,11 +136,15 @@ fn begin(
     start: &FileStart,
     archive: &Archive,
     hello: &Hello,
+    decoder: &mut Decoder,
 ) -> Result<(WalFileName, Incoming), Refusal> {
     let name: WalFileName =
         start.name.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, e))?;
-    check_codec(start.codec)?;
     check_size(name, start.size, hello.segment_size).map_err(|e| unsound(&e))?;
+    decoder.begin(start.codec, start.size).map_err(|e| match e {
+        DecodeError::Codec(_) => refusal(RefusalCode::CODEC, false, e),
+        e => refusal(RefusalCode::ARCHIVE, true, e),
+    })?;
     let incoming = archive.begin(&start.name).map_err(|e| refusal_of(&e))?;
     Ok((name, incoming))
 }
@@ -116,4 +156,17 @@ fn unsound(error: &BadContent) -> Refusal {
         _ => RefusalCode::UNSOUND,
     };
     refusal(code, false, error)
+}
+
+fn damaged(name: WalFileName, error: &DecodeError) -> Refusal {
+    refusal(RefusalCode::DAMAGED, true, format!("{name} was damaged in transit: {error}"))
+}
+
+/// The time that is this many nanoseconds after 1970.
+fn time(nanoseconds: i64) -> Option<SystemTime> {
+    let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
+    match nanoseconds < 0 {
+        true => SystemTime::UNIX_EPOCH.checked_sub(distance),
+        false => SystemTime::UNIX_EPOCH.checked_add(distance),
+    }
 }

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use super::wire::{
-    Codec, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome, WireError, read_frame,
-    read_greeting, write_frame, write_greeting,
+    Codec, Decoder, Features, FileStart, Hello, Message, Refusal, RefusalCode, SESSION, Stored,
+    Welcome, WireError, read_frame, read_greeting, write_frame, write_greeting,
 };
 use super::working::while_working;
 use crate::archive::{Archive, ArchiveError, Binding, Machines, check_mark};
@@ -117,7 +117,12 @@ impl Receiver {
             Err(refusal) => return Err(refuse(&mut output, hello, refusal)),
         };
         let path = archive.path().display().to_string();
-        let welcome = Welcome { label: self.label.clone(), archive: path, codecs: 1 };
+        let welcome = Welcome {
+            label: self.label.clone(),
+            archive: path,
+            codecs: Codec::KNOWN,
+            features: Features::ALL,
+        };
         answer(&mut output, &Message::Welcome(welcome))?;
         let output = Mutex::new(output);
         let served = Served::default();
@@ -164,6 +169,7 @@ struct Session<'a, R, W> {
 
 impl<R: Read, W: Write + Send> Session<'_, R, W> {
     fn run(mut self) -> Result<Served, ServeError> {
+        let mut decoder = Decoder::new();
         loop {
             let frame = match read_frame(&mut self.input) {
                 Ok(frame) => frame,
@@ -173,8 +179,7 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
             match Message::parse(&frame) {
                 Ok(Message::File(start)) => {
                     let id = start.id;
-                    let file = FileInFlight::begin(start, &self.archive, &self.hello);
-                    let outcome = self.receive(file)?;
+                    let outcome = self.receive(start, &mut decoder)?;
                     self.settle(id, outcome)?;
                 }
                 Ok(Message::Probe { id }) => {
@@ -200,11 +205,22 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
 
     /// Reads a file's data to its end, even if the file is refused already: otherwise the sender, which is
     /// still writing, and this side would wait for each other.
-    fn receive(&mut self, mut file: FileInFlight) -> Result<Result<Stored, Refusal>, ServeError> {
+    fn receive(
+        &mut self,
+        start: FileStart,
+        decoder: &mut Decoder,
+    ) -> Result<Result<Stored, Refusal>, ServeError> {
+        let mut file = FileInFlight::begin(start, &self.archive, &self.hello, decoder);
         loop {
             let frame = read_frame(&mut self.input)?;
+            if let Ok(Some((id, bytes))) = Message::parse_data(&frame)
+                && id == file.id()
+            {
+                file.add(bytes);
+                continue;
+            }
             match Message::parse(&frame) {
-                Ok(Message::Data { id, bytes }) if id == file.id() => file.add(&bytes),
+                Ok(Message::Zeros { id, length }) if id == file.id() => file.add_zeros(length),
                 Ok(Message::End { id, crc }) if id == file.id() => {
                     return Ok(while_working(&self.output, || {
                         let stored = file.finish(crc, &self.archive, self.receiver, &self.hello)?;
@@ -285,14 +301,5 @@ fn binding(hello: &Hello) -> Binding {
         node_id: hello.node_id.clone(),
         label: hello.label.clone(),
         machine: hello.machine.clone(),
-    }
-}
-
-fn check_codec(codec: Codec) -> Result<(), Refusal> {
-    match codec {
-        Codec::None => Ok(()),
-        Codec::Other(number) => {
-            Err(refusal(RefusalCode::CODEC, false, format!("unsupported codec {number}")))
-        }
     }
 }

@@ -1,15 +1,17 @@
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::*;
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
-use crate::ship::wire::{FileStart, Purpose};
+use crate::ship::wire::Purpose;
 use crate::ship::{Link, LinkError, SendError, Sender};
 use crate::wal::{SegmentSize, WalFileName};
 
 mod broken_streams;
 mod collisions;
+mod encodings;
 mod machines;
 
 const CLUSTER: u64 = 7_000_000_000_000_000_001;
@@ -92,6 +94,17 @@ impl Bed {
             std::fs::create_dir(made).unwrap();
         }
         Bed { dir, far: InThread { archive, local, data_directory, machines: Machines::One } }
+    }
+
+    fn receiver(&self) -> Receiver {
+        Receiver {
+            archive: self.far.archive.clone(),
+            local_replication: self.far.local.clone(),
+            data_directory: None,
+            label: "far:/pg".into(),
+            node_id: "far-node-id".parse().unwrap(),
+            machines: Machines::One,
+        }
     }
 
     fn open(&self, hello: Hello) -> Result<Sender, LinkError> {

@@ -114,6 +114,11 @@ impl<'a> Fields<'a> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
+    /// Eight bytes, with a sign.
+    pub(crate) fn i64(&mut self) -> Result<i64, WireError> {
+        Ok(i64::from_be_bytes(self.array()?))
+    }
+
     /// A text. Its control characters become spaces, since it may be printed in a log or on a terminal.
     pub(crate) fn text(&mut self) -> Result<String, WireError> {
         let length = usize::from(self.u16()?);

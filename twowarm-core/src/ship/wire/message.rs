@@ -1,4 +1,4 @@
-use super::{Fields, Frame, Payload, WireError};
+use super::{Codec, Features, Fields, Frame, Payload, WireError};
 use crate::archive::Stored;
 use crate::identifiers::{MachineId, NodeId};
 use crate::version::PgMajor;
@@ -25,6 +25,7 @@ mod kind {
     pub(super) const PROBE: u8 = 8;
     pub(super) const WORKING: u8 = 9;
     pub(super) const GOODBYE: u8 = 10;
+    pub(super) const ZEROS: u8 = 11;
 }
 
 /// A message, which is sent in a frame.
@@ -42,6 +43,13 @@ pub enum Message {
         id: u32,
         /// The bytes.
         bytes: Vec<u8>,
+    },
+    /// Sender: the next bytes of the file are zeros. Only for a receiver with [`Features::ZEROS`].
+    Zeros {
+        /// The request's id.
+        id: u32,
+        /// How many, in bytes.
+        length: u64,
     },
     /// Sender: the file is complete.
     End {
@@ -103,7 +111,7 @@ pub enum Purpose {
 }
 
 /// The receiving node's answer to a hello.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Welcome {
     /// The receiving node's name in messages.
     pub label: String,
@@ -111,6 +119,8 @@ pub struct Welcome {
     pub archive: String,
     /// The codecs it understands: bit N is set for codec N.
     pub codecs: u32,
+    /// The extensions that it understands.
+    pub features: Features,
 }
 
 /// The beginning of a file.
@@ -124,15 +134,9 @@ pub struct FileStart {
     pub size: u64,
     /// Its name, not yet parsed.
     pub name: String,
-}
-
-/// How a file's data is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
-    /// Not at all: codec 0.
-    None,
-    /// One that this version does not know.
-    Other(u8),
+    /// When it was last modified on the sender's node, in nanoseconds since 1970. Only for a receiver with
+    /// [`Features::MODIFIED`].
+    pub modified: Option<i64>,
 }
 
 /// A refusal of a request or a session.
@@ -182,6 +186,9 @@ impl RefusalCode {
 }
 
 impl Message {
+    /// The kind of DATA frames.
+    pub(crate) const DATA: u8 = kind::DATA;
+
     /// Its kind of frame.
     #[must_use]
     pub fn kind(&self) -> u8 {
@@ -190,6 +197,7 @@ impl Message {
             Message::Welcome(_) => kind::WELCOME,
             Message::File(_) => kind::FILE,
             Message::Data { .. } => kind::DATA,
+            Message::Zeros { .. } => kind::ZEROS,
             Message::End { .. } => kind::END,
             Message::Stored { .. } => kind::STORED,
             Message::Refused(_) => kind::REFUSED,
@@ -217,18 +225,24 @@ impl Message {
                     .text(&hello.label);
                 payload.text(hello.machine.as_ref().map_or("", MachineId::as_str))
             }
-            Message::Welcome(welcome) => {
-                Payload::new().text(&welcome.label).text(&welcome.archive).u32(welcome.codecs)
+            Message::Welcome(welcome) => Payload::new()
+                .text(&welcome.label)
+                .text(&welcome.archive)
+                .u32(welcome.codecs)
+                .u32(welcome.features.0),
+            Message::File(file) => {
+                let payload = Payload::new()
+                    .u32(file.id)
+                    .u8(file.codec.number())
+                    .u64(file.size)
+                    .text(&file.name);
+                match file.modified {
+                    Some(nanoseconds) => payload.rest(&nanoseconds.to_be_bytes()),
+                    None => payload,
+                }
             }
-            Message::File(file) => Payload::new()
-                .u32(file.id)
-                .u8(match file.codec {
-                    Codec::None => 0,
-                    Codec::Other(number) => number,
-                })
-                .u64(file.size)
-                .text(&file.name),
             Message::Data { id, bytes } => Payload::new().u32(*id).rest(bytes),
+            Message::Zeros { id, length } => Payload::new().u32(*id).u64(*length),
             Message::End { id, crc } => Payload::new().u32(*id).u32(*crc),
             Message::Stored { id, outcome } => Payload::new().u32(*id).u8(match outcome {
                 Stored::New => 1,
@@ -251,6 +265,19 @@ impl Message {
         Frame { kind: self.kind(), payload: self.payload() }
     }
 
+    /// The request and bytes of a DATA frame, without a copy; `None` if it is another frame.
+    ///
+    /// # Errors
+    /// If a field is missing or invalid.
+    pub(crate) fn parse_data(frame: &Frame) -> Result<Option<(u32, &[u8])>, WireError> {
+        if frame.kind != kind::DATA {
+            return Ok(None);
+        }
+        let mut fields = Fields::new(frame.kind, &frame.payload);
+        let id = request(&mut fields)?;
+        Ok(Some((id, fields.rest())))
+    }
+
     /// Parses a frame strictly. Only a hello and a welcome may be longer than their fields, which allows later
     /// versions to extend them.
     ///
@@ -261,22 +288,23 @@ impl Message {
         let message = match frame.kind {
             kind::HELLO => return Ok(Message::Hello(hello(&mut fields)?)),
             kind::WELCOME => {
-                let (label, archive) = (fields.text()?, fields.text()?);
-                return Ok(Message::Welcome(Welcome { label, archive, codecs: fields.u32()? }));
+                let (label, archive, codecs) = (fields.text()?, fields.text()?, fields.u32()?);
+                // Earlier versions of this code end here.
+                let features = Features(if fields.is_empty() { 0 } else { fields.u32()? });
+                return Ok(Message::Welcome(Welcome { label, archive, codecs, features }));
             }
             kind::FILE => Message::File(FileStart {
                 id: request(&mut fields)?,
-                codec: match fields.u8()? {
-                    0 => Codec::None,
-                    number => Codec::Other(number),
-                },
+                codec: Codec::of(fields.u8()?),
                 size: fields.u64()?,
                 name: fields.text()?,
+                modified: if fields.is_empty() { None } else { Some(fields.i64()?) },
             }),
             kind::DATA => {
                 let id = request(&mut fields)?;
                 return Ok(Message::Data { id, bytes: fields.rest().to_vec() });
             }
+            kind::ZEROS => Message::Zeros { id: request(&mut fields)?, length: fields.u64()? },
             kind::END => Message::End { id: request(&mut fields)?, crc: fields.u32()? },
             kind::STORED => Message::Stored {
                 id: request(&mut fields)?,

@@ -3,6 +3,9 @@
 //! All functions work on byte slices or on [`Read`](std::io::Read) and [`Write`](std::io::Write), and validate
 //! all that they read.
 
+mod capabilities;
+mod decoder;
+mod encoder;
 mod error;
 mod fields;
 mod frame;
@@ -12,11 +15,14 @@ mod message;
 mod tests;
 
 pub use crate::archive::Stored;
+pub use capabilities::{Codec, Features, MAX_WINDOW};
+pub use decoder::{DecodeError, Decoder, Piece};
+pub use encoder::{EncodeError, Encoder};
 pub use error::WireError;
 pub(crate) use fields::{Fields, Payload};
 pub use frame::{Frame, MAX_PAYLOAD, read_frame, write_frame};
 pub use greeting::{VERSION, read_greeting, write_greeting};
 pub use message::{
-    Codec, FILE_CHUNK, FIRST_OWN_KIND, FileStart, Hello, Message, Purpose, Refusal, RefusalCode,
-    SESSION, Welcome,
+    FILE_CHUNK, FIRST_OWN_KIND, FileStart, Hello, Message, Purpose, Refusal, RefusalCode, SESSION,
+    Welcome,
 };

@@ -1,10 +1,12 @@
-use std::io::Cursor;
+use std::io::{self, Cursor, Read};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::version::PgMajor;
 use crate::wal::SegmentSize;
+
+mod content;
 
 fn text() -> impl Strategy<Value = String> {
     "[ -~äß€]{0,80}"
@@ -25,13 +27,18 @@ fn message() -> impl Strategy<Value = Message> {
             })
         },
     );
-    let welcome = (text(), text(), any::<u32>())
-        .prop_map(|(label, archive, codecs)| Message::Welcome(Welcome { label, archive, codecs }));
-    let file =
-        (id.clone(), any::<u8>(), any::<u64>(), text()).prop_map(|(id, codec, size, name)| {
-            let codec = if codec == 0 { Codec::None } else { Codec::Other(codec) };
-            Message::File(FileStart { id, codec, size, name })
-        });
+    let welcome = (text(), text(), any::<u32>(), any::<u32>().prop_map(Features)).prop_map(
+        |(label, archive, codecs, features)| {
+            Message::Welcome(Welcome { label, archive, codecs, features })
+        },
+    );
+    let codec = (0u8..4).prop_map(Codec::of);
+    let modified = prop::option::of(any::<i64>());
+    let file = (id.clone(), codec, any::<u64>(), text(), modified).prop_map(
+        |(id, codec, size, name, modified)| {
+            Message::File(FileStart { id, codec, size, name, modified })
+        },
+    );
     let refused = (any::<u32>(), any::<u16>(), any::<bool>(), text()).prop_map(
         |(id, code, retryable, message)| {
             Message::Refused(Refusal { id, code: RefusalCode(code), retryable, message })
@@ -44,6 +51,7 @@ fn message() -> impl Strategy<Value = Message> {
         file,
         refused,
         data.prop_map(|(id, bytes)| Message::Data { id, bytes }),
+        (id.clone(), any::<u64>()).prop_map(|(id, length)| Message::Zeros { id, length }),
         (id.clone(), any::<u32>()).prop_map(|(id, crc)| Message::End { id, crc }),
         (id.clone(), any::<bool>()).prop_map(|(id, new)| Message::Stored {
             id,
@@ -109,7 +117,7 @@ proptest! {
 
     #[test]
     fn a_garbled_payload_never_panics(
-        kind in 0u8..12,
+        kind in 0u8..13,
         payload in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let frame = Frame { kind, payload };
@@ -130,10 +138,32 @@ fn only_a_hello_and_a_welcome_may_be_extended() {
     let mut frame = Message::Goodbye.frame();
     frame.payload.push(0);
     assert!(matches!(Message::parse(&frame), Err(WireError::Malformed { .. })));
-    let welcome = Message::Welcome(Welcome { label: "b".into(), archive: "/a".into(), codecs: 1 });
+    let welcome = Message::Welcome(Welcome {
+        label: "b".into(),
+        archive: "/a".into(),
+        codecs: 1,
+        features: Features::ALL,
+    });
     let mut frame = welcome.frame();
     frame.payload.push(0);
     assert_eq!(Message::parse(&frame).unwrap(), welcome);
+}
+
+/// A welcome of a version without features, and a file for it.
+#[test]
+fn a_welcome_of_an_earlier_version_has_no_features() {
+    let welcome =
+        Welcome { label: "b".into(), archive: "/a".into(), codecs: 1, ..Welcome::default() };
+    let payload = Payload::new().text("b").text("/a").u32(1).into_bytes();
+    let frame = Message::Welcome(welcome.clone()).frame();
+    // That version reads these fields and ignores the rest.
+    assert!(frame.payload.starts_with(&payload));
+    let earlier = Frame { payload, ..frame };
+    assert_eq!(Message::parse(&earlier).unwrap(), Message::Welcome(welcome));
+    assert!(Codec::None.is_in(1) && !Codec::Zstd.is_in(1) && !Codec::Other(200).is_in(u32::MAX));
+    let file = FileStart { id: 7, codec: Codec::None, size: 9, name: "x".into(), modified: None };
+    let payload = Payload::new().u32(7).u8(0).u64(9).text("x").into_bytes();
+    assert_eq!(Message::File(file).payload(), payload);
 }
 
 /// A hello of a version without the machine's id.

@@ -8,7 +8,8 @@ fn an_interrupted_sender_leaves_no_file_behind() {
     let mut stream = Vec::new();
     write_greeting(&mut stream).unwrap();
     let content = segment(2, CLUSTER);
-    let start = FileStart { id: 1, codec: Codec::None, size: SIZE, name: TWO.into() };
+    let start =
+        FileStart { id: 1, codec: Codec::None, size: SIZE, name: TWO.into(), modified: None };
     let messages = [
         Message::Hello(hello()),
         Message::File(start),
@@ -24,15 +25,7 @@ fn an_interrupted_sender_leaves_no_file_behind() {
     let whole = stream.len();
     let cuts = ends.iter().flat_map(|end| [end - 1, *end]).chain([0, 7, 8, 9, 20]);
     for cut in cuts.filter(|cut| *cut < whole) {
-        let receiver = Receiver {
-            archive: bed.far.archive.clone(),
-            local_replication: bed.far.local.clone(),
-            data_directory: None,
-            label: String::new(),
-            node_id: "far-node-id".parse().unwrap(),
-            machines: Machines::One,
-        };
-        let _ = receiver.serve(&stream[..cut], io::sink());
+        let _ = bed.receiver().serve(&stream[..cut], io::sink());
         assert_eq!(bed.stored(), [""; 0], "cut at {cut}");
         assert_eq!(bed.leftovers(), 0, "cut at {cut}");
     }
@@ -43,7 +36,8 @@ fn data_damaged_in_transit_is_not_stored() {
     let bed = Bed::new();
     let path = bed.file(&segment(2, CLUSTER));
     let mut link = Link::open(&bed.far, hello()).unwrap();
-    let start = FileStart { id: 9, codec: Codec::None, size: SIZE, name: TWO.into() };
+    let start =
+        FileStart { id: 9, codec: Codec::None, size: SIZE, name: TWO.into(), modified: None };
     link.send(&Message::File(start.clone())).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[500_000] ^= 1;
