@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -68,6 +67,8 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
 /// Makes db2 and db3 copies of db1, and lets db1 write; returns the names of its segments.
 fn written(trio: &Trio) -> Vec<String> {
     let Trio { db1, db2, db3, .. } = trio;
+    // A standby refuses a smaller value than the one in the checkpoint of initdb.
+    db1.append_conf("max_connections = 100").unwrap();
     db2.copy_of(db1).unwrap();
     db3.run_as().make_dir(&db3.pgdata(), 0o700).unwrap();
     for node in [db2, db3] {
@@ -111,14 +112,12 @@ fn verified(trio: &Trio, node: &Node, names: &[String]) -> BTreeSet<String> {
     found
 }
 
-/// Puts a segment of db3's archive into db2's.
+/// Puts a segment of db3's archive into db2's, under its name once it is complete.
 fn fetch(trio: &Trio, name: &str) {
     let [from, to] = [&trio.db3, &trio.db2].map(|node| node.archive().join(name));
-    match fs::hard_link(from, to) {
-        // A call that was killed had reached db2 before.
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        linked => linked.unwrap(),
-    }
+    let aside = to.with_extension("fetched");
+    fs::hard_link(from, &aside).unwrap();
+    fs::rename(aside, to).unwrap();
 }
 
 /// Calls archiveWALFile for each segment until it succeeds, as a server's archiver does, and now and then kills it.
