@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::ship::wire::Stored;
-use twowarm_core::ship::{ArchiveProgress, ShipProgress, WalFile};
+use twowarm_core::ship::{ArchiveProgress, LookAheadProcess, ShipProgress, WalFile};
 use twowarm_core::wal::WalFileName;
 
 use crate::command::{Command, Failure};
@@ -49,6 +49,7 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    let process = LookAheadProcess::of_this_process()?;
     let [path, name] = arguments else {
         let problem = format!("2 arguments expected (%p %f), not {}", arguments.len());
         return Err(Failure::Usage(problem));
@@ -65,8 +66,13 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         );
         return Ok(DONE);
     }
+    let call = install.archive_call()?;
+    if let Some(process) = process {
+        call.ship_ahead(process);
+        return Ok(DONE);
+    }
     let mut archive = String::new();
-    install.archive_call()?.archive(&file, &mut |progress| report(progress, &mut archive))?;
+    call.archive(&file, &mut |progress| report(progress, &mut archive))?;
     Ok(DONE)
 }
 

@@ -15,3 +15,4 @@ pub mod receive_wal_file;
 pub mod restore_wal_file;
 mod roff;
 pub mod trigger_standby;
+pub mod verify_archive;

@@ -14,6 +14,7 @@
 pub mod archive;
 #[cfg(all(feature = "server", feature = "ship"))]
 pub mod base_copy;
+mod child_task;
 pub mod data_directory;
 mod durable;
 mod file_error;
@@ -36,6 +37,7 @@ pub mod standby;
 pub mod testbed;
 pub mod timelines;
 pub mod trigger;
+pub mod verify;
 pub mod version;
 pub mod wal;
 pub mod watch;

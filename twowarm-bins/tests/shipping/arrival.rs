@@ -27,7 +27,10 @@ fn a_segment_may_be_sent_twice() {
 
 #[test]
 fn a_server_ships_its_segments() {
-    let pair = Pair::new();
+    Pair::by_each_carrier(server_ships_its_segments);
+}
+
+fn server_ships_its_segments(pair: &mut Pair) {
     let command = "../2warm/global/replication/archiveWALFile %p %f";
     let conf = format!("archive_mode = on\narchive_command = '{command}'\nfsync = off");
     pair.db1.append_conf(&conf).unwrap();
@@ -35,8 +38,8 @@ fn a_server_ships_its_segments() {
     pair.db1.sql("create table t as select 1 as n; select pg_switch_wal()").unwrap();
     pair.db1.sql("insert into t values (2); select pg_switch_wal()").unwrap();
     let second = pair.archived("000000010000000000000002");
-    wait_until("two segments to arrive", LIMIT, || second.exists() && pair.archived(ONE).exists())
-        .unwrap();
+    let arrived = || second.exists() && pair.archived(ONE).exists();
+    wait_until("two segments to arrive", LIMIT, arrived).unwrap();
     let failed = pair.db1.sql("select failed_count from pg_stat_archiver").unwrap();
     assert_eq!(failed, "0", "{}", pair.db1.log());
 }
@@ -57,7 +60,10 @@ fn while_archiving_is_off_a_segment_is_ignored() {
 
 #[test]
 fn bad_calls_and_bad_files() {
-    let pair = Pair::new();
+    Pair::by_each_carrier(bad_calls_and_files);
+}
+
+fn bad_calls_and_files(pair: &mut Pair) {
     let wal = format!("pg_wal/{ONE}");
     pair.fails(&pair.archive(&wal, "nonsense"), 2, &["nonsense", "WAL file name"]);
     pair.fails(&pair.archive("pg_wal/none", ONE), 1, &["pg_wal/none", "No such file"]);
@@ -138,10 +144,10 @@ fn the_far_archive_refuses() {
     assert!(said(&output).contains("configStandby"), "{}", said(&output));
 }
 
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
-    fn on(place: &Path) -> Mounted {
+    pub fn on(place: &Path) -> Mounted {
         let mount = ["-t", "tmpfs", "-o", "size=512k,mode=777", "none"];
         finish(std::process::Command::new("mount").args(mount).arg(place)).expect("root may mount");
         Mounted(place.to_owned())
@@ -164,7 +170,10 @@ fn sending_to_the_same_node_is_refused() {
 
 #[test]
 fn two_at_once_for_the_same_segment_both_succeed() {
-    let pair = Pair::new();
+    Pair::by_each_carrier(two_at_once);
+}
+
+fn two_at_once(pair: &mut Pair) {
     let send = || {
         let mut command = pair.db1.command("archiveWALFile");
         command.args([&format!("pg_wal/{ONE}"), ONE]).spawn().unwrap()

@@ -4,14 +4,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod arrival;
+mod carriers;
 mod content;
 mod directory;
 mod killed_receiver;
+mod look_ahead;
 mod memory;
+mod mounted;
 mod newer;
 mod no_pgdata;
 mod node_id;
+mod openssh;
 mod pair;
 mod reach;
+mod rsync;
 mod shutdown;
 mod ssh;

@@ -40,6 +40,27 @@ impl Pair {
         Pair { bed, db1, db2 }
     }
 
+    /// A pair for each carrier.
+    pub fn by_each_carrier(test: fn(&mut Pair)) {
+        for carrier in ["ssh2", "openssh", "local", "rsync"] {
+            println!("carrier {carrier}");
+            test(&mut Pair::by(carrier));
+        }
+    }
+
+    /// A pair whose WAL gets to db2 by this carrier.
+    pub fn by(carrier: &str) -> Pair {
+        let pair = Pair::new();
+        let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+        let archive = match carrier {
+            "local" | "rsync" => format!("archive = \"{}\"\n", pair.db2.archive().display()),
+            _ => String::new(),
+        };
+        let section = format!("[node.db2]\ncarrier = \"{carrier}\"\n{archive}");
+        pair.db1.write_local("2warm.toml", settings.replace("[node.db2]\n", &section)).unwrap();
+        pair
+    }
+
     pub fn archive(&self, path: &str, name: &str) -> Output {
         self.db1.command("archiveWALFile").args([path, name]).output().unwrap()
     }

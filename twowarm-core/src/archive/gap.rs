@@ -33,7 +33,7 @@ impl fmt::Display for Gap {
 /// `histories` are those of the timeline that the standby replays, which comes first, and of its descendants:
 /// a segment may have the name of any timeline that contains it. `has` answers for a segment that is not in
 /// the listing.
-fn gap(
+pub(crate) fn gap(
     listing: impl IntoIterator<Item = SegmentName>,
     next: SegmentPlace,
     histories: &[TimelineHistory],

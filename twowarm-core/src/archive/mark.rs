@@ -30,6 +30,12 @@ pub fn mark(archive: &Path, local_replication: &Path) -> Result<(), ArchiveError
     Ok(durable::write(&local_replication.join(STORED_MARK), format!("{id}\n").as_bytes())?)
 }
 
+/// Whether a node has stored a mark.
+#[cfg(feature = "ship")]
+pub(crate) fn is_marked_for(local_replication: &Path) -> Result<bool, FileError> {
+    Ok(read(&local_replication.join(STORED_MARK))?.is_some())
+}
+
 /// Checks that an archive has the mark that the node has stored. The empty mount point of an archive whose
 /// disk is not mounted has none: files stored there would be hidden when the disk is mounted again.
 ///

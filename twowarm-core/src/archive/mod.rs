@@ -31,10 +31,13 @@ use std::path::{Path, PathBuf};
 
 pub use binding::{BadBinding, Binding, Machines};
 pub use error::ArchiveError;
+pub(crate) use gap::gap;
 pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
 pub(crate) use incoming::{Existing, Incoming, have_same_bytes};
+#[cfg(feature = "ship")]
+pub(crate) use mark::is_marked_for;
 pub use mark::{check_mark, mark};
 
 use crate::durable;

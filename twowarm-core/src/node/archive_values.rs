@@ -6,23 +6,13 @@ use super::{Install, InstallError, Verify, WhenStandbyDown};
 use crate::data_directory::Postmaster;
 use crate::identifiers::NodeName;
 use crate::reach::Reach;
-use crate::ship::ssh::{SshError, SshTransport};
-use crate::ship::{ArchiveCall, FarCommand, LocalNode, Shipper, ShipperRoute, ShutdownBudget};
+use crate::ship::carrier::NodeTransport;
+use crate::ship::{
+    ArchiveCall, FarCommand, LocalNode, LookAhead, Shipper, ShipperRoute, ShutdownBudget,
+};
 
 /// The time limit of an attempt to reach a node that was down at the last one, while the other node can get the file.
 const BRIEF: Duration = Duration::from_secs(5);
-
-/// Why this node can't archive.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArchiveValuesError {
-    /// A value of the 2warm tree is missing or invalid.
-    #[error(transparent)]
-    Install(#[from] InstallError),
-    /// The other node can't be reached with the configured values.
-    #[error(transparent)]
-    Ssh(#[from] SshError),
-}
 
 impl Install {
     /// A call of archive_command on this node.
@@ -30,9 +20,7 @@ impl Install {
     /// # Errors
     /// If the other node or the data directory is not known, the node's id can't be read or created, or the PGROOT of
     /// another node is invalid.
-    pub fn archive_call(
-        &self,
-    ) -> Result<ArchiveCall<ShipperRoute<SshTransport>>, ArchiveValuesError> {
+    pub fn archive_call(&self) -> Result<ArchiveCall<ShipperRoute<NodeTransport>>, InstallError> {
         let standby = self.require_other_node()?;
         let node = self.local_node()?;
         let relay = self.relay_node();
@@ -64,12 +52,12 @@ impl Install {
         to: &NodeName,
         node: &LocalNode,
         budget: &dyn Fn() -> ShutdownBudget,
-    ) -> Result<ShipperRoute<SshTransport>, SshError> {
+    ) -> Result<ShipperRoute<NodeTransport>, InstallError> {
         let usual = self.reach(to);
         let brief = Reach { time_limit: usual.time_limit.min(BRIEF), ..usual.clone() };
         let shipper = |reach: &Reach| {
-            let transport = SshTransport::new(reach, FarCommand::ReceiveWalFile)?;
-            Ok::<_, SshError>(Shipper {
+            let transport = self.carrier_by(reach, FarCommand::ReceiveWalFile)?;
+            Ok::<_, InstallError>(Shipper {
                 ship_damaged: self.settings.archive.ship_damaged,
                 verify_records: self.settings.archive.verify == Verify::Records,
                 send: self.send_options(to),
@@ -77,6 +65,12 @@ impl Install {
                 ..Shipper::new(node.clone(), transport)
             })
         };
-        Ok(ShipperRoute { usual: shipper(&usual)?, brief: shipper(&brief)? })
+        let look_ahead = LookAhead {
+            directory: self.local_replication(),
+            files: self.settings.archive.look_ahead,
+            limit: self.settings.archive.look_ahead_limit,
+            channels: self.section(to).and_then(|own| own.channels),
+        };
+        Ok(ShipperRoute { usual: shipper(&usual)?, brief: shipper(&brief)?, look_ahead })
     }
 }

@@ -110,6 +110,21 @@ pub enum InstallError {
         /// What sets PGDATA.
         named_by: PgdataSource,
     },
+    /// The carrier of a node requires the path of its archive.
+    #[error(
+        "the archive of {node} is not known. HINT: set archive under [node.{node}] in \"{}\": for carrier \"local\" the directory where it is mounted on this node, for \"rsync\" its path on {node}",
+        file.display()
+    )]
+    NoArchiveOfNode {
+        /// `2warm.toml`.
+        file: PathBuf,
+        /// The node.
+        node: String,
+    },
+    /// A command on another node can't be started.
+    #[cfg(feature = "ship")]
+    #[error(transparent)]
+    Ssh(#[from] crate::ship::ssh::SshError),
     /// `othernode` is missing or empty.
     #[error("no other node is configured. HINT: write its host name into \"{}\"", .0.display())]
     NoOtherNode(PathBuf),

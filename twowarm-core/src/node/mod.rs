@@ -15,8 +15,6 @@ mod standby_values;
 mod tree;
 mod values;
 
-#[cfg(feature = "ship")]
-pub use archive_values::ArchiveValuesError;
 pub use environment::{Environment, EnvironmentError};
 pub use error::InstallError;
 pub use invocation::{Caller, Invocation};

@@ -18,6 +18,7 @@ impl Install {
             copy_key: own.copy_key,
             fetch_key: own.fetch_key,
             known_hosts: own.known_hosts,
+            carrier: own.carrier,
             pgroot: own.pgroot.unwrap_or_else(|| self.pgroot.clone()),
             time_limit: self.settings.time_limit,
         }
@@ -59,6 +60,63 @@ impl Install {
             compression_level: self.settings.archive.compression_level,
             rate_limit: crate::ship::RateLimit::new(rate_limit),
         }
+    }
+
+    /// How a command is started on another node, by the carrier that is configured for it. Only WAL is shipped
+    /// by `local` and `rsync`; other commands are started by ssh in this process then.
+    ///
+    /// # Errors
+    /// If the node's path has a meaning to a shell, or the path of its archive is required and not known.
+    #[cfg(feature = "ship")]
+    pub fn carrier(
+        &self,
+        node: &NodeName,
+        command: crate::ship::FarCommand,
+    ) -> Result<crate::ship::carrier::NodeTransport, super::InstallError> {
+        self.carrier_by(&self.reach(node), command)
+    }
+
+    #[cfg(feature = "ship")]
+    pub(super) fn carrier_by(
+        &self,
+        reach: &Reach,
+        command: crate::ship::FarCommand,
+    ) -> Result<crate::ship::carrier::NodeTransport, super::InstallError> {
+        use crate::archive::Machines;
+        use crate::reach::Carrier;
+        use crate::ship::FarCommand;
+        use crate::ship::carrier::{MountedArchive, NodeTransport, RsyncTransport};
+
+        let node = &reach.node;
+        let directory = self.local_replication().join("carrier").join(node.host());
+        match reach.carrier {
+            Carrier::Local if command == FarCommand::ReceiveWalFile => {
+                Ok(NodeTransport::Local(MountedArchive {
+                    node: node.to_string(),
+                    archive: self.archive_of(node)?.to_owned(),
+                    mark_directory: directory,
+                    own_archive: self.archive.clone(),
+                    machines: if self.settings.archive.any_machine {
+                        Machines::Any
+                    } else {
+                        Machines::One
+                    },
+                    time_limit: reach.time_limit,
+                }))
+            }
+            Carrier::Rsync if command == FarCommand::ReceiveWalFile => {
+                let archive = self.archive_of(node)?.to_owned();
+                Ok(NodeTransport::Rsync(RsyncTransport::new(reach, archive, directory)))
+            }
+            _ => Ok(NodeTransport::by_ssh(reach, command)?),
+        }
+    }
+
+    #[cfg(feature = "ship")]
+    fn archive_of(&self, node: &NodeName) -> Result<&std::path::Path, super::InstallError> {
+        let found = self.section(node).and_then(|own| own.archive.as_deref());
+        let (file, node) = (self.local().join("2warm.toml"), node.to_string());
+        found.ok_or(super::InstallError::NoArchiveOfNode { file, node })
     }
 
     /// How to log in to the server of this node: libpq's variables in `environment.sh`, else in the environment.

@@ -6,6 +6,7 @@ mod local_user;
 mod options;
 #[cfg(feature = "ship")]
 mod ssh_config;
+mod ssh_failure;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(crate) use local_user::LocalUser;
 pub(crate) use options::SshOptions;
 #[cfg(feature = "ship")]
 pub(crate) use ssh_config::{SshConfig, SshConfigError, last_line};
+pub use ssh_failure::SshFailure;
 
 /// How to reach another node. What is `None` comes from the user's ssh configuration.
 ///
@@ -51,6 +53,8 @@ pub struct Reach {
     pub fetch_key: Option<PathBuf>,
     /// File of known host keys. A relative path starts at the home directory.
     pub known_hosts: Option<PathBuf>,
+    /// How commands are started on that node. Base copies and fetching use `Ssh2` unless it is `OpenSsh`.
+    pub carrier: Carrier,
     /// The directory that holds `2warm` on that node.
     pub pgroot: PathBuf,
     /// A network step without progress for this long fails.
@@ -70,6 +74,7 @@ impl Reach {
             copy_key: None,
             fetch_key: None,
             known_hosts: None,
+            carrier: Carrier::default(),
             pgroot,
             time_limit: Duration::from_secs(30),
         }

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{LocalUser, Reach};
 
@@ -35,6 +36,21 @@ impl SshOptions {
             key: key.map(absolute),
             known_hosts: reach.known_hosts.as_ref().map(absolute),
         }
+    }
+
+    /// Arguments for an ssh client that never prompts, checks the host key and gives up when the network
+    /// hangs for the time limit.
+    pub(crate) fn unattended(&self, limit: Duration) -> Vec<String> {
+        let limit = limit.as_secs().max(1);
+        let options = [
+            "BatchMode=yes".to_owned(),
+            "StrictHostKeyChecking=yes".to_owned(),
+            format!("ConnectTimeout={limit}"),
+            format!("ServerAliveInterval={}", limit.div_ceil(3)),
+            "ServerAliveCountMax=3".to_owned(),
+        ];
+        let words = options.into_iter().flat_map(|option| ["-o".to_owned(), option]);
+        words.chain(self.arguments()).collect()
     }
 
     /// Arguments of the ssh client that say the same.

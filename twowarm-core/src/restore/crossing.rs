@@ -4,12 +4,12 @@
 //! So it is checked from the segment in which it begins, even if that is many segments before.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::wal::{
     Expected, Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, StopReason, WalEnd,
-    check_segment_header,
+    check_segment_header, push_pages,
 };
 
 #[cfg(test)]
@@ -102,7 +102,7 @@ impl Earlier<'_> {
         };
         let other = self.follow(other, segment, end, links_to).ok();
         let sound = other.filter(|other| other.stop.is_none() && other.copies != followed.copies);
-        let unfinished = followed.stop_in.is_some() && is_unwritten(why);
+        let unfinished = followed.stop_in.is_some() && why.is_unwritten();
         if sound.is_some() && unfinished {
             // No server replays past that, so it is not the copy that this one has replayed.
             return Crossing::Sound;
@@ -297,11 +297,6 @@ fn differ(one: &Path, other: &Path) -> bool {
     one != other && !matches!((fs::read(one), fs::read(other)), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Whether WAL ends there because no more was written, and not because of damage.
-fn is_unwritten(why: &StopReason) -> bool {
-    matches!(why, StopReason::NoRecord | StopReason::NotWal(_) | StopReason::OtherPosition { .. })
-}
-
 /// The end of the record that crosses into a segment; the start of the segment if there is none.
 fn record_end(segment: &mut Checked) -> io::Result<RecordEnd> {
     let start = segment.header.start();
@@ -321,22 +316,4 @@ fn stop_of(walk: &SegmentWalk) -> Option<(Lsn, StopReason)> {
         Some(WalEnd::Stops { at, why }) => Some((*at, why.clone())),
         _ => None,
     }
-}
-
-/// Pushes pages from the next one on, until the walk or the segment ends.
-fn push_pages(
-    walk: &mut SegmentWalk,
-    file: &mut File,
-    header: &SegmentHeader,
-    done: impl Fn(&SegmentWalk) -> bool,
-) -> io::Result<()> {
-    let block_size = u64::from(header.block_size());
-    let pages = header.layout().size().bytes() / block_size;
-    file.seek(SeekFrom::Start(walk.next_page() * block_size))?;
-    let mut page = vec![0; block_size as usize];
-    while walk.next_page() < pages && walk.ended().is_none() && !done(walk) {
-        file.read_exact(&mut page)?;
-        walk.push(&page);
-    }
-    Ok(())
 }

@@ -22,6 +22,14 @@ impl Remote {
         Remote { reach, options }
     }
 
+    /// Uses the node's key for shipping WAL.
+    #[must_use]
+    pub fn for_wal(reach: Reach) -> Remote {
+        let local = LocalUser::current();
+        let options = SshOptions::of(&reach, reach.key.as_ref(), local.as_ref());
+        Remote { reach, options }
+    }
+
     /// The node's name, for messages.
     #[must_use]
     pub fn name(&self) -> &NodeName {
@@ -55,16 +63,9 @@ impl Remote {
 
     /// The value of rsync's option `-e`, which rsync splits at spaces, except in quotes.
     pub(super) fn ssh_command(&self) -> String {
-        let limit = self.reach.time_limit.as_secs().max(1);
-        let mut words = vec!["ssh".to_owned()];
-        let mut option = |text: String| words.extend(["-o".to_owned(), text]);
-        option("BatchMode=yes".into());
-        option("StrictHostKeyChecking=yes".into());
-        option(format!("ConnectTimeout={limit}"));
-        option(format!("ServerAliveInterval={}", limit.div_ceil(3)));
-        option("ServerAliveCountMax=3".into());
-        words.extend(self.options.arguments());
-        words.iter().map(|word| rsync_word(word)).collect::<Vec<_>>().join(" ")
+        let options = self.options.unattended(self.reach.time_limit);
+        let words = std::iter::once("ssh".to_owned()).chain(options);
+        words.map(|word| rsync_word(&word)).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use super::{Progress, Remote};
 use crate::limits::each_message;
+use crate::reach::SshFailure;
+use crate::retry::Retryable;
 
 /// How often the caller is called during a transfer that prints nothing.
 const TICK: Duration = Duration::from_secs(1);
@@ -77,12 +79,48 @@ pub enum RsyncError {
         /// The last lines that it wrote to standard error.
         messages: Vec<String>,
     },
+    /// ssh could not run rsync there.
+    #[error(transparent)]
+    Ssh(SshFailure),
     /// The path contains a line break, which rsync's rules can't express.
     #[error("path \"{}\" cannot be passed to rsync: it contains a line break", .0.display())]
     Path(PathBuf),
     /// The caller ended the transfer by this error.
     #[error("{0}")]
     Stopped(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl RsyncError {
+    /// Whether one of the two rsyncs does not know an option.
+    #[cfg(feature = "ship")]
+    pub(crate) fn is_unknown_option(&self) -> bool {
+        self.says("unknown option")
+    }
+
+    /// Whether the disk of the other node is full.
+    #[cfg(feature = "ship")]
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.says("No space left on device") || self.says("Disk quota exceeded")
+    }
+
+    #[cfg(feature = "ship")]
+    fn says(&self, text: &str) -> bool {
+        matches!(self, RsyncError::Failed { messages, .. } if messages.iter().any(|line| line.contains(text)))
+    }
+}
+
+impl Retryable for RsyncError {
+    /// True for failures of the network, of the other node and of its disk.
+    fn is_retryable(&self) -> bool {
+        match self {
+            RsyncError::Ssh(failure) => failure.is_retryable(),
+            RsyncError::Failed { .. } => true,
+            RsyncError::PinnedKey { .. }
+            | RsyncError::Start(_)
+            | RsyncError::Path(_)
+            | RsyncError::Stopped(_) => false,
+        }
+    }
 }
 
 /// The most informative line: the first that does not merely say that rsync therefore gave up.
@@ -214,6 +252,12 @@ pub(super) fn failed(remote: &Remote, status: ExitStatus, messages: Vec<String>)
     if messages.iter().any(|line| line.starts_with("receiveWALFile: ")) {
         return RsyncError::PinnedKey { node };
     }
+    // rsync exits with ssh's code, or with 12 if it learned first that the connection was closed.
+    if matches!(status.code(), Some(12 | 255))
+        && let Some(failure) = SshFailure::of(&node, &messages)
+    {
+        return RsyncError::Ssh(failure);
+    }
     let meaning = match status.code() {
         Some(2) => {
             "unexpected output from the other node. HINT: make sure that login scripts there print nothing".to_owned()
@@ -228,15 +272,6 @@ pub(super) fn failed(remote: &Remote, status: ExitStatus, messages: Vec<String>)
         Some(code) => format!("exit code {code}"),
         None => format!("{status}"),
     };
-    // ssh ignores a private key that others can read, and says so between two lines of a box.
-    let is_key = |line: &&String| line.contains("Permissions") && line.contains("too open");
-    let meaning = match messages.iter().find(is_key) {
-        Some(line) => format!("ssh ignored the private key ({line} HINT: chmod 600 the key)"),
-        None => meaning,
-    };
-    // The lines of "@" are the box that ssh draws around its message about a changed host key.
-    let messages =
-        messages.into_iter().filter(|line| !line.trim().chars().all(|c| c == '@')).collect();
     RsyncError::Failed { node, meaning, messages }
 }
 

@@ -55,6 +55,9 @@ pub enum ShipError {
         /// Why.
         why: OutOfTime,
     },
+    /// The process that ships ahead could not reach the other node within the time limit. Its message.
+    #[error("{0}")]
+    Unreachable(String),
     /// No thread could be started.
     #[error("could not start a thread: {0}")]
     Thread(io::Error),
@@ -72,7 +75,10 @@ impl From<SendError> for ShipError {
 impl Retryable for ShipError {
     fn is_retryable(&self) -> bool {
         match self {
-            ShipError::File(_) | ShipError::ShuttingDown { .. } | ShipError::Thread(_) => true,
+            ShipError::File(_)
+            | ShipError::ShuttingDown { .. }
+            | ShipError::Unreachable(_)
+            | ShipError::Thread(_) => true,
             ShipError::Link(error) => error.is_retryable(),
             ShipError::Node(_) | ShipError::Content { .. } | ShipError::Damaged { .. } => false,
         }

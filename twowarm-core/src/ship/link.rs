@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use super::transport::{ConnectError, Connection, FarCommand, Transport};
 use super::wire::{
@@ -106,6 +107,11 @@ impl Link {
         &self.welcome
     }
 
+    /// How long a message to the far node and its answer take, if the transport has measured that.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.connection.round_trip()
+    }
+
     /// The far node's name in this node's configuration, for messages.
     #[must_use]
     pub fn node(&self) -> &str {
@@ -191,6 +197,9 @@ impl Link {
                 LinkError::Stalled { node, command }
             }
             WireError::Closed | WireError::Cut | WireError::Io(_) => {
+                if let Some(error) = self.connection.connect_failure() {
+                    return error.into();
+                }
                 let message = self.connection.last_words();
                 let message = message.unwrap_or_else(|| format!("no answer ({error})"));
                 LinkError::Ended { node, command, message }

@@ -5,11 +5,14 @@
 //! that starts it is fixed; names, sizes and versions travel in the stream.
 
 mod archive_call;
+pub mod carrier;
 mod check;
 pub(crate) mod content;
 mod error;
+mod fingerprint;
 mod link;
 mod local_node;
+mod look_ahead;
 mod rate_limit;
 mod receiver;
 mod sender;
@@ -31,6 +34,7 @@ pub use content::BadContent;
 pub use error::ShipError;
 pub use link::{Link, LinkError};
 pub use local_node::{LocalNode, NodeError};
+pub use look_ahead::{LookAhead, LookAheadProcess};
 pub use rate_limit::RateLimit;
 pub use receiver::{Receiver, ServeError, Served};
 pub use sender::{RequestId, SendError, SendOptions, Sender};

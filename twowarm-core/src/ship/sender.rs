@@ -24,6 +24,8 @@ pub struct Sender {
     last_id: u32,
     /// Sent and not yet answered.
     waiting: Vec<u32>,
+    /// CRC-32 of the content of the file that was sent last.
+    last_checksum: u32,
 }
 
 /// How files are sent.
@@ -83,7 +85,7 @@ impl Sender {
     #[must_use]
     pub fn with_options(link: Link, options: SendOptions) -> Sender {
         let (chunk, waiting) = (Vec::new(), Vec::new());
-        Sender { link, options, encoder: None, chunk, last_id: 0, waiting }
+        Sender { link, options, encoder: None, chunk, last_id: 0, waiting, last_checksum: 0 }
     }
 
     /// The connection.
@@ -157,9 +159,19 @@ impl Sender {
             encoder.add(chunk, &mut send).map_err(failed)?;
             left -= wanted as u64;
         }
-        encoder.finish(&mut send).map_err(failed)?;
+        self.last_checksum = encoder.finish(&mut send).map_err(failed)?;
         self.waiting.push(id);
         Ok(RequestId(id))
+    }
+
+    /// CRC-32 of the content that [`start`](Sender::start) sent last, whole and decoded.
+    pub(crate) fn last_checksum(&self) -> u32 {
+        self.last_checksum
+    }
+
+    /// Tells the far node, which limits the time without any data, that this side is alive.
+    pub(crate) fn send_heartbeat(&mut self) -> Result<(), SendError> {
+        Ok(self.link.send(&Message::Working)?)
     }
 
     /// Waits for the answer to one request. Answers to other requests are discarded, so wait in the order in

@@ -1,14 +1,15 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::vec;
 
 use super::check::{Checks, Defect, check};
+use super::fingerprint::Fingerprint;
 use super::shutdown_budget::Unfinished;
 use super::stoppable::Stoppable;
 use super::transport::Transport;
-use super::wire::{Purpose, Stored, Welcome};
+use super::wire::{Hello, Purpose, SESSION, Stored, Welcome};
 use super::{
-    Link, LinkError, LocalNode, RequestId, SendOptions, Sender, ShipError, ShutdownBudget, WalFile,
+    Link, LinkError, LocalNode, RequestId, SendError, SendOptions, Sender, ShipError,
+    ShutdownBudget, WalFile,
 };
 use crate::wal::WalFileName;
 
@@ -94,23 +95,38 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
     ) -> Result<(), ShipError> {
         let mut files = files.to_vec();
         files.sort_by_key(|file| !file.is_history());
-        let checks = Checks { records: self.verify_records, ship_damaged: self.ship_damaged };
-        let how = (checks, self.send.clone());
-        let Some(budget) = &self.shutdown else {
-            return ship(&self.node, &self.transport, how, &files, progress);
+        let names = files.iter().map(|file| file.name).collect();
+        let work = move |shipper: &dyn ShipQueue, progress: &mut dyn FnMut(ShipProgress)| {
+            shipper.ship_queue(&mut Listed { files: files.into_iter(), progress })
         };
-        let mut names: Vec<WalFileName> = files.iter().map(|file| file.name).collect();
-        let (node, transport) = (self.node.clone(), self.transport.clone());
-        let work = move |stop: Arc<AtomicBool>, progress: &mut dyn FnMut(ShipProgress)| {
-            ship(&node, &Stoppable::new(transport, stop), how, &files, progress)
-        };
-        let result = budget.spend(work, &mut |step| {
-            if let ShipProgress::Shipped { file, .. } = &step {
-                let shipped = names.iter().position(|name| *name == file.name);
-                shipped.map(|index| names.remove(index));
-            }
-            progress(step);
-        });
+        self.within_budget(names, work, progress)
+    }
+
+    /// Does the work of shipping the files with these names; while the server is shutting down, within its
+    /// budget.
+    pub(super) fn within_budget(
+        &self,
+        mut names: Vec<WalFileName>,
+        work: impl FnOnce(&dyn ShipQueue, &mut dyn FnMut(ShipProgress)) -> Result<(), ShipError>
+        + Send
+        + 'static,
+        progress: &mut dyn FnMut(ShipProgress),
+    ) -> Result<(), ShipError> {
+        let Some(budget) = &self.shutdown else { return work(self, progress) };
+        let shipper = self.with_transport(self.transport.clone());
+        let result = budget.spend(
+            move |stop, progress| {
+                let stoppable = Stoppable::new(shipper.transport.clone(), stop);
+                work(&shipper.with_transport(stoppable), progress)
+            },
+            &mut |step| {
+                if let ShipProgress::Shipped { file, .. } = &step {
+                    let shipped = names.iter().position(|name| *name == file.name);
+                    shipped.map(|index| names.remove(index));
+                }
+                progress(step);
+            },
+        );
         match (result, names.first()) {
             (Ok(result), _) => result,
             (Err(Unfinished::Thread(e)), _) => Err(ShipError::Thread(e)),
@@ -124,62 +140,200 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
     }
 }
 
-fn ship(
-    node: &LocalNode,
-    transport: &dyn Transport,
-    (checks, options): (Checks, SendOptions),
-    files: &[WalFile],
-    progress: &mut dyn FnMut(ShipProgress),
-) -> Result<(), ShipError> {
-    let Some((first, rest)) = files.split_first() else { return Ok(()) };
-    let hello = node.hello(Purpose::ShipWal)?;
-    let defect = check(first, &hello, checks)?;
-    let link = Link::open(transport, hello.clone())?;
-    progress(ShipProgress::Connected(link.welcome().clone()));
-    let sender = Sender::with_options(link, options);
-    let mut session = Session { sender, in_flight: VecDeque::new(), progress };
-    let mut sent = session.send(first, defect);
-    for file in rest {
-        sent = sent.and_then(|()| session.send(file, check(file, &hello, checks)?));
+impl<T: Transport + Clone> Shipper<T> {
+    /// Text that differs if files would get elsewhere, or in another way.
+    pub(super) fn destination(&self) -> String {
+        let shipper = self.with_transport(self.transport.clone());
+        format!("{} {shipper:?}", env!("CARGO_PKG_VERSION"))
     }
-    match sent {
-        Err(ShipError::Link(error)) if !is_refusal(&error) => return Err(error.into()),
-        _ => {}
+}
+
+impl<T> Shipper<T> {
+    /// The same over another transport, without a limit for shutdowns.
+    pub(super) fn with_transport<U>(&self, transport: U) -> Shipper<U> {
+        Shipper {
+            node: self.node.clone(),
+            transport,
+            ship_damaged: self.ship_damaged,
+            verify_records: self.verify_records,
+            send: self.send.clone(),
+            shutdown: None,
+        }
     }
-    let acknowledged = session.finish();
-    sent.and(acknowledged)
+
+    fn checks(&self) -> Checks {
+        Checks { records: self.verify_records, ship_damaged: self.ship_damaged }
+    }
+}
+
+/// What a [`Queue`] has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Next {
+    /// A file to be sent.
+    File(WalFile),
+    /// No file now.
+    Nothing,
+    /// No file any more.
+    End,
+}
+
+/// A file that is durable in the other node's archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Acknowledged {
+    pub(super) file: WalFile,
+    pub(super) stored: Stored,
+    pub(super) defect: Option<Defect>,
+    /// What was sent.
+    pub(super) content: Fingerprint,
+}
+
+/// The files to be sent over one connection.
+pub(super) trait Queue {
+    /// The next file. With `wait` it waits a moment for one, less than a time limit.
+    fn next(&mut self, wait: bool) -> Next;
+
+    /// Whether the answer to a file in flight is awaited, so that no other file is sent before it arrives.
+    fn is_awaited(&mut self) -> bool {
+        false
+    }
+
+    /// The other node has accepted the connection.
+    fn connected(&mut self, welcome: &Welcome);
+
+    /// A file is durable.
+    fn acknowledged(&mut self, file: Acknowledged);
+
+    /// No file is in flight: the connection can be measured.
+    fn pause(&mut self, _sender: &mut Sender) -> Result<(), SendError> {
+        Ok(())
+    }
+}
+
+/// The files of one call, in order.
+pub(super) struct Listed<'a> {
+    pub(super) files: vec::IntoIter<WalFile>,
+    pub(super) progress: &'a mut dyn FnMut(ShipProgress),
+}
+
+impl Queue for Listed<'_> {
+    fn next(&mut self, _wait: bool) -> Next {
+        self.files.next().map_or(Next::End, Next::File)
+    }
+
+    fn connected(&mut self, welcome: &Welcome) {
+        (self.progress)(ShipProgress::Connected(welcome.clone()));
+    }
+
+    fn acknowledged(&mut self, Acknowledged { file, stored, defect, .. }: Acknowledged) {
+        (self.progress)(ShipProgress::Shipped { file, stored, defect });
+    }
+}
+
+/// A shipper with any transport.
+pub(super) trait ShipQueue {
+    /// Sends files over one connection until the queue ends. After an error, files that were sent before are
+    /// still waited for, unless the connection has failed.
+    fn ship_queue(&self, queue: &mut dyn Queue) -> Result<(), ShipError>;
+
+    /// Checks a file as it is checked before it is sent.
+    fn check(&self, file: &WalFile) -> Result<Option<Defect>, ShipError>;
+}
+
+impl<T: Transport> ShipQueue for Shipper<T> {
+    fn ship_queue(&self, queue: &mut dyn Queue) -> Result<(), ShipError> {
+        let first = loop {
+            match queue.next(true) {
+                Next::File(file) => break file,
+                Next::Nothing => {}
+                Next::End => return Ok(()),
+            }
+        };
+        let hello = self.node.hello(Purpose::ShipWal)?;
+        let checks = self.checks();
+        let defect = check(&first, &hello, checks)?;
+        let link = Link::open(&self.transport, hello.clone())?;
+        queue.connected(link.welcome());
+        let sender = Sender::with_options(link, self.send.clone());
+        let mut session = Session { sender, hello, checks, in_flight: VecDeque::new(), queue };
+        let mut sent = session.send(first, defect);
+        while sent.is_ok() {
+            match session.step() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(e) => sent = Err(e),
+            }
+        }
+        match sent {
+            Err(ShipError::Link(error)) if !is_refusal(&error) => return Err(error.into()),
+            _ => {}
+        }
+        let acknowledged = session.finish();
+        sent.and(acknowledged)
+    }
+
+    fn check(&self, file: &WalFile) -> Result<Option<Defect>, ShipError> {
+        check(file, &self.node.hello(Purpose::ShipWal)?, self.checks())
+    }
 }
 
 /// A refusal, after which the connection can be used further.
 fn is_refusal(error: &LinkError) -> bool {
-    matches!(error, LinkError::Refused { refusal, .. } if refusal.id != super::wire::SESSION)
+    matches!(error, LinkError::Refused { refusal, .. } if refusal.id != SESSION)
 }
 
 struct Session<'a> {
     sender: Sender,
+    hello: Hello,
+    checks: Checks,
     /// Sent and not yet acknowledged, oldest first.
-    in_flight: VecDeque<(RequestId, &'a WalFile, Option<Defect>)>,
-    progress: &'a mut dyn FnMut(ShipProgress),
+    in_flight: VecDeque<InFlight>,
+    queue: &'a mut dyn Queue,
 }
 
-impl<'a> Session<'a> {
-    fn send(&mut self, file: &'a WalFile, defect: Option<Defect>) -> Result<(), ShipError> {
-        while self.in_flight.len() >= IN_FLIGHT {
-            self.receive_answer()?;
+struct InFlight {
+    request: RequestId,
+    file: WalFile,
+    defect: Option<Defect>,
+    content: Fingerprint,
+}
+
+impl Session<'_> {
+    /// Sends a file or waits for an answer; false at the end of the queue.
+    fn step(&mut self) -> Result<bool, ShipError> {
+        let idle = self.in_flight.is_empty();
+        let at_most = if self.queue.is_awaited() { 1 } else { IN_FLIGHT };
+        let has_room = self.in_flight.len() < at_most;
+        match if has_room { self.queue.next(idle) } else { Next::Nothing } {
+            Next::File(file) => {
+                let defect = check(&file, &self.hello, self.checks)?;
+                self.send(file, defect)?;
+            }
+            Next::End if idle => return Ok(false),
+            Next::Nothing if idle => self.sender.send_heartbeat()?,
+            Next::Nothing | Next::End => {
+                self.receive_answer()?;
+                if self.in_flight.is_empty() {
+                    self.queue.pause(&mut self.sender)?;
+                }
+            }
         }
+        Ok(true)
+    }
+
+    fn send(&mut self, file: WalFile, defect: Option<Defect>) -> Result<(), ShipError> {
+        let state = Fingerprint::state_of(&file.path)?;
         let request = self.sender.start(file.name, &file.path)?;
-        self.in_flight.push_back((request, file, defect));
+        let content = state.with_checksum(self.sender.last_checksum());
+        self.in_flight.push_back(InFlight { request, file, defect, content });
         Ok(())
     }
 
     fn receive_answer(&mut self) -> Result<(), ShipError> {
         let (answered, result) = self.sender.next_answer()?;
-        let at = self.in_flight.iter().position(|(request, ..)| *request == answered);
-        let Some((_, file, defect)) = at.and_then(|at| self.in_flight.remove(at)) else {
-            return Ok(());
-        };
-        let stored = result?;
-        (self.progress)(ShipProgress::Shipped { file: file.clone(), stored, defect });
+        let at = self.in_flight.iter().position(|sent| sent.request == answered);
+        let Some(sent) = at.and_then(|at| self.in_flight.remove(at)) else { return Ok(()) };
+        let (stored, InFlight { file, defect, content, .. }) = (result?, sent);
+        self.queue.acknowledged(Acknowledged { file, stored, defect, content });
         Ok(())
     }
 

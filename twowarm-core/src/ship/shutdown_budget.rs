@@ -134,6 +134,11 @@ impl ShutdownBudget {
         Some(SystemTime::now().duration_since(since).unwrap_or(Duration::ZERO))
     }
 
+    /// Whether the server is gone, or is shutting down and the budget is used up.
+    pub(super) fn is_over(&self) -> bool {
+        self.postmaster.is_gone() || self.spent().is_some_and(|spent| spent >= BUDGET)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.spent().map(|spent| Instant::now() + self.limit.saturating_sub(spent))
     }

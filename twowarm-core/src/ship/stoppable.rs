@@ -67,4 +67,8 @@ impl Connection for StoppableConnection {
     fn last_words(&mut self) -> Option<String> {
         self.check().ok().and_then(|()| self.connection.last_words())
     }
+
+    fn connect_failure(&mut self) -> Option<ConnectError> {
+        self.check().ok().and_then(|()| self.connection.connect_failure())
+    }
 }

@@ -3,10 +3,13 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::ssh::SshError;
-use crate::reach::last_line;
+use crate::archive::ArchiveError;
+use crate::reach::{Reach, SshFailure, last_line};
 use crate::retry::Retryable;
+use crate::rsync::RsyncError;
 
 /// A command that is started on a far node. It takes no arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,33 @@ impl FarCommand {
         }
     }
 
+    /// The private key that a node's configuration has for it.
+    pub(super) fn key(self, reach: &Reach) -> Option<&PathBuf> {
+        match self {
+            FarCommand::ReceiveWalFile => reach.key.as_ref(),
+            FarCommand::ReceiveBaseCopy => reach.key_for_copies(),
+            FarCommand::SendWalFile => reach.fetch_key.as_ref().or(reach.key.as_ref()),
+        }
+    }
+
+    /// What an exit code of the command means, with the last line of its messages; `None` if it succeeded
+    /// without messages.
+    pub(super) fn ending(self, code: Option<i32>, line: Option<String>) -> Option<String> {
+        match (code, line) {
+            // The shell's codes for a command that is missing or not executable.
+            (Some(code @ (126 | 127)), line) => Some(format!(
+                "{} is missing or cannot be run ({}): {}",
+                self.name(),
+                line.unwrap_or_else(|| format!("exit code {code}")),
+                self.if_missing()
+            )),
+            (_, Some(line)) => Some(line),
+            (Some(0), None) => None,
+            (Some(code), None) => Some(format!("exit code {code}")),
+            (None, None) => Some("it was killed".to_owned()),
+        }
+    }
+
     /// Its path in the 2warm tree of this PGROOT.
     #[must_use]
     pub fn path(self, pgroot: &Path) -> PathBuf {
@@ -71,6 +101,18 @@ pub trait Connection: Read + Write {
     /// Closes the command's input, waits for it to end and returns the last line of its standard error, or
     /// how it ended; `None` if it succeeded without messages. Takes at most a time limit.
     fn last_words(&mut self) -> Option<String>;
+
+    /// How long a message to the other node and its answer take, if that was measured when the connection was
+    /// made.
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Why the command was never started, if that becomes known only when no answer comes. Takes at most a
+    /// time limit.
+    fn connect_failure(&mut self) -> Option<ConnectError> {
+        None
+    }
 }
 
 /// Why a far command could not be started.
@@ -80,6 +122,38 @@ pub enum ConnectError {
     /// Over ssh.
     #[error(transparent)]
     Ssh(#[from] SshError),
+    /// By the ssh program.
+    #[error(transparent)]
+    OpenSsh(#[from] SshFailure),
+    /// By rsync.
+    #[error(transparent)]
+    Rsync(#[from] RsyncError),
+    /// The archive directory of the other node, which is mounted on this one, can't be used.
+    #[error("archive of {node}, mounted here: {error}")]
+    Mounted {
+        /// The other node.
+        node: String,
+        /// The problem.
+        error: Box<ArchiveError>,
+    },
+    /// The mounted archive of the other node is this node's own.
+    #[error(
+        "\"{}\" is the archive of this node, not of {node}. HINT: correct archive of [node.{node}] in 2warm/local/2warm.toml", archive.display()
+    )]
+    OwnArchive {
+        /// The other node.
+        node: String,
+        /// The directory.
+        archive: PathBuf,
+    },
+    /// A thread, pipe or temporary file could not be created.
+    #[error("could not prepare the connection to {node}: {error}")]
+    Resources {
+        /// The other node.
+        node: String,
+        /// The system's error.
+        error: io::Error,
+    },
     /// As a process of this machine.
     #[error("could not start \"{}\": {error}", program.display())]
     Local {
@@ -94,7 +168,11 @@ impl Retryable for ConnectError {
     fn is_retryable(&self) -> bool {
         match self {
             ConnectError::Ssh(error) => error.is_retryable(),
-            ConnectError::Local { .. } => false,
+            ConnectError::OpenSsh(error) => error.is_retryable(),
+            ConnectError::Rsync(error) => error.is_retryable(),
+            ConnectError::Mounted { error, .. } => error.is_retryable(),
+            ConnectError::Resources { .. } => true,
+            ConnectError::OwnArchive { .. } | ConnectError::Local { .. } => false,
         }
     }
 }

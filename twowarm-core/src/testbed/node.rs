@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 10] = [
+pub const COMMANDS: [&str; 11] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
@@ -19,6 +19,7 @@ pub const COMMANDS: [&str; 10] = [
     "receiveWALFile",
     "restoreWALFile",
     "triggerStandby",
+    "verifyArchive",
 ];
 
 /// A node: a home directory with keys, PGROOT with the 2warm tree and the data directory, and, once started, an sshd

@@ -36,6 +36,18 @@ impl Process {
         Some(Process { pid, parent, command, cwd: link("cwd"), exe: link("exe") })
     }
 
+    /// What its file descriptors refer to: a path, or a name such as `socket:[1]`.
+    #[must_use]
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid)).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).collect()
+    }
+
+    /// Kills it.
+    pub fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+    }
+
     /// Whether it has its working directory (servers) or its program (our commands) in this directory, or names it on its
     /// command line (sshd).
     fn touches(&self, dir: &Path) -> bool {

@@ -16,6 +16,7 @@ mod segment_name;
 mod segment_size;
 mod text_content;
 mod timeline;
+mod walk_file;
 
 pub use backup_label::{BackupHistory, BackupLabel, BadBackupLabel};
 pub use completeness::{Completeness, completeness};
@@ -33,3 +34,4 @@ pub use segment_size::{InvalidSegmentSize, SegmentSize};
 pub(crate) use text_content::check_history;
 pub use text_content::{BadText, MAX_TEXT, TextVerdict, check_text, check_text_size};
 pub use timeline::{NotATimeline, TimelineId};
+pub(crate) use walk_file::push_pages;

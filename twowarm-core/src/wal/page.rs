@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use super::{Lsn, SegmentSize, TimelineId};
 use crate::version::{PgMajor, RecordFormat};
 
@@ -105,6 +107,14 @@ impl PageHeader {
             _ => 20_usize.next_multiple_of(alignment),
         };
         if self.long.is_some() { short + 16 } else { short }
+    }
+
+    /// The bytes of the header that servers leave zero and do not read: `xlp_rem_len` unless the page continues a
+    /// record, and the padding after it.
+    pub(super) fn unused(&self, alignment: usize) -> Option<Range<usize>> {
+        let used = if self.continues() { 20 } else { 16 };
+        let counted = format_of(self.major) != RecordFormat::Halves;
+        counted.then(|| used..20_usize.next_multiple_of(alignment))
     }
 
     /// Where the content of the page begins, in bytes from its start.

@@ -48,6 +48,10 @@ pub struct SegmentWalk {
     /// The position of the last record that begins in this segment.
     previous: Option<Lsn>,
     must_overwrite: bool,
+    /// The position of the first record that begins in this segment.
+    first: Option<Lsn>,
+    /// The position of a byte that should be zero, outside of records.
+    nonzero_padding: Option<Lsn>,
     state: State,
 }
 
@@ -117,6 +121,8 @@ impl SegmentWalk {
             sound_to: header.start,
             previous: None,
             must_overwrite: false,
+            first: None,
+            nonzero_padding: None,
             state: if header.major().is_some() { State::Between } else { State::Unknown },
         }
     }
@@ -178,6 +184,34 @@ impl SegmentWalk {
         self.links_to
     }
 
+    /// The position of the first record that begins in this segment, if there is one.
+    #[must_use]
+    pub fn first_record(&self) -> Option<Lsn> {
+        self.first
+    }
+
+    /// The position of a byte of this segment, between records or in a page header, that is not zero. Servers write
+    /// zeros there and never read them, so that the WAL is valid, but the file has been changed.
+    #[must_use]
+    pub fn nonzero_padding(&self) -> Option<Lsn> {
+        self.nonzero_padding
+    }
+
+    /// The timeline of the last page that was read; before that, of the first page.
+    pub(crate) fn timeline(&self) -> TimelineId {
+        self.timeline
+    }
+
+    /// The position of the last complete record that the walk has read.
+    pub(crate) fn last_record(&self) -> Option<Lsn> {
+        self.previous
+    }
+
+    /// Whether it is within a record whose beginning it has not read.
+    pub(crate) fn is_in_unread_record(&self) -> bool {
+        matches!(self.state, State::Tail { .. })
+    }
+
     /// Checks the next page of [`block_size`](SegmentHeader::block_size) bytes.
     pub fn push(&mut self, page: &[u8]) {
         if self.ended().is_some() {
@@ -229,9 +263,12 @@ impl SegmentWalk {
                 State::Ended(_) | State::Unknown => return Ok(()),
                 State::Between => {
                     if page.len() - at < self.layout.least_room() {
+                        self.note_padding(page, at, page.len());
                         return Ok(());
                     }
-                    self.state = State::Record(PartialRecord::new(self.position(at), self.layout));
+                    let record = self.position(at);
+                    self.first.get_or_insert(record);
+                    self.state = State::Record(PartialRecord::new(record, self.layout));
                     continue;
                 }
                 State::Tail { missing } => {
@@ -251,7 +288,9 @@ impl SegmentWalk {
                 }
             }
             // Records and the ends of pages are aligned.
+            let end = at;
             at = at.next_multiple_of(self.layout.alignment);
+            self.note_padding(page, end, at);
             self.complete(self.position(at))?;
         }
     }
@@ -299,6 +338,9 @@ impl SegmentWalk {
         } else if self.blind {
             self.state = State::Tail { missing };
         }
+        if let Some(unused) = header.unused(self.layout.alignment) {
+            self.note_padding(page, unused.start, unused.end);
+        }
         Ok(header.content(self.layout.alignment))
     }
 
@@ -315,6 +357,12 @@ impl SegmentWalk {
         }
         self.sound_to = next;
         Ok(())
+    }
+
+    fn note_padding(&mut self, page: &[u8], from: usize, to: usize) {
+        if let Some(nonzero) = page[from..to].iter().position(|&byte| byte != 0) {
+            self.nonzero_padding.get_or_insert(self.position(from + nonzero));
+        }
     }
 
     /// The checksum of a record that ends in a later segment can't be checked here, but its length can.

@@ -5,7 +5,7 @@ use super::{BaseCopy, CopyError};
 use crate::base_copy::{CopyMessage, Part, Survey, Target};
 use crate::limits::Every;
 use crate::server::Canceller;
-use crate::ship::ssh::SshTransport;
+use crate::ship::carrier::NodeTransport;
 use crate::ship::wire::{Frame, Message, Purpose, WireError};
 use crate::ship::{FarCommand, Link};
 
@@ -31,7 +31,7 @@ impl<'a> Conversation<'a> {
         progress: &'a mut dyn FnMut(Progress<'_>),
         signals: &'a mut dyn Signals,
     ) -> Result<Conversation<'a>, CopyError> {
-        let transport = SshTransport::new(&copy.reach, FarCommand::ReceiveBaseCopy)?;
+        let transport = NodeTransport::by_ssh(&copy.reach, FarCommand::ReceiveBaseCopy)?;
         let link = Link::open(&transport, copy.local_node.hello(Purpose::BaseCopy)?)?;
         let connection = Connection { link, keep_alive: Every::new(KEEP_ALIVE), signals };
         Ok(Conversation { connection, progress })

@@ -8,7 +8,7 @@ use super::{BaseCopy, CopyError, Progress};
 use crate::data_directory::missing_program;
 use crate::durable;
 use crate::server::{ServerError, Session};
-use crate::ship::ssh::SshTransport;
+use crate::ship::carrier::NodeTransport;
 use crate::ship::wire::Purpose;
 use crate::ship::{FarCommand, Link, Sender};
 
@@ -63,7 +63,7 @@ pub(super) fn start(
 
 /// Makes the other node's receiveWALFile write to its archive and register this node as its sender.
 fn probe_archive(copy: &BaseCopy) -> Result<String, CopyError> {
-    let transport = SshTransport::new(&copy.reach, FarCommand::ReceiveWalFile)?;
+    let transport = NodeTransport::by_ssh(&copy.reach, FarCommand::ReceiveWalFile)?;
     let mut sender = Sender::new(Link::open(&transport, copy.local_node.hello(Purpose::ShipWal)?)?);
     sender.probe()?;
     let archive = sender.link().welcome().archive.clone();

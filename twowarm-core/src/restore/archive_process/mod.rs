@@ -1,7 +1,7 @@
 //! The archive is asked by a child process. A call into a network file system whose server is down does
 //! not return, and a process in such a call cannot even exit; a failover then leaves the child behind.
 //!
-//! The child is this program once more, with the same arguments: see [`this_program`].
+//! The child is this program once more, with the same arguments: see [`ASK_ARCHIVE`].
 
 mod child;
 mod message;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-pub(super) use child::{Reporting, ToParent, this_program};
+pub(super) use child::{ASK_ARCHIVE, Reporting, ToParent};
 
 use super::{Clock, GiveUp, Order, Outcome, RecoveryOrders};
 use crate::trigger::Writing;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{ONCE_UNAVAILABLE, StandbyRestore};
 use crate::data_directory::{IdentityError, major_version};
 use crate::restore::archive_process::{
-    ArchiveProcess, Ended, Limits, NoEvents, ToParent, this_program,
+    ASK_ARCHIVE, ArchiveProcess, Ended, Limits, NoEvents, ToParent,
 };
 use crate::restore::standby_orders::StandbyOrders;
 use crate::restore::standby_policy::ServerMode;
@@ -48,7 +48,7 @@ impl StandbyRestore {
                     continue;
                 }
             }
-            let process = this_program().and_then(ArchiveProcess::start);
+            let process = ASK_ARCHIVE.command().and_then(ArchiveProcess::start);
             match process.and_then(|process| process.wait(&copied, orders, limits)) {
                 Ok(Ended::Answered(outcome)) => return Ok(outcome),
                 Ok(Ended::Hung(outcome, process)) => {

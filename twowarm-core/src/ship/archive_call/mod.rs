@@ -10,7 +10,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::{ShipError, ShipProgress, WalFile};
+use super::{LookAheadProcess, ShipError, ShipProgress, Transport, WalFile};
 use crate::retry::Retryable;
 use memory::{Memory, seconds};
 
@@ -177,6 +177,16 @@ impl<R: Route> ArchiveCall<R> {
     }
 }
 
+impl<T: Transport + Clone + Send + 'static> ArchiveCall<ShipperRoute<T>> {
+    /// Ships ahead of the calls, in the process that a call has started for it.
+    pub fn ship_ahead(&self, process: LookAheadProcess) {
+        let mut routes = [Some(&self.standby), self.relay.as_ref()].into_iter().flatten();
+        if let Some(route) = routes.find(|route| route.node() == process.node()) {
+            process.run(&route.look_ahead, &route.usual);
+        }
+    }
+}
+
 /// What the failure of one route means for the other.
 enum Failure {
     /// The node is down.
@@ -194,6 +204,7 @@ impl Failure {
     fn of(error: &ShipError) -> Failure {
         match error {
             ShipError::Link(error) if error.is_retryable() => Failure::Down,
+            ShipError::Unreachable(_) => Failure::Down,
             ShipError::Link(_) => Failure::Refused,
             ShipError::ShuttingDown { .. } => Failure::OutOfTime,
             _ => Failure::Here,

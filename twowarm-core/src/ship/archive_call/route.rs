@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::ship::{ShipError, ShipProgress, Shipper, Transport, WalFile};
+use crate::ship::{LookAhead, ShipError, ShipProgress, Shipper, Transport, WalFile};
 
 /// A way for a WAL file to get into the archive of one node.
 pub trait Route: fmt::Debug {
@@ -20,11 +20,13 @@ pub trait Route: fmt::Debug {
     ) -> Result<(), ShipError>;
 }
 
-/// A route on which each file is shipped over a connection of its own.
+/// A route by a [`Shipper`].
 #[derive(Debug)]
 pub struct ShipperRoute<T> {
     /// The usual shipper.
     pub usual: Shipper<T>,
+    /// Ships the files of a backlog ahead over the usual shipper's connection.
+    pub look_ahead: LookAhead,
     /// The shipper for a brief attempt, with a shorter time limit.
     pub brief: Shipper<T>,
 }
@@ -40,7 +42,9 @@ impl<T: Transport + Clone + Send + 'static> Route for ShipperRoute<T> {
         brief: bool,
         progress: &mut dyn FnMut(ShipProgress),
     ) -> Result<(), ShipError> {
-        let shipper = if brief { &self.brief } else { &self.usual };
-        shipper.ship(std::slice::from_ref(file), progress)
+        match brief {
+            true => self.brief.ship(std::slice::from_ref(file), progress),
+            false => self.look_ahead.ship(&self.usual, file, progress),
+        }
     }
 }

@@ -1,5 +1,3 @@
-use std::time::{Duration, SystemTime};
-
 use super::collision::{advice, compare};
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError, Incoming};
@@ -83,7 +81,7 @@ impl<'a> FileInFlight<'a> {
         let data_directory = receiver.data_directory.as_deref();
         let (name, mut incoming) = self.state?;
         self.decoder.finish(crc).map_err(|e| damaged(name, &e))?;
-        if let Some(at) = self.start.modified.and_then(time) {
+        if let Some(at) = self.start.modified_time() {
             incoming.set_modified(at);
         }
         let file = incoming.reread().map_err(|e| refusal_of(&e))?;
@@ -160,13 +158,4 @@ fn unsound(error: &BadContent) -> Refusal {
 
 fn damaged(name: WalFileName, error: &DecodeError) -> Refusal {
     refusal(RefusalCode::DAMAGED, true, format!("{name} was damaged in transit: {error}"))
-}
-
-/// The time that is this many nanoseconds after 1970.
-fn time(nanoseconds: i64) -> Option<SystemTime> {
-    let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
-    match nanoseconds < 0 {
-        true => SystemTime::UNIX_EPOCH.checked_sub(distance),
-        false => SystemTime::UNIX_EPOCH.checked_add(distance),
-    }
 }

@@ -11,6 +11,8 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use log::Level;
+
 use super::wire::{
     Codec, Decoder, Features, FileStart, Hello, Message, Refusal, RefusalCode, SESSION, Stored,
     Welcome, WireError, read_frame, read_greeting, write_frame, write_greeting,
@@ -106,10 +108,24 @@ impl Receiver {
     /// # Errors
     /// If the sender may not send here, violates the protocol, or the connection fails. A refused file is not
     /// an error.
-    pub fn serve(
+    pub fn serve(&self, input: impl Read, output: impl Write + Send) -> Result<Served, ServeError> {
+        self.serve_and_log(input, output, Level::Warn)
+    }
+
+    /// Serves a sender in this process, which reports the refusals itself.
+    pub(super) fn serve_in_process(
+        &self,
+        input: impl Read,
+        output: impl Write + Send,
+    ) -> Result<Served, ServeError> {
+        self.serve_and_log(input, output, Level::Debug)
+    }
+
+    fn serve_and_log(
         &self,
         mut input: impl Read,
         mut output: impl Write + Send,
+        refusals: Level,
     ) -> Result<Served, ServeError> {
         let hello = read_hello(&mut input, &mut output)?;
         let archive = match self.admit(&hello) {
@@ -126,7 +142,7 @@ impl Receiver {
         answer(&mut output, &Message::Welcome(welcome))?;
         let output = Mutex::new(output);
         let served = Served::default();
-        Session { receiver: self, archive, hello, input, output, served }.run()
+        Session { receiver: self, archive, hello, input, output, served, refusals }.run()
     }
 
     /// Refuses a sender because this node's configuration is unusable. The sender's log is read sooner than
@@ -165,6 +181,8 @@ struct Session<'a, R, W> {
     input: R,
     output: Mutex<W>,
     served: Served,
+    /// How refusals are logged.
+    refusals: Level,
 }
 
 impl<R: Read, W: Write + Send> Session<'_, R, W> {
@@ -249,7 +267,7 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
             }
             Err(refusal) => {
                 self.served.refused += 1;
-                log::warn!("refused {}: {}", self.hello.label, refusal.message);
+                log::log!(self.refusals, "refused {}: {}", self.hello.label, refusal.message);
                 answer(self.output(), &Message::Refused(Refusal { id, ..refusal }))
             }
         }

@@ -1,7 +1,9 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::os::linux::net::TcpStreamExt;
+use std::time::{Duration, Instant};
 
-use ssh2::{Channel, Session};
+use ssh2::{Channel, ErrorCode, Session};
 
 use super::target::Target;
 use super::{SshError, host_key, login, tcp};
@@ -14,13 +16,15 @@ pub(super) struct SshConnection {
     _session: Session,
     socket: TcpStream,
     command: FarCommand,
+    round_trip: Duration,
 }
 
 impl Target {
     /// Connects, checks the host key, logs in and starts the command.
     pub(super) fn open(&self) -> Result<SshConnection, SshError> {
-        let known = host_key::known_keys(self)?;
         let stream = tcp::connect(&self.address, self.time_limit)?;
+        // sshd starts a process for the connection meanwhile.
+        let known = host_key::known_keys(self)?;
         let broken = |error| SshError::Connect { address: self.address.clone(), error };
         let socket = stream.try_clone().map_err(broken)?;
         let start = |e| self.failed("starting", e);
@@ -33,10 +37,37 @@ impl Target {
         host_key::check(&session, self, &known)?;
         login::log_in(&session, self)?;
         let run = |e| self.failed("starting the command", e);
-        let mut channel = session.channel_session().map_err(run)?;
+        // sshd answers this without doing anything else.
+        let asked = Instant::now();
+        let mut channel = open_channel(&session, &socket).map_err(run)?;
+        let round_trip = asked.elapsed();
         channel.exec(&self.program).map_err(run)?;
-        Ok(SshConnection { channel, _session: session, socket, command: self.command })
+        let command = self.command;
+        Ok(SshConnection { channel, _session: session, socket, command, round_trip })
     }
+}
+
+/// Opens a channel without the delay of 40 ms that sshd's next message would have: sshd does not set
+/// TCP_NODELAY, so its second message waits for the acknowledgement of the first, and the kernel of this
+/// machine delays that while there is nothing to send.
+fn open_channel(session: &Session, socket: &TcpStream) -> Result<Channel, ssh2::Error> {
+    const AGAIN: ErrorCode = ErrorCode::Session(-37);
+    session.set_blocking(false);
+    let requested = session.channel_session();
+    session.set_blocking(true);
+    match requested {
+        Err(e) if e.code() == AGAIN => {
+            acknowledge_at_once(socket);
+            session.channel_session()
+        }
+        opened => opened,
+    }
+}
+
+/// Acknowledges at once what has arrived and what arrives until data is sent.
+fn acknowledge_at_once(socket: &TcpStream) {
+    // Without it the connection is slower.
+    let _ = socket.set_quickack(true);
 }
 
 fn as_io(error: io::Error) -> io::Error {
@@ -49,6 +80,7 @@ fn as_io(error: io::Error) -> io::Error {
 
 impl Read for SshConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        acknowledge_at_once(&self.socket);
         self.channel.read(buffer).map_err(as_io)
     }
 }
@@ -82,19 +114,11 @@ impl Connection for SshConnection {
         let _ = self.channel.stderr().take(MAX_BYTES).read_to_end(&mut stderr);
         let _ = self.channel.wait_close();
         let line = last_line(&String::from_utf8_lossy(&stderr));
-        let status = self.channel.exit_status().unwrap_or(0);
-        match (line, status) {
-            // The shell's codes for a command that is missing or not executable.
-            (line, 126 | 127) => Some(format!(
-                "{} is missing or cannot be run ({}): {}",
-                self.command.name(),
-                line.unwrap_or_else(|| format!("exit code {status}")),
-                self.command.if_missing()
-            )),
-            (Some(line), _) => Some(line),
-            (None, 0) => None,
-            (None, status) => Some(format!("exit code {status}")),
-        }
+        self.command.ending(Some(self.channel.exit_status().unwrap_or(0)), line)
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        Some(self.round_trip)
     }
 }
 

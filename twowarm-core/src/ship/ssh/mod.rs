@@ -17,3 +17,4 @@ mod transport;
 
 pub use error::{Address, KnownHostsLine, SshError};
 pub use transport::SshTransport;
+pub(super) use transport::shell_safe;

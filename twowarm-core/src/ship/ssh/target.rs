@@ -41,7 +41,7 @@ impl Target {
         let SshTransport { reach, command, program, .. } = transport;
         let local = LocalUser::current();
         let local = local.ok_or_else(|| SshError::NoHome(Uid::effective().as_raw()))?;
-        let options = SshOptions::of(reach, key(reach, *command), Some(&local));
+        let options = SshOptions::of(reach, command.key(reach), Some(&local));
         let config = SshConfig::of(reach, &options).map_err(|error| failed(reach, error))?;
         if let (None, Some(option)) = (&options.host, config.proxy) {
             return Err(SshError::UnsupportedOption { host: reach.node.to_string(), option });
@@ -92,14 +92,6 @@ pub(super) fn timed_out(error: &ssh2::Error) -> bool {
     const TIMEOUT: i32 = -9;
     const SOCKET_TIMEOUT: i32 = -30;
     matches!(error.code(), ErrorCode::Session(TIMEOUT | SOCKET_TIMEOUT))
-}
-
-fn key(reach: &Reach, command: FarCommand) -> Option<&PathBuf> {
-    match command {
-        FarCommand::ReceiveWalFile => reach.key.as_ref(),
-        FarCommand::ReceiveBaseCopy => reach.key_for_copies(),
-        FarCommand::SendWalFile => reach.fetch_key.as_ref().or(reach.key.as_ref()),
-    }
 }
 
 fn failed(reach: &Reach, error: SshConfigError) -> SshError {

@@ -41,7 +41,7 @@ impl Transport for SshTransport {
 }
 
 /// sshd passes the command to the user's shell, so a shell must read its path as one literal word.
-fn shell_safe(path: &Path) -> Result<String, SshError> {
+pub(in crate::ship) fn shell_safe(path: &Path) -> Result<String, SshError> {
     let is_safe = |text: &&str| {
         text.starts_with('/')
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._+-".contains(&b))

@@ -1,3 +1,5 @@
+use std::time::{Duration, SystemTime};
+
 use super::{Codec, Features, Fields, Frame, Payload, WireError};
 use crate::archive::Stored;
 use crate::identifiers::{MachineId, NodeId};
@@ -137,6 +139,19 @@ pub struct FileStart {
     /// When it was last modified on the sender's node, in nanoseconds since 1970. Only for a receiver with
     /// [`Features::MODIFIED`].
     pub modified: Option<i64>,
+}
+
+impl FileStart {
+    /// When the file was last modified on the sender's node, if the sender says so.
+    #[must_use]
+    pub fn modified_time(&self) -> Option<SystemTime> {
+        let nanoseconds = self.modified?;
+        let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
+        match nanoseconds < 0 {
+            true => SystemTime::UNIX_EPOCH.checked_sub(distance),
+            false => SystemTime::UNIX_EPOCH.checked_add(distance),
+        }
+    }
 }
 
 /// A refusal of a request or a session.

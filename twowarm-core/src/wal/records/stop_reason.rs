@@ -115,6 +115,14 @@ pub enum StopReason {
 }
 
 impl StopReason {
+    /// Whether WAL ends there because no more was written, and not because of damage.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        matches!(
+            self,
+            StopReason::NoRecord | StopReason::NotWal(_) | StopReason::OtherPosition { .. }
+        )
+    }
+
     /// Where the invalid record begins, if there is one.
     #[must_use]
     pub fn record(&self) -> Option<Lsn> {
