@@ -51,8 +51,8 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
         "{relayed} segments were relayed, {both} are on both nodes; {failed} calls failed, {killed} were killed; faults: {:?}",
         lines.map(|line| line.faults)
     );
-    assert!(relayed > SEGMENTS / 20 && relayed < SEGMENTS - SEGMENTS / 20, "one route only");
-    assert!(failed > 10 && killed > 0, "nothing failed");
+    assert!((20..SEGMENTS - 20).contains(&relayed), "one route only");
+    assert!(failed > 0 && killed > 0, "nothing failed");
 
     let rows = (SEGMENTS - 1).to_string();
     wait_until("the standby to replay all", TIME.saturating_sub(start.elapsed()), || {
@@ -94,6 +94,11 @@ fn start_standby(db2: &Node) {
         "restore_command = '{command}'\nhot_standby = on\nwal_receiver_status_interval = 0"
     );
     db2.append_conf(&conf).unwrap();
+    let sample = fs::read_to_string(db2.pgdata().join("postgresql.conf")).unwrap();
+    if sample.contains("recovery_prefetch") {
+        // Otherwise the server asks for the segment after the last one before it replays that to its end.
+        db2.append_conf("recovery_prefetch = off").unwrap();
+    }
     db2.run_as().write(&db2.pgdata().join("standby.signal"), "").unwrap();
     db2.start_warm().unwrap();
 }
@@ -142,7 +147,7 @@ impl<'a> Archiver<'a> {
     fn proceeds(&mut self) {
         let mut still = Vec::new();
         for (name, mut child) in self.running.drain(..) {
-            if self.random.one_in(5000) {
+            if self.random.one_in(1000) {
                 self.killed += u32::from(child.kill().is_ok());
             }
             match child.try_wait().unwrap() {
@@ -198,7 +203,7 @@ impl<'a> Line<'a> {
         if Instant::now() < self.next_change {
             return;
         }
-        self.next_change += Duration::from_millis(200 + random.next(1500));
+        self.next_change += Duration::from_millis(100 + random.next(900));
         if self.is_down {
             return self.recovers();
         }
