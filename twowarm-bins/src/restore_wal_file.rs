@@ -24,7 +24,8 @@ pub const COMMAND: Command = Command {
         arguments: "NAME PATH [RESTART]",
         summary: "restores a WAL file from the archive of a standby",
         description: "restore_command of a standby: waits for the WAL file NAME (%f) in the archive, copies it to PATH (%p), \
-            and removes segments before the restart point RESTART (%r) from the archive.",
+            and removes segments before the restart point RESTART (%r) from the archive. A file that does not arrive \
+            is fetched into the archive from the DR node, or from the nodes in restore_from in 2warm.toml.",
         options: &[
             ("NAME", "The file that the server requests (%f)."),
             ("PATH", "Where the server wants it (%p)."),
@@ -42,7 +43,7 @@ pub const COMMAND: Command = Command {
             SETTINGS,
             ("PGDATA/trigger", "The trigger file: recovery ends while it exists."),
         ],
-        see_also: &["triggerStandby(1)", "configStandby(1)", "archiveWALFile(1)"],
+        see_also: &["triggerStandby(1)", "sendWALFile(1)", "configStandby(1)", "archiveWALFile(1)"],
     },
     caller: Caller::Server,
     failures: ExitPolicy::StopServer,
@@ -59,6 +60,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     restore.trigger = install.trigger_file()?;
     // What the DR node has received is not known here.
     restore.floors = install.dr_node.iter().map(|_| Floor::Unknown).collect();
+    restore.other_archives = install.other_archives();
     restore.keep = install.settings.archive.keep;
     restore.restart_for_timeline = install.settings.restore.restart_for_timeline;
     restore.time_limit = install.settings.time_limit;

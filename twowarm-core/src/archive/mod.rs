@@ -22,6 +22,7 @@ mod error;
 mod gap;
 mod incoming;
 mod mark;
+mod other_archive;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub(crate) use incoming::{Existing, Incoming, have_same_bytes};
 #[cfg(feature = "ship")]
 pub(crate) use mark::is_marked_for;
 pub use mark::{check_mark, mark};
+pub use other_archive::{FetchStep, OtherArchive, Wanted};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

@@ -7,10 +7,11 @@ use super::receive::receive;
 
 /// Work on a thread that can be abandoned: a system call that hangs in the kernel can't be interrupted.
 /// Dropping this abandons the thread, which ends with the work or with the process.
-pub(super) struct Background<T>(Receiver<T>);
+#[derive(Debug)]
+pub(crate) struct Background<T>(Receiver<T>);
 
 impl<T: Send + 'static> Background<T> {
-    pub(super) fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Background<T>> {
+    pub(crate) fn start(work: impl FnOnce() -> T + Send + 'static) -> io::Result<Background<T>> {
         let (sender, result) = mpsc::channel();
         thread::Builder::new().spawn(move || {
             // The receiver is gone if the work was abandoned.
@@ -20,7 +21,7 @@ impl<T: Send + 'static> Background<T> {
     }
 
     /// The result, or `None` if the work is not done within `limit` or panicked.
-    pub(super) fn wait(&self, limit: Duration) -> Option<T> {
+    pub(crate) fn wait(&self, limit: Duration) -> Option<T> {
         receive(&self.0, limit).ok().flatten()
     }
 }

@@ -6,6 +6,7 @@ mod heartbeat;
 mod program;
 mod receive;
 
+pub(crate) use background::Background;
 pub use background::within;
 pub use every::Every;
 pub use heartbeat::{with_heartbeat, with_ticks};

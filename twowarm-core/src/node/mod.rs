@@ -6,6 +6,8 @@ mod archive_values;
 mod copy_values;
 mod environment;
 mod error;
+#[cfg(feature = "ship")]
+mod fetch_values;
 mod invocation;
 mod pgdata;
 mod settings;

@@ -9,6 +9,7 @@
 mod archive_process;
 mod archive_source;
 mod crossing;
+mod fetching;
 mod file_copy;
 mod memory;
 mod misconfigured;

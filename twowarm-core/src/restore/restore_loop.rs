@@ -26,6 +26,12 @@ pub trait Source {
     fn gap(&mut self) -> Option<Gap> {
         None
     }
+
+    /// Asks other archives for the file, which is absent here: [`Found::Fetching`] while they are asked, else
+    /// [`Found::Absent`].
+    fn fetch(&mut self, _order: &Order) -> Found {
+        Found::Absent
+    }
 }
 
 /// What orders recovery to end: a trigger file, a promotion, a server that is gone.
@@ -89,7 +95,15 @@ pub fn restore_loop(
         }
         let copy_failed = failure.is_some();
         let found = failure.take().unwrap_or_else(|| source.look(clock));
-        let situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
+        let mut situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
+        if matches!(situation.found, Found::Absent | Found::NeverExists) {
+            // Without an order the answer that a segment can't exist does not wait: the server needs another one.
+            let waits = situation.found == Found::Absent
+                || !matches!(situation.order, Order::Wait | Order::Unsettled);
+            if source.fetch(&situation.order) == Found::Fetching && waits {
+                situation.found = Found::Fetching;
+            }
+        }
         if situation.found == Found::Absent && policy.asks_for_gap(&situation) {
             policy.note_gap(source.gap(), &situation);
         }

@@ -33,6 +33,8 @@ pub enum Found {
     NeverExists,
     /// It does not exist and is unlikely to arrive: a newer timeline forked at or before it.
     Superseded(Superseded),
+    /// It does not exist here, and another node's archive is asked for it.
+    Fetching,
     /// It is incomplete, and its content so far is not usable.
     Arriving,
     /// It is an incomplete segment, and begins as the requested one.

@@ -55,6 +55,8 @@ enum Kind {
 
 /// How often to look where there are no events, as on network file systems.
 const POLL: Duration = Duration::from_secs(1);
+/// How often to look whether another archive has answered, where the request is answered then.
+const FETCHING: Duration = Duration::from_millis(20);
 /// How long a failover waits for free space on the server's disk before it stops the server.
 const COPY_RETRIES: Duration = Duration::from_secs(30);
 /// How long a failover retries to read an archive that cannot be read.
@@ -147,6 +149,8 @@ impl StandbyPolicy {
                 Decision::Restore { as_it_is: true }
             }
             Found::NeverExists => Decision::GiveUp(GiveUp::NotThere),
+            // This ends: each place is asked once, within a limit.
+            Found::Fetching => Decision::Wait,
             Found::Absent | Found::Superseded(_) => Decision::GiveUp(GiveUp::EndWhenAbsent),
             Found::Arriving | Found::Settling => {
                 log::error!(
@@ -179,7 +183,7 @@ impl StandbyPolicy {
             Found::NeverExists | Found::Ready => None,
             Found::Absent => self.gaps.problem(),
             // A file takes a while to arrive.
-            Found::Arriving | Found::Unfinished | Found::Settling => None,
+            Found::Fetching | Found::Arriving | Found::Unfinished | Found::Settling => None,
             Found::Superseded(newer) => Some(self.superseded(newer)),
             Found::TooLarge { bytes } => {
                 Some(self.with_advice(&format!("the file has {bytes} bytes, more than a segment")))
@@ -265,6 +269,10 @@ impl Policy for StandbyPolicy {
     }
 
     fn waiting(&mut self, situation: &Situation) -> Duration {
+        if situation.found == Found::Fetching {
+            let is_waited_for = matches!(situation.order, Order::Wait | Order::Unsettled);
+            return if is_waited_for && self.kind == Kind::Segment { POLL } else { FETCHING };
+        }
         let problem = match &situation.found {
             // The server follows it by itself.
             Found::Superseded(Superseded { following: Following::Possible, .. })

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 11] = [
+pub const COMMANDS: [&str; 12] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
@@ -18,6 +18,7 @@ pub const COMMANDS: [&str; 11] = [
     "receiveBaseCopy",
     "receiveWALFile",
     "restoreWALFile",
+    "sendWALFile",
     "triggerStandby",
     "verifyArchive",
 ];

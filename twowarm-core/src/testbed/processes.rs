@@ -61,7 +61,7 @@ impl Process {
     }
 
     /// Sends a signal. It is not an error if the process has ended.
-    pub(super) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let _ = kill(Pid::from_raw(self.pid), signal);
     }
 }

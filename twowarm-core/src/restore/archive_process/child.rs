@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use super::message::Message;
 use crate::archive::Gap;
 use crate::child_task::{ChildTask, parent_has_exited};
-use crate::restore::{Clock, Found, Outcome, RealClock, Source};
+use crate::restore::{Clock, Found, Order, Outcome, RealClock, Source};
 use crate::trigger::Writing;
 
 /// Asking the archive.
@@ -53,6 +53,16 @@ impl ToParent {
         let _ = set_pdeathsig(None);
         self.tell(&Message::Outcome(outcome.clone()));
     }
+
+    /// Says that the next call can begin: what the child still does does not concern it.
+    pub(in crate::restore) fn next_may_begin(&mut self) {
+        self.tell(&Message::Pruned);
+    }
+
+    /// Whether this process is a child.
+    pub(in crate::restore) fn is_connected(&self) -> bool {
+        self.socket.is_some()
+    }
 }
 
 /// A source and a clock that tell the parent when a call into the archive begins and ends.
@@ -86,6 +96,10 @@ impl<S: Source> Source for Reporting<'_, &mut S> {
 
     fn gap(&mut self) -> Option<Gap> {
         self.while_asking(|source| source.gap())
+    }
+
+    fn fetch(&mut self, order: &Order) -> Found {
+        self.while_asking(|source| source.fetch(order))
     }
 }
 

@@ -11,10 +11,13 @@ pub(super) enum Message {
     Answered,
     /// The answer to the request.
     Outcome(Outcome),
+    /// Pruning, which follows the answer, is done.
+    Pruned,
 }
 
 const ASKING: &str = "asking";
 const ANSWERED: &str = "answered";
+const PRUNED: &str = "pruned";
 const RESTORED: &str = "restored";
 
 const GIVE_UPS: [(&str, GiveUp); 7] = [
@@ -32,6 +35,7 @@ impl Message {
         match self {
             Message::Asking => ASKING.to_owned(),
             Message::Answered => ANSWERED.to_owned(),
+            Message::Pruned => PRUNED.to_owned(),
             Message::Outcome(Outcome::Restored) => RESTORED.to_owned(),
             Message::Outcome(Outcome::GaveUp(why)) => {
                 let word = GIVE_UPS.iter().find(|(_, known)| known == why);
@@ -48,6 +52,7 @@ impl Message {
         let outcome = match line.split_once(' ') {
             None if line == ASKING => return Ok(Message::Asking),
             None if line == ANSWERED => return Ok(Message::Answered),
+            None if line == PRUNED => return Ok(Message::Pruned),
             None if line == RESTORED => Some(Outcome::Restored),
             Some(("gave-up", word)) => GIVE_UPS
                 .iter()
@@ -72,7 +77,7 @@ mod tests {
         let others =
             [Outcome::Restored, Outcome::Exit(7), Outcome::Stopped("a server is gone".into())];
         let outcomes = give_ups.chain(others).map(Message::Outcome);
-        for message in outcomes.chain([Message::Asking, Message::Answered]) {
+        for message in outcomes.chain([Message::Asking, Message::Answered, Message::Pruned]) {
             assert_eq!(Message::parse(&message.to_line()).unwrap(), message);
         }
         assert!(Message::parse("nonsense").is_err());

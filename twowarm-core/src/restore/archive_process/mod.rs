@@ -65,6 +65,7 @@ pub(super) struct ArchiveProcess {
 enum Received {
     Nothing,
     Outcome(Outcome),
+    Pruned,
     EndOfFile,
 }
 
@@ -110,7 +111,7 @@ impl ArchiveProcess {
             }
             if message {
                 match self.receive()? {
-                    Received::Nothing => {}
+                    Received::Nothing | Received::Pruned => {}
                     Received::Outcome(outcome) => {
                         self.wait_for_pruning(&outcome);
                         return Ok(Ended::Answered(outcome));
@@ -184,6 +185,10 @@ impl ArchiveProcess {
     /// calls from overtaking each other.
     fn wait_for_pruning(&mut self, outcome: &Outcome) {
         let until = Instant::now() + PRUNING;
+        // It may have arrived together with the answer.
+        if matches!(self.parse(), Ok(Received::Pruned)) {
+            return;
+        }
         loop {
             let left = match outcome {
                 Outcome::Restored => until.saturating_duration_since(Instant::now()),
@@ -192,10 +197,10 @@ impl ArchiveProcess {
             match self.readable(left) {
                 Ok((_, true)) if self.relay_log() => {}
                 // The socket is closed when the child ends.
-                Ok((true, _)) if matches!(self.receive(), Ok(Received::EndOfFile) | Err(_)) => {
-                    return;
-                }
-                Ok((true, _)) => {}
+                Ok((true, _)) => match self.receive() {
+                    Ok(Received::Nothing | Received::Outcome(_)) => {}
+                    Ok(Received::Pruned | Received::EndOfFile) | Err(_) => return,
+                },
                 _ => return,
             }
         }
@@ -233,12 +238,18 @@ impl ArchiveProcess {
             return Ok(Received::EndOfFile);
         }
         self.received.extend(&text[..n]);
+        self.parse()
+    }
+
+    /// The next message in what was received that matters here.
+    fn parse(&mut self) -> io::Result<Received> {
         while let Some(end) = self.received.iter().position(|&b| b == b'\n') {
             let line: Vec<u8> = self.received.drain(..=end).collect();
             match Message::parse(&String::from_utf8_lossy(&line[..end]))? {
                 Message::Asking => self.asking_since = Some(Instant::now()),
                 Message::Answered => self.asking_since = None,
                 Message::Outcome(outcome) => return Ok(Received::Outcome(outcome)),
+                Message::Pruned => return Ok(Received::Pruned),
             }
         }
         Ok(Received::Nothing)

@@ -123,7 +123,10 @@ impl<'a> ArchiveSource<'a> {
             let parent = history.as_ref().and_then(before);
             match history.map(|history| history.locate(name, layout)) {
                 // It will never arrive; after this answer the server requests its parent's.
-                Some(SegmentInHistory::BeforeStart) => return Ok(Found::NeverExists),
+                Some(SegmentInHistory::BeforeStart) => {
+                    self.before_start = true;
+                    return Ok(Found::NeverExists);
+                }
                 Some(SegmentInHistory::AtFork) if self.has_on_timeline(parent, name) => {
                     return Ok(Found::NeverExists);
                 }

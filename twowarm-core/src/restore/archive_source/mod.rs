@@ -5,8 +5,9 @@ use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 use super::crossing::Checked;
+use super::fetching::Fetching;
 use super::segment_copy::{copy_segment, copy_text, remove};
-use super::{Clock, Found, RestoreRequest, Source, StandbyRestore};
+use super::{Clock, Found, Order, RestoreRequest, Source, StandbyRestore};
 use crate::archive::{Archive, ArchiveError, Gap, check_mark};
 use crate::data_directory::{Identity, identity};
 use crate::durable;
@@ -39,6 +40,10 @@ pub(super) struct ArchiveSource<'a> {
     unchecked: Option<(FileVersion, Option<Lsn>)>,
     /// The whole segment lies within one record. The segments in which it begins must be kept.
     within_record: bool,
+    /// The segment is from before its timeline began, so that no archive has it.
+    pub(super) before_start: bool,
+    /// The other archives, if there are any.
+    fetching: Option<Fetching<'a>>,
 }
 
 impl<'a> ArchiveSource<'a> {
@@ -57,6 +62,27 @@ impl<'a> ArchiveSource<'a> {
             looked_at: None,
             unchecked: None,
             within_record: false,
+            before_start: false,
+            fetching: None,
+        }
+    }
+
+    /// The same with the other archives, which are asked for files that this one lacks. They are asked on threads,
+    /// so the process must end by [`finish_fetching`](ArchiveSource::finish_fetching).
+    pub(super) fn with_other_archives(self, restore: &'a StandbyRestore) -> ArchiveSource<'a> {
+        ArchiveSource { fetching: Fetching::of(restore), ..self }
+    }
+
+    /// Whether a file may still be fetched.
+    pub(super) fn is_fetching(&self) -> bool {
+        self.fetching.as_ref().is_some_and(Fetching::is_busy)
+    }
+
+    /// Waits for files that are being fetched, after the answer; `stop` ends that.
+    pub(super) fn finish_fetching(&mut self, stop: &mut dyn FnMut() -> bool) {
+        let layout = self.cluster.as_ref().and_then(Identity::layout);
+        if let Some(fetching) = self.fetching.take() {
+            fetching.finish(layout, stop);
         }
     }
 
@@ -269,6 +295,22 @@ impl Source for ArchiveSource<'_> {
             log::debug!("could not look for later segments: {e}");
             None
         })
+    }
+
+    fn fetch(&mut self, order: &Order) -> Found {
+        if self.before_start {
+            return Found::Absent;
+        }
+        let Some(mut fetching) = self.fetching.take() else { return Found::Absent };
+        let layout = self.cluster.as_ref().and_then(Identity::layout);
+        let requested = self.request.name;
+        let mut has_gap = || {
+            let missing = self.gap().map(|gap| WalFileName::Segment(gap.missing));
+            missing == Some(requested)
+        };
+        let found = fetching.look(order, layout, &mut has_gap);
+        self.fetching = Some(fetching);
+        found
     }
 
     fn set_aside(&mut self, why: &str) -> bool {

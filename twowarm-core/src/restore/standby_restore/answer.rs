@@ -28,6 +28,9 @@ impl StandbyRestore {
         let mut memory = RecoveryMemory::of(&self.data_directory);
         let mode = self.server_mode(&mut memory);
         let mut source = ArchiveSource::new(self);
+        if parent.is_connected() {
+            source = source.with_other_archives(self);
+        }
         let arrival = source.path();
         let history = self.history_to_watch();
         let promote = self.promote_file();
@@ -49,6 +52,12 @@ impl StandbyRestore {
         // While recovery is to end nothing is removed: the server may need any of it again.
         if outcome == Outcome::Restored && orders.look(&NoEvents) == Order::Wait {
             source.prune();
+        }
+        if source.is_fetching() {
+            parent.borrow_mut().next_may_begin();
+            let ends =
+                |order| matches!(order, Order::Stop(_) | Order::EndNow { serve_again: false });
+            source.finish_fetching(&mut || ends(orders.look(&NoEvents)));
         }
         Ok(outcome)
     }

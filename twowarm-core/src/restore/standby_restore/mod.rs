@@ -3,6 +3,7 @@ mod ask;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::archive_process::{NoEvents, ToParent};
 use super::standby_orders::StandbyOrders;
 use super::standby_policy::ServerMode;
 use super::{GiveUp, Order, Outcome, RecoveryMemory, RecoveryOrders, RestoreRequest};
+use crate::archive::OtherArchive;
 use crate::data_directory::{
     IdentityError, PROMOTE_FILES, RecoveryMode, identity, last_place_needed, major_version,
     recovery_settings, request_promotion,
@@ -65,6 +67,8 @@ pub struct StandbyRestore {
     /// nothing is removed from the archive. If there are no others, clear it: then segments before the
     /// restart point are removed after a restore.
     pub floors: Vec<Floor>,
+    /// The archives of other nodes, from which files are fetched that this one lacks. Default: none.
+    pub other_archives: Vec<Arc<dyn OtherArchive>>,
     /// How many segments to keep if the server passes no restart point. Default: 0, which keeps all.
     pub keep: u32,
     /// In warm mode: whether to stop the server when a newer timeline has arrived, because a supervisor
@@ -116,6 +120,7 @@ impl StandbyRestore {
             archive: archive.into(),
             local_replication: None,
             floors: vec![Floor::Unknown],
+            other_archives: Vec::new(),
             keep: 0,
             restart_for_timeline: false,
             time_limit: Duration::from_secs(30),

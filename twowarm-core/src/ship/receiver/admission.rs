@@ -10,7 +10,14 @@ impl Receiver {
     /// its problem.
     pub(super) fn admit(&self, hello: &Hello) -> Result<Archive, Refusal> {
         if hello.purpose != Purpose::ShipWal {
-            let message = "this key is accepted only for receiveWALFile: authorized_keys restricts it to that command. HINT: set copy_key of the node in 2warm/local/2warm.toml to a key without this restriction";
+            let message = match hello.purpose {
+                Purpose::FetchWal => {
+                    "this key is accepted only for receiveWALFile: authorized_keys restricts it to that command. HINT: set fetch_key of the node in 2warm/local/2warm.toml to a key that is restricted to sendWALFile"
+                }
+                _ => {
+                    "this key is accepted only for receiveWALFile: authorized_keys restricts it to that command. HINT: set copy_key of the node in 2warm/local/2warm.toml to a key without this restriction"
+                }
+            };
             return Err(refusal(RefusalCode::PURPOSE, false, message));
         }
         if hello.node_id == self.node_id {

@@ -2,16 +2,18 @@ use super::collision::{advice, compare};
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError, Incoming};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
+use crate::ship::fetch::check_records;
 use crate::ship::wire::{
-    DecodeError, Decoder, FileStart, Hello, Piece, Refusal, RefusalCode, Stored,
+    DecodeError, Decoder, FileStart, Hello, Piece, Purpose, Refusal, RefusalCode, Stored,
 };
 use crate::timelines::Timelines;
 use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
 
 /// A file whose data is arriving, or is discarded because the file is refused.
-pub(super) struct FileInFlight<'a> {
+pub(in crate::ship) struct FileInFlight<'a> {
     start: FileStart,
     decoder: &'a mut Decoder,
+    even_damaged: bool,
     state: Result<(WalFileName, Incoming), Refusal>,
 }
 
@@ -28,27 +30,32 @@ impl From<DecodeError> for Failure {
 }
 
 impl<'a> FileInFlight<'a> {
-    pub(super) fn begin(
+    pub(in crate::ship) fn begin(
         start: FileStart,
         archive: &Archive,
         hello: &Hello,
         decoder: &'a mut Decoder,
     ) -> FileInFlight<'a> {
         let state = begin(&start, archive, hello, decoder);
-        FileInFlight { start, decoder, state }
+        FileInFlight { start, decoder, even_damaged: false, state }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    /// A file that is fetched, with damaged records too if that is wanted.
+    pub(in crate::ship) fn fetched(self, even_damaged: bool) -> FileInFlight<'a> {
+        FileInFlight { even_damaged, ..self }
+    }
+
+    pub(in crate::ship) fn id(&self) -> u32 {
         self.start.id
     }
 
     /// Adds the bytes of a DATA frame.
-    pub(super) fn add(&mut self, bytes: &[u8]) {
+    pub(in crate::ship) fn add(&mut self, bytes: &[u8]) {
         self.write(|decoder, write| decoder.data(bytes, write));
     }
 
     /// Adds the zeros of a ZEROS frame.
-    pub(super) fn add_zeros(&mut self, length: u64) {
+    pub(in crate::ship) fn add_zeros(&mut self, length: u64) {
         self.write(|decoder, write| decoder.zeros(length, write));
     }
 
@@ -71,7 +78,7 @@ impl<'a> FileInFlight<'a> {
         }
     }
 
-    pub(super) fn finish(
+    pub(in crate::ship) fn finish(
         self,
         crc: u32,
         archive: &Archive,
@@ -105,7 +112,14 @@ impl<'a> FileInFlight<'a> {
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }
         }
-        archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
+        if hello.purpose == Purpose::FetchWal {
+            // Fetched by this node: who sends to its archive stays the same.
+            if !self.even_damaged {
+                check_records(name, incoming.reread().map_err(|e| refusal_of(&e))?, &content)?;
+            }
+        } else {
+            archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
+        }
         let path = archive.path_of(name);
         let forks = || {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);

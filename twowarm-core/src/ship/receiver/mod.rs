@@ -21,7 +21,7 @@ use super::working::while_working;
 use crate::archive::{Archive, ArchiveError, Binding, Machines, check_mark};
 use crate::identifiers::NodeId;
 use crate::retry::Retryable;
-use file::FileInFlight;
+pub(super) use file::FileInFlight;
 
 /// Receives WAL files into a node's archive.
 ///
@@ -156,7 +156,10 @@ impl Receiver {
     }
 }
 
-fn read_hello(input: &mut impl Read, output: &mut impl Write) -> Result<Hello, ServeError> {
+pub(super) fn read_hello(
+    input: &mut impl Read,
+    output: &mut impl Write,
+) -> Result<Hello, ServeError> {
     let greeted = read_greeting(input);
     write_greeting(output).map_err(ServeError::Answer)?;
     greeted?;
@@ -167,7 +170,7 @@ fn read_hello(input: &mut impl Read, output: &mut impl Write) -> Result<Hello, S
     }
 }
 
-fn refuse(output: &mut impl Write, hello: Hello, refusal: Refusal) -> ServeError {
+pub(super) fn refuse(output: &mut impl Write, hello: Hello, refusal: Refusal) -> ServeError {
     match answer(output, &Message::Refused(refusal.clone())) {
         Ok(()) => ServeError::Refused { sender: hello.label, refusal },
         Err(error) => error,
@@ -278,12 +281,15 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
     }
 }
 
-fn answer(output: &mut impl Write, message: &Message) -> Result<(), ServeError> {
+pub(super) fn answer(output: &mut impl Write, message: &Message) -> Result<(), ServeError> {
     write_frame(output, message.kind(), &[&message.payload()]).map_err(ServeError::Answer)
 }
 
 /// Reports an error to the sender and ends the session: where the next frame begins is not known after it.
-fn protocol_error<T>(output: &mut impl Write, error: WireError) -> Result<T, ServeError> {
+pub(super) fn protocol_error<T>(
+    output: &mut impl Write,
+    error: WireError,
+) -> Result<T, ServeError> {
     let refusal = Refusal {
         id: SESSION,
         code: RefusalCode::PROTOCOL,
@@ -295,12 +301,12 @@ fn protocol_error<T>(output: &mut impl Write, error: WireError) -> Result<T, Ser
 }
 
 /// A refusal. The request's id is set when it is sent.
-fn refusal(code: RefusalCode, retryable: bool, message: impl ToString) -> Refusal {
+pub(super) fn refusal(code: RefusalCode, retryable: bool, message: impl ToString) -> Refusal {
     Refusal { id: SESSION, code, retryable, message: message.to_string() }
 }
 
 /// An error of the archive as a refusal.
-fn refusal_of(error: &ArchiveError) -> Refusal {
+pub(super) fn refusal_of(error: &ArchiveError) -> Refusal {
     let code = match error {
         _ if error.is_full() => RefusalCode::FULL,
         ArchiveError::Conflict(_) => RefusalCode::CONFLICT,

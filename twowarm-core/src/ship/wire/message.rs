@@ -198,6 +198,10 @@ impl RefusalCode {
     pub const PAST_FORK: RefusalCode = RefusalCode(12);
     /// The receiving node does not know the codec.
     pub const CODEC: RefusalCode = RefusalCode(13);
+    /// The archive does not have the file that is asked for.
+    pub const ABSENT: RefusalCode = RefusalCode(14);
+    /// The records of the segment are damaged.
+    pub const DAMAGED_RECORDS: RefusalCode = RefusalCode(15);
 }
 
 impl Message {

@@ -1,0 +1,116 @@
+//! A failover gets what only the DR node has, and is not held up by a DR node that does not answer.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use twowarm_core::testbed::wait_until;
+
+use crate::nodes::{LIMIT, Pair, name};
+
+/// A limit for what needs no answer of the DR node; the machine may be busy.
+const AT_ONCE: Duration = Duration::from_millis(1500);
+
+fn end(pair: &Pair, file: &str, code: i32) -> (Duration, String) {
+    let begun = Instant::now();
+    let said = pair.start(file).exits(code);
+    (begun.elapsed(), said)
+}
+
+#[test]
+fn smart_restores_what_is_there_only_and_asks_once_for_what_is_nowhere() {
+    for pair in [Pair::standby(), Pair::warm()] {
+        (1..4).for_each(|number| pair.put(&pair.db3, number));
+        pair.write("trigger", "smart");
+        (1..4).for_each(|number| drop(pair.restores(number)));
+        let before = pair.connections();
+        for _ in 0..3 {
+            end(&pair, name(4), 1);
+            end(&pair, "00000002.history", 1);
+        }
+        // The last good segment is served again.
+        pair.restores(3);
+        assert_eq!(pair.connections() - before, 2);
+    }
+}
+
+#[test]
+fn a_hung_dr_node_delays_a_smart_failover_once_by_the_time_limit() {
+    for pair in [Pair::standby(), Pair::warm()] {
+        pair.db2.prepend_settings("time_limit = 3").unwrap();
+        let mut db3 = pair;
+        db3.db3.sshd().freeze();
+        db3.write("trigger", "smart");
+        let (took, said) = end(&db3, name(1), 1);
+        assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(6), "{took:?} {said}");
+        assert!(said.contains("treated as empty for the rest of this failover"), "{said}");
+        for file in [name(1), "00000002.history", name(1), "00000003.history"] {
+            let (took, said) = end(&db3, file, 1);
+            assert!(took < AT_ONCE, "{file}: {took:?} {said}");
+        }
+        db3.db3.sshd().thaw();
+    }
+}
+
+#[test]
+fn a_trigger_that_comes_while_a_question_hangs_waits_for_the_rest_of_its_limit() {
+    let mut pair = Pair::warm();
+    pair.db2.prepend_settings("time_limit = 4").unwrap();
+    pair.db3.sshd().freeze();
+    pair.put(&pair.db2, 3);
+    let mut call = pair.start_for(1);
+    call.waits_for("waiting for");
+    pair.write("trigger", "smart");
+    let begun = Instant::now();
+    call.exits(1);
+    // Its question had begun already, and is not repeated.
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    pair.db3.sshd().thaw();
+}
+
+#[test]
+fn fast_asks_nobody() {
+    for pair in [Pair::standby(), Pair::warm()] {
+        let mut pair = pair;
+        (1..4).for_each(|number| pair.put(&pair.db3, number));
+        pair.db3.sshd().freeze();
+        let call = pair.start_for(1);
+        pair.write("trigger", "fast");
+        let begun = Instant::now();
+        call.exits(1);
+        assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+        for file in [name(1), "00000002.history", name(1)] {
+            let (took, said) = end(&pair, file, 1);
+            assert!(took < AT_ONCE, "{file}: {took:?} {said}");
+        }
+        assert!(pair.arrived().is_empty());
+        pair.db3.sshd().thaw();
+    }
+}
+
+#[test]
+fn a_dr_node_that_is_down_delays_nothing() {
+    let mut pair = Pair::standby();
+    pair.db3.sshd().stop();
+    pair.write("trigger", "smart");
+    let (took, said) = end(&pair, name(1), 1);
+    assert!(took < AT_ONCE, "{took:?} {said}");
+}
+
+/// The rows before the damage can still be had, and there is no other copy.
+#[test]
+fn a_damaged_copy_is_restored_only_in_a_failover() {
+    let pair = Pair::warm();
+    let mut damaged = crate::nodes::cluster().segments[1].1.clone();
+    damaged[60] ^= 4;
+    pair.put_as(&pair.db3, name(1), &damaged);
+    pair.put(&pair.db2, 2);
+    let mut call = pair.start_for(1);
+    call.waits_for("is damaged or incomplete there");
+    assert!(!pair.arrived().contains(&name(1).to_owned()));
+    pair.write("trigger", "smart");
+    let said = call.exits(0);
+    let restored = fs::read(pair.db2.pgdata().join("pg_wal/RECOVERYXLOG")).unwrap();
+    assert!(restored == damaged, "{said}");
+    let kept = pair.db2.archive().join(format!("{}.corrupt", name(1)));
+    wait_until("the copy to be kept", LIMIT, || kept.exists()).unwrap();
+}

@@ -1,0 +1,154 @@
+//! Whatever is wrong with the DR node or with this node's disk, a request without a trigger waits, and says why.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use twowarm_core::testbed::{Call, finish};
+
+use crate::nodes::{Pair, cluster, name};
+
+/// The call goes on waiting after it has said this, and restores the segment when it arrives.
+fn waits_on(pair: &Pair, mut call: Call, words: &[&str]) {
+    call.waits_for(words[0]);
+    for word in words {
+        assert!(call.said().contains(word), "\"{word}\" is not in: {}", call.said());
+    }
+    call.looks_again(2);
+    assert!(!call.has_ended());
+    pair.put(&pair.db2, 1);
+    let begun = Instant::now();
+    call.exits(0);
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+}
+
+/// A call for a segment that is missing before a later one, so that the DR node is asked at once.
+fn gap(pair: &Pair) -> Call {
+    pair.put(&pair.db2, 5);
+    pair.start_for(1)
+}
+
+#[test]
+fn a_hung_dr_node_does_not_delay_an_arrival() {
+    for pair in [Pair::standby(), Pair::warm()] {
+        let mut pair = pair;
+        pair.db3.sshd().freeze();
+        waits_on(&pair, gap(&pair), &["waiting for"]);
+        pair.db3.sshd().thaw();
+        let mut pair = Pair::warm();
+        pair.db2.prepend_settings("time_limit = 2").unwrap();
+        pair.db3.sshd().freeze();
+        waits_on(&pair, gap(&pair), &["could not fetch", "db3"]);
+        pair.db3.sshd().thaw();
+    }
+}
+
+/// A history file that nobody has must be answered, since a server that starts requests one.
+#[test]
+fn a_hung_dr_node_delays_a_history_file_for_a_moment_once() {
+    let mut pair = Pair::warm();
+    pair.db2.prepend_settings("time_limit = 3").unwrap();
+    pair.db3.sshd().freeze();
+    let begun = Instant::now();
+    pair.start("00000002.history").exits(1);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let begun = Instant::now();
+    pair.start("00000002.history").exits(1);
+    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    pair.db3.sshd().thaw();
+}
+
+#[test]
+fn a_dr_node_that_cannot_be_used_is_reported() {
+    // Down.
+    let mut pair = Pair::warm();
+    pair.db3.sshd().stop();
+    waits_on(&pair, gap(&pair), &["could not fetch", name(1), "db3", "refused"]);
+    // An older installation.
+    let pair = Pair::warm();
+    std::fs::remove_file(pair.db3.global().join("replication/sendWALFile")).unwrap();
+    waits_on(&pair, gap(&pair), &["could not fetch", "sendWALFile is missing", "distrib2warm"]);
+    // The key is for shipping only.
+    let mut pair = Pair::warm();
+    let receiver = pair.db3.global().join("replication/receiveWALFile");
+    let key = pair.db2.key().clone();
+    pair.db3.sshd().authorize(&key, Some(receiver.to_str().unwrap())).unwrap();
+    waits_on(&pair, gap(&pair), &["could not fetch", "db3 refused", "set fetch_key"]);
+    // Its archive is missing.
+    let pair = Pair::warm();
+    std::fs::remove_dir(pair.db3.archive()).unwrap();
+    waits_on(&pair, gap(&pair), &["could not fetch", "db3 refused", "does not exist"]);
+    // Another cluster's.
+    let pair = Pair::warm();
+    let owner = "version=1\nsystem_identifier=42\nnode_id=db9\nlabel=db9\n";
+    pair.put_as(&pair.db3, ".owner", owner);
+    waits_on(&pair, gap(&pair), &["could not fetch", "belongs to another cluster", "42"]);
+}
+
+#[test]
+fn the_key_may_be_restricted_to_send_wal_file() {
+    let mut pair = Pair::warm();
+    pair.put(&pair.db3, 1);
+    let sender = pair.db3.global().join("replication/sendWALFile");
+    let (key, copy_key) = (pair.db2.key().clone(), pair.db2.copy_key().clone());
+    pair.db3.sshd().refuse(&key).unwrap();
+    pair.db3.sshd().authorize(&copy_key, Some(sender.to_str().unwrap())).unwrap();
+    let fetch_key = format!("fetch_key = \"{}\"", copy_key.private().display());
+    pair.db2.append_settings(&fetch_key).unwrap();
+    pair.put(&pair.db2, 5);
+    pair.restores(1);
+}
+
+#[test]
+fn an_unfit_file_there_is_not_stored_here() {
+    let segment = &cluster().segments[1].1;
+    let mut foreign = segment.clone();
+    foreign[24] ^= 1;
+    let other = &cluster().segments[2].1;
+    for (content, words) in [
+        (&foreign, "another cluster"),
+        (other, "does not match its name"),
+        (&segment[..300_000].to_vec(), "300000 bytes"),
+    ] {
+        let pair = Pair::warm();
+        pair.put_as(&pair.db3, name(1), content);
+        waits_on(&pair, gap(&pair), &["could not fetch", name(1), "db3", words]);
+        pair.settles();
+    }
+    // Not a file.
+    let pair = Pair::warm();
+    pair.db3.run_as().make_dir(&pair.db3.archive().join(name(1)), 0o700).unwrap();
+    waits_on(&pair, gap(&pair), &["could not fetch", "not a regular file"]);
+}
+
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn on(place: &Path) -> Option<Mounted> {
+        let mount = ["-t", "tmpfs", "-o", "size=1536k,mode=777", "none"];
+        let mounted = finish(std::process::Command::new("mount").args(mount).arg(place));
+        if mounted.is_err() {
+            eprintln!("not checked: no file system can be mounted here");
+        }
+        mounted.ok().map(|_| Mounted(place.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = finish(std::process::Command::new("umount").arg("-l").arg(&self.0));
+    }
+}
+
+#[test]
+fn a_full_disk_here_is_reported_and_leaves_nothing_behind() {
+    let pair = Pair::warm();
+    let Some(_mounted) = Mounted::on(&pair.db2.archive()) else { return };
+    (1..4).for_each(|number| pair.put(&pair.db3, number));
+    pair.put_as(&pair.db2, "ballast", vec![1; 900_000]);
+    let mut call = pair.start_for(1);
+    call.waits_for("No space left");
+    assert!(call.said().contains("could not fetch"), "{}", call.said());
+    std::fs::remove_file(pair.db2.archive().join("ballast")).unwrap();
+    call.exits(0);
+    pair.settles();
+}

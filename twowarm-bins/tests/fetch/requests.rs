@@ -1,0 +1,139 @@
+//! What one call asks for, and when.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use twowarm_core::testbed::{LIMIT, wait_until};
+
+use crate::nodes::{Pair, name};
+
+const HISTORY: &str = "1\t0/20000000\tno recovery target specified\n";
+
+#[test]
+fn a_missing_segment_before_a_later_one_is_fetched_at_once_with_those_after_it() {
+    for pair in [Pair::standby(), Pair::warm()] {
+        (0..12).for_each(|number| pair.put(&pair.db3, number));
+        pair.put(&pair.db2, 11);
+        let begun = Instant::now();
+        let said = pair.restores(1);
+        println!("a segment of 1 MB, fetched: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_millis(2500), "{said}");
+        assert!(said.contains(&format!("fetched {} from db3", name(1))), "{said}");
+        // Eight more, and nothing before it.
+        (2..=9).for_each(|number| pair.arrives(number));
+        pair.settles();
+        assert_eq!(pair.arrived().len(), 10);
+        // The next one is asked for without a wait, because more may be there.
+        let begun = Instant::now();
+        pair.restores(10);
+        assert!(begun.elapsed() < Duration::from_millis(2500));
+        assert!(
+            !pair.db2.archive().join(".owner").exists(),
+            "fetching binds the archive to nobody"
+        );
+    }
+}
+
+#[test]
+fn without_a_gap_it_is_fetched_when_it_has_not_arrived_for_a_while() {
+    let pair = Pair::standby();
+    pair.put(&pair.db3, 3);
+    let begun = Instant::now();
+    pair.restores(3);
+    assert!(begun.elapsed() >= Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+/// The questions of a standby that waits get rarer, also from call to call.
+#[test]
+fn a_file_that_is_nowhere_is_asked_for_at_growing_intervals() {
+    let pair = Pair::standby();
+    pair.db2.append_settings("[restore]\nwait_limit = 1").unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(10) {
+        let said = pair.start_for(1).exits(1);
+        assert!(said.contains("has not arrived yet"), "{said}");
+    }
+    // After 3 and 6 s, and before 12.
+    assert_eq!(pair.connections(), 2);
+    // It arrives there, and a later one here.
+    pair.put(&pair.db3, 1);
+    pair.put(&pair.db2, 2);
+    pair.restores(1);
+}
+
+#[test]
+fn a_segment_that_arrives_by_itself_is_not_fetched() {
+    let pair = Pair::standby();
+    pair.put(&pair.db3, 1);
+    let mut call = pair.start_for(1);
+    call.waits_for("it has not arrived");
+    pair.put(&pair.db2, 1);
+    let said = call.exits(0);
+    assert!(!said.contains("fetched"), "{said}");
+    assert_eq!(pair.connections(), 0);
+}
+
+#[test]
+fn a_history_file_is_fetched_when_the_server_requests_it() {
+    for pair in [Pair::standby(), Pair::warm()] {
+        pair.put_as(&pair.db3, "00000002.history", HISTORY);
+        pair.start("00000002.history").exits(0);
+        assert_eq!(
+            fs::read_to_string(pair.db2.archive().join("00000002.history")).unwrap(),
+            HISTORY
+        );
+        // One that is nowhere is absent, and is not asked for again at once.
+        for _ in 0..3 {
+            pair.start("00000003.history").exits(1);
+        }
+    }
+}
+
+/// The new timeline is known only to the DR node: the waiting call fetches its history, and the server follows.
+#[test]
+fn a_new_timeline_is_found_while_a_segment_is_waited_for() {
+    let pair = Pair::standby();
+    let number = u64::from_str_radix(&name(1)[16..], 16).unwrap();
+    let fork = number * (1 << 20) + 0x80000;
+    let history = format!("1\t0/{fork:X}\tno recovery target specified\n");
+    pair.put_as(&pair.db3, "00000002.history", history);
+    let said = pair.start_for(1).exits(1);
+    assert!(pair.db2.archive().join("00000002.history").exists(), "{said}");
+}
+
+#[test]
+fn two_calls_at_once_fetch_once() {
+    let pair = Pair::warm();
+    (1..10).for_each(|number| pair.put(&pair.db3, number));
+    pair.put(&pair.db2, 11);
+    let calls = [pair.start_for(1), pair.start_for(1), pair.start_for(2)];
+    let said = calls.map(|call| call.exits(0)).concat();
+    pair.settles();
+    assert_eq!(said.matches("fetched 0").count(), 1, "{said}");
+}
+
+#[test]
+fn a_killed_call_leaves_whole_files_or_none() {
+    let pair = Pair::warm();
+    (1..10).for_each(|number| pair.put(&pair.db3, number));
+    pair.put(&pair.db2, 11);
+    for delay in [0, 100, 200, 250, 300, 350, 400, 500] {
+        let call = pair.start_for(1);
+        let begun = Instant::now();
+        let _ = wait_until("the moment to kill", LIMIT, || {
+            begun.elapsed() >= Duration::from_millis(delay)
+        });
+        drop(call);
+        for process in pair.db2.processes().filter(|p| p.command.contains("restoreWALFile")) {
+            process.signal(Signal::SIGKILL);
+        }
+        for arrived in pair.arrived() {
+            let number = (0..12).find(|&number| name(number) == arrived).unwrap();
+            pair.arrives(number);
+        }
+        let _ = fs::remove_file(pair.db2.archive().join(name(1)));
+    }
+    pair.restores(1);
+    pair.settles();
+}

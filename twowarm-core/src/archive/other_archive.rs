@@ -1,0 +1,56 @@
+use std::error::Error;
+use std::fmt;
+
+use super::Stored;
+use crate::wal::WalFileName;
+
+/// The archive of another node, from which a standby fetches WAL files that its own archive lacks.
+pub trait OtherArchive: fmt::Debug + Send + Sync {
+    /// The other node's name, for messages.
+    fn node(&self) -> String;
+
+    /// Fetches files into this node's own archive, where they are stored as received ones are: checked, complete
+    /// and on disk. `progress` is called for each step and ends the connection by returning `false`.
+    ///
+    /// # Errors
+    /// If the other node can't be reached or refuses the connection, or a file can't be stored here. A file
+    /// that the other archive does not have, or that is unfit, is a step and not an error.
+    fn fetch(
+        &self,
+        wanted: &[Wanted],
+        progress: &mut dyn FnMut(FetchStep) -> bool,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>;
+}
+
+/// A file to fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The file.
+    pub name: WalFileName,
+    /// If it is a segment: how many of the segments after it on its timeline to fetch with it.
+    pub following: u32,
+    /// If it is a segment: whether it is fetched with damaged records too, as in a failover when no intact copy is
+    /// left. The server replays it up to the damage.
+    pub even_damaged: bool,
+}
+
+/// A step of fetching.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchStep {
+    /// Some data has arrived.
+    Data,
+    /// A file is in this node's archive.
+    Stored(WalFileName, Stored),
+    /// The other archive does not have this file, nor any wanted one after it.
+    Absent(WalFileName),
+    /// A file was not stored.
+    Unfit {
+        /// The file.
+        name: WalFileName,
+        /// The reason: it is unfit there, was damaged on the way, or belongs to an abandoned timeline.
+        why: String,
+        /// Whether only its records are damaged.
+        damaged: bool,
+    },
+}

@@ -1,0 +1,52 @@
+//! The other nodes' archives from which this node's standby fetches.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use super::Install;
+use crate::archive::{FetchStep, OtherArchive, Wanted};
+use crate::identifiers::NodeName;
+use crate::ship::ssh::SshTransport;
+use crate::ship::{FarCommand, Fetcher};
+
+impl Install {
+    /// The archives of the nodes in `restore_from`, by default that of the DR node. The files of the tree that are
+    /// needed to reach a node are read when it is asked.
+    #[must_use]
+    pub fn other_archives(&self) -> Vec<Arc<dyn OtherArchive>> {
+        let nodes = match &self.settings.restore.restore_from {
+            Some(nodes) => nodes.as_slice(),
+            None => self.dr_node.as_slice(),
+        };
+        let archive = |node: &NodeName| -> Arc<dyn OtherArchive> {
+            Arc::new(ArchiveOfNode { install: self.clone(), node: node.clone() })
+        };
+        nodes.iter().map(archive).collect()
+    }
+}
+
+#[derive(Debug)]
+struct ArchiveOfNode {
+    install: Install,
+    node: NodeName,
+}
+
+impl OtherArchive for ArchiveOfNode {
+    fn node(&self) -> String {
+        self.node.to_string()
+    }
+
+    fn fetch(
+        &self,
+        wanted: &[Wanted],
+        progress: &mut dyn FnMut(FetchStep) -> bool,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let fetcher = Fetcher {
+            node: self.install.local_node()?,
+            transport: SshTransport::new(&self.install.reach(&self.node), FarCommand::SendWalFile)?,
+            archive: self.install.require_archive()?.to_owned(),
+            local_replication: self.install.local_replication(),
+        };
+        Ok(fetcher.fetch(wanted, progress)?)
+    }
+}

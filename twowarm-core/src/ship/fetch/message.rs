@@ -1,0 +1,58 @@
+use crate::ship::wire::{FIRST_OWN_KIND, Fields, Frame, Payload, SESSION, WireError};
+
+/// Near end: asks for a file, and for some of the segments after it. It is the only message of this purpose that
+/// other purposes do not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Get {
+    /// The request, with which all files of the answer are sent; any number but [`SESSION`].
+    pub id: u32,
+    /// The file's name, not yet parsed.
+    pub name: String,
+    /// How many of the segments after it are wanted.
+    pub following: u32,
+}
+
+impl Get {
+    /// The kind of its frame.
+    pub const KIND: u8 = FIRST_OWN_KIND;
+
+    /// The payload of its frame.
+    #[must_use]
+    pub fn payload(&self) -> Vec<u8> {
+        Payload::new().u32(self.id).text(&self.name).u32(self.following).into_bytes()
+    }
+
+    /// Parses its frame strictly.
+    ///
+    /// # Errors
+    /// If the frame is of another kind, or a field is invalid.
+    pub fn parse(frame: &Frame) -> Result<Get, WireError> {
+        if frame.kind != Get::KIND {
+            return Err(WireError::Unexpected(frame.kind));
+        }
+        let mut fields = Fields::new(frame.kind, &frame.payload);
+        let get = Get { id: fields.u32()?, name: fields.text()?, following: fields.u32()? };
+        if get.id == SESSION {
+            return Err(fields.malformed("invalid request id 0"));
+        }
+        fields.finish()?;
+        Ok(get)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_back_and_its_number_is_not_0() {
+        let get = Get { id: 7, name: "000000010000000000000001".into(), following: 8 };
+        let frame = Frame { kind: Get::KIND, payload: get.payload() };
+        assert_eq!(Get::parse(&frame).unwrap(), get);
+        let none = Get { id: 0, ..get };
+        Get::parse(&Frame { kind: Get::KIND, payload: none.payload() }).unwrap_err();
+        let mut longer = frame;
+        longer.payload.push(0);
+        Get::parse(&longer).unwrap_err();
+    }
+}
