@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,6 +41,8 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
     .unwrap();
     lines.iter_mut().for_each(Line::recovers);
     println!("archived after {:?}", start.elapsed());
+    let replayed = || trio.db2.log().matches("restored log file").count();
+    println!("{} replayed", replayed());
     let [on_db2, on_db3] = [&trio.db2, &trio.db3].map(|node| verified(&trio, node, &names));
     assert!(on_db2.iter().eq(names.iter()), "segments are missing");
     let (relayed, both) = (archiver.fetched.len(), on_db3.len() - archiver.fetched.len());
@@ -50,20 +51,24 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
         "{relayed} segments were relayed, {both} are on both nodes; {failed} calls failed, {killed} were killed; faults: {:?}",
         lines.map(|line| line.faults)
     );
-    assert!(relayed > SEGMENTS / 20 && relayed < SEGMENTS - SEGMENTS / 20, "one route only");
-    assert!(failed > 10 && killed > 0, "nothing failed");
+    assert!((20..SEGMENTS - 20).contains(&relayed), "one route only");
+    assert!(failed > 0 && killed > 0, "nothing failed");
 
     let rows = (SEGMENTS - 1).to_string();
     wait_until("the standby to replay all", TIME.saturating_sub(start.elapsed()), || {
         trio.db2.sql("select count(*) from t").is_ok_and(|found| found == rows)
     })
-    .unwrap();
+    .unwrap_or_else(|error| {
+        panic!("{error}: {} segments replayed\n{}", replayed(), trio.db2.log())
+    });
     println!("replayed after {:?}", start.elapsed());
 }
 
 /// Makes db2 and db3 copies of db1, and lets db1 write; returns the names of its segments.
 fn written(trio: &Trio) -> Vec<String> {
     let Trio { db1, db2, db3, .. } = trio;
+    // A standby refuses a smaller value than the one in the checkpoint of initdb.
+    db1.append_conf("max_connections = 100").unwrap();
     db2.copy_of(db1).unwrap();
     db3.run_as().make_dir(&db3.pgdata(), 0o700).unwrap();
     for node in [db2, db3] {
@@ -89,6 +94,11 @@ fn start_standby(db2: &Node) {
         "restore_command = '{command}'\nhot_standby = on\nwal_receiver_status_interval = 0"
     );
     db2.append_conf(&conf).unwrap();
+    let sample = fs::read_to_string(db2.pgdata().join("postgresql.conf")).unwrap();
+    if sample.contains("recovery_prefetch") {
+        // Otherwise the server asks for the segment after the last one before it replays that to its end.
+        db2.append_conf("recovery_prefetch = off").unwrap();
+    }
     db2.run_as().write(&db2.pgdata().join("standby.signal"), "").unwrap();
     db2.start_warm().unwrap();
 }
@@ -107,14 +117,12 @@ fn verified(trio: &Trio, node: &Node, names: &[String]) -> BTreeSet<String> {
     found
 }
 
-/// Puts a segment of db3's archive into db2's.
+/// Puts a segment of db3's archive into db2's, under its name once it is complete.
 fn fetch(trio: &Trio, name: &str) {
     let [from, to] = [&trio.db3, &trio.db2].map(|node| node.archive().join(name));
-    match fs::hard_link(from, to) {
-        // A call that was killed had reached db2 before.
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        linked => linked.unwrap(),
-    }
+    let aside = to.with_extension("fetched");
+    fs::hard_link(from, &aside).unwrap();
+    fs::rename(aside, to).unwrap();
 }
 
 /// Calls archiveWALFile for each segment until it succeeds, as a server's archiver does, and now and then kills it.
@@ -139,7 +147,7 @@ impl<'a> Archiver<'a> {
     fn proceeds(&mut self) {
         let mut still = Vec::new();
         for (name, mut child) in self.running.drain(..) {
-            if self.random.one_in(5000) {
+            if self.random.one_in(1000) {
                 self.killed += u32::from(child.kill().is_ok());
             }
             match child.try_wait().unwrap() {
@@ -195,7 +203,7 @@ impl<'a> Line<'a> {
         if Instant::now() < self.next_change {
             return;
         }
-        self.next_change += Duration::from_millis(200 + random.next(1500));
+        self.next_change += Duration::from_millis(100 + random.next(900));
         if self.is_down {
             return self.recovers();
         }
