@@ -2,8 +2,6 @@
 //! nothing.
 
 mod admission;
-#[cfg(test)]
-mod tests;
 
 use std::error::Error;
 use std::fs::{self, File};
