@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("copy_marker", copy_marker),
     ("copy_message", copy_message),
     ("environment", environment),
+    ("fetch_message", fetch_message),
     ("lsn", lsn),
     ("node_name", node_name),
     ("pg_version", pg_version),

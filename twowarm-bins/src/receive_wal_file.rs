@@ -58,8 +58,8 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Whether a client whose key is pinned to receiveWALFile by a forced command wanted to run rsync.
-fn is_rsync(command: &str) -> bool {
+/// Whether a client whose key is restricted to another command by a forced command wanted to run rsync.
+pub(crate) fn is_rsync(command: &str) -> bool {
     let program = command.split_whitespace().next().unwrap_or_default();
     program.rsplit('/').next() == Some("rsync")
 }

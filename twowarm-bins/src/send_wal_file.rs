@@ -11,6 +11,7 @@ use twowarm_core::ship::{Supplier, TimedInput, TimedOutput};
 use crate::command::{Command, Failure};
 use crate::exit_codes::{DONE, ExitPolicy};
 use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
+use crate::receive_wal_file::is_rsync;
 
 /// sendWALFile as a command.
 pub const COMMAND: Command = Command {
@@ -39,6 +40,13 @@ pub const COMMAND: Command = Command {
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     if !arguments.is_empty() {
         return Err(Failure::Usage("too many arguments".into()));
+    }
+    if let Some(Ok(command)) = std::env::var_os("SSH_ORIGINAL_COMMAND").map(OsString::into_string)
+        && is_rsync(&command)
+    {
+        // rsync waits for an answer, and this command for a greeting.
+        let why = "this key is accepted only for sendWALFile, not for rsync";
+        return Err(Failure::Failed(why.into()));
     }
     // Not std's own handles: poll does not see the data in their buffers.
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);

@@ -19,7 +19,7 @@ fn a_missing_segment_before_a_later_one_is_fetched_at_once_with_those_after_it()
         let said = pair.restores(1);
         println!("a segment of 1 MB, fetched: {:?}", begun.elapsed());
         assert!(begun.elapsed() < Duration::from_millis(2500), "{said}");
-        assert!(said.contains(&format!("fetched {} from db3", name(1))), "{said}");
+        assert!(said.contains(&format!("fetching {} from db3", name(1))), "{said}");
         // Eight more, and nothing before it.
         (2..=9).for_each(|number| pair.arrives(number));
         pair.settles();
@@ -70,7 +70,7 @@ fn a_segment_that_arrives_by_itself_is_not_fetched() {
     call.waits_for("it has not arrived");
     pair.put(&pair.db2, 1);
     let said = call.exits(0);
-    assert!(!said.contains("fetched"), "{said}");
+    assert!(!said.contains("fetching 0"), "{said}");
     assert_eq!(pair.connections(), 0);
 }
 
@@ -110,7 +110,7 @@ fn two_calls_at_once_fetch_once() {
     let calls = [pair.start_for(1), pair.start_for(1), pair.start_for(2)];
     let said = calls.map(|call| call.exits(0)).concat();
     pair.settles();
-    assert_eq!(said.matches("fetched 0").count(), 1, "{said}");
+    assert_eq!(said.matches("fetching 0").count(), 1, "{said}");
 }
 
 #[test]

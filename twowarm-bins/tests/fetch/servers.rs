@@ -156,3 +156,23 @@ fn a_smart_failover_replays_what_only_the_dr_node_has() -> Result<(), BedError> 
     }
     Ok(())
 }
+
+/// The history of the new timeline, and its segments, are only on the DR node; the standby follows without a restart.
+#[test]
+fn a_standby_follows_a_timeline_that_only_the_dr_node_has() -> Result<(), BedError> {
+    let mut three = Three::new(false)?;
+    three.ship(1..=2)?;
+    three.db2.start_warm()?;
+    three.replayed(2)?;
+    three.db2.sshd().stop();
+    three.route(&three.db3)?;
+    three.db1.stop(StopMode::Fast)?;
+    three.db1.recover_with("restore_command = 'false'")?;
+    three.db1.start()?;
+    three.db1.wait_for_promotion()?;
+    three.ship(3..=5)?;
+    assert!(three.db3.archive().join("00000002.history").exists());
+    three.replayed(5)?;
+    assert!(three.db2.archive().join("00000002.history").exists());
+    Ok(())
+}

@@ -78,11 +78,11 @@ impl<'a> ArchiveSource<'a> {
         self.fetching.as_ref().is_some_and(Fetching::is_busy)
     }
 
-    /// Waits for files that are being fetched, after the answer; `stop` ends that.
-    pub(super) fn finish_fetching(&mut self, stop: &mut dyn FnMut() -> bool) {
+    /// Waits for files that are being fetched, after the answer; `order` is the order in force.
+    pub(super) fn finish_fetching(&mut self, order: &mut dyn FnMut() -> Order) {
         let layout = self.cluster.as_ref().and_then(Identity::layout);
         if let Some(fetching) = self.fetching.take() {
-            fetching.finish(layout, stop);
+            fetching.finish(layout, order);
         }
     }
 

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, raise};
 
@@ -58,6 +59,8 @@ pub(super) struct Fetching<'a> {
     /// A thread was left behind in a question.
     abandoned: bool,
     lock: Option<Flock<File>>,
+    /// When another process was found to be fetching in a failover.
+    other_since: Option<Instant>,
     /// When the archive was last changed before it was searched for a gap, and whether there was one.
     searched: Option<(SystemTime, bool)>,
 }
@@ -81,6 +84,7 @@ impl<'a> Fetching<'a> {
             begun: Instant::now(),
             abandoned: false,
             lock: None,
+            other_since: None,
             searched: None,
         })
     }
@@ -117,6 +121,9 @@ impl<'a> Fetching<'a> {
                     // It is here now.
                     return Found::Fetching;
                 }
+            }
+            if ending && self.waits_for_another() {
+                return Found::Fetching;
             }
             if let Some(place) = self.next_place(ending, has_gap) {
                 self.ask(place, ending, self.wanted(layout));
@@ -169,7 +176,7 @@ impl<'a> Fetching<'a> {
         let known = if is_segment { facts.segment } else { facts.other };
         let known = known.filter(|schedule| schedule.name == self.name);
         let schedule = known.unwrap_or_else(|| Schedule::new(self.name, now));
-        let due = schedule.is_due(now, gap) && self.locked();
+        let due = schedule.is_due(now, gap) && !self.another_fetches();
         let schedule = if due { schedule.asked(now, gap) } else { schedule };
         if known != Some(schedule) {
             self.update(|facts| {
@@ -204,15 +211,37 @@ impl<'a> Fetching<'a> {
         }
     }
 
-    /// Whether this process is the one that fetches.
-    fn locked(&mut self) -> bool {
-        if self.lock.is_none() {
-            let path = self.data_directory.join(LOCK);
-            let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-            let lock = |file| Flock::lock(file, FlockArg::LockExclusiveNonblock).ok();
-            self.lock = opened.ok().and_then(lock);
+    /// In a failover: whether another process still fetches, as the last call may do, and perhaps this file. It gives
+    /// up by itself after the time limit.
+    fn waits_for_another(&mut self) -> bool {
+        const SPARE: Duration = Duration::from_secs(2);
+        if !self.another_fetches() {
+            let waited = self.other_since.take().is_some();
+            if waited {
+                // It may have fetched the file, or found that a place does not answer.
+                self.update(|_| {});
+            }
+            return waited;
         }
-        self.lock.is_some()
+        self.other_since.get_or_insert_with(Instant::now).elapsed() < self.time_limit + SPARE
+    }
+
+    /// Whether another process holds the lock. If not, this one does from now on.
+    fn another_fetches(&mut self) -> bool {
+        if self.lock.is_some() {
+            return false;
+        }
+        let path = self.data_directory.join(LOCK);
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        // Without a lock a file may be fetched twice, which does no harm.
+        let Ok(file) = opened else { return false };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => {
+                self.lock = Some(lock);
+                false
+            }
+            Err((_, error)) => error == Errno::EWOULDBLOCK,
+        }
     }
 
     fn ask(&mut self, place: usize, ending: bool, wanted: Vec<Wanted>) {
@@ -329,14 +358,25 @@ impl<'a> Fetching<'a> {
     }
 
     /// Lets a question that has begun come to its end after the request was answered, so that the following
-    /// segments arrive; `stop` ends it earlier. No thread of this process is left afterwards.
-    pub(super) fn finish(mut self, layout: Option<SegmentLayout>, stop: &mut dyn FnMut() -> bool) {
+    /// segments arrive. `order` is the order in force, which may end it earlier. No thread of this process is left
+    /// afterwards.
+    pub(super) fn finish(
+        mut self,
+        layout: Option<SegmentLayout>,
+        order: &mut dyn FnMut() -> Order,
+    ) {
         const TICK: Duration = Duration::from_millis(500);
-        while let Some(question) = &mut self.question
-            && !stop()
-        {
-            if let Some(answer) = question.answer(TICK, self.time_limit) {
-                self.note(&answer, false, layout);
+        while let Some(question) = &mut self.question {
+            let answer = question.answer(TICK, self.time_limit);
+            let ending = match order() {
+                Order::Stop(_) | Order::EndNow { serve_again: false } => break,
+                Order::Wait | Order::Unsettled => false,
+                _ => true,
+            };
+            if let Some(answer) = answer {
+                // What became of the file that was asked for first is known already.
+                let failed = matches!(answer, Answer::Failed(_));
+                self.note(&answer, ending && failed, layout);
             }
         }
         if self.is_busy() {

@@ -79,12 +79,16 @@ impl Question {
 
 fn fetch(archive: &dyn OtherArchive, wanted: &[Wanted], shared: &Shared) -> Answer {
     let Some(first) = wanted.first().map(|wanted| wanted.name) else { return Answer::Absent };
-    let (mut answer, mut last, mut more) = (None, first, true);
+    let (mut answer, mut last, mut more, mut begun) = (None, first, true, false);
     let done = archive.fetch(wanted, &mut |step| {
         shared.steps.fetch_add(1, Ordering::Relaxed);
         match step {
+            // Logged when it begins: the request is answered, and the log closed, as soon as the file is stored.
+            FetchStep::Data if !begun => {
+                begun = true;
+                log::info!("fetching {first} from {}", archive.node());
+            }
             FetchStep::Stored(name, _) if name == first => {
-                log::info!("fetched {name} from {}", archive.node());
                 answer = Some(Answer::Fetched { last: first, more });
             }
             FetchStep::Stored(name @ WalFileName::Segment(_), _) => last = name,

@@ -55,9 +55,7 @@ impl StandbyRestore {
         }
         if source.is_fetching() {
             parent.borrow_mut().next_may_begin();
-            let ends =
-                |order| matches!(order, Order::Stop(_) | Order::EndNow { serve_again: false });
-            source.finish_fetching(&mut || ends(orders.look(&NoEvents)));
+            source.finish_fetching(&mut || orders.look(&NoEvents));
         }
         Ok(outcome)
     }

@@ -1,4 +1,6 @@
-use crate::ship::wire::{FIRST_OWN_KIND, Fields, Frame, Payload, SESSION, WireError};
+use crate::ship::wire::{
+    Capabilities, FIRST_OWN_KIND, Features, Fields, Frame, Payload, SESSION, WireError,
+};
 
 /// Near end: asks for a file, and for some of the segments after it. It is the only message of this purpose that
 /// other purposes do not have.
@@ -10,6 +12,8 @@ pub struct Get {
     pub name: String,
     /// How many of the segments after it are wanted.
     pub following: u32,
+    /// How the files can be sent.
+    pub understands: Capabilities,
 }
 
 impl Get {
@@ -19,7 +23,9 @@ impl Get {
     /// The payload of its frame.
     #[must_use]
     pub fn payload(&self) -> Vec<u8> {
-        Payload::new().u32(self.id).text(&self.name).u32(self.following).into_bytes()
+        let Get { id, name, following, understands } = self;
+        let payload = Payload::new().u32(*id).text(name).u32(*following);
+        payload.u32(understands.codecs).u32(understands.features.0).into_bytes()
     }
 
     /// Parses its frame strictly.
@@ -31,7 +37,9 @@ impl Get {
             return Err(WireError::Unexpected(frame.kind));
         }
         let mut fields = Fields::new(frame.kind, &frame.payload);
-        let get = Get { id: fields.u32()?, name: fields.text()?, following: fields.u32()? };
+        let (id, name, following) = (fields.u32()?, fields.text()?, fields.u32()?);
+        let (codecs, features) = (fields.u32()?, Features(fields.u32()?));
+        let get = Get { id, name, following, understands: Capabilities { codecs, features } };
         if get.id == SESSION {
             return Err(fields.malformed("invalid request id 0"));
         }
@@ -46,7 +54,12 @@ mod tests {
 
     #[test]
     fn a_request_is_read_back_and_its_number_is_not_0() {
-        let get = Get { id: 7, name: "000000010000000000000001".into(), following: 8 };
+        let get = Get {
+            id: 7,
+            name: "000000010000000000000001".into(),
+            following: 8,
+            understands: Capabilities::OURS,
+        };
         let frame = Frame { kind: Get::KIND, payload: get.payload() };
         assert_eq!(Get::parse(&frame).unwrap(), get);
         let none = Get { id: 0, ..get };

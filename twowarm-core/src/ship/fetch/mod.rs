@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use super::receiver::{FileInFlight, Receiver};
-use super::wire::{Hello, Message, Purpose, Refusal, RefusalCode, WireError};
+use super::wire::{Capabilities, Hello, Message, Purpose, Refusal, RefusalCode, WireError};
 use super::{Link, LinkError, LocalNode, NodeError, Transport};
 use crate::archive::{
     Archive, ArchiveError, FetchStep, Machines, OtherArchive, Wanted, check_mark,
@@ -144,7 +144,8 @@ impl Session {
     ) -> Result<bool, FetchError> {
         self.last_id += 1;
         let (id, following) = (self.last_id, wanted.following);
-        let get = Get { id, name: wanted.name.to_string(), following };
+        let name = wanted.name.to_string();
+        let get = Get { id, name, following, understands: Capabilities::OURS };
         self.link.send_frame(Get::KIND, &[&get.payload()])?;
         let mut next = Some(wanted.name);
         for _ in 0..=following {

@@ -2,20 +2,20 @@
 //! nothing.
 
 mod admission;
-#[cfg(test)]
-mod tests;
 
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, File, Metadata};
+use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 
+use super::SendOptions;
 use super::content::{BadContent, check_content};
 use super::fetch::{Get, following_name};
+use super::outgoing::{NotSent as Unsent, Outgoing};
 use super::receiver::{ServeError, answer, protocol_error, read_hello, refusal, refuse};
 use super::wire::{
-    Capabilities, Codec, FILE_CHUNK, FileStart, Hello, Message, Refusal, RefusalCode, Welcome,
-    WireError, read_frame, write_frame,
+    Capabilities, FILE_CHUNK, Hello, Message, Refusal, RefusalCode, Welcome, WireError, read_frame,
+    write_frame,
 };
 use crate::archive::Archive;
 use crate::file_error::{FileError, if_exists};
@@ -158,12 +158,17 @@ impl<R: Read, W: Write> Session<R, W> {
             Err(e) => return self.refuse(get.id, refusal(RefusalCode::UNSOUND, false, e)),
         };
         let layout = SegmentLayout::new(self.hello.major, self.hello.segment_size);
+        let level = SendOptions::COMPRESSION_LEVEL;
+        let mut outgoing = match Outgoing::new(get.understands, level, FILE_CHUNK) {
+            Ok(outgoing) => outgoing,
+            Err(e) => return self.refuse(get.id, refusal(RefusalCode::ARCHIVE, true, e)),
+        };
         for _ in 0..=get.following {
             let Some(name) = next else {
                 let message = "there is no segment after it";
                 return self.refuse(get.id, refusal(RefusalCode::ABSENT, false, message));
             };
-            match self.send(get.id, name) {
+            match self.send(get.id, name, &mut outgoing) {
                 Ok(()) => self.supplied.sent += 1,
                 Err(NotSent::Refused(refusal)) => return self.refuse(get.id, refusal),
                 Err(NotSent::Broken(error)) => return Err(error),
@@ -183,11 +188,11 @@ impl<R: Read, W: Write> Session<R, W> {
         answer(&mut self.output, &Message::Refused(Refusal { id, ..refusal }))
     }
 
-    fn send(&mut self, id: u32, name: WalFileName) -> Result<(), NotSent> {
-        let (mut file, size) = self.open(name)?;
+    fn send(&mut self, id: u32, name: WalFileName, outgoing: &mut Outgoing) -> Result<(), NotSent> {
+        let (mut file, metadata) = self.open(name)?;
         let unreadable =
             |e| refusal(RefusalCode::ARCHIVE, true, format!("could not read {name}: {e}"));
-        match check_content(name, size, &mut file, &self.hello) {
+        match check_content(name, metadata.len(), &mut file, &self.hello) {
             Ok(_) => {}
             Err(BadContent::Io { error, .. }) => return Err(unreadable(error).into()),
             Err(bad) => {
@@ -199,31 +204,18 @@ impl<R: Read, W: Write> Session<R, W> {
             }
         }
         file.rewind().map_err(unreadable)?;
-        let start =
-            FileStart { id, codec: Codec::None, size, name: name.to_string(), modified: None };
-        self.write(&Message::File(start))?;
-        let mut crc = crc32fast::Hasher::new();
-        let mut left = size;
-        let mut chunk = vec![0; FILE_CHUNK];
-        let data = Message::Data { id, bytes: Vec::new() }.kind();
-        while left > 0 {
-            let wanted = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            // A refusal in the middle of a file makes the other side discard it.
-            file.read_exact(&mut chunk[..wanted]).map_err(unreadable)?;
-            crc.update(&chunk[..wanted]);
-            write_frame(&mut self.output, data, &[&id.to_be_bytes(), &chunk[..wanted]])
-                .map_err(|e| NotSent::Broken(ServeError::Answer(e)))?;
-            left -= wanted as u64;
-        }
-        self.write(&Message::End { id, crc: crc.finalize() })
-    }
-
-    fn write(&mut self, message: &Message) -> Result<(), NotSent> {
-        answer(&mut self.output, message).map_err(NotSent::Broken)
+        let mut send = |kind, parts: &[&[u8]]| write_frame(&mut self.output, kind, parts);
+        outgoing.send(id, name, (&mut file, &metadata), &mut send).map(|_| ()).map_err(
+            |e| match e {
+                // A refusal in the middle of a file makes the other side discard it.
+                Unsent::Read(e) | Unsent::Compress(e) => unreadable(e).into(),
+                Unsent::Send(e) => NotSent::Broken(ServeError::Answer(e)),
+            },
+        )
     }
 
     /// Opens a file of the archive. Only a regular file: opening a named pipe would hang.
-    fn open(&self, name: WalFileName) -> Result<(File, u64), Refusal> {
+    fn open(&self, name: WalFileName) -> Result<(File, Metadata), Refusal> {
         let path = self.archive.path_of(name);
         let failed = |e| refusal(RefusalCode::ARCHIVE, true, e);
         let found = if_exists(fs::metadata(&path)).map_err(FileError::of("read", &path));
@@ -237,9 +229,8 @@ impl<R: Read, W: Write> Session<R, W> {
         }
         let opened = self.archive.find(name).map_err(|e| refusal(RefusalCode::ARCHIVE, true, e))?;
         let Some(file) = opened else { return Err(self.without(name)) };
-        let size = |file: &File| -> io::Result<u64> { Ok(file.metadata()?.len()) };
-        let size = size(&file).map_err(FileError::of("read", &path)).map_err(failed)?;
-        Ok((file, size))
+        let metadata = file.metadata().map_err(FileError::of("read", &path)).map_err(failed)?;
+        Ok((file, metadata))
     }
 
     /// The file is absent only if the archive directory can be read.
