@@ -2,7 +2,9 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::time::SystemTime;
 
-use super::wire::{Capabilities, EncodeError, Encoder, FILE_CHUNK, Features, FileStart, Message};
+use super::wire::{
+    Capabilities, EncodeError, Encoder, FILE_CHUNK, Features, FileStart, Message, SendFrame,
+};
 use crate::wal::WalFileName;
 
 /// Sends the content of files in the way that a receiver understands.
@@ -37,7 +39,7 @@ impl Outgoing {
         id: u32,
         name: WalFileName,
         (file, metadata): (&mut File, &Metadata),
-        send: &mut dyn FnMut(u8, &[&[u8]]) -> Result<(), E>,
+        send: SendFrame<'_, E>,
     ) -> Result<u32, NotSent<E>> {
         self.encoder.begin(id).map_err(NotSent::Compress)?;
         let start = Message::File(FileStart {

@@ -45,7 +45,7 @@ pub enum EncodeError<E> {
 }
 
 /// Sends a frame whose payload is given in parts.
-type Send<'a, E> = &'a mut dyn FnMut(u8, &[&[u8]]) -> Result<(), E>;
+pub type SendFrame<'a, E> = &'a mut dyn FnMut(u8, &[&[u8]]) -> Result<(), E>;
 
 impl Encoder {
     /// An encoder for this receiver, with zstd's compression `level` (0: none) and frames with at most `frame` bytes of
@@ -92,7 +92,7 @@ impl Encoder {
     ///
     /// # Errors
     /// If the bytes can't be compressed or a frame can't be sent.
-    pub fn add<E>(&mut self, bytes: &[u8], send: Send<'_, E>) -> Result<(), EncodeError<E>> {
+    pub fn add<E>(&mut self, bytes: &[u8], send: SendFrame<'_, E>) -> Result<(), EncodeError<E>> {
         self.crc.update(bytes);
         if !self.sends_zeros {
             return self.encode(bytes, send);
@@ -122,7 +122,7 @@ impl Encoder {
     ///
     /// # Errors
     /// If the rest can't be compressed or a frame can't be sent.
-    pub fn finish<E>(&mut self, send: Send<'_, E>) -> Result<u32, EncodeError<E>> {
+    pub fn finish<E>(&mut self, send: SendFrame<'_, E>) -> Result<u32, EncodeError<E>> {
         if self.has_begun {
             self.drain(|zstd, data| zstd.finish(data, true), send)?;
         }
@@ -135,7 +135,7 @@ impl Encoder {
     }
 
     /// Sends the zeros before other bytes: a long run as ZEROS, a short one as data.
-    fn end_run<E>(&mut self, send: Send<'_, E>) -> Result<(), EncodeError<E>> {
+    fn end_run<E>(&mut self, send: SendFrame<'_, E>) -> Result<(), EncodeError<E>> {
         if self.pending_zeros < MIN_RUN {
             let zeros = &ZERO_BYTES[..self.pending_zeros as usize];
             self.pending_zeros = 0;
@@ -149,7 +149,7 @@ impl Encoder {
         self.send_zeros(send)
     }
 
-    fn encode<E>(&mut self, bytes: &[u8], send: Send<'_, E>) -> Result<(), EncodeError<E>> {
+    fn encode<E>(&mut self, bytes: &[u8], send: SendFrame<'_, E>) -> Result<(), EncodeError<E>> {
         let mut input = InBuffer::around(bytes);
         while input.pos() < bytes.len() {
             let used = self.data.len();
@@ -180,7 +180,7 @@ impl Encoder {
             &mut raw::Encoder<'static>,
             &mut OutBuffer<'_, Vec<u8>>,
         ) -> io::Result<usize>,
-        send: Send<'_, E>,
+        send: SendFrame<'_, E>,
     ) -> Result<(), EncodeError<E>> {
         while let Some(zstd) = &mut self.zstd {
             let used = self.data.len();
@@ -194,7 +194,7 @@ impl Encoder {
         Ok(())
     }
 
-    fn send_data<E>(&mut self, send: Send<'_, E>) -> Result<(), EncodeError<E>> {
+    fn send_data<E>(&mut self, send: SendFrame<'_, E>) -> Result<(), EncodeError<E>> {
         if !self.data.is_empty() {
             let parts = [&self.id.to_be_bytes()[..], &self.data];
             send(Message::DATA, &parts).map_err(EncodeError::Send)?;
@@ -203,7 +203,7 @@ impl Encoder {
         Ok(())
     }
 
-    fn send_zeros<E>(&mut self, send: Send<'_, E>) -> Result<(), EncodeError<E>> {
+    fn send_zeros<E>(&mut self, send: SendFrame<'_, E>) -> Result<(), EncodeError<E>> {
         if self.pending_zeros > 0 {
             let zeros = Message::Zeros { id: self.id, length: self.pending_zeros };
             send(zeros.kind(), &[&zeros.payload()]).map_err(EncodeError::Send)?;

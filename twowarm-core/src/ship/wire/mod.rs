@@ -17,7 +17,7 @@ mod tests;
 pub use crate::archive::Stored;
 pub use capabilities::{Capabilities, Codec, Features, MAX_WINDOW};
 pub use decoder::{DecodeError, Decoder, Piece};
-pub use encoder::{EncodeError, Encoder};
+pub use encoder::{EncodeError, Encoder, SendFrame};
 pub use error::WireError;
 pub(crate) use fields::{Fields, Payload};
 pub use frame::{Frame, MAX_PAYLOAD, read_frame, write_frame};
