@@ -137,6 +137,12 @@ fn a_segment_with_a_flipped_bit_is_sent_only_with_ship_damaged() {
     assert!(output.status.success() && text.lines().count() == 1, "{text}");
     assert!(text.contains("WARNING") && text.contains("damaged"), "{text}");
     assert!(fs::read(pair.archived(ONE)).unwrap() == damaged);
+    // Its records are not checked.
+    fs::remove_file(pair.archived(ONE)).unwrap();
+    pair.db1.append_settings("verify = \"header\"\ncompression_level = 0").unwrap();
+    let output = send(&damaged);
+    assert!(output.status.success() && said(&output).is_empty(), "{}", said(&output));
+    assert!(fs::read(pair.archived(ONE)).unwrap() == damaged);
 }
 
 /// A segment that a promotion before 9.5 left unfinished, or the last one of a cluster.

@@ -45,7 +45,6 @@ pub enum EncodeError<E> {
 }
 
 /// Sends a frame whose payload is given in parts.
-/// Sends a frame of a kind, whose payload is given in parts.
 pub type SendFrame<'a, E> = &'a mut dyn FnMut(u8, &[&[u8]]) -> Result<(), E>;
 
 impl Encoder {
