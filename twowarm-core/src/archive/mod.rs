@@ -18,6 +18,7 @@
 //! ```
 
 mod binding;
+mod consumers;
 mod error;
 mod gap;
 mod incoming;
@@ -30,6 +31,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use binding::{BadBinding, Binding, Machines};
+pub use consumers::Consumer;
 pub use error::ArchiveError;
 pub(crate) use gap::gap;
 pub use gap::{Gap, Given};

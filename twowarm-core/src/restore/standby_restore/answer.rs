@@ -48,7 +48,7 @@ impl StandbyRestore {
         source.keep_copy();
         // While recovery is to end nothing is removed: the server may need any of it again.
         if outcome == Outcome::Restored && orders.look(&NoEvents) == Order::Wait {
-            source.prune();
+            source.prune(memory.archive().is_none());
         }
         Ok(outcome)
     }
