@@ -34,6 +34,8 @@ pub use binding::{BadBinding, Binding, Machines};
 pub use consumers::Consumer;
 pub use error::ArchiveError;
 pub(crate) use gap::gap;
+#[cfg(feature = "server")]
+pub(crate) use gap::has_segment;
 pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
@@ -42,7 +44,7 @@ pub use mark::{check_mark, mark};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
-use crate::wal::WalFileName;
+use crate::wal::{SegmentName, WalFileName};
 
 /// An archive directory that existed and was readable when it was opened.
 #[derive(Debug, Clone)]
@@ -124,6 +126,15 @@ impl Archive {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// The names of all segments, sorted.
+    pub(crate) fn segments(&self) -> Result<Vec<SegmentName>, ArchiveError> {
+        let segment = |name| match name {
+            WalFileName::Segment(segment) => Some(segment),
+            _ => None,
+        };
+        Ok(self.names()?.into_iter().filter_map(segment).collect())
     }
 
     /// Removes a file durably, if it exists.

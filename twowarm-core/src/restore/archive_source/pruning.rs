@@ -30,10 +30,7 @@ impl ArchiveSource<'_> {
         for name in names {
             if consumers.iter().all(|consumer| consumer.name != name.to_string()) {
                 // What it has received is not known, so it may need everything that is here.
-                let segments = archive.names()?.into_iter().filter_map(|name| match name {
-                    WalFileName::Segment(segment) => Some(segment),
-                    _ => None,
-                });
+                let segments = archive.segments()?.into_iter();
                 let oldest = segments.min_by_key(|segment| segment.place).unwrap_or(restored);
                 archive.register_consumer(name, oldest)?;
                 consumers = archive.consumers()?;
