@@ -52,7 +52,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     ));
     if let Some(node) = &install.dr_node {
         print(&format!(
-            "Nothing is removed from the archive while local/replication/drnode names {node}, because it is not known which files {node} has received. HINT: monitor the archive's disk, or empty drnode\n"
+            "While local/replication/drnode names {node}, segments that {node} has not received are kept in the archive. HINT: monitor the archive's disk; max_relay_backlog in 2warm.toml limits them\n"
         ));
     }
     Ok(DONE)

@@ -61,7 +61,7 @@ impl ExitPolicy {
                 (BUG, "Internal error."),
             ],
             ExitPolicy::Check => &[
-                (NOT_VERIFIED, "Invalid arguments, or the archive can't be read."),
+                (NOT_VERIFIED, "Invalid arguments, or the archive could not be read."),
                 (BUG, "Internal error."),
             ],
             ExitPolicy::StopServer => {

@@ -7,11 +7,10 @@ use std::env;
 use std::ffi::OsString;
 
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::prune::Floor;
 use twowarm_core::restore::{
     GiveUp, MisconfiguredStandby, Outcome, RecoveryMemory, RestoreRequest, StandbyRestore,
 };
-use twowarm_core::wal::{SegmentName, WalFileName};
+use twowarm_core::wal::WalFileName;
 
 use crate::command::{Command, Failure, ReadAgain};
 use crate::exit_codes::{ABSENT, DONE, ExitPolicy, STOP_SERVER};
@@ -58,20 +57,20 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let mut restore = StandbyRestore::new(request, pgdata, archive);
     restore.local_replication = Some(install.local_replication());
     restore.trigger = install.trigger_file()?;
-    // What the DR node has received is not known here.
-    restore.floors = install.dr_node.iter().map(|_| Floor::Unknown).collect();
     restore.other_archives = install.other_archives();
+    restore.consumers = Some(install.dr_node.iter().cloned().collect());
+    restore.max_backlog = install.settings.archive.max_relay_backlog;
     restore.keep = install.settings.archive.keep;
     restore.restart_for_timeline = install.settings.restore.restart_for_timeline;
     restore.time_limit = install.settings.time_limit;
     restore.wait_limit = install.settings.restore.wait_limit;
     let is_first = RecoveryMemory::of(pgdata).archive().is_none();
     let outcome = restore.run()?;
-    if outcome == Outcome::Restored {
-        if is_first && let Err(e) = install.remember_data_directory() {
-            log::debug!("{e}");
-        }
-        log_dr_node(install, name.segment(), is_first);
+    if outcome == Outcome::Restored
+        && is_first
+        && let Err(e) = install.remember_data_directory()
+    {
+        log::debug!("{e}");
     }
     Ok(report(name, &outcome))
 }
@@ -113,16 +112,4 @@ fn report(name: WalFileName, outcome: &Outcome) -> u8 {
         Outcome::Exit(_) => {}
     }
     outcome.exit_code()
-}
-
-/// Logs that nothing is removed because of the DR node: at the first segment after the server's start, and
-/// at one in 256.
-fn log_dr_node(install: &Install, segment: Option<SegmentName>, is_first: bool) {
-    if let (Some(node), Some(name)) = (&install.dr_node, segment)
-        && (is_first || name.place.segment.is_multiple_of(256))
-    {
-        log::info!(
-            "nothing is removed from the archive while local/replication/drnode names {node}, because it is not known which files {node} has received"
-        );
-    }
 }

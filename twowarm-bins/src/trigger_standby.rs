@@ -21,14 +21,14 @@ pub(crate) const COMMAND: Command = Command {
         arguments: "[smart|fast] [--accept-gap] [--no-wait]",
         summary: "promotes this node's standby",
         description: "Promotes this node's standby. smart (the default) first replays all WAL that has arrived, fast does \
-                not. smart refuses if a segment is missing in the archive and a later one is there; with \
-                --accept-gap it replays the WAL before the missing segment. Waits until the server is open and \
+                not. smart refuses if a segment is missing or damaged in the archive and a later one is there; with \
+                --accept-gap it replays the WAL before that segment. Waits until the server is open and \
                 has committed a write, then removes the trigger. With --no-wait, and if no server is running, it \
                 returns at once, and you must remove the trigger yourself.",
         options: &[
             ("smart", "Replay all WAL that has arrived first (the default)."),
             ("fast", "Promote without replaying what has arrived."),
-            ("--accept-gap", "Replay what comes before a missing segment."),
+            ("--accept-gap", "Replay what comes before a missing or damaged segment."),
             ("--no-wait", "Return at once; you must remove the trigger file."),
         ],
         answers: &[(
@@ -137,6 +137,14 @@ fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
             "{gap}, in \"{archive}\": recovery ends before {}, and the WAL in {} and later segments is lost",
             gap.missing,
             gap.found
+        ),
+        PromotionStep::Damage(damage) => log::warn!(
+            "{damage}, in \"{archive}\": recovery ends in or before {}, and the WAL in {} and later segments is lost",
+            damage.segment,
+            damage.found
+        ),
+        PromotionStep::NotChecked(segment) => log::warn!(
+            "{segment} and later segments were not checked for damage, to save time: recovery ends at the first damaged record"
         ),
         PromotionStep::NotRequested(error) => {
             log::warn!("could not ask the server to promote: {error}");

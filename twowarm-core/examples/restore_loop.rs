@@ -24,7 +24,7 @@ fn restore() -> Result<Outcome, Box<dyn Error>> {
     // A server calls it in its data directory.
     let mut restore = StandbyRestore::new(request, env::current_dir()?, archive);
     // No other consumer needs this archive, so that segments before %r may be removed.
-    restore.floors.clear();
+    restore.consumers = Some(Vec::new());
     Ok(restore.run()?)
 }
 

@@ -1,11 +1,15 @@
 //! What restoreWALFile removes from the archive, and what it must never remove.
 
+use twowarm_core::archive::Archive;
+
 use crate::support::{Call, Ended, Scratch, cluster};
 
-/// Restores a segment with this restart point; returns the names that the archive then holds.
+/// Restores a segment with this restart point; returns the names that the archive then holds, without the directory
+/// of its consumers.
 fn restore(scratch: &Scratch, number: usize, restart: &[&str]) -> (Ended, Vec<String>) {
     let ended = Call::start(scratch.command(scratch.name(number), restart)).end();
-    (ended, scratch.archive())
+    let names = scratch.archive().into_iter().filter(|name| name != ".consumers");
+    (ended, names.collect())
 }
 
 fn assert_keeps_from(scratch: &Scratch, number: usize, restart: &[&str], first: usize) {
@@ -64,11 +68,66 @@ fn segments_that_the_dr_node_may_lack_are_kept() {
 }
 
 #[test]
+fn segments_that_the_dr_node_has_received_are_removed() {
+    let scratch = Scratch::full();
+    scratch.write_local("replication/drnode", "db3\n");
+    assert_keeps_from(&scratch, 3, &[scratch.name(3)], 0);
+    let advance = |name: &str, number: usize| {
+        let archive = Archive::open(&scratch.archived("")).unwrap();
+        let first = scratch.name(number).parse().unwrap();
+        archive.advance_consumer(&name.parse().unwrap(), first).unwrap();
+    };
+    advance("db3", 2);
+    assert_keeps_from(&scratch, 3, &[scratch.name(3)], 2);
+    // It has received more than the standby has replayed.
+    advance("db3", 5);
+    assert_keeps_from(&scratch, 4, &[scratch.name(3)], 3);
+    // Another one, which this node's configuration does not name.
+    advance("db4", 4);
+    assert_keeps_from(&scratch, 6, &[scratch.name(6)], 4);
+    scratch.write_local("replication/drnode", "");
+    assert_keeps_from(&scratch, 6, &[scratch.name(6)], 4);
+    std::fs::write(scratch.archived(".consumers/db3"), "nonsense").unwrap();
+    advance("db4", 6);
+    assert_keeps_from(&scratch, 6, &[scratch.name(6)], 4);
+    advance("db3", 6);
+    assert_keeps_from(&scratch, 6, &[scratch.name(6)], 6);
+}
+
+#[test]
+fn a_consumer_that_has_gone_keeps_a_limited_number_of_segments_with_an_error() {
+    let scratch = Scratch::full();
+    scratch.write_local("replication/drnode", "db3\n");
+    scratch.write_local("2warm.toml", "[archive]\nmax_relay_backlog = 3\n");
+    let lost = |number, restart, first| {
+        let (ended, names) = restore(&scratch, number, &[scratch.name(restart)]);
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        assert_eq!(names[0], scratch.name(first));
+        ended.said.contains("max_relay_backlog is 3")
+    };
+    assert!(!lost(3, 3, 0));
+    // What the standby itself needs is not limited.
+    assert!(!lost(4, 0, 0));
+    assert!(lost(4, 4, 1), "the first segment that is lost");
+    assert!(!lost(5, 5, 2), "and then one in 16");
+}
+
+#[test]
+fn nothing_is_removed_if_a_consumer_cannot_be_registered() {
+    let scratch = Scratch::full();
+    scratch.write_local("replication/drnode", "db3\n");
+    std::fs::write(scratch.archived(".consumers"), "not a directory").unwrap();
+    let (ended, names) = restore(&scratch, 4, &[scratch.name(4)]);
+    assert!(ended.said.contains("could not prune the archive"), "{}", ended.said);
+    assert_eq!(names.len(), cluster().segments.len());
+}
+
+#[test]
 fn keeping_segments_for_the_dr_node_is_reported_now_and_then() {
     let scratch = Scratch::full();
     scratch.write_local("replication/drnode", "db3\n");
     let pid_file = |pid: u32| scratch.write("postmaster.pid", format!("{pid}\n/d\n1\n"));
-    let said = |number| restore(&scratch, number, &[]).0.said.contains("drnode names db3");
+    let said = |number| restore(&scratch, number, &[]).0.said.contains("db3 needs ");
     // Once for each start of the server.
     for server in [1, std::process::id()] {
         pid_file(server);

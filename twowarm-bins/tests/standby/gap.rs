@@ -5,9 +5,8 @@ use twowarm_core::testbed::{StopMode, wait_until};
 
 use crate::pair::{LIMIT, Pair, fails, names, succeeds};
 
-/// A pair whose standby lacks a segment although the next one has arrived. Returns both names, and where the
-/// missing segment has been moved to.
-fn pair_with_gap(mode: &str) -> (Pair, [String; 2], PathBuf) {
+/// A pair whose standby is down and has not replayed the segments of these names, which have arrived.
+fn pair_behind(mode: &str) -> (Pair, Vec<String>) {
     let pair = Pair::with_standby_in(mode);
     pair.db2.stop(StopMode::Fast).unwrap();
     let before = names(&pair.db2.archive());
@@ -16,8 +15,15 @@ fn pair_with_gap(mode: &str) -> (Pair, [String; 2], PathBuf) {
         pair.ship();
     }
     let arrived = names(&pair.db2.archive()).into_iter();
-    let mut arrived = arrived.filter(|name| name.len() == 24 && !before.contains(name));
-    let (missing, found) = (arrived.next().unwrap(), arrived.next().unwrap());
+    let arrived = arrived.filter(|name| name.len() == 24 && !before.contains(name)).collect();
+    (pair, arrived)
+}
+
+/// A pair whose standby lacks a segment although the next one has arrived. Returns both names, and where the
+/// missing segment has been moved to.
+fn pair_with_gap(mode: &str) -> (Pair, [String; 2], PathBuf) {
+    let (pair, arrived) = pair_behind(mode);
+    let (missing, found) = (arrived[0].clone(), arrived[1].clone());
     let aside = pair.db2.home().join(&missing);
     fs::rename(pair.db2.archive().join(&missing), &aside).unwrap();
     (pair, [missing, found], aside)
@@ -91,4 +97,49 @@ fn a_filled_gap_does_not_stop_a_failover() {
     fs::rename(aside, pair.db2.archive().join(missing)).unwrap();
     succeeds(pair.db2.command("triggerStandby"));
     assert_eq!(pair.db2.sql("select count(*) from third").unwrap(), "10");
+}
+
+/// Regression: a damaged segment before complete ones had no warning, and the failover lost their WAL.
+#[test]
+fn a_smart_failover_past_a_damaged_segment_is_refused_until_the_loss_is_accepted() {
+    let (pair, arrived) = pair_behind("warm");
+    let place = |name: &str| pair.db2.archive().join(name);
+    let trigger = pair.db2.pgdata().join("trigger");
+    let (first, later) = (&arrived[0], &arrived[1]);
+    let content = fs::read(place(first)).unwrap();
+    let mut flipped = content.clone();
+    flipped[80] ^= 1;
+    let named = format!("{first} cannot be replayed");
+    let truncated = &content[..content.len() / 2];
+    for damaged in [&fs::read(place(later)).unwrap()[..], truncated, &flipped] {
+        fs::write(place(first), damaged).unwrap();
+        let said = fails(pair.db2.command("triggerStandby"), 1);
+        assert!(said.contains(&named) && said.contains("--accept-gap"), "{said}");
+        assert!(said.contains(&format!("but {later} is here")), "{said}");
+        assert!(!trigger.exists());
+    }
+    // Nothing is lost by damage to the last one.
+    let last = arrived.last().unwrap();
+    let last_content = fs::read(place(last)).unwrap();
+    fs::write(place(first), &content).unwrap();
+    fs::write(place(last), &last_content[..last_content.len() / 2]).unwrap();
+    let mut without_waiting = pair.db2.command("triggerStandby");
+    without_waiting.arg("--no-wait");
+    succeeds(without_waiting);
+    fs::remove_file(&trigger).unwrap();
+    fs::write(place(last), last_content).unwrap();
+
+    fs::write(place(first), flipped).unwrap();
+    pair.db2.start_warm().unwrap();
+    let waits = format!("still waiting for {first}");
+    wait_until("the damage to be reported", LIMIT, || pair.db2.log().contains(&waits))
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.relevant_log()));
+    let said = fails(pair.db2.command("triggerStandby"), 1);
+    assert!(said.contains(&named), "{said}");
+    let mut accepting = pair.db2.command("triggerStandby");
+    accepting.arg("--accept-gap");
+    let output = accepting.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("WARNING") && said.contains(&named), "{said}");
+    assert_eq!(pair.db2.sql("select to_regclass('second')").unwrap(), "");
 }

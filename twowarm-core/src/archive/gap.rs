@@ -1,15 +1,17 @@
+#[cfg(feature = "server")]
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Archive, ArchiveError};
 use crate::data_directory::{Reached, redo_place};
 use crate::timelines::Timelines;
 use crate::wal::{
     ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
-    TimelineHistory, WalFileName, check_segment_header,
+    TimelineHistory, check_segment_header,
 };
 
 /// A segment that a standby still needs is missing, and a later one is in the archive. A failover would end
@@ -88,22 +90,29 @@ impl Archive {
         control: &ControlFile,
         data_directory: &Path,
     ) -> Result<Option<Gap>, ArchiveError> {
-        let listing = self.names()?.into_iter().filter_map(|name| match name {
-            WalFileName::Segment(segment) => Some(segment),
-            _ => None,
-        });
-        // From 10 on, and before.
-        let wal = ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal));
         let timelines = Timelines::new(self.path(), Some(data_directory));
-        let own = timelines.history(next.timeline)?;
-        let mut histories =
-            vec![own.unwrap_or_else(|| TimelineHistory::without_ancestors(next.timeline))];
+        let mut histories = vec![own_history(&timelines, next)?];
         let later = timelines.archived_after(next.timeline)?;
         histories.extend(later.into_iter().filter(|later| later.is_ancestor(next.timeline)));
+        let (listing, wal) = (self.segments()?, wal_directories(data_directory));
         let expected = Expected::of(control);
-        let has = |name| wal.iter().any(|wal| is_in(wal, name, &expected));
+        let has = |name| wal.iter().any(|wal| has_segment(wal, name, &expected));
         Ok(gap(listing, next.place, &histories, control.layout(), &has))
     }
+}
+
+/// The history of a segment's timeline.
+fn own_history(
+    timelines: &Timelines<'_>,
+    segment: SegmentName,
+) -> Result<TimelineHistory, ArchiveError> {
+    let own = timelines.history(segment.timeline)?;
+    Ok(own.unwrap_or_else(|| TimelineHistory::without_ancestors(segment.timeline)))
+}
+
+/// A server's WAL directory, from 10 on and before.
+fn wal_directories(data_directory: &Path) -> [PathBuf; 2] {
+    ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal))
 }
 
 /// What a standby's server has restored since it started.
@@ -140,6 +149,43 @@ impl Archive {
     }
 }
 
+#[cfg(feature = "server")]
+impl Archive {
+    /// The archive's segments that the server of a data directory still needs, in order, as far as it does not have
+    /// them in its own WAL directory. None if it is not known what it has restored.
+    ///
+    /// # Errors
+    /// If the archive can't be read.
+    pub(crate) fn needed_by_standby(
+        &self,
+        given: Given,
+        control: &ControlFile,
+        data_directory: &Path,
+    ) -> Result<Vec<SegmentName>, ArchiveError> {
+        if given == Given::Unknown {
+            return Ok(Vec::new());
+        }
+        let next = next_needed(given, control, data_directory);
+        let history = own_history(&Timelines::new(self.path(), Some(data_directory)), next)?;
+        let (layout, expected) = (control.layout(), Expected::of(control));
+        let rank = |name: SegmentName| match history.locate(name, layout) {
+            SegmentInHistory::Included => Some(1),
+            SegmentInHistory::AtFork => Some(0),
+            _ => None,
+        };
+        let wal = wal_directories(data_directory);
+        let is_needed = |name: &SegmentName| {
+            let is_own = || wal.iter().any(|wal| has_segment(wal, *name, &expected));
+            name.place >= next.place && rank(*name).is_some() && !is_own()
+        };
+        let mut needed: Vec<_> = self.segments()?.into_iter().filter(is_needed).collect();
+        // The server requests the segment of the newest timeline.
+        needed.sort_by_key(|name| (name.place, Reverse((rank(*name), name.timeline))));
+        needed.dedup_by_key(|name| name.place);
+        Ok(needed)
+    }
+}
+
 /// The next segment that the server of a data directory needs: the one after the last one that it restored,
 /// else the one in which its replay starts.
 fn next_needed(given: Given, control: &ControlFile, data_directory: &Path) -> SegmentName {
@@ -157,9 +203,9 @@ fn next_needed(given: Given, control: &ControlFile, data_directory: &Path) -> Se
     }
 }
 
-/// Whether a WAL directory has this segment. A file of its name may also be an older one that the server
-/// has recycled.
-fn is_in(directory: &Path, name: SegmentName, expected: &Expected) -> bool {
+/// Whether a directory has this segment. In a WAL directory a file of its name may also be an older one that the
+/// server has recycled.
+pub(crate) fn has_segment(directory: &Path, name: SegmentName, expected: &Expected) -> bool {
     let Ok(mut file) = File::open(directory.join(name.to_string())) else { return false };
     let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
     let read = Read::by_ref(&mut file)

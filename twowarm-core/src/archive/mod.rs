@@ -18,6 +18,7 @@
 //! ```
 
 mod binding;
+mod consumers;
 mod error;
 mod gap;
 mod incoming;
@@ -31,8 +32,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use binding::{BadBinding, Binding, Machines};
+pub use consumers::Consumer;
 pub use error::ArchiveError;
 pub(crate) use gap::gap;
+#[cfg(feature = "server")]
+pub(crate) use gap::has_segment;
 pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
@@ -44,7 +48,7 @@ pub use other_archive::{FetchStep, OtherArchive, Wanted};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
-use crate::wal::WalFileName;
+use crate::wal::{SegmentName, WalFileName};
 
 /// An archive directory that existed and was readable when it was opened.
 #[derive(Debug, Clone)]
@@ -126,6 +130,15 @@ impl Archive {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// The names of all segments, sorted.
+    pub(crate) fn segments(&self) -> Result<Vec<SegmentName>, ArchiveError> {
+        let segment = |name| match name {
+            WalFileName::Segment(segment) => Some(segment),
+            _ => None,
+        };
+        Ok(self.names()?.into_iter().filter_map(segment).collect())
     }
 
     /// Removes a file durably, if it exists.

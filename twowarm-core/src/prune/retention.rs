@@ -9,6 +9,17 @@ pub enum Floor {
     Unknown,
 }
 
+impl Floor {
+    /// With at most this many segments before the restored one. What is not known is not limited.
+    #[must_use]
+    pub fn limited(self, restored: SegmentPlace, layout: SegmentLayout, segments: u64) -> Floor {
+        let Floor::From(place) = self else { return self };
+        let number = layout.number(restored).ok();
+        let least = number.and_then(|number| layout.place(number.saturating_sub(segments)));
+        Floor::From(least.map_or(place, |least| place.max(least)))
+    }
+}
+
 /// The restart point that a server from 8.3 on passes to its restore_command as `%r`: if the standby is
 /// restarted, replay starts there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

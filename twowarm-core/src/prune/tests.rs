@@ -67,6 +67,21 @@ fn segments_that_another_consumer_needs_or_may_need_are_kept() {
     assert!(plan(restart, 0, &[floor, Floor::Unknown]).is_empty());
 }
 
+#[test]
+fn a_floor_is_limited_to_a_number_of_segments_before_the_restored_one() {
+    let layout = SegmentLayout::new("9.2".parse().unwrap(), SegmentSize::DEFAULT);
+    let place = |text: &str| name(&format!("00000001{text}")).place;
+    let restored = place("0000000C00000002");
+    let limited = |floor, segments| Floor::From(place(floor)).limited(restored, layout, segments);
+    let from = |floor| Floor::From(place(floor));
+    assert_eq!(limited("0000000B00000090", 3), from("0000000B000000FE"), "9.2 has no segment FF");
+    assert_eq!(limited("0000000C00000001", 3), from("0000000C00000001"));
+    assert_eq!(limited("0000000C00000005", 3), from("0000000C00000005"));
+    assert_eq!(limited("0000000B00000090", 0), from("0000000C00000002"));
+    assert_eq!(limited("0000000B00000090", u64::MAX), from("0000000B00000090"));
+    assert_eq!(Floor::Unknown.limited(restored, layout, 3), Floor::Unknown);
+}
+
 proptest! {
     #[test]
     fn a_needed_segment_is_never_removed(log_id in 0u32..3, segment in 0u32..256, r_log in 0u32..3,

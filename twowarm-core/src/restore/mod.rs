@@ -19,6 +19,8 @@ mod request;
 mod restore_loop;
 mod segment_copy;
 mod situation;
+#[cfg(feature = "server")]
+mod sound_segment;
 mod standby_orders;
 mod standby_policy;
 mod standby_restore;
@@ -30,4 +32,6 @@ pub use outcome::{Outcome, restore_command};
 pub use request::{RequestError, RestoreRequest};
 pub use restore_loop::{Clock, Policy, RealClock, RecoveryOrders, Source, restore_loop};
 pub use situation::{Decision, Found, GiveUp, Order, Situation};
+#[cfg(feature = "server")]
+pub(crate) use sound_segment::ends_recovery;
 pub use standby_restore::{RestoreError, StandbyRestore};

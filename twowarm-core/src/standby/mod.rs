@@ -14,7 +14,8 @@ pub use archive_content::ArchiveContent;
 pub(crate) use failover_settings::lacks_for_failover;
 pub use prepare_standby::{PrepareError, PrepareStandby, PrepareStep};
 pub use promotion::{
-    NotQueried, Promoted, Promotion, PromotionError, PromotionMode, PromotionStep, WaitingFor,
+    Damage, NotQueried, Promoted, Promotion, PromotionError, PromotionMode, PromotionStep,
+    WaitingFor,
 };
 pub use recovery_config::{RecoveryConfig, RecoveryConfigError, RecoverySource};
 pub use server_version::{ServerProgram, ServerVersionError};

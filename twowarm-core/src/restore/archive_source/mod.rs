@@ -1,4 +1,5 @@
 mod checks;
+mod pruning;
 
 use std::fs::{self, File};
 use std::io::{self, Seek};
@@ -11,7 +12,7 @@ use super::{Clock, Found, Order, RestoreRequest, Source, StandbyRestore};
 use crate::archive::{Archive, ArchiveError, Gap, check_mark};
 use crate::data_directory::{Identity, identity};
 use crate::durable;
-use crate::prune::{Floor, Prune, Retention};
+use crate::identifiers::NodeName;
 use crate::trigger::Writing;
 use crate::wal::{ControlFile, Lsn, SegmentName, WalFileName};
 use checks::{FileVersion, is_young};
@@ -24,7 +25,9 @@ pub(super) struct ArchiveSource<'a> {
     data_directory: &'a Path,
     /// Where the node remembers its archive's mark.
     local_replication: Option<&'a Path>,
-    floors: &'a [Floor],
+    /// The nodes that need the archive's segments too; `None` if that is not known.
+    consumers: Option<&'a [NodeName]>,
+    max_backlog: Option<u64>,
     keep: u32,
     cluster: Option<Identity>,
     /// A file that was refused, and why. It is read again only when it has changed.
@@ -53,7 +56,8 @@ impl<'a> ArchiveSource<'a> {
             archive: &restore.archive,
             data_directory: &restore.data_directory,
             local_replication: restore.local_replication.as_deref(),
-            floors: &restore.floors,
+            consumers: restore.consumers.as_deref(),
+            max_backlog: restore.max_backlog,
             keep: restore.keep,
             cluster: None,
             refused: None,
@@ -244,27 +248,6 @@ impl<'a> ArchiveSource<'a> {
                 log::error!("a copy of the damaged {name} was kept as \"{}\"", copy.display());
             }
             Err(e) => log::error!("could not keep a copy of the damaged {name}: {e}"),
-        }
-    }
-
-    /// Removes segments that are no longer needed, after this one was restored. An error is only logged:
-    /// the next restore tries again.
-    pub(super) fn prune(&self) {
-        let WalFileName::Segment(restored) = self.request.name else { return };
-        if self.within_record {
-            return;
-        }
-        let prune = Prune::after_restore(&Retention {
-            restored,
-            restart_point: self.request.restart_point,
-            layout: self.cluster.as_ref().and_then(Identity::layout),
-            keep: self.keep,
-            floors: self.floors,
-        });
-        let Some(prune) = prune else { return };
-        let removing = &mut |path: &Path| log::debug!("removing {}", path.display());
-        if let Err(e) = prune.run(self.archive, removing) {
-            log::warn!("could not prune the archive: {e}");
         }
     }
 

@@ -51,7 +51,7 @@ impl StandbyRestore {
         source.keep_copy();
         // While recovery is to end nothing is removed: the server may need any of it again.
         if outcome == Outcome::Restored && orders.look(&NoEvents) == Order::Wait {
-            source.prune();
+            source.prune(memory.archive().is_none());
         }
         if source.is_fetching() {
             parent.borrow_mut().next_may_begin();

@@ -16,7 +16,8 @@ use crate::data_directory::{
     IdentityError, PROMOTE_FILES, RecoveryMode, identity, last_place_needed, major_version,
     recovery_settings, request_promotion,
 };
-use crate::prune::{Floor, RestartPoint};
+use crate::identifiers::NodeName;
+use crate::prune::RestartPoint;
 use crate::trigger::{Trigger, TriggerLook, Writing};
 use crate::wal::{SegmentName, WalFileName};
 
@@ -44,7 +45,7 @@ use crate::wal::{SegmentName, WalFileName};
 /// let request = RestoreRequest::from_arguments(&arguments)?;
 /// let mut restore = StandbyRestore::new(request, &data_directory, &archive);
 /// // Nothing else reads this archive: segments before %r may be removed.
-/// restore.floors.clear();
+/// restore.consumers = Some(Vec::new());
 /// assert_eq!(restore.run()?, Outcome::Restored);
 /// # std::fs::remove_dir_all(&dir)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -63,10 +64,13 @@ pub struct StandbyRestore {
     pub local_replication: Option<PathBuf>,
     /// The trigger file. Default: `trigger` in the data directory.
     pub trigger: PathBuf,
-    /// What other consumers of the archive have not received yet. Default: [`Floor::Unknown`], with which
-    /// nothing is removed from the archive. If there are no others, clear it: then segments before the
+    /// Other nodes that need the archive's segments, such as a DR node. Each is registered as a
+    /// [`Consumer`](crate::archive::Consumer), and what it and other registered ones need is kept. Default: `None`,
+    /// with which nothing is removed from the archive. If it is set, and may be empty, other segments before the
     /// restart point are removed after a restore.
-    pub floors: Vec<Floor>,
+    pub consumers: Option<Vec<NodeName>>,
+    /// How many segments before the restored one are kept for a consumer at most. Default: no limit.
+    pub max_backlog: Option<u64>,
     /// The archives of other nodes, from which files are fetched that this one lacks. Default: none.
     pub other_archives: Vec<Arc<dyn OtherArchive>>,
     /// How many segments to keep if the server passes no restart point. Default: 0, which keeps all.
@@ -119,7 +123,8 @@ impl StandbyRestore {
             data_directory,
             archive: archive.into(),
             local_replication: None,
-            floors: vec![Floor::Unknown],
+            consumers: None,
+            max_backlog: None,
             other_archives: Vec::new(),
             keep: 0,
             restart_for_timeline: false,

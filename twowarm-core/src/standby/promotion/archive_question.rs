@@ -9,17 +9,19 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::PromotionError;
+use super::damage::{self, Damage};
 use crate::archive::{Archive, Gap, Given, check_mark};
 use crate::data_directory::{identity, running_server};
 use crate::file_error::FileError;
 use crate::limits::output_within;
 use crate::restore::RecoveryMemory;
 use crate::timelines::{NewerTimeline, Timelines};
+use crate::wal::SegmentName;
 
-/// The first argument of a process that is the child; the [`Question`]'s paths follow.
+/// The first argument of a process that is the child; the [`Question`]'s values follow.
 const ARGUMENT: &str = "--ask-archive";
 
 /// The line that ends a complete answer.
@@ -34,6 +36,8 @@ pub(super) struct Question {
     pub data_directory: PathBuf,
     pub archive: PathBuf,
     pub mark_directory: PathBuf,
+    /// How long to check the segments that the standby still needs.
+    pub check_for: Duration,
 }
 
 /// What became of a question.
@@ -53,6 +57,10 @@ pub(super) struct Content {
     pub newer: Option<NewerTimeline>,
     /// A segment that the standby still needs and that is missing, although a later one is there.
     pub gap: Option<Gap>,
+    /// A segment in which recovery would end, although a later one is there.
+    pub damage: Option<Damage>,
+    /// The first segment that was not checked in time.
+    pub unchecked: Option<SegmentName>,
     /// The files that were set aside because they are damaged.
     pub set_aside: BTreeSet<String>,
 }
@@ -73,13 +81,16 @@ pub(super) fn answer_if_asked() -> Option<ExitCode> {
 impl Question {
     fn from_arguments(arguments: impl Iterator<Item = OsString>) -> Option<Question> {
         let arguments: Vec<OsString> = arguments.collect();
-        let [name, data_directory, archive, mark_directory] = arguments.as_slice() else {
+        let [name, data_directory, archive, mark_directory, check_for] = arguments.as_slice()
+        else {
             return None;
         };
+        let check_for = Duration::from_millis(check_for.to_str()?.parse().ok()?);
         (name == ARGUMENT).then(|| Question {
             data_directory: data_directory.into(),
             archive: archive.into(),
             mark_directory: mark_directory.into(),
+            check_for,
         })
     }
 
@@ -93,6 +104,7 @@ impl Question {
         // an abandoned child would keep it open for the caller.
         let mut child = Command::new("/proc/self/exe");
         child.arg(ARGUMENT).args([&self.data_directory, &self.archive, &self.mark_directory]);
+        child.arg(self.check_for.as_millis().to_string());
         match output_within(child.stdin(Stdio::null()), limit) {
             Ok(output) => Answer::of(&output),
             Err(e) if e.kind() == io::ErrorKind::TimedOut => Answer::TimedOut,
@@ -102,7 +114,8 @@ impl Question {
 }
 
 fn look(question: &Question) -> Result<Content, PromotionError> {
-    let Question { data_directory, archive: directory, mark_directory } = question;
+    let until = Instant::now() + question.check_for;
+    let Question { data_directory, archive: directory, mark_directory, .. } = question;
     check_mark(directory, mark_directory)?;
     let archive = Archive::open(directory)?;
     let given = given(data_directory)?;
@@ -111,18 +124,31 @@ fn look(question: &Question) -> Result<Content, PromotionError> {
         Given::Segment(segment) => Some(segment.timeline),
         Given::Unknown | Given::Nothing => None,
     };
+    let mut checked = damage::Checked::default();
     let (newer, gap) = match identity(data_directory)?.and_then(|cluster| cluster.control) {
-        Some(control) => (
-            Timelines::new(directory, Some(data_directory))
-                .followable(&control)?
-                .filter(|newer| replayed.is_none_or(|timeline| timeline < newer.timeline)),
-            archive.gap_of_standby(given, &control, data_directory)?,
-        ),
+        Some(control) => {
+            if question.check_for > Duration::ZERO {
+                checked = damage::check(&archive, given, &control, data_directory, until)?;
+            }
+            (
+                Timelines::new(directory, Some(data_directory))
+                    .followable(&control)?
+                    .filter(|newer| replayed.is_none_or(|timeline| timeline < newer.timeline)),
+                archive.gap_of_standby(given, &control, data_directory)?,
+            )
+        }
         None => (None, None),
     };
     let names = fs::read_dir(directory).map_err(FileError::of("list", directory))?.flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    Ok(Content { newer, gap, set_aside: names.filter(|name| is_set_aside(name)).collect() })
+    let damage::Checked { damage, unchecked } = checked;
+    Ok(Content {
+        newer,
+        gap,
+        damage,
+        unchecked,
+        set_aside: names.filter(|name| is_set_aside(name)).collect(),
+    })
 }
 
 /// What the standby's server was given since it started, as far as restoreWALFile recorded it.
@@ -153,6 +179,12 @@ impl Content {
         if let Some(Gap { missing, found }) = self.gap {
             let _ = writeln!(text, "gap {missing} {found}");
         }
+        if let Some(Damage { segment, found, why }) = &self.damage {
+            let _ = writeln!(text, "damage {segment} {found} {why}");
+        }
+        if let Some(segment) = self.unchecked {
+            let _ = writeln!(text, "unchecked {segment}");
+        }
         for name in &self.set_aside {
             let _ = writeln!(text, "set-aside {name}");
         }
@@ -174,6 +206,13 @@ impl Content {
                 let (missing, found) = (missing.parse().ok()?, found.parse().ok()?);
                 self.gap = Some(Gap { missing, found });
             }
+            "damage" => {
+                let (segment, rest) = two()?;
+                let (found, why) = rest.split_once(' ')?;
+                let (segment, found) = (segment.parse().ok()?, found.parse().ok()?);
+                self.damage = Some(Damage { segment, found, why: why.to_owned() });
+            }
+            "unchecked" => self.unchecked = Some(rest.parse().ok()?),
             "set-aside" => _ = self.set_aside.insert(rest.to_owned()),
             _ => return None,
         }
@@ -233,11 +272,24 @@ mod tests {
                 missing: "00000001000000000000007A".parse().unwrap(),
                 found: "00000001000000000000007B".parse().unwrap(),
             }),
+            damage: Some(Damage {
+                segment: "00000001000000000000007C".parse().unwrap(),
+                found: "00000001000000000000007E".parse().unwrap(),
+                why: "WAL ends at 0/7C000028: no record follows".into(),
+            }),
+            unchecked: Some("00000001000000000000007D".parse().unwrap()),
             set_aside: BTreeSet::from(["A.corrupt".into()]),
         };
         assert_eq!(answer(&content.text(), ""), Answer::Read(content));
         assert_eq!(answer("failed no such disk\n", ""), Answer::Failed("no such disk".into()));
-        for incomplete in ["", "newer 2 1\n", "other\nend\n", "newer 2\nend\n", "gap 1 2\nend\n"] {
+        for incomplete in [
+            "",
+            "newer 2 1\n",
+            "other\nend\n",
+            "newer 2\nend\n",
+            "gap 1 2\nend\n",
+            "damage 1 2\nend\n",
+        ] {
             match answer(incomplete, "it\npanicked") {
                 Answer::Failed(why) => assert!(why.contains("status: 1) it panicked"), "{why}"),
                 other => panic!("{incomplete}: {other:?}"),
@@ -253,8 +305,10 @@ mod tests {
             data_directory: "/data".into(),
             archive: "/data/archive".into(),
             mark_directory: "/local".into(),
+            check_for: Duration::from_millis(1500),
         };
-        assert_eq!(parse(&[ARGUMENT, "/data", "/data/archive", "/local"]), Some(question));
+        assert_eq!(parse(&[ARGUMENT, "/data", "/data/archive", "/local", "1500"]), Some(question));
+        assert_eq!(parse(&[ARGUMENT, "/data", "/data/archive", "/local", "x"]), None);
         assert_eq!(parse(&[ARGUMENT, "/data"]), None);
         assert_eq!(parse(&["smart"]), None);
         assert_eq!(parse(&[]), None);
@@ -267,6 +321,7 @@ mod tests {
             data_directory: nowhere.clone(),
             archive: nowhere.clone(),
             mark_directory: nowhere,
+            check_for: Duration::ZERO,
         };
         match question.ask(Duration::from_secs(1)) {
             Answer::Failed(why) => assert!(why.contains("answer_if_asked"), "{why}"),

@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Damage;
 use crate::Retryable;
 use crate::archive::{ArchiveError, Gap};
 use crate::data_directory::IdentityError;
@@ -52,6 +53,16 @@ pub enum PromotionError {
     Gap {
         /// The missing segment, and the next one that is there.
         gap: Gap,
+        /// The archive.
+        archive: PathBuf,
+    },
+    /// A segment is damaged.
+    #[error(
+        "{damage}, in \"{}\": recovery would end in or before {segment}, and the WAL in {found} and later segments would be lost. HINT: replace it by an intact {segment} from the primary's pg_wal (pg_xlog before 10) or from the DR node's archive. To promote without it, specify --accept-gap or fast", archive.display(), segment = damage.segment, found = damage.found
+    )]
+    Damage {
+        /// The damaged segment, and the next one that is there.
+        damage: Damage,
         /// The archive.
         archive: PathBuf,
     },

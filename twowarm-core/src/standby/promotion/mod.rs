@@ -1,6 +1,7 @@
 //! Promoting a standby.
 
 mod archive_question;
+mod damage;
 mod error;
 mod opening;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use self::archive_question::{Answer, Content, Question};
+pub use self::damage::Damage;
 pub use self::error::{NotQueried, PromotionError};
 use self::opening::wait_until_open;
 use crate::archive::Gap;
@@ -22,6 +24,7 @@ use crate::data_directory::{
 use crate::durable;
 use crate::limits::with_ticks;
 use crate::server::{Login, ServerError};
+use crate::wal::SegmentName;
 
 /// How much of the WAL that has arrived is replayed before a standby opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +99,7 @@ pub struct Promotion {
     pub login: Login,
     /// How much is replayed first.
     pub mode: PromotionMode,
-    /// Whether a smart promotion may lose the WAL after a missing segment. A fast one always may.
+    /// Whether a smart promotion may lose the WAL after a missing or damaged segment. A fast one always may.
     pub accept_gap: bool,
     /// Whether to wait until the server is open.
     pub wait: bool,
@@ -116,6 +119,11 @@ pub enum PromotionStep<'a> {
     ArchiveTimedOut,
     /// A segment is missing, and the WAL after it will be lost.
     Gap(Gap),
+    /// A segment is damaged, and the WAL after it will be lost.
+    Damage(&'a Damage),
+    /// The archive holds so much WAL that is not replayed yet that this segment and later ones could not be checked in
+    /// time.
+    NotChecked(SegmentName),
     /// The trigger is written.
     Triggered {
         /// Whether a server is running that will be promoted.
@@ -152,6 +160,9 @@ pub enum Promoted {
     Triggered,
 }
 
+/// How long a promotion is delayed by the check of the segments that it is going to replay.
+const CHECK_LIMIT: Duration = Duration::from_secs(10);
+
 /// How often a wait is reported.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -171,7 +182,8 @@ impl Promotion {
     ///
     /// # Errors
     /// Before the trigger is written: if the directory does not hold a standby, if the standby could follow a
-    /// newer timeline in the archive, and for a smart promotion if the archive can't be read or has a gap.
+    /// newer timeline in the archive, and for a smart promotion if the archive can't be read, or has a gap or a damaged
+    /// segment before later ones.
     /// Afterwards: if the server stops, or can't be queried for [`connect_limit`](Promotion::connect_limit).
     pub fn run(
         &self,
@@ -206,7 +218,7 @@ impl Promotion {
         if !matches!(opened, Ok(()) | Err(PromotionError::NotConfirmed(_))) {
             return opened.map(|()| Promoted::Open(after));
         }
-        let now = self.question().ask(SHORT_LIMIT).set_aside();
+        let now = self.question(Duration::ZERO).ask(SHORT_LIMIT).set_aside();
         for name in now.difference(&set_aside) {
             report(PromotionStep::SetAside(name));
         }
@@ -214,11 +226,12 @@ impl Promotion {
         opened.map(|()| Promoted::Open(after))
     }
 
-    fn question(&self) -> Question {
+    fn question(&self, check_for: Duration) -> Question {
         Question {
             data_directory: self.data_directory.clone(),
             archive: self.archive.clone(),
             mark_directory: self.mark_directory.clone(),
+            check_for,
         }
     }
 
@@ -230,8 +243,10 @@ impl Promotion {
         report: &mut dyn FnMut(PromotionStep<'_>),
     ) -> Result<BTreeSet<String>, PromotionError> {
         let is_smart = self.mode == PromotionMode::Smart;
-        let question = self.question();
         let limit = if is_smart { self.archive_limit } else { SHORT_LIMIT };
+        // A fast promotion replays none of these segments.
+        let check_for = if is_smart { CHECK_LIMIT.min(limit / 2) } else { Duration::ZERO };
+        let question = self.question(check_for);
         let answer = waiting(WaitingFor::Archive, report, || question.ask(limit));
         match &answer {
             Answer::Read(Content { newer: Some(newer), .. }) => {
@@ -242,6 +257,16 @@ impl Promotion {
                     return Err(PromotionError::Gap { gap: *gap, archive: self.archive.clone() });
                 }
                 report(PromotionStep::Gap(*gap));
+            }
+            Answer::Read(Content { damage: Some(damage), .. }) => {
+                if !self.accept_gap {
+                    let (damage, archive) = (damage.clone(), self.archive.clone());
+                    return Err(PromotionError::Damage { damage, archive });
+                }
+                report(PromotionStep::Damage(damage));
+            }
+            Answer::Read(Content { unchecked: Some(segment), .. }) => {
+                report(PromotionStep::NotChecked(*segment));
             }
             Answer::Failed(why) if is_smart => {
                 let (archive, why) = (self.archive.clone(), why.clone());

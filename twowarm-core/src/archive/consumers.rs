@@ -1,0 +1,271 @@
+use std::fmt;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{Archive, ArchiveError};
+use crate::durable;
+use crate::file_error::{FileError, if_exists};
+use crate::identifiers::NodeName;
+use crate::prune::Floor;
+use crate::wal::SegmentName;
+
+/// A node that still needs segments of an archive, besides the standby that restores from it: such as a DR node,
+/// until it has received them.
+///
+/// What it needs is recorded in `.consumers/NAME` in the archive. The consumer itself moves it on; pruning keeps
+/// everything from there on. A file that can't be read keeps everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Consumer {
+    /// Its name.
+    pub name: String,
+    /// The first segment that it needs.
+    pub floor: Result<SegmentName, String>,
+    /// When that was last moved on, or when the consumer was registered; `None` if the file can't be read.
+    pub moved: Option<SystemTime>,
+}
+
+impl Consumer {
+    /// What must be kept for it.
+    #[must_use]
+    pub fn floor(&self) -> Floor {
+        self.floor.as_ref().map_or(Floor::Unknown, |first| Floor::From(first.place))
+    }
+
+    /// How long ago its floor was moved on.
+    #[must_use]
+    pub fn idle(&self) -> Option<Duration> {
+        self.moved.map(|moved| SystemTime::now().duration_since(moved).unwrap_or_default())
+    }
+}
+
+/// Says what it needs, and since when it has not moved.
+impl fmt::Display for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.name;
+        match (&self.floor, self.idle()) {
+            (Ok(first), Some(idle)) => {
+                write!(f, "{name} needs {first} and later segments and has not moved on for ")?;
+                match idle.as_secs() {
+                    seconds @ 0..120 => write!(f, "{seconds} s"),
+                    seconds @ 120..7200 => write!(f, "{} min", seconds / 60),
+                    seconds @ 7200..172_800 => write!(f, "{} h", seconds / 3600),
+                    seconds => write!(f, "{} days", seconds / 86_400),
+                }
+            }
+            (Ok(first), None) => write!(f, "{name} needs {first} and later segments"),
+            (Err(why), _) => write!(f, "it is not known which segments {name} needs: {why}"),
+        }
+    }
+}
+
+impl Archive {
+    fn consumers_directory(&self) -> PathBuf {
+        self.path().join(".consumers")
+    }
+
+    fn consumer_file(&self, name: &NodeName) -> Result<PathBuf, ArchiveError> {
+        let (directory, name) = (self.consumers_directory(), name.to_string());
+        // Such names are those of temporary files.
+        if name.starts_with('.') {
+            let error =
+                io::Error::new(io::ErrorKind::InvalidInput, "the name begins with a period");
+            return Err(FileError::of("create", &directory.join(name))(error).into());
+        }
+        Ok(directory.join(name))
+    }
+
+    /// All consumers, by name.
+    ///
+    /// # Errors
+    /// If they can't be listed.
+    pub fn consumers(&self) -> Result<Vec<Consumer>, ArchiveError> {
+        let directory = self.consumers_directory();
+        let failed = || FileError::of("list", &directory);
+        let Some(entries) = if_exists(fs::read_dir(&directory)).map_err(failed())? else {
+            self.check_readable()?;
+            return Ok(Vec::new());
+        };
+        let mut consumers = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed())?.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') {
+                continue;
+            }
+            match if_exists(fs::read_to_string(directory.join(&name))) {
+                Ok(None) => {}
+                Ok(Some(text)) => consumers.push(parsed(name, &text)),
+                Err(e) => consumers.push(unreadable(name, e.to_string())),
+            }
+        }
+        consumers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(consumers)
+    }
+
+    /// Registers a consumer that needs this segment and all later ones, durably. If it is registered already,
+    /// nothing changes.
+    ///
+    /// # Errors
+    /// If its file can't be written.
+    pub fn register_consumer(
+        &self,
+        name: &NodeName,
+        first_needed: SegmentName,
+    ) -> Result<(), ArchiveError> {
+        let file = self.consumer_file(name)?;
+        self.create_consumers_directory()?;
+        match durable::create(&file, text(first_needed).as_bytes()) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    /// Moves a consumer on: it now needs only this segment and later ones. It is durable when this returns. A
+    /// consumer never moves back, and an unreadable file is replaced.
+    ///
+    /// # Errors
+    /// If its file can't be read or written.
+    pub fn advance_consumer(
+        &self,
+        name: &NodeName,
+        first_needed: SegmentName,
+    ) -> Result<(), ArchiveError> {
+        let file = self.consumer_file(name)?;
+        self.create_consumers_directory()?;
+        let known = if_exists(fs::read_to_string(&file)).map_err(FileError::of("read", &file))?;
+        let known = known.and_then(|known| parsed(String::new(), &known).floor.ok());
+        if known.is_some_and(|known| known.place >= first_needed.place) {
+            return Ok(());
+        }
+        Ok(durable::write(&file, text(first_needed).as_bytes())?)
+    }
+
+    /// Removes a consumer that no longer needs anything.
+    ///
+    /// # Errors
+    /// If its file can't be removed.
+    pub fn remove_consumer(&self, name: &NodeName) -> Result<(), ArchiveError> {
+        let file = self.consumer_file(name)?;
+        match if_exists(fs::symlink_metadata(&file)).map_err(FileError::of("read", &file))? {
+            Some(_) => Ok(durable::remove(&file)?),
+            None => Ok(()),
+        }
+    }
+
+    fn create_consumers_directory(&self) -> Result<(), ArchiveError> {
+        let directory = self.consumers_directory();
+        // Without its parents: a missing archive directory is an error, see `open`.
+        match DirBuilder::new().mode(0o700).create(&directory) {
+            Ok(()) => Ok(durable::sync_directory(self.path())?),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(ArchiveError::Missing(self.path().to_owned()))
+            }
+            Err(e) => Err(FileError::of("create the directory", &directory)(e).into()),
+        }
+    }
+}
+
+fn text(first_needed: SegmentName) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    format!("version=1\nfloor={first_needed}\nmoved={now}\n")
+}
+
+fn unreadable(name: String, why: String) -> Consumer {
+    Consumer { name, floor: Err(why), moved: None }
+}
+
+fn parsed(name: String, text: &str) -> Consumer {
+    let parse = || {
+        let lines: Option<Vec<_>> = text.lines().map(|line| line.split_once('=')).collect();
+        let &[("version", "1"), ("floor", floor), ("moved", moved)] = lines?.as_slice() else {
+            return None;
+        };
+        let moved = UNIX_EPOCH.checked_add(Duration::from_secs(moved.parse().ok()?))?;
+        text.ends_with('\n').then_some((floor.parse().ok()?, moved))
+    };
+    match parse() {
+        Some((floor, moved)) => Consumer { name, floor: Ok(floor), moved: Some(moved) },
+        None => {
+            let why = format!("\".consumers/{name}\" in the archive is not a consumer's file");
+            unreadable(name, why)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive() -> (tempfile::TempDir, Archive) {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::open(dir.path()).unwrap();
+        (dir, archive)
+    }
+
+    fn segment(number: u32) -> SegmentName {
+        format!("00000001000000000000{number:04X}").parse().unwrap()
+    }
+
+    fn floors(archive: &Archive) -> Vec<(String, Floor)> {
+        let consumers = archive.consumers().unwrap();
+        consumers.into_iter().map(|consumer| (consumer.name.clone(), consumer.floor())).collect()
+    }
+
+    #[test]
+    fn a_consumer_moves_on_and_never_back() {
+        let (_dir, archive) = archive();
+        assert_eq!(archive.consumers().unwrap(), []);
+        let db3 = "db3".parse().unwrap();
+        archive.register_consumer(&db3, segment(5)).unwrap();
+        archive.register_consumer(&db3, segment(9)).unwrap();
+        let at = |number| [("db3".to_owned(), Floor::From(segment(number).place))];
+        assert_eq!(floors(&archive), at(5));
+        archive.advance_consumer(&db3, segment(7)).unwrap();
+        archive.advance_consumer(&db3, segment(6)).unwrap();
+        assert_eq!(floors(&archive), at(7));
+        let consumer = &archive.consumers().unwrap()[0];
+        assert!(consumer.idle().unwrap() < Duration::from_secs(60));
+        let said = consumer.to_string();
+        assert!(said.starts_with("db3 needs 000000010000000000000007 and later"), "{said}");
+        archive.remove_consumer(&db3).unwrap();
+        archive.remove_consumer(&db3).unwrap();
+        assert_eq!(floors(&archive), []);
+    }
+
+    #[test]
+    fn a_file_that_is_not_a_consumers_keeps_everything() {
+        let (dir, archive) = archive();
+        archive.register_consumer(&"db3".parse().unwrap(), segment(5)).unwrap();
+        let good = fs::read_to_string(dir.path().join(".consumers/db3")).unwrap();
+        for bad in ["", "x", &good[..good.len() - 1], &good[..30], &good.replace('1', "x")] {
+            fs::write(dir.path().join(".consumers/db4"), bad).unwrap();
+            let found = floors(&archive);
+            assert_eq!(found[1], ("db4".to_owned(), Floor::Unknown), "{bad:?}");
+            assert!(archive.consumers().unwrap()[1].to_string().contains("not known"));
+        }
+        archive.advance_consumer(&"db4".parse().unwrap(), segment(6)).unwrap();
+        assert_eq!(floors(&archive)[1].1, Floor::From(segment(6).place));
+        fs::create_dir(dir.path().join(".consumers/db5")).unwrap();
+        assert_eq!(floors(&archive)[2].1, Floor::Unknown);
+    }
+
+    #[test]
+    fn a_name_cannot_lead_out_of_the_directory() {
+        let (_dir, archive) = archive();
+        for name in ["..", ".", ".x"] {
+            archive.register_consumer(&name.parse().unwrap(), segment(1)).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_missing_archive_has_no_known_consumers() {
+        let (dir, archive) = archive();
+        dir.close().unwrap();
+        archive.consumers().unwrap_err();
+        archive.register_consumer(&"db3".parse().unwrap(), segment(1)).unwrap_err();
+    }
+}
