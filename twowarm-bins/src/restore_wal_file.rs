@@ -64,10 +64,11 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     restore.wait_limit = install.settings.restore.wait_limit;
     let is_first = RecoveryMemory::of(pgdata).archive().is_none();
     let outcome = restore.run()?;
-    if outcome == Outcome::Restored {
-        if is_first && let Err(e) = install.remember_data_directory() {
-            log::debug!("{e}");
-        }
+    if outcome == Outcome::Restored
+        && is_first
+        && let Err(e) = install.remember_data_directory()
+    {
+        log::debug!("{e}");
     }
     Ok(report(name, &outcome))
 }
