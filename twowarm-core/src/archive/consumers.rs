@@ -47,7 +47,7 @@ impl fmt::Display for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
         match (&self.floor, self.idle()) {
-            (Ok(first), Some(idle)) => {
+            (Ok(first), Some(idle)) if idle >= Duration::from_secs(60) => {
                 write!(f, "{name} needs {first} and later segments and has not moved on for ")?;
                 match idle.as_secs() {
                     seconds @ 0..120 => write!(f, "{seconds} s"),
@@ -56,7 +56,7 @@ impl fmt::Display for Consumer {
                     seconds => write!(f, "{} days", seconds / 86_400),
                 }
             }
-            (Ok(first), None) => write!(f, "{name} needs {first} and later segments"),
+            (Ok(first), _) => write!(f, "{name} needs {first} and later segments"),
             (Err(why), _) => write!(f, "it is not known which segments {name} needs: {why}"),
         }
     }
