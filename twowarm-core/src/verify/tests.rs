@@ -117,7 +117,7 @@ fn a_missing_segment_is_one_gap() {
     scratch.finds(FindingKind::Gap, &scratch.segment(2).1);
     fs::remove_file(scratch.segment(3).0).unwrap();
     scratch.finds(FindingKind::Gap, &scratch.segment(2).1);
-    assert!(scratch.verify().findings[0].detail.contains("the next 1 segments are missing"));
+    assert!(scratch.verify().findings[0].detail.contains("and the next segment are missing"));
 }
 
 #[test]
