@@ -57,8 +57,11 @@ impl Trio {
             proxies.push(proxy);
         }
         for node in [&db1, &db2, &db3] {
-            node.install_commands(BUILT, &["archiveWALFile", "receiveWALFile", "restoreWALFile"])
-                .unwrap();
+            node.install_commands(
+                BUILT,
+                &["archiveWALFile", "receiveWALFile", "restoreWALFile", "sendWALFile"],
+            )
+            .unwrap();
         }
         db1.write_local("replication/othernode", "db2\n").unwrap();
         db1.write_local("replication/drnode", "db3\n").unwrap();

@@ -167,6 +167,7 @@ fn hello() -> Hello {
         node_id: "near-node-id".parse().unwrap(),
         label: "near:/pg".into(),
         machine: Some("near-machine".parse().unwrap()),
+        relay_for: None,
     }
 }
 

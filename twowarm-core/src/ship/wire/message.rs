@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use super::{Capabilities, Codec, Features, Fields, Frame, Payload, WireError};
 use crate::archive::Stored;
-use crate::identifiers::{MachineId, NodeId};
+use crate::identifiers::{MachineId, NodeId, NodeName};
 use crate::version::PgMajor;
 use crate::wal::SegmentSize;
 
@@ -98,6 +98,8 @@ pub struct Hello {
     pub label: String,
     /// The sending node's machine; `None` if that has no id, or the sender's version does not send it.
     pub machine: Option<MachineId>,
+    /// If the segments are relayed, because their standby is down: the standby, as the sending node calls it.
+    pub relay_for: Option<NodeName>,
 }
 
 /// The purpose of a connection.
@@ -240,7 +242,11 @@ impl Message {
                     .text(&hello.major.to_string())
                     .text(hello.node_id.as_str())
                     .text(&hello.label);
-                payload.text(hello.machine.as_ref().map_or("", MachineId::as_str))
+                let payload = payload.text(hello.machine.as_ref().map_or("", MachineId::as_str));
+                match &hello.relay_for {
+                    Some(standby) => payload.text(&standby.to_string()),
+                    None => payload,
+                }
             }
             Message::Welcome(welcome) => Payload::new()
                 .text(&welcome.label)
@@ -379,5 +385,19 @@ fn hello(fields: &mut Fields) -> Result<Hello, WireError> {
         "" => None,
         id => Some(id.parse().map_err(|_| fields.malformed("invalid machine id"))?),
     };
-    Ok(Hello { purpose, system_identifier, segment_size, major, node_id, label, machine })
+    let relay_for = if fields.is_empty() { String::new() } else { fields.text()? };
+    let relay_for = match relay_for.as_str() {
+        "" => None,
+        name => Some(name.parse().map_err(|_| fields.malformed("invalid name of a standby"))?),
+    };
+    Ok(Hello {
+        purpose,
+        system_identifier,
+        segment_size,
+        major,
+        node_id,
+        label,
+        machine,
+        relay_for,
+    })
 }
