@@ -5,9 +5,10 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use twowarm_core::archive::Archive;
 use twowarm_core::testbed::{Direction, Fault, FaultProxy, Node, names_in, wait_until};
 
-use crate::trio::{LIMIT, Trio, holds, said};
+use crate::trio::{LIMIT, Trio, holds, said, start_standby};
 
 const SEGMENTS: usize = 1000;
 /// How many calls run at the same time, so that the test does not take minutes.
@@ -27,7 +28,9 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
     trio.db1.write_local("2warm.toml", brief).unwrap();
     let names = written(&trio);
     assert_eq!(names.len(), SEGMENTS);
-    start_standby(&trio);
+    trio.standby_fetches();
+    trio.db2.prepend_settings("time_limit = 3").unwrap();
+    start_standby(&trio.db2);
 
     let mut archiver = Archiver::new(&trio, &names, Random(seed));
     let mut lines = [Line::new(&trio.to_db2), Line::new(&trio.to_db3)];
@@ -39,7 +42,10 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
         archiver.is_done()
     })
     .unwrap();
-    lines.iter_mut().for_each(Line::recovers);
+    for line in &mut lines {
+        line.recovers();
+        line.proxy.clear_faults();
+    }
     println!("archived after {:?}", start.elapsed());
     let replayed = || trio.db2.log().matches("restored log file").count();
     println!("{} replayed", replayed());
@@ -51,6 +57,13 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
         panic!("{error}: {} segments replayed\n{}", replayed(), trio.db2.log())
     });
     println!("replayed after {:?}", start.elapsed());
+    let archive = Archive::open(&trio.db3.archive()).unwrap();
+    wait_until(
+        "the DR node to keep nothing for the standby",
+        TIME.saturating_sub(start.elapsed()),
+        || archive.consumers().unwrap().is_empty(),
+    )
+    .unwrap();
     let [on_db2, on_db3] = [&trio.db2, &trio.db3].map(|node| verified(&trio, node, &names));
     assert!(on_db2.iter().eq(names.iter()), "the standby's archive lacks segments");
     let (failed, killed, relayed) = (archiver.failed, archiver.killed, on_db3.len());
@@ -64,14 +77,9 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
 
 /// Makes db2 and db3 copies of db1, and lets db1 write; returns the names of its segments.
 fn written(trio: &Trio) -> Vec<String> {
-    let Trio { db1, db2, db3, .. } = trio;
-    // A standby refuses a smaller value than the one in the checkpoint of initdb.
-    db1.append_conf("max_connections = 100").unwrap();
-    db2.copy_of(db1).unwrap();
+    let Trio { db1, db3, .. } = trio;
+    trio.copy_to_standby();
     db3.run_as().make_dir(&db3.pgdata(), 0o700).unwrap();
-    for node in [db2, db3] {
-        node.run_as().make_dir(&node.archive(), 0o700).unwrap();
-    }
     // Without an archive_command the server keeps all its WAL, and the test calls archiveWALFile in its place.
     db1.append_conf("archive_mode = on\narchive_command = ''\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\nwal_init_zero = off")
         .unwrap();
@@ -84,25 +92,6 @@ fn written(trio: &Trio) -> Vec<String> {
     db1.switch_wal().unwrap();
     let names = names_in(&db1.pgdata().join("pg_wal/archive_status"));
     names.iter().filter_map(|name| name.strip_suffix(".ready")).map(str::to_owned).collect()
-}
-
-/// Starts db2, which fetches from db3 what its own archive lacks, over the same network as db1.
-fn start_standby(Trio { db2, db3, to_db3, .. }: &Trio) {
-    db2.reach_through(db3, to_db3).unwrap();
-    db2.append_settings("[restore]\nrestore_from = [\"db3\"]").unwrap();
-    db2.prepend_settings("time_limit = 1").unwrap();
-    let command = "../2warm/global/replication/restoreWALFile %f %p %r";
-    let conf = format!(
-        "restore_command = '{command}'\nhot_standby = on\nwal_receiver_status_interval = 0"
-    );
-    db2.append_conf(&conf).unwrap();
-    let sample = fs::read_to_string(db2.pgdata().join("postgresql.conf")).unwrap();
-    if sample.contains("recovery_prefetch") {
-        // Otherwise the server asks for the segment after the last one before it replays that to its end.
-        db2.append_conf("recovery_prefetch = off").unwrap();
-    }
-    db2.run_as().write(&db2.pgdata().join("standby.signal"), "").unwrap();
-    db2.start_warm().unwrap();
 }
 
 /// The segments in a node's archive. Each has the primary's content, and there are no others.
