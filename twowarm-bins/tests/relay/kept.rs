@@ -32,10 +32,10 @@ fn kept(trio: &Trio) -> Option<(String, String)> {
 #[test]
 fn relayed_segments_are_kept_until_the_standby_has_fetched_them() {
     let mut trio = Trio::without_directories();
-    trio.copy_to_standby();
+    trio.copy_to(&trio.db2);
+    trio.copy_to(&trio.db3);
     trio.standby_fetches();
     let Trio { db1, db2, db3, .. } = &mut trio;
-    db3.copy_of(db1).unwrap();
     start_standby(db3);
     // For the whole test: db1 can't reach it.
     db2.sshd().stop();

@@ -78,8 +78,10 @@ fn a_thousand_segments_arrive_while_both_nodes_come_and_go() {
 /// Makes db2 and db3 copies of db1, and lets db1 write; returns the names of its segments.
 fn written(trio: &Trio) -> Vec<String> {
     let Trio { db1, db3, .. } = trio;
-    trio.copy_to_standby();
-    db3.run_as().make_dir(&db3.pgdata(), 0o700).unwrap();
+    trio.copy_to(&trio.db2);
+    for directory in [db3.pgdata(), db3.archive()] {
+        db3.run_as().make_dir(&directory, 0o700).unwrap();
+    }
     // Without an archive_command the server keeps all its WAL, and the test calls archiveWALFile in its place.
     db1.append_conf("archive_mode = on\narchive_command = ''\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\nwal_init_zero = off")
         .unwrap();

@@ -72,14 +72,12 @@ impl Trio {
         Trio { db1, db2, db3, to_db2, to_db3, one: String::new() }
     }
 
-    /// Makes db2 a copy of db1, whose server has not been started; the archives are empty.
-    pub fn copy_to_standby(&self) {
+    /// Makes a node a copy of db1, whose server has not been started, with an empty archive.
+    pub fn copy_to(&self, node: &Node) {
         // A standby refuses a smaller value than the one in the checkpoint of initdb.
         self.db1.append_conf("max_connections = 100").unwrap();
-        self.db2.copy_of(&self.db1).unwrap();
-        for node in [&self.db2, &self.db3] {
-            node.run_as().make_dir(&node.archive(), 0o700).unwrap();
-        }
+        node.copy_of(&self.db1).unwrap();
+        node.run_as().make_dir(&node.archive(), 0o700).unwrap();
     }
 
     /// db2 fetches from db3 what its own archive lacks, through the same proxy as db1.
