@@ -202,9 +202,9 @@ fn unreadable(name: String, why: String) -> Consumer {
 pub(super) fn parsed(name: String, text: &str) -> Consumer {
     let parse = || {
         let lines: Option<Vec<_>> = text.lines().map(|line| line.split_once('=')).collect();
-        let (floor, moved, last) = match lines?.as_slice() {
-            &[("version", "1"), ("floor", floor), ("moved", moved)] => (floor, moved, None),
-            &[("version", "1"), ("floor", floor), ("moved", moved), ("last", last)] => {
+        let (floor, moved, last) = match *lines?.as_slice() {
+            [("version", "1"), ("floor", floor), ("moved", moved)] => (floor, moved, None),
+            [("version", "1"), ("floor", floor), ("moved", moved), ("last", last)] => {
                 (floor, moved, Some(last.parse().ok()?))
             }
             _ => return None,
