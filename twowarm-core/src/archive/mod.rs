@@ -24,6 +24,7 @@ mod gap;
 mod incoming;
 mod mark;
 mod other_archive;
+mod relayed;
 #[cfg(test)]
 mod tests;
 

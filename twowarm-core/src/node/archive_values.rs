@@ -34,8 +34,10 @@ impl Install {
         };
         let to_relay = || budget("unanswered_shutdown_relay");
         Ok(ArchiveCall {
-            standby: self.route(standby, &node, &to_standby)?,
-            relay: relay.map(|relay| self.route(relay, &node, &to_relay)).transpose()?,
+            standby: self.route(standby, None, &node, &to_standby)?,
+            relay: relay
+                .map(|relay| self.route(relay, Some(standby), &node, &to_relay))
+                .transpose()?,
             memory: self.local_replication().join("unreachable_nodes"),
             data_directory: node.data_directory.clone(),
         })
@@ -50,6 +52,7 @@ impl Install {
     fn route(
         &self,
         to: &NodeName,
+        relay_for: Option<&NodeName>,
         node: &LocalNode,
         budget: &dyn Fn() -> ShutdownBudget,
     ) -> Result<ShipperRoute<NodeTransport>, InstallError> {
@@ -62,6 +65,7 @@ impl Install {
                 verify_records: self.settings.archive.verify == Verify::Records,
                 send: self.send_options(to),
                 shutdown: Some(budget()),
+                relay_for: relay_for.cloned(),
                 ..Shipper::new(node.clone(), transport)
             })
         };
