@@ -47,29 +47,28 @@ impl Consumer {
     }
 }
 
-/// Says what it needs, and since when it has not moved.
+/// Says what it needs and, after a minute, since when it has not moved.
 impl fmt::Display for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
-        match (&self.floor, self.idle()) {
-            (Ok(first), Some(idle)) => {
-                match &self.last {
-                    Some(last) => write!(
-                        f,
-                        "{name} has not fetched {first} to {last}, which were relayed for it,"
-                    )?,
-                    None => write!(f, "{name} needs {first} and later segments")?,
-                }
-                f.write_str(" and has not moved on for ")?;
-                match idle.as_secs() {
-                    seconds @ 0..120 => write!(f, "{seconds} s"),
-                    seconds @ 120..7200 => write!(f, "{} min", seconds / 60),
-                    seconds @ 7200..172_800 => write!(f, "{} h", seconds / 3600),
-                    seconds => write!(f, "{} days", seconds / 86_400),
-                }
+        match (&self.floor, &self.last) {
+            (Ok(first), Some(last)) => {
+                write!(f, "{name} has not fetched {first} to {last}, which were relayed for it")?;
             }
-            (Ok(first), None) => write!(f, "{name} needs {first} and later segments"),
-            (Err(why), _) => write!(f, "it is not known which segments {name} needs: {why}"),
+            (Ok(first), None) => write!(f, "{name} needs {first} and later segments")?,
+            (Err(why), _) => {
+                return write!(f, "it is not known which segments {name} needs: {why}");
+            }
+        }
+        match self.idle().map(|idle| idle.as_secs()) {
+            None | Some(0..60) => Ok(()),
+            Some(seconds @ 60..7200) => {
+                write!(f, "; it has not moved on for {} min", seconds / 60)
+            }
+            Some(seconds @ 7200..172_800) => {
+                write!(f, "; it has not moved on for {} h", seconds / 3600)
+            }
+            Some(seconds) => write!(f, "; it has not moved on for {} days", seconds / 86_400),
         }
     }
 }

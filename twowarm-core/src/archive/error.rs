@@ -23,7 +23,7 @@ pub enum ArchiveError {
     NotADirectory(PathBuf),
     /// The directory has no mark, as an empty mount point.
     #[error(
-        "archive directory \"{}\" is not the one that configStandby prepared. HINT: mount its disk, or run configStandby",
+        "archive directory \"{}\" is not the one that configStandby prepared. HINT: mount its disk; if it is the right directory, run configStandby (for carrier \"local\": remove archive_id of that node in local/replication/carrier)",
         .0.display()
     )]
     NotPrepared(PathBuf),
