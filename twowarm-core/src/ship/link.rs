@@ -176,11 +176,29 @@ impl Link {
     /// The same, at most for this time while only heartbeats arrive.
     pub(crate) fn receive_message_within(&mut self, limit: Duration) -> Result<Message, LinkError> {
         let frame = self.receive_within(limit)?;
-        match Message::parse(&frame) {
+        self.parse(&frame)
+    }
+
+    fn parse(&mut self, frame: &Frame) -> Result<Message, LinkError> {
+        match Message::parse(frame) {
             Ok(Message::Refused(refusal)) if refusal.id == SESSION => Err(self.refused(refusal)),
             Ok(message) => Ok(message),
             Err(e) => Err(self.failed(e)),
         }
+    }
+
+    /// Reads a message if one has arrived; heartbeats of the far side are skipped.
+    ///
+    /// # Errors
+    /// As [`receive_message`](Link::receive_message).
+    pub(crate) fn arrived_message(&mut self) -> Result<Option<Message>, LinkError> {
+        while self.connection.has_arrived() {
+            let frame = read_frame(&mut self.connection).map_err(|e| self.failed(e))?;
+            if frame.kind != Message::Working.kind() {
+                return self.parse(&frame).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Says goodbye and waits for the far command to end. A failure is ignored: it does not affect what was

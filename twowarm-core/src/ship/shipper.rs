@@ -15,7 +15,7 @@ use crate::identifiers::NodeName;
 use crate::wal::WalFileName;
 
 /// How many files are on their way before the first one is acknowledged.
-const IN_FLIGHT: usize = 4;
+pub(super) const IN_FLIGHT: usize = 4;
 
 /// Ships WAL files to another node's archive.
 ///
@@ -198,9 +198,9 @@ pub(super) trait Queue {
     /// The next file. With `wait` it waits a moment for one, less than a time limit.
     fn next(&mut self, wait: bool) -> Next;
 
-    /// Whether the answer to a file in flight is awaited, so that no other file is sent before it arrives.
-    fn is_awaited(&mut self) -> bool {
-        false
+    /// How many files may be in flight now.
+    fn at_most(&mut self) -> usize {
+        IN_FLIGHT
     }
 
     /// The other node has accepted the connection.
@@ -308,8 +308,7 @@ impl Session<'_> {
     /// Sends a file or waits for an answer; false at the end of the queue.
     fn step(&mut self) -> Result<bool, ShipError> {
         let idle = self.in_flight.is_empty();
-        let at_most = if self.queue.is_awaited() { 1 } else { IN_FLIGHT };
-        let has_room = self.in_flight.len() < at_most;
+        let has_room = self.in_flight.len() < self.queue.at_most();
         match if has_room { self.queue.next(idle) } else { Next::Nothing } {
             Next::File(file) => {
                 let defect = check(&file, &self.hello, self.checks)?;
@@ -329,19 +328,22 @@ impl Session<'_> {
 
     fn send(&mut self, file: WalFile, defect: Option<Defect>) -> Result<(), ShipError> {
         let state = Fingerprint::state_of(&file.path)?;
-        let request = self.sender.start(file.name, &file.path)?;
+        // An answer that a call waits for is not held back while this file is sent.
+        let (in_flight, queue) = (&mut self.in_flight, &mut *self.queue);
+        let mut refused = Ok(());
+        let mut take = |answered, result| {
+            let taken = settle(in_flight, queue, answered, result);
+            refused = std::mem::replace(&mut refused, Ok(())).and(taken);
+        };
+        let request = self.sender.start_and_take(file.name, &file.path, &mut take)?;
         let content = state.with_checksum(self.sender.last_checksum());
         self.in_flight.push_back(InFlight { request, file, defect, content });
-        Ok(())
+        refused
     }
 
     fn receive_answer(&mut self) -> Result<(), ShipError> {
         let (answered, result) = self.sender.next_answer()?;
-        let at = self.in_flight.iter().position(|sent| sent.request == answered);
-        let Some(sent) = at.and_then(|at| self.in_flight.remove(at)) else { return Ok(()) };
-        let (stored, InFlight { file, defect, content, .. }) = (result?, sent);
-        self.queue.acknowledged(Acknowledged { file, stored, defect, content });
-        Ok(())
+        settle(&mut self.in_flight, self.queue, answered, result)
     }
 
     /// Waits for all answers; the first refusal is the result.
@@ -356,4 +358,18 @@ impl Session<'_> {
         self.sender.leave();
         result
     }
+}
+
+/// Passes on the answer to a file in flight; a refusal is the result.
+fn settle(
+    in_flight: &mut VecDeque<InFlight>,
+    queue: &mut dyn Queue,
+    answered: RequestId,
+    result: Result<Stored, LinkError>,
+) -> Result<(), ShipError> {
+    let at = in_flight.iter().position(|sent| sent.request == answered);
+    let Some(sent) = at.and_then(|at| in_flight.remove(at)) else { return Ok(()) };
+    let (stored, InFlight { file, defect, content, .. }) = (result?, sent);
+    queue.acknowledged(Acknowledged { file, stored, defect, content });
+    Ok(())
 }

@@ -125,6 +125,11 @@ impl<T: Send + 'static> InProcess<T> {
         Ok(InProcess { pipes: Some(pipes), ended, limit })
     }
 
+    /// Whether an answer of the far end can be read.
+    pub(super) fn has_data(&self) -> bool {
+        self.pipes.as_ref().is_some_and(Duplex::has_arrived)
+    }
+
     /// Why the far end ended; `None` if it had no reason, or did not end in time.
     pub(super) fn reason(&mut self) -> Option<T> {
         self.pipes = None;
@@ -157,5 +162,9 @@ impl<T> Write for InProcess<T> {
 impl Connection for InProcess<String> {
     fn last_words(&mut self) -> Option<String> {
         self.reason()
+    }
+
+    fn has_arrived(&mut self) -> bool {
+        self.has_data()
     }
 }

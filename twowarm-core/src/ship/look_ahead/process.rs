@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::memory::Memory;
 use super::message::{Answer, Request};
 use super::{LookAhead, NODE, SHIP_AHEAD};
-use crate::ship::shipper::{Acknowledged, Next, Queue, ShipQueue};
+use crate::ship::shipper::{Acknowledged, IN_FLIGHT, Next, Queue, ShipQueue};
 use crate::ship::wire::Welcome;
 use crate::ship::{SendError, Sender, Shipper, ShutdownBudget, Transport};
 
@@ -268,8 +268,14 @@ impl<T: Transport + Clone + Send + 'static> Queue for Channel<'_, T> {
         }
     }
 
-    fn is_awaited(&mut self) -> bool {
-        self.connections.shared.memory().is_awaited(self.number)
+    /// Only one until the line is measured, and while a call waits one besides its file: its answer comes at the latest
+    /// after that one is sent.
+    fn at_most(&mut self) -> usize {
+        match self.connections.shared.memory().is_awaited(self.number) {
+            _ if !self.is_measured => 1,
+            true => 2,
+            false => IN_FLIGHT,
+        }
     }
 
     fn connected(&mut self, welcome: &Welcome) {
