@@ -115,8 +115,7 @@ impl Way {
             Target::Absent => {}
             Target::Archive { settings } => {
                 lab.db1.write_local("2warm.toml", format!("{}{settings}\n", lab.settings))?;
-                remove(&lab.db2.archive())?;
-                lab.db2.run_as().make_dir(&lab.db2.archive(), 0o700)?;
+                empty(&lab.db2.archive())?;
             }
             Target::Repository { directory, config } => {
                 let near = config.parent().ok_or("no parent")?;
@@ -166,6 +165,18 @@ fn remove(directory: &Path) -> io::Result<()> {
         io::ErrorKind::NotFound => Ok(()),
         _ => Err(e),
     })
+}
+
+/// Removes everything but the mark by which a mounted archive is recognized.
+fn empty(archive: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(archive)?.flatten().filter(|entry| entry.file_name() != ".archive") {
+        if entry.path().is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The names of the files in the subdirectories of a repository's archive: archive/STANZA/ID/PREFIX.

@@ -22,20 +22,20 @@ mod parallel;
 mod segment_file;
 #[cfg(test)]
 mod tests;
+mod texts;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 pub use finding::{Finding, FindingKind};
 
 use crate::archive::{Archive, ArchiveError};
-use crate::wal::{BackupHistory, Expected, Lsn, SegmentName, TimelineId, WalFileName};
-use histories::Histories;
+use crate::wal::{Expected, Lsn, SegmentName, TimelineId, WalFileName};
 use lineage::Lineages;
 use listing::Listing;
 use parallel::in_parallel;
 use segment_file::SegmentFile;
+use texts::Texts;
 
 /// Checks every file of an archive, and that the WAL continues from each segment into the next.
 ///
@@ -192,57 +192,5 @@ impl VerifyArchive {
             stretches,
             behind,
         })
-    }
-}
-
-/// The content of the timeline history and backup history files.
-struct Texts {
-    histories: Histories,
-    /// The start of the oldest base copy.
-    oldest_copy: Option<SegmentName>,
-    findings: Vec<Finding>,
-}
-
-impl Texts {
-    fn read(
-        archive: &Archive,
-        names: &[WalFileName],
-        major: Option<crate::version::PgMajor>,
-    ) -> Texts {
-        use crate::wal::{TextVerdict, check_history, check_text};
-        let mut findings = Vec::new();
-        let mut histories = HashMap::new();
-        let mut copies = Vec::new();
-        for &name in names {
-            let mut found = |kind, why: &dyn std::fmt::Display| {
-                findings.push(Finding::new(kind, &name.to_string(), why));
-            };
-            let text = match archive.read(name) {
-                Ok(Some(text)) => text,
-                Ok(None) => continue,
-                Err(error) => {
-                    found(FindingKind::Unreadable, &error);
-                    continue;
-                }
-            };
-            match (name, check_text(name, &text, major)) {
-                (WalFileName::History(timeline), Ok(_)) => {
-                    histories.insert(timeline, check_history(timeline, &text).ok());
-                }
-                (WalFileName::History(timeline), Err(bad)) => {
-                    histories.insert(timeline, None);
-                    found(FindingKind::BadHistory, &bad);
-                }
-                (_, Ok(TextVerdict::Unneeded(bad)) | Err(bad)) => {
-                    found(FindingKind::BadBackupFile, &bad);
-                }
-                (_, Ok(TextVerdict::Sound)) => {
-                    let backup = BackupHistory::parse(&text);
-                    copies.extend(backup.map(|backup| backup.label().start_segment()));
-                }
-            }
-        }
-        let oldest_copy = copies.into_iter().min_by_key(|start| start.place);
-        Texts { histories: Histories::new(histories), oldest_copy, findings }
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use super::{Finding, FindingKind};
 use crate::archive::Archive;
+use crate::version::PgMajor;
 use crate::wal::{
     Completeness, Expected, Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, StopReason,
     Unsound, WalEnd, WalFileName, check_segment_header, completeness,
@@ -202,7 +203,7 @@ pub(super) fn keep_one_cluster(files: &mut [SegmentFile]) {
             continue;
         };
         let text = |(identifier, size, major, block_size): (u64, u64, _, u32)| {
-            let major: Option<crate::version::PgMajor> = major;
+            let major: Option<PgMajor> = major;
             let major = major.map_or("of an unknown version".to_owned(), |m| m.to_string());
             format!(
                 "system identifier {identifier}, PostgreSQL {major}, segments of {size} bytes, pages of {block_size} bytes"

@@ -259,17 +259,22 @@ impl SegmentWalk {
             self.state = State::Between;
         }
         loop {
-            match &mut self.state {
+            let switches = match &mut self.state {
                 State::Ended(_) | State::Unknown => return Ok(()),
                 State::Between => {
                     if page.len() - at < self.layout.least_room() {
                         self.note_padding(page, at, page.len());
                         return Ok(());
                     }
-                    let record = self.position(at);
-                    self.first.get_or_insert(record);
-                    self.state = State::Record(PartialRecord::new(record, self.layout));
-                    continue;
+                    let mut record = PartialRecord::new(self.position(at), self.layout);
+                    self.first.get_or_insert(record.at);
+                    let link = Link { previous: self.previous, begin: self.begin };
+                    at += record.read(&page[at..], self.layout, link)?;
+                    if !record.is_complete() {
+                        self.state = State::Record(record);
+                        return self.check_unfinished(page);
+                    }
+                    self.complete(&record)?
                 }
                 State::Tail { missing } => {
                     let here = (*missing as usize).min(page.len() - at);
@@ -278,6 +283,8 @@ impl SegmentWalk {
                     if *missing > 0 {
                         return Ok(());
                     }
+                    self.state = State::Between;
+                    false
                 }
                 State::Record(record) => {
                     let link = Link { previous: self.previous, begin: self.begin };
@@ -285,13 +292,19 @@ impl SegmentWalk {
                     if !record.is_complete() {
                         return self.check_unfinished(page);
                     }
+                    let record = record.clone();
+                    self.state = State::Between;
+                    self.complete(&record)?
                 }
-            }
+            };
             // Records and the ends of pages are aligned.
             let end = at;
             at = at.next_multiple_of(self.layout.alignment);
             self.note_padding(page, end, at);
-            self.complete(self.position(at))?;
+            self.sound_to = self.position(at);
+            if switches {
+                self.state = State::Ended(WalEnd::Switched { at: self.sound_to });
+            }
         }
     }
 
@@ -344,19 +357,12 @@ impl SegmentWalk {
         Ok(header.content(self.layout.alignment))
     }
 
-    /// The record is complete, and the next one begins at this position.
-    fn complete(&mut self, next: Lsn) -> Result<(), StopReason> {
-        let state = std::mem::replace(&mut self.state, State::Between);
-        if let State::Record(record) = state {
-            let switches = record.verify(self.layout, std::mem::take(&mut self.must_overwrite))?;
-            self.previous = Some(record.at);
-            self.links_to = self.links_to.or(record.links_to());
-            if switches {
-                self.state = State::Ended(WalEnd::Switched { at: next });
-            }
-        }
-        self.sound_to = next;
-        Ok(())
+    /// Checks a record that was read completely. Returns whether it is a switch record.
+    fn complete(&mut self, record: &PartialRecord) -> Result<bool, StopReason> {
+        let switches = record.verify(self.layout, std::mem::take(&mut self.must_overwrite))?;
+        self.previous = Some(record.at);
+        self.links_to = self.links_to.or(record.links_to());
+        Ok(switches)
     }
 
     fn note_padding(&mut self, page: &[u8], from: usize, to: usize) {

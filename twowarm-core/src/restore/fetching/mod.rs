@@ -19,10 +19,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::signal::{Signal, raise};
 
 use super::{Found, Order, StandbyRestore};
 use crate::archive::{OtherArchive, Wanted};
+use crate::child_task::end_this_process;
 use crate::wal::{SegmentLayout, TimelineId, WalFileName};
 use memory::{Facts, Failing, FetchMemory};
 use question::{Answer, Question, name_of};
@@ -386,8 +386,7 @@ impl<'a> Fetching<'a> {
             }
         }
         if self.is_busy() {
-            // exit would run the destructors of libraries that a thread is using.
-            let _ = raise(Signal::SIGKILL);
+            end_this_process();
         }
     }
 }
