@@ -136,6 +136,10 @@ impl<'a> Archiver<'a> {
                 Some(status) if status.success() => {
                     let trio = self.trio;
                     assert!(holds(&trio.db3, name) || holds(&trio.db2, name), "{name} is lost");
+                    // As the server does, so that it is not shipped ahead again.
+                    let status = trio.db1.pgdata().join("pg_wal/archive_status").join(name);
+                    let [ready, done] = ["ready", "done"].map(|state| status.with_extension(state));
+                    fs::rename(ready, done).unwrap();
                 }
                 Some(status) => {
                     let output = child.wait_with_output().unwrap();
