@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::link::{Link, LinkError};
 use super::outgoing::{NotSent, Outgoing};
@@ -31,22 +32,38 @@ pub struct SendOptions {
     pub compression_level: i32,
     /// The limit on the speed, if there is one.
     pub rate_limit: Option<RateLimit>,
+    /// How long the far node may take to store a file, although it reports that it is still working. A disk that
+    /// takes longer hangs.
+    pub storing_limit: Duration,
 }
 
 impl SendOptions {
     /// The default of [`compression_level`](SendOptions::compression_level).
     pub const COMPRESSION_LEVEL: i32 = -1;
+
+    /// The default of [`storing_limit`](SendOptions::storing_limit).
+    pub const STORING_LIMIT: Duration = Duration::from_secs(120);
 }
 
 impl Default for SendOptions {
     fn default() -> SendOptions {
-        SendOptions { compression_level: SendOptions::COMPRESSION_LEVEL, rate_limit: None }
+        SendOptions {
+            compression_level: SendOptions::COMPRESSION_LEVEL,
+            rate_limit: None,
+            storing_limit: SendOptions::STORING_LIMIT,
+        }
     }
 }
 
 /// The number of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(u32);
+
+/// The far node's answer to a request.
+type Answer = (RequestId, Result<Stored, LinkError>);
+
+/// Takes an answer that arrives while a file is sent.
+pub(crate) type TakeAnswer<'a> = &'a mut dyn FnMut(RequestId, Result<Stored, LinkError>);
 
 /// Why a file could not be sent.
 #[derive(Debug, thiserror::Error)]
@@ -114,12 +131,31 @@ impl Sender {
     /// # Errors
     /// If the file can't be read or the connection fails.
     pub fn start(&mut self, name: WalFileName, path: &Path) -> Result<RequestId, SendError> {
+        self.start_file(name, path, None)
+    }
+
+    /// The same, and takes the answers to other requests that arrive meanwhile.
+    pub(crate) fn start_and_take(
+        &mut self,
+        name: WalFileName,
+        path: &Path,
+        take: TakeAnswer<'_>,
+    ) -> Result<RequestId, SendError> {
+        self.start_file(name, path, Some(take))
+    }
+
+    fn start_file(
+        &mut self,
+        name: WalFileName,
+        path: &Path,
+        mut take: Option<TakeAnswer<'_>>,
+    ) -> Result<RequestId, SendError> {
         let reading = || FileError::of::<io::Error>("read", path);
         let compressing = || FileError::of::<io::Error>("compress", path);
         let mut file = File::open(path).map_err(FileError::of("open", path))?;
         let metadata = file.metadata().map_err(reading())?;
         let id = self.next_id();
-        let (link, options) = (&mut self.link, &self.options);
+        let (link, options, waiting) = (&mut self.link, &self.options, &mut self.waiting);
         let outgoing = match &mut self.outgoing {
             Some(outgoing) => outgoing,
             none => {
@@ -133,7 +169,14 @@ impl Sender {
             if let Some(limit) = &options.rate_limit {
                 limit.wait_for(parts.iter().map(|part| part.len()).sum());
             }
-            link.send_frame(kind, parts)
+            link.send_frame(kind, parts)?;
+            if let Some(take) = &mut take {
+                while let Some(message) = link.arrived_message()? {
+                    let (answered, result) = answer(link, waiting, message)?;
+                    take(answered, result);
+                }
+            }
+            Ok(())
         };
         let sent = outgoing.send(id, name, (&mut file, &metadata), &mut send);
         self.last_checksum = sent.map_err(|error| match error {
@@ -173,22 +216,9 @@ impl Sender {
     ///
     /// # Errors
     /// If the connection fails. A refusal is part of the answer.
-    pub(crate) fn next_answer(
-        &mut self,
-    ) -> Result<(RequestId, Result<Stored, LinkError>), SendError> {
-        let message = self.link.receive_message()?;
-        let kind = message.kind();
-        let (id, result) = match message {
-            Message::Stored { id, outcome } => (id, Ok(outcome)),
-            Message::Refused(refusal) => (refusal.id, Err(self.link.refused(refusal))),
-            _ => return Err(self.link.failed(WireError::Unexpected(kind)).into()),
-        };
-        match self.waiting.iter().position(|waiting| *waiting == id) {
-            Some(at) => self.waiting.remove(at),
-            // An answer to a request that was not sent acknowledges nothing.
-            None => return Err(self.link.failed(WireError::Unexpected(kind)).into()),
-        };
-        Ok((RequestId(id), result))
+    pub(crate) fn next_answer(&mut self) -> Result<Answer, SendError> {
+        let message = self.link.receive_message_within(self.options.storing_limit)?;
+        Ok(answer(&mut self.link, &mut self.waiting, message)?)
     }
 
     /// Ends the connection and waits until the far command has ended too.
@@ -205,4 +235,20 @@ impl Sender {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
     }
+}
+
+/// The answer that a message is, to one of the requests that wait for one.
+fn answer(link: &mut Link, waiting: &mut Vec<u32>, message: Message) -> Result<Answer, LinkError> {
+    let kind = message.kind();
+    let (id, result) = match message {
+        Message::Stored { id, outcome } => (id, Ok(outcome)),
+        Message::Refused(refusal) => (refusal.id, Err(link.refused(refusal))),
+        _ => return Err(link.failed(WireError::Unexpected(kind))),
+    };
+    match waiting.iter().position(|waiting| *waiting == id) {
+        Some(at) => waiting.remove(at),
+        // An answer to a request that was not sent acknowledges nothing.
+        None => return Err(link.failed(WireError::Unexpected(kind))),
+    };
+    Ok((RequestId(id), result))
 }

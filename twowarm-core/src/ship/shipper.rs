@@ -11,10 +11,11 @@ use super::{
     Link, LinkError, LocalNode, RequestId, SendError, SendOptions, Sender, ShipError,
     ShutdownBudget, WalFile,
 };
+use crate::identifiers::NodeName;
 use crate::wal::WalFileName;
 
 /// How many files are on their way before the first one is acknowledged.
-const IN_FLIGHT: usize = 4;
+pub(super) const IN_FLIGHT: usize = 4;
 
 /// Ships WAL files to another node's archive.
 ///
@@ -48,6 +49,9 @@ pub struct Shipper<T> {
     pub send: SendOptions,
     /// The limit while the server that has called this process is shutting down.
     pub shutdown: Option<ShutdownBudget>,
+    /// If the files are relayed to that node: the standby that is down. That node keeps the segments until the
+    /// standby has fetched them.
+    pub relay_for: Option<NodeName>,
 }
 
 /// A step of shipping.
@@ -78,6 +82,7 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
             verify_records: true,
             send: SendOptions::default(),
             shutdown: None,
+            relay_for: None,
         }
     }
 
@@ -158,6 +163,7 @@ impl<T> Shipper<T> {
             verify_records: self.verify_records,
             send: self.send.clone(),
             shutdown: None,
+            relay_for: self.relay_for.clone(),
         }
     }
 
@@ -192,9 +198,9 @@ pub(super) trait Queue {
     /// The next file. With `wait` it waits a moment for one, less than a time limit.
     fn next(&mut self, wait: bool) -> Next;
 
-    /// Whether the answer to a file in flight is awaited, so that no other file is sent before it arrives.
-    fn is_awaited(&mut self) -> bool {
-        false
+    /// How many files may be in flight now.
+    fn at_most(&mut self) -> usize {
+        IN_FLIGHT
     }
 
     /// The other node has accepted the connection.
@@ -248,7 +254,8 @@ impl<T: Transport> ShipQueue for Shipper<T> {
                 Next::End => return Ok(()),
             }
         };
-        let hello = self.node.hello(Purpose::ShipWal)?;
+        let relay_for = self.relay_for.clone();
+        let hello = Hello { relay_for, ..self.node.hello(Purpose::ShipWal)? };
         let checks = self.checks();
         let defect = check(&first, &hello, checks)?;
         let link = Link::open(&self.transport, hello.clone())?;
@@ -301,8 +308,7 @@ impl Session<'_> {
     /// Sends a file or waits for an answer; false at the end of the queue.
     fn step(&mut self) -> Result<bool, ShipError> {
         let idle = self.in_flight.is_empty();
-        let at_most = if self.queue.is_awaited() { 1 } else { IN_FLIGHT };
-        let has_room = self.in_flight.len() < at_most;
+        let has_room = self.in_flight.len() < self.queue.at_most();
         match if has_room { self.queue.next(idle) } else { Next::Nothing } {
             Next::File(file) => {
                 let defect = check(&file, &self.hello, self.checks)?;
@@ -322,19 +328,22 @@ impl Session<'_> {
 
     fn send(&mut self, file: WalFile, defect: Option<Defect>) -> Result<(), ShipError> {
         let state = Fingerprint::state_of(&file.path)?;
-        let request = self.sender.start(file.name, &file.path)?;
+        // An answer that a call waits for is not held back while this file is sent.
+        let (in_flight, queue) = (&mut self.in_flight, &mut *self.queue);
+        let mut refused = Ok(());
+        let mut take = |answered, result| {
+            let taken = settle(in_flight, queue, answered, result);
+            refused = std::mem::replace(&mut refused, Ok(())).and(taken);
+        };
+        let request = self.sender.start_and_take(file.name, &file.path, &mut take)?;
         let content = state.with_checksum(self.sender.last_checksum());
         self.in_flight.push_back(InFlight { request, file, defect, content });
-        Ok(())
+        refused
     }
 
     fn receive_answer(&mut self) -> Result<(), ShipError> {
         let (answered, result) = self.sender.next_answer()?;
-        let at = self.in_flight.iter().position(|sent| sent.request == answered);
-        let Some(sent) = at.and_then(|at| self.in_flight.remove(at)) else { return Ok(()) };
-        let (stored, InFlight { file, defect, content, .. }) = (result?, sent);
-        self.queue.acknowledged(Acknowledged { file, stored, defect, content });
-        Ok(())
+        settle(&mut self.in_flight, self.queue, answered, result)
     }
 
     /// Waits for all answers; the first refusal is the result.
@@ -349,4 +358,18 @@ impl Session<'_> {
         self.sender.leave();
         result
     }
+}
+
+/// Passes on the answer to a file in flight; a refusal is the result.
+fn settle(
+    in_flight: &mut VecDeque<InFlight>,
+    queue: &mut dyn Queue,
+    answered: RequestId,
+    result: Result<Stored, LinkError>,
+) -> Result<(), ShipError> {
+    let at = in_flight.iter().position(|sent| sent.request == answered);
+    let Some(sent) = at.and_then(|at| in_flight.remove(at)) else { return Ok(()) };
+    let (stored, InFlight { file, defect, content, .. }) = (result?, sent);
+    queue.acknowledged(Acknowledged { file, stored, defect, content });
+    Ok(())
 }

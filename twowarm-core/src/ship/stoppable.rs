@@ -68,6 +68,10 @@ impl Connection for StoppableConnection {
         self.check().ok().and_then(|()| self.connection.last_words())
     }
 
+    fn has_arrived(&mut self) -> bool {
+        self.connection.has_arrived()
+    }
+
     fn connect_failure(&mut self) -> Option<ConnectError> {
         self.check().ok().and_then(|()| self.connection.connect_failure())
     }

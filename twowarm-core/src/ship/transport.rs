@@ -102,6 +102,11 @@ pub trait Connection: Read + Write {
     /// how it ended; `None` if it succeeded without messages. Takes at most a time limit.
     fn last_words(&mut self) -> Option<String>;
 
+    /// Whether data has arrived that was not read yet. `false` if that is not known.
+    fn has_arrived(&mut self) -> bool {
+        false
+    }
+
     /// How long a message to the other node and its answer take, if that was measured when the connection was
     /// made.
     fn round_trip(&self) -> Option<Duration> {

@@ -30,6 +30,12 @@ impl<R: Read + AsFd, W: Write + AsFd> Duplex<R, W> {
         Ok(Duplex { input, output, arrived: Vec::new(), limit })
     }
 
+    /// Whether data can be read without waiting.
+    pub(super) fn has_arrived(&self) -> bool {
+        let mut fds = [PollFd::new(self.input.as_fd(), PollFlags::POLLIN)];
+        !self.arrived.is_empty() || poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     /// Waits until one of the directions is ready.
     fn wait(&self, for_output: bool, for_input: bool) -> io::Result<Ready> {
         let events = |wanted, flags| if wanted { flags } else { PollFlags::empty() };

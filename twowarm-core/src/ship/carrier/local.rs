@@ -23,7 +23,7 @@ const BUFFER: usize = 256 * 1024;
 pub struct MountedArchive {
     /// The other node's name, for messages.
     pub node: String,
-    /// The directory, as mounted here. It must exist.
+    /// The directory, as mounted here. It must exist and have a [mark](archive::mark) or an empty file in its place.
     pub archive: PathBuf,
     /// A directory of this node for the archive's [mark](archive::mark), by which an unmounted disk is noticed.
     /// It is created with the first connection.
@@ -40,7 +40,9 @@ impl MountedArchive {
     fn receiver(&self) -> Result<Receiver, ArchiveError> {
         // Without a stored mark this is the first connection. Later an empty mount point has another one or none.
         if !archive::is_marked_for(&self.mark_directory)? {
-            archive::Archive::open(&self.archive)?;
+            if !archive::has_mark(&self.archive)? {
+                return Err(ArchiveError::Unmarked(self.archive.clone()));
+            }
             let failed = FileError::of("create the directory", &self.mark_directory);
             fs::create_dir_all(&self.mark_directory).map_err(failed)?;
             archive::mark(&self.archive, &self.mark_directory)?;
@@ -123,6 +125,11 @@ impl<T: Send + 'static> InProcess<T> {
         Ok(InProcess { pipes: Some(pipes), ended, limit })
     }
 
+    /// Whether an answer of the far end can be read.
+    pub(super) fn has_data(&self) -> bool {
+        self.pipes.as_ref().is_some_and(Duplex::has_arrived)
+    }
+
     /// Why the far end ended; `None` if it had no reason, or did not end in time.
     pub(super) fn reason(&mut self) -> Option<T> {
         self.pipes = None;
@@ -155,5 +162,9 @@ impl<T> Write for InProcess<T> {
 impl Connection for InProcess<String> {
     fn last_words(&mut self) -> Option<String> {
         self.reason()
+    }
+
+    fn has_arrived(&mut self) -> bool {
+        self.has_data()
     }
 }

@@ -129,6 +129,10 @@ impl Connection for OpenSshConnection {
         self.command.ending(status.code(), last_line(&self.process.messages.text()))
     }
 
+    fn has_arrived(&mut self) -> bool {
+        self.pipes.as_ref().is_some_and(Duplex::has_arrived)
+    }
+
     fn connect_failure(&mut self) -> Option<ConnectError> {
         if self.answered {
             return None;

@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::memory::Memory;
 use super::message::{Answer, Request};
 use super::{LookAhead, NODE, SHIP_AHEAD};
-use crate::ship::shipper::{Acknowledged, Next, Queue, ShipQueue};
+use crate::ship::shipper::{Acknowledged, IN_FLIGHT, Next, Queue, ShipQueue};
 use crate::ship::wire::Welcome;
 use crate::ship::{SendError, Sender, Shipper, ShutdownBudget, Transport};
 
@@ -73,6 +73,7 @@ impl LookAheadProcess {
             backlog: Mutex::new(None),
             changed: Condvar::new(),
             destination: shipper.destination(),
+            storing_limit: shipper.send.storing_limit,
         });
         // Without it, later calls could not ask. The call ships its file itself.
         let Ok(served) = Endpoint::of(&look_ahead.directory).serve() else { return };
@@ -131,6 +132,8 @@ struct Shared {
     backlog: Mutex<Option<Backlog>>,
     changed: Condvar,
     destination: String,
+    /// How long a file may take.
+    storing_limit: Duration,
 }
 
 impl Shared {
@@ -158,7 +161,14 @@ impl Shared {
         let mut memory = self.memory();
         let mut answer = memory.ask(&request, Instant::now());
         self.changed.notify_all();
+        let storing_limit = self.storing_limit;
         while answer.is_none() {
+            if memory.has_hung_for(storing_limit, Instant::now()) {
+                // The disk there may hang, although the far command reports that it is working. The call finds out.
+                memory.give_up(&request, Instant::now());
+                memory.end();
+                break;
+            }
             let (woken, timeout) = self
                 .changed
                 .wait_timeout(memory, HEARTBEAT)
@@ -258,8 +268,14 @@ impl<T: Transport + Clone + Send + 'static> Queue for Channel<'_, T> {
         }
     }
 
-    fn is_awaited(&mut self) -> bool {
-        self.connections.shared.memory().is_awaited(self.number)
+    /// Only one until the line is measured, and while a call waits one besides its file: its answer comes at the latest
+    /// after that one is sent.
+    fn at_most(&mut self) -> usize {
+        match self.connections.shared.memory().is_awaited(self.number) {
+            _ if !self.is_measured => 1,
+            true => 2,
+            false => IN_FLIGHT,
+        }
     }
 
     fn connected(&mut self, welcome: &Welcome) {

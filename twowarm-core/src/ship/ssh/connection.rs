@@ -1,9 +1,10 @@
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::linux::net::TcpStreamExt;
 use std::time::{Duration, Instant};
 
-use ssh2::{Channel, ErrorCode, Session};
+use ssh2::{Channel, ErrorCode, MethodType, Session};
 
 use super::target::Target;
 use super::{SshError, host_key, login};
@@ -13,8 +14,10 @@ use crate::ship::transport::{Connection, FarCommand};
 /// A far command that runs over ssh.
 pub(super) struct SshConnection {
     channel: Channel,
-    _session: Session,
+    session: Session,
     socket: TcpStream,
+    /// What was read before it was asked for.
+    arrived: VecDeque<u8>,
     command: FarCommand,
     round_trip: Duration,
 }
@@ -31,6 +34,7 @@ impl Target {
         session.set_timeout(u32::try_from(self.time_limit.as_millis()).unwrap_or(u32::MAX));
         session.set_tcp_stream(stream);
         host_key::prefer_known(&session, &known);
+        prefer_fast_ciphers(&session);
         session.handshake().map_err(|e| self.failed("waiting for sshd to answer", e))?;
         host_key::check(&session, self, &known)?;
         login::log_in(&session, self)?;
@@ -41,8 +45,40 @@ impl Target {
         let round_trip = asked.elapsed();
         channel.exec(&self.program).map_err(run)?;
         let command = self.command;
-        Ok(SshConnection { channel, _session: session, socket, command, round_trip })
+        Ok(SshConnection {
+            channel,
+            session,
+            socket,
+            arrived: VecDeque::new(),
+            command,
+            round_trip,
+        })
     }
+}
+
+/// Prefers AES-GCM where the processor has instructions for it: libssh2's chacha20-poly1305, its default, takes several
+/// times as long.
+fn prefer_fast_ciphers(session: &Session) {
+    if !has_aes() {
+        return;
+    }
+    for direction in [MethodType::CryptCs, MethodType::CryptSc] {
+        let Ok(supported) = session.supported_algs(direction) else { continue };
+        let (first, rest): (Vec<&str>, Vec<&str>) =
+            supported.iter().partition(|name| name.contains("-gcm@"));
+        // Fails only if none is supported, which the handshake then reports.
+        let _ = session.method_pref(direction, &[first, rest].concat().join(","));
+    }
+}
+
+/// Whether the processor has instructions for AES.
+fn has_aes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    return std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return false;
 }
 
 /// Opens a channel without the delay of 40 ms that sshd's next message would have: sshd does not set
@@ -78,6 +114,9 @@ fn as_io(error: io::Error) -> io::Error {
 
 impl Read for SshConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.arrived.is_empty() {
+            return self.arrived.read(buffer);
+        }
         acknowledge_at_once(&self.socket);
         self.channel.read(buffer).map_err(as_io)
     }
@@ -113,6 +152,18 @@ impl Connection for SshConnection {
         let _ = self.channel.wait_close();
         let line = last_line(&String::from_utf8_lossy(&stderr));
         self.command.ending(Some(self.channel.exit_status().unwrap_or(0)), line)
+    }
+
+    fn has_arrived(&mut self) -> bool {
+        if self.arrived.is_empty() {
+            let mut buffer = [0; 1024];
+            self.session.set_blocking(false);
+            // An error comes again with the next read.
+            let read = self.channel.read(&mut buffer).unwrap_or(0);
+            self.session.set_blocking(true);
+            self.arrived.extend(&buffer[..read]);
+        }
+        !self.arrived.is_empty()
     }
 
     fn round_trip(&self) -> Option<Duration> {
