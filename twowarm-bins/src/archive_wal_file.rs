@@ -98,9 +98,10 @@ fn report(progress: ArchiveProgress, archive: &mut String) {
                 "{standby} {down}: {reason}. WAL is shipped to {relay} until {standby} can be reached again"
             );
         }
-        ArchiveProgress::Back { node, down_for } => {
-            log::info!("{node} can be reached again, after {} s", down_for.as_secs());
-        }
+        ArchiveProgress::Back { node, down_for } => match down_for.as_secs() {
+            0 => log::info!("{node} can be reached again"),
+            seconds => log::info!("{node} can be reached again, after {seconds} s"),
+        },
         _ => {}
     }
 }

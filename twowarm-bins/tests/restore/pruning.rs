@@ -110,6 +110,10 @@ fn a_consumer_that_has_gone_keeps_a_limited_number_of_segments_with_an_error() {
     assert!(!lost(4, 0, 0));
     assert!(lost(4, 4, 1), "the first segment that is lost");
     assert!(!lost(5, 5, 2), "and then one in 16");
+    scratch.write_local("2warm.toml", "[archive]\nmax_relay_backlog = 1\n");
+    let (ended, names) = restore(&scratch, 6, &[scratch.name(6)]);
+    assert_eq!(names[0], scratch.name(5));
+    assert!(ended.said.contains("max_relay_backlog is 1"), "several at once: {}", ended.said);
 }
 
 #[test]

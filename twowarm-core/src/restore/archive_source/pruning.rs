@@ -50,25 +50,27 @@ impl ArchiveSource<'_> {
             keep: self.keep,
             floors: &[],
         };
-        let Some(oldest) = own.oldest_needed() else { return Ok(()) };
-        let limited = |consumer: &Consumer| {
-            let floor = consumer.floor();
-            let (Some(max), Some(layout)) = (self.max_backlog, layout) else { return floor };
-            let limited = floor.limited(restored.place, layout, max);
-            if let (Floor::From(from), Floor::From(to)) = (floor, limited)
-                && oldest > from
-                && to > from
-            {
-                report_loss(consumer, restored, layout, max);
-            }
-            limited
+        let limited = |consumer: &Consumer| match (self.max_backlog, layout) {
+            (Some(max), Some(layout)) => consumer.floor().limited(restored.place, layout, max),
+            _ => consumer.floor(),
         };
         let floors: Vec<Floor> = consumers.iter().map(limited).collect();
         let Some(prune) = Prune::after_restore(&Retention { floors: &floors, ..own }) else {
             return Ok(());
         };
-        let removing = &mut |path: &Path| log::debug!("removing {}", path.display());
-        prune.run(self.archive, removing)?;
+        let mut removed = Vec::new();
+        let removing = &mut |path: &Path| {
+            log::debug!("removing {}", path.display());
+            let name = path.file_name().and_then(|name| name.to_str()?.parse::<SegmentName>().ok());
+            removed.extend(name);
+        };
+        let done = prune.run(self.archive, removing);
+        if let (Some(max), Some(layout)) = (self.max_backlog, layout) {
+            for consumer in &consumers {
+                report_loss(consumer, &removed, (restored, layout, max));
+            }
+        }
+        done?;
         Ok(())
     }
 }
@@ -84,12 +86,21 @@ fn report(consumers: &[Consumer], archive: &Path) {
     }
 }
 
-/// An error when the first segment is lost, and for some of the later ones.
-fn report_loss(consumer: &Consumer, restored: SegmentName, layout: SegmentLayout, max: u64) {
+/// An error when segments are lost: the first one, several at once, and some of the later ones.
+fn report_loss(
+    consumer: &Consumer,
+    removed: &[SegmentName],
+    (restored, layout, max): (SegmentName, SegmentLayout, u64),
+) {
     let Ok(first) = &consumer.floor else { return };
+    let lost_now = removed.iter().filter(|segment| segment.place >= first.place).count();
+    if lost_now == 0 {
+        return;
+    }
     let distance = layout.distance(first.place, restored.place).unwrap_or_default();
     let lost = u64::try_from(distance).unwrap_or_default().saturating_sub(max);
-    if lost % LOSS_EVERY == 1 {
+    let has_first = removed.iter().any(|segment| segment.place == first.place);
+    if has_first || lost_now > 1 || lost % LOSS_EVERY == 1 {
         log::error!(
             "{consumer}. Segments from {first} on are removed although {} has not received them ({lost} so far), because max_relay_backlog is {max}. HINT: {} needs a new base copy",
             consumer.name,
