@@ -198,6 +198,7 @@ pub struct NodeSettings {
     /// The archive directory of that node: for `local` as it is mounted on this node, for `rsync` its path there.
     pub archive: Option<PathBuf>,
     /// How many connections ship a backlog at the same time. Default: as many as the line's delay calls for.
+    #[serde(deserialize_with = "channels")]
     pub channels: Option<u32>,
     /// `rate_limit`, in bytes per second, for WAL to that node. Default: no limit.
     pub rate_limit: Option<u64>,
@@ -278,6 +279,13 @@ fn level<'de, D: serde::Deserializer<'de>>(from: D) -> Result<i32, D::Error> {
     }
 }
 
+fn channels<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
+    match u32::deserialize(from)? {
+        channels @ 1..=32 => Ok(Some(channels)),
+        _ => Err(serde::de::Error::custom("must be from 1 to 32")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,5 +343,9 @@ mod tests {
     #[test]
     fn a_time_limit_of_zero_is_refused() {
         assert!(Settings::parse("time_limit = 0").is_err());
+        for (channels, valid) in [(0, false), (1, true), (32, true), (33, false)] {
+            let text = format!("[node.db2]\nchannels = {channels}\n");
+            assert_eq!(Settings::parse(&text).is_ok(), valid, "{channels}");
+        }
     }
 }

@@ -13,6 +13,9 @@ pub(crate) struct SshOptions {
     pub user: Option<String>,
     /// The only private key to offer; absolute.
     pub key: Option<PathBuf>,
+    /// Whether the key is not the one for shipping WAL. A connection that is shared (ControlMaster) may have been
+    /// made with that one, which can be restricted to another command.
+    pub has_other_key: bool,
     /// Absolute.
     pub known_hosts: Option<PathBuf>,
 }
@@ -34,6 +37,7 @@ impl SshOptions {
             port: reach.port,
             user: reach.user.clone().or_else(|| reach.node.user().map(str::to_owned)),
             key: key.map(absolute),
+            has_other_key: key.is_some_and(|key| Some(key) != reach.key.as_ref()),
             known_hosts: reach.known_hosts.as_ref().map(absolute),
         }
     }
@@ -75,6 +79,9 @@ impl SshOptions {
             option("IdentityFile", config_word(&key.display().to_string()));
             option("IdentitiesOnly", "yes".to_owned());
         }
+        if self.has_other_key {
+            option("ControlPath", "none".to_owned());
+        }
         if let Some(file) = &self.known_hosts {
             option("UserKnownHostsFile", config_word(&file.display().to_string()));
         }
@@ -108,6 +115,9 @@ mod tests {
             options.arguments().join(" "),
             "-o HostName=\"127.0.0.1\" -o Port=2222 -o User=\"postgres\" -o IdentityFile=\"/h/.ssh/100%%\" -o IdentitiesOnly=yes -o UserKnownHostsFile=\"/h/hosts\""
         );
+        reach.copy_key = Some("copy".into());
+        let options = SshOptions::of(&reach, reach.key_for_copies(), Some(&local));
+        assert!(options.arguments().contains(&"ControlPath=none".to_owned()));
         reach.copy_key = Some("/k/copy".into());
         let options = SshOptions::of(&reach, reach.key_for_copies(), Some(&local));
         assert_eq!(options.key.unwrap(), PathBuf::from("/k/copy"));
