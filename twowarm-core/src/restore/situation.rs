@@ -64,6 +64,17 @@ pub enum Found {
     NotCopied(String),
 }
 
+impl Found {
+    /// Whether there is a file of this name that is damaged, incomplete or another file. Another archive may have an
+    /// intact one.
+    pub(super) fn is_unfit_file(&self) -> bool {
+        matches!(
+            self,
+            Found::Damaged(_) | Found::Unfinished | Found::TooLarge { .. } | Found::NotThatFile(_)
+        )
+    }
+}
+
 /// Everything that a decision depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Situation {
