@@ -8,6 +8,7 @@
 //! an answer is needed: once for each place in a failover, and for a moment if a history file is requested.
 
 mod memory;
+mod other_process;
 mod question;
 mod schedule;
 #[cfg(test)]
@@ -16,13 +17,12 @@ mod unstored;
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use super::{Found, Order, StandbyRestore};
 use crate::archive::{OtherArchive, Wanted};
@@ -44,8 +44,6 @@ const FIRST_RETRY: u64 = 1_000;
 const LONGEST_RETRY: u64 = 60_000;
 /// A failure that lasts is logged this often, in milliseconds.
 const BETWEEN_LOGS: u64 = 3_600_000;
-/// Only one process fetches at a time while recovery is not to end. In the data directory.
-const LOCK: &str = ".twowarm_fetching.lock";
 
 /// The other archives, as one request asks them.
 #[derive(Debug)]
@@ -226,39 +224,6 @@ impl<'a> Fetching<'a> {
                 self.searched = Some((changed, gap));
                 gap
             }
-        }
-    }
-
-    /// In a failover: whether another process still fetches, as the last call may do, and perhaps this file. It gives
-    /// up by itself after the time limit.
-    fn waits_for_another(&mut self) -> bool {
-        const SPARE: Duration = Duration::from_secs(2);
-        if !self.another_fetches() {
-            let waited = self.other_since.take().is_some();
-            if waited {
-                // It may have fetched the file, or found that a place does not answer.
-                self.update(|_| {});
-            }
-            return waited;
-        }
-        self.other_since.get_or_insert_with(Instant::now).elapsed() < self.time_limit + SPARE
-    }
-
-    /// Whether another process holds the lock. If not, this one does from now on.
-    fn another_fetches(&mut self) -> bool {
-        if self.lock.is_some() {
-            return false;
-        }
-        let path = self.data_directory.join(LOCK);
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        // Without a lock a file may be fetched twice, which does no harm.
-        let Ok(file) = opened else { return false };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => {
-                self.lock = Some(lock);
-                false
-            }
-            Err((_, error)) => error == Errno::EWOULDBLOCK,
         }
     }
 

@@ -271,7 +271,8 @@ fn a_file_that_cannot_be_stored_is_fetched_to_scratch() {
         let bed = Bed::new([("db3", Does::Lacks), ("db4", Does::CannotStore), ("db5", Does::Has)]);
         assert_eq!(bed.request(SEGMENT, &order, true), Found::Ready);
         let asked = ["db3", "db4"].map(|node| format!("{node} {SEGMENT}"));
-        assert_eq!(bed.asked(), [&asked[0], &asked[1], &format!("{} to scratch", asked[1])]);
+        let to_scratch = format!("{} to scratch", asked[1]);
+        assert_eq!(bed.asked(), [asked.as_slice(), &[to_scratch]].concat());
     }
 }
 
