@@ -68,10 +68,12 @@ impl Found {
     /// Whether there is a file of this name that is damaged, incomplete or another file. Another archive may have an
     /// intact one.
     pub(super) fn is_unfit_file(&self) -> bool {
-        matches!(
-            self,
-            Found::Damaged(_) | Found::Unfinished | Found::TooLarge { .. } | Found::NotThatFile(_)
-        )
+        match self {
+            Found::Damaged(_) | Found::NotThatFile(_) | Found::TooLarge { .. } => true,
+            // It may never be completed.
+            Found::Unfinished | Found::Arriving => true,
+            _ => false,
+        }
     }
 }
 

@@ -322,7 +322,11 @@ impl Source for ArchiveSource<'_> {
         if self.unstored.is_none() || found == Found::Ready {
             return found;
         }
-        log::warn!("the {} that was fetched cannot be restored: {found:?}", self.request.name);
+        let why = match &found {
+            Found::Foreign(why) | Found::NotThatFile(why) | Found::Unreadable(why) => why,
+            _ => "it is incomplete",
+        };
+        log::warn!("{} was fetched and cannot be restored: {why}", self.request.name);
         self.reject_unstored();
         self.examine(clock).unwrap_or_else(|found| found)
     }
