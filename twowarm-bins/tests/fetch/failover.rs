@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use twowarm_core::testbed::wait_until;
 
+use crate::failures::{Mounted, fill, unfit};
 use crate::nodes::{LIMIT, Pair, name};
 
 /// A limit for what needs no answer of the DR node; the machine may be busy.
@@ -113,4 +114,81 @@ fn a_damaged_copy_is_restored_only_in_a_failover() {
     assert!(restored == damaged, "{said}");
     let kept = pair.db2.archive().join(format!("{}.corrupt", name(1)));
     wait_until("the copy to be kept", LIMIT, || kept.exists()).unwrap();
+}
+
+#[test]
+fn a_full_disk_here_loses_nothing_that_the_dr_node_has() {
+    for pair in [Pair::standby(), Pair::warm()] {
+        let Some(_mounted) = Mounted::on(&pair.db2.archive()) else { return };
+        (1..4).for_each(|number| pair.put(&pair.db3, number));
+        fill(&pair);
+        pair.write("trigger", "smart");
+        for number in [1, 2, 3, 3] {
+            let said = pair.start_for(number).exits(0);
+            pair.has_handed_over(number, &said);
+        }
+        end(&pair, name(4), 1);
+        assert!(pair.arrived().is_empty(), "{:?}", pair.arrived());
+        pair.settles();
+    }
+}
+
+#[test]
+fn an_intact_copy_is_preferred_to_the_own_unfit_one() {
+    for unfit in unfit() {
+        for pair in [Pair::standby(), Pair::warm()] {
+            pair.put_as(&pair.db2, name(1), &unfit);
+            pair.put(&pair.db3, 1);
+            pair.write("trigger", "smart");
+            for _ in 0..2 {
+                let said = pair.start_for(1).exits(0);
+                pair.has_handed_over(1, &said);
+                assert!(said.contains("restored an intact"), "{said}");
+            }
+            assert!(fs::read(pair.db2.archive().join(name(1))).unwrap() == unfit);
+            assert_eq!(pair.arrived(), [name(1)], "it was renamed or copied");
+        }
+    }
+}
+
+#[test]
+fn without_an_intact_copy_the_own_damaged_one_is_restored() {
+    let [damaged, ..] = unfit();
+    let restores_own = |pair: &Pair, at_least: Duration| {
+        pair.put_as(&pair.db2, name(1), &damaged);
+        pair.write("trigger", "smart");
+        let (took, said) = end(pair, name(1), 0);
+        assert!(took >= at_least && took < at_least + Duration::from_secs(3), "{took:?} {said}");
+        let restored = fs::read(pair.db2.pgdata().join("pg_wal/RECOVERYXLOG")).unwrap();
+        assert!(restored == damaged, "{said}");
+        let (took, said) = end(pair, name(1), 0);
+        assert!(took < AT_ONCE, "asked again: {took:?} {said}");
+    };
+    let at_once = Duration::ZERO;
+    // It lacks it, is down, has a damaged one, hangs.
+    restores_own(&Pair::warm(), at_once);
+    let mut pair = Pair::standby();
+    pair.db3.sshd().stop();
+    restores_own(&pair, at_once);
+    let pair = Pair::warm();
+    pair.put_as(&pair.db3, name(1), &damaged);
+    restores_own(&pair, at_once);
+    for mut pair in [Pair::standby(), Pair::warm()] {
+        pair.db2.prepend_settings("time_limit = 3").unwrap();
+        pair.db3.sshd().freeze();
+        restores_own(&pair, Duration::from_secs(3));
+        pair.db3.sshd().thaw();
+    }
+}
+
+#[test]
+fn fast_takes_no_intact_copy_of_a_segment_that_is_not_needed() {
+    let pair = Pair::warm();
+    let [damaged, ..] = unfit();
+    pair.put_as(&pair.db2, name(1), &damaged);
+    pair.put(&pair.db3, 1);
+    pair.write("trigger", "fast");
+    let (took, said) = end(&pair, name(1), 1);
+    assert!(took < AT_ONCE, "{took:?} {said}");
+    assert_eq!(pair.connections(), 0);
 }

@@ -120,10 +120,10 @@ fn an_unfit_file_there_is_not_stored_here() {
     waits_on(&pair, gap(&pair), &["could not fetch", "not a regular file"]);
 }
 
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
-    fn on(place: &Path) -> Option<Mounted> {
+    pub fn on(place: &Path) -> Option<Mounted> {
         let mount = ["-t", "tmpfs", "-o", "size=1536k,mode=777", "none"];
         let mounted = finish(std::process::Command::new("mount").args(mount).arg(place));
         if mounted.is_err() {
@@ -139,17 +139,70 @@ impl Drop for Mounted {
     }
 }
 
-#[test]
-fn a_full_disk_here_is_reported_and_leaves_nothing_behind() {
-    let pair = Pair::warm();
-    let Some(_mounted) = Mounted::on(&pair.db2.archive()) else { return };
-    (1..4).for_each(|number| pair.put(&pair.db3, number));
-    // All but one page: what is zero in a segment takes no space.
+/// Fills the archive's file system but for one page: what is zero in a segment takes no space.
+pub fn fill(pair: &Pair) {
     pair.put_as(&pair.db2, "ballast", vec![1; 383 * 4096]);
+}
+
+#[test]
+fn a_full_disk_here_is_reported_and_what_is_fetched_is_restored_without_being_stored() {
+    for pair in [Pair::standby(), Pair::warm()] {
+        let Some(_mounted) = Mounted::on(&pair.db2.archive()) else { return };
+        (1..4).for_each(|number| pair.put(&pair.db3, number));
+        fill(&pair);
+        for number in 1..3 {
+            let said = pair.start_for(number).exits(0);
+            assert!(said.contains("No space left") && said.contains("without storing"), "{said}");
+            pair.has_handed_over(number, &said);
+            pair.settles();
+            assert!(pair.arrived().is_empty(), "{:?}", pair.arrived());
+        }
+        std::fs::remove_file(pair.db2.archive().join("ballast")).unwrap();
+        pair.restores(3);
+    }
+}
+
+/// Unfit files for the name of the cluster's segment 1.
+pub fn unfit() -> [Vec<u8>; 3] {
+    let segment = &cluster().segments[1].1;
+    let mut damaged = segment.clone();
+    damaged[60] ^= 4;
+    [damaged, segment[..300_000].to_vec(), cluster().segments[2].1.clone()]
+}
+
+#[test]
+fn an_intact_copy_is_taken_from_the_dr_node_if_the_own_one_is_unfit() {
+    for unfit in unfit() {
+        for pair in [Pair::standby(), Pair::warm()] {
+            pair.put_as(&pair.db2, name(1), &unfit);
+            let call = pair.start_for(1);
+            // The DR node gets it later.
+            pair.put(&pair.db3, 1);
+            let said = call.exits(0);
+            assert!(said.contains(&format!("restored an intact {} from db3", name(1))), "{said}");
+            pair.has_handed_over(1, &said);
+            let own = std::fs::read(pair.db2.archive().join(name(1))).unwrap();
+            assert!(own == unfit, "the file in the archive was changed");
+            assert_eq!(pair.arrived(), [name(1)]);
+            // The server may request it again.
+            let begun = Instant::now();
+            pair.start_for(1).exits(0);
+            assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_is_waited_out_while_the_dr_node_has_no_intact_one() {
+    let pair = Pair::warm();
+    let [damaged, ..] = unfit();
+    pair.put_as(&pair.db2, name(1), &damaged);
+    pair.put_as(&pair.db3, name(1), &damaged);
     let mut call = pair.start_for(1);
-    call.waits_for("No space left");
-    assert!(call.said().contains("could not fetch"), "{}", call.said());
-    std::fs::remove_file(pair.db2.archive().join("ballast")).unwrap();
-    call.exits(0);
-    pair.settles();
+    call.waits_for("is damaged or incomplete there");
+    call.looks_again(2);
+    assert!(!call.has_ended());
+    pair.put(&pair.db2, 1);
+    let said = call.exits(0);
+    pair.has_restored(1, &said);
 }

@@ -135,6 +135,14 @@ impl Pair {
         self.arrives(number);
     }
 
+    /// Asserts that this segment was restored, and that nothing else is in db2's WAL directory.
+    pub fn has_handed_over(&self, number: usize, said: &str) {
+        let wal = self.db2.pgdata().join("pg_wal");
+        let restored = fs::read(wal.join("RECOVERYXLOG")).unwrap();
+        assert!(restored == cluster().segments[number].1, "{said}");
+        assert_eq!(names_in(&wal), ["RECOVERYXLOG"]);
+    }
+
     /// Waits until this segment is in db2's archive.
     pub fn arrives(&self, number: usize) {
         let (name, content) = &cluster().segments[number];

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "ship")]
 use std::time::SystemTime;
 
+#[cfg(feature = "ship")]
+use super::ScratchFile;
 use super::{Archive, ArchiveError};
 use crate::durable::{self, Aside};
 use crate::file_error::{FileError, if_exists};
@@ -14,7 +16,14 @@ use crate::wal::WalFileName;
 /// dropped; files left behind by interrupted writers are removed when the next file begins.
 #[derive(Debug)]
 pub(crate) struct Incoming {
-    aside: Aside,
+    written: Written,
+}
+
+#[derive(Debug)]
+enum Written {
+    Aside(Aside),
+    #[cfg(feature = "ship")]
+    Scratch(ScratchFile),
 }
 
 /// How a file came to be in the archive.
@@ -61,7 +70,7 @@ impl Archive {
             _ => {}
         }
         self.remove_interrupted()?;
-        Ok(Incoming { aside: Aside::create_in(&directory, name)? })
+        Ok(Incoming { written: Written::Aside(Aside::create_in(&directory, name)?) })
     }
 
     /// Removes files left behind by interrupted writers.
@@ -89,25 +98,66 @@ impl Archive {
     pub fn probe(&self) -> Result<(), ArchiveError> {
         let mut incoming = self.begin("probe")?;
         incoming.write(&[0; 8192])?;
-        let path = incoming.aside.path().to_owned();
-        incoming.aside.file().sync_all().map_err(FileError::of("fsync", &path))?;
+        let path = incoming.path().to_owned();
+        incoming.file().sync_all().map_err(FileError::of("fsync", &path))?;
         drop(incoming);
         Ok(durable::sync_directory(self.path())?)
     }
 }
 
 impl Incoming {
+    /// A file that is not stored in an archive.
+    #[cfg(feature = "ship")]
+    pub(crate) fn to_scratch(scratch: ScratchFile) -> Incoming {
+        Incoming { written: Written::Scratch(scratch) }
+    }
+
+    /// Whether it is complete when it is written and checked, without a name.
+    #[cfg(feature = "ship")]
+    pub(crate) fn is_scratch(&self) -> bool {
+        matches!(self.written, Written::Scratch(_))
+    }
+
+    fn file(&mut self) -> &mut File {
+        match &mut self.written {
+            Written::Aside(aside) => aside.file(),
+            #[cfg(feature = "ship")]
+            Written::Scratch(scratch) => scratch.file(),
+        }
+    }
+
+    /// Its temporary name; for a scratch file the directory.
+    fn path(&self) -> &Path {
+        match &self.written {
+            Written::Aside(aside) => aside.path(),
+            #[cfg(feature = "ship")]
+            Written::Scratch(scratch) => scratch.directory(),
+        }
+    }
+
+    /// Fails with `AlreadyExists` if the name is taken.
+    fn publish(&mut self, path: &Path) -> Result<(), FileError> {
+        match &mut self.written {
+            Written::Aside(aside) => aside.publish(path),
+            #[cfg(feature = "ship")]
+            Written::Scratch(_) => {
+                let error = io::Error::other("a scratch file gets no name");
+                Err(FileError::of("create", path)(error))
+            }
+        }
+    }
+
     /// Adds bytes at the end.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let path = self.aside.path().to_owned();
-        Ok(self.aside.file().write_all(bytes).map_err(FileError::of("write", &path))?)
+        let path = self.path().to_owned();
+        Ok(self.file().write_all(bytes).map_err(FileError::of("write", &path))?)
     }
 
     /// Adds zeros at the end, as a hole.
     #[cfg(feature = "ship")]
     pub(crate) fn write_zeros(&mut self, length: u64) -> Result<(), ArchiveError> {
-        let path = self.aside.path().to_owned();
-        let file = self.aside.file();
+        let path = self.path().to_owned();
+        let file = self.file();
         let mut extend = || {
             let end = file.stream_position()?.saturating_add(length);
             file.set_len(end)?;
@@ -122,16 +172,16 @@ impl Incoming {
     #[cfg(feature = "ship")]
     pub(crate) fn set_modified(&mut self, at: SystemTime) {
         if at <= SystemTime::now()
-            && let Err(e) = self.aside.file().set_modified(at)
+            && let Err(e) = self.file().set_modified(at)
         {
-            log::debug!("could not set the time of \"{}\": {e}", self.aside.path().display());
+            log::debug!("could not set the time of \"{}\": {e}", self.path().display());
         }
     }
 
     /// The file so far, at its start.
     pub(crate) fn reread(&mut self) -> Result<&mut File, ArchiveError> {
-        let path = self.aside.path().to_owned();
-        let file = self.aside.file();
+        let path = self.path().to_owned();
+        let file = self.file();
         file.seek(SeekFrom::Start(0)).map_err(FileError::of("read", &path))?;
         Ok(file)
     }
@@ -149,14 +199,14 @@ impl Incoming {
     ) -> Result<Stored, ArchiveError> {
         let path = archive.path_of(name);
         for _ in 0..ATTEMPTS {
-            match self.aside.publish(&path) {
+            match self.publish(&path) {
                 Ok(()) => return Ok(Stored::New),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e.into()),
             }
             let existing = if_exists(File::open(&path)).map_err(FileError::of("open", &path))?;
             let Some(mut existing) = existing else { continue };
-            let temporary = self.aside.path().to_owned();
+            let temporary = self.path().to_owned();
             let incoming = self.reread()?;
             let found = if same_bytes(incoming, &mut existing, &temporary, &path)? {
                 Existing::Same
@@ -178,12 +228,16 @@ impl Incoming {
 
     /// Gives it a name that is not a WAL file's, over an existing file.
     pub(super) fn replace(self, path: &Path) -> Result<(), ArchiveError> {
-        Ok(self.aside.replace(path)?)
+        match self.written {
+            Written::Aside(aside) => Ok(aside.replace(path)?),
+            #[cfg(feature = "ship")]
+            Written::Scratch(_) => Err(ArchiveError::DanglingLink(path.to_owned())),
+        }
     }
 
     /// Gives it a name that is not a WAL file's; false if the name is taken.
     pub(super) fn publish_first(mut self, path: &Path) -> Result<bool, ArchiveError> {
-        match self.aside.publish(path) {
+        match self.publish(path) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(e) => Err(e.into()),

@@ -25,6 +25,7 @@ mod incoming;
 mod mark;
 mod other_archive;
 mod relayed;
+mod scratch;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +47,7 @@ pub use mark::{check_mark, mark};
 #[cfg(feature = "ship")]
 pub(crate) use mark::{has_mark, is_marked_for};
 pub use other_archive::{FetchStep, OtherArchive, Wanted};
+pub use scratch::ScratchFile;
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::Stored;
+use super::{ScratchFile, Stored};
 use crate::wal::WalFileName;
 
 /// The archive of another node, from which a standby fetches WAL files that its own archive lacks.
@@ -18,6 +18,18 @@ pub trait OtherArchive: fmt::Debug + Send + Sync {
     fn fetch(
         &self,
         wanted: &[Wanted],
+        progress: &mut dyn FnMut(FetchStep) -> bool,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// Fetches one file, without those after it, into a scratch file instead of the own archive: checked as a stored one,
+    /// but neither named nor on disk. The step [`FetchStep::Stored`] says that it is complete.
+    ///
+    /// # Errors
+    /// As [`fetch`](OtherArchive::fetch), or if the scratch file can't be written.
+    fn fetch_to_scratch(
+        &self,
+        wanted: Wanted,
+        scratch: ScratchFile,
         progress: &mut dyn FnMut(FetchStep) -> bool,
     ) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
@@ -42,6 +54,9 @@ pub enum FetchStep {
     Data,
     /// A file is in this node's archive.
     Stored(WalFileName, Stored),
+    /// The other archive has this file, but it can't be written into this node's archive, as on a full disk. An error
+    /// follows.
+    NotStored(WalFileName),
     /// The other archive does not have this file, nor any wanted one after it.
     Absent(WalFileName),
     /// A file was not stored.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use super::Install;
-use crate::archive::{FetchStep, OtherArchive, Wanted};
+use crate::archive::{FetchStep, OtherArchive, ScratchFile, Wanted};
 use crate::identifiers::NodeName;
 use crate::ship::ssh::SshTransport;
 use crate::ship::{FarCommand, Fetcher};
@@ -31,6 +31,17 @@ struct ArchiveOfNode {
     node: NodeName,
 }
 
+impl ArchiveOfNode {
+    fn fetcher(&self) -> Result<Fetcher<SshTransport>, Box<dyn Error + Send + Sync>> {
+        Ok(Fetcher {
+            node: self.install.local_node()?,
+            transport: SshTransport::new(&self.install.reach(&self.node), FarCommand::SendWalFile)?,
+            archive: self.install.require_archive()?.to_owned(),
+            local_replication: self.install.local_replication(),
+        })
+    }
+}
+
 impl OtherArchive for ArchiveOfNode {
     fn node(&self) -> String {
         self.node.to_string()
@@ -41,12 +52,15 @@ impl OtherArchive for ArchiveOfNode {
         wanted: &[Wanted],
         progress: &mut dyn FnMut(FetchStep) -> bool,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let fetcher = Fetcher {
-            node: self.install.local_node()?,
-            transport: SshTransport::new(&self.install.reach(&self.node), FarCommand::SendWalFile)?,
-            archive: self.install.require_archive()?.to_owned(),
-            local_replication: self.install.local_replication(),
-        };
-        Ok(fetcher.fetch(wanted, progress)?)
+        Ok(self.fetcher()?.fetch(wanted, progress)?)
+    }
+
+    fn fetch_to_scratch(
+        &self,
+        wanted: Wanted,
+        scratch: ScratchFile,
+        progress: &mut dyn FnMut(FetchStep) -> bool,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(self.fetcher()?.fetch_to_scratch(wanted, scratch, progress)?)
     }
 }

@@ -27,9 +27,9 @@ pub trait Source {
         None
     }
 
-    /// Asks other archives for the file, which is absent here: [`Found::Fetching`] while they are asked, else
-    /// [`Found::Absent`].
-    fn fetch(&mut self, _order: &Order) -> Found {
+    /// Asks other archives for the file, which is absent or unfit here: [`Found::Fetching`] while they are asked,
+    /// [`Found::Ready`] if it has come from there without being stored here, else [`Found::Absent`].
+    fn fetch(&mut self, _order: &Order, _found: &Found) -> Found {
         Found::Absent
     }
 }
@@ -96,12 +96,16 @@ pub fn restore_loop(
         let copy_failed = failure.is_some();
         let found = failure.take().unwrap_or_else(|| source.look(clock));
         let mut situation = Situation { order, found, waited: clock.elapsed(), failed_copies };
-        if matches!(situation.found, Found::Absent | Found::NeverExists) {
-            // Without an order the answer that a segment can't exist does not wait: the server needs another one.
+        let unfit = situation.found.is_unfit_file();
+        if unfit || matches!(situation.found, Found::Absent | Found::NeverExists) {
+            // Without an order the answer that a segment can't exist does not wait: the server needs another one. And
+            // an unfit file is reported.
             let waits = situation.found == Found::Absent
                 || !matches!(situation.order, Order::Wait | Order::Unsettled);
-            if source.fetch(&situation.order) == Found::Fetching && waits {
-                situation.found = Found::Fetching;
+            match source.fetch(&situation.order, &situation.found) {
+                Found::Fetching if waits => situation.found = Found::Fetching,
+                Found::Ready if waits || unfit => situation.found = source.look(clock),
+                _ => {}
             }
         }
         if situation.found == Found::Absent && policy.asks_for_gap(&situation) {

@@ -64,6 +64,19 @@ pub enum Found {
     NotCopied(String),
 }
 
+impl Found {
+    /// Whether there is a file of this name that is damaged, incomplete or another file. Another archive may have an
+    /// intact one.
+    pub(super) fn is_unfit_file(&self) -> bool {
+        match self {
+            Found::Damaged(_) | Found::NotThatFile(_) | Found::TooLarge { .. } => true,
+            // It may never be completed.
+            Found::Unfinished | Found::Arriving => true,
+            _ => false,
+        }
+    }
+}
+
 /// Everything that a decision depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Situation {

@@ -103,8 +103,8 @@ impl<S: Source> Source for Reporting<'_, &mut S> {
         self.while_asking(|source| source.gap())
     }
 
-    fn fetch(&mut self, order: &Order) -> Found {
-        self.while_asking(|source| source.fetch(order))
+    fn fetch(&mut self, order: &Order, found: &Found) -> Found {
+        self.while_asking(|source| source.fetch(order, found))
     }
 }
 

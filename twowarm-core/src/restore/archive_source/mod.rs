@@ -6,7 +6,7 @@ use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 
 use super::crossing::Checked;
-use super::fetching::Fetching;
+use super::fetching::{Fetched, Fetching};
 use super::segment_copy::{copy_segment, copy_text, remove};
 use super::{Clock, Found, Order, RestoreRequest, Source, StandbyRestore};
 use crate::archive::{Archive, ArchiveError, Gap, check_mark};
@@ -47,6 +47,12 @@ pub(super) struct ArchiveSource<'a> {
     pub(super) before_start: bool,
     /// The other archives, if there are any.
     fetching: Option<Fetching<'a>>,
+    /// An intact file that was fetched and is not in the archive. It is restored instead of the archive's.
+    unstored: Option<Fetched>,
+    /// It could not be restored.
+    unstored_failed: bool,
+    /// Recovery was to end when the other archives were asked last.
+    ending: bool,
 }
 
 impl<'a> ArchiveSource<'a> {
@@ -68,13 +74,21 @@ impl<'a> ArchiveSource<'a> {
             within_record: false,
             before_start: false,
             fetching: None,
+            unstored: None,
+            unstored_failed: false,
+            ending: false,
         }
     }
 
     /// The same with the other archives, which are asked for files that this one lacks. They are asked on threads,
-    /// so the process must end by [`finish_fetching`](ArchiveSource::finish_fetching).
-    pub(super) fn with_other_archives(self, restore: &'a StandbyRestore) -> ArchiveSource<'a> {
-        ArchiveSource { fetching: Fetching::of(restore), ..self }
+    /// so the process must end by [`finish_fetching`](ArchiveSource::finish_fetching). Without `waits` the request is
+    /// answered at once while recovery is not to end.
+    pub(super) fn with_other_archives(
+        self,
+        restore: &'a StandbyRestore,
+        waits: bool,
+    ) -> ArchiveSource<'a> {
+        ArchiveSource { fetching: Fetching::of(restore, waits), ..self }
     }
 
     /// Whether a file may still be fetched.
@@ -102,6 +116,15 @@ impl<'a> ArchiveSource<'a> {
     /// Opens the file. It is absent only if the archive directory can be read: a directory that is missing
     /// may be a disk that is not mounted.
     fn open(&self) -> Result<(File, fs::Metadata), Found> {
+        if let Some(fetched) = &self.unstored {
+            let open = || {
+                let mut file = fetched.file.reopen()?.into_file();
+                file.rewind()?;
+                let metadata = file.metadata()?;
+                Ok((file, metadata))
+            };
+            return open().map_err(|e| self.unreadable(e));
+        }
         match File::open(self.path()) {
             Ok(file) => {
                 let metadata = file.metadata().map_err(|e| self.unreadable(e))?;
@@ -251,6 +274,36 @@ impl<'a> ArchiveSource<'a> {
         }
     }
 
+    /// Records how restoring the fetched file ended, if there is one.
+    fn note_unstored(&mut self, done: &Result<(), Found>) {
+        let (Some(fetched), Some(fetching)) = (&self.unstored, &mut self.fetching) else { return };
+        let (name, node) = (self.request.name, &fetched.node);
+        match (done, &fetched.not_stored) {
+            (Ok(()), Some(why)) => log::warn!(
+                "restored {name} from {node} without storing it in the archive \"{}\": {why}",
+                self.archive.display()
+            ),
+            (Ok(()), None) => log::warn!(
+                "restored an intact {name} from {node}, since the file \"{}\" is damaged, incomplete or another file. That file was not changed",
+                self.archive.join(name.to_string()).display()
+            ),
+            // The target's disk may be full for a while.
+            (Err(Found::NotCopied(_)), _) => return,
+            (Err(_), _) => self.unstored_failed = true,
+        }
+        if done.is_ok() {
+            fetching.note_restored(fetched);
+        }
+    }
+
+    /// Returns to the file in the archive.
+    fn reject_unstored(&mut self) {
+        (self.unstored, self.unstored_failed) = (None, false);
+        if let Some(fetching) = self.fetching.as_mut().filter(|_| self.ending) {
+            fetching.reject();
+        }
+    }
+
     fn look_for_gap(&self) -> Result<Option<Gap>, ArchiveError> {
         let control = self.cluster.as_ref().and_then(|cluster| cluster.control.as_ref());
         let (WalFileName::Segment(next), Some(control)) = (self.request.name, control) else {
@@ -262,6 +315,19 @@ impl<'a> ArchiveSource<'a> {
 
 impl Source for ArchiveSource<'_> {
     fn look(&mut self, clock: &dyn Clock) -> Found {
+        if self.unstored_failed && !self.ending {
+            self.reject_unstored();
+        }
+        let found = self.examine(clock).unwrap_or_else(|found| found);
+        if self.unstored.is_none() || found == Found::Ready {
+            return found;
+        }
+        let why = match &found {
+            Found::Foreign(why) | Found::NotThatFile(why) | Found::Unreadable(why) => why,
+            _ => "it is incomplete",
+        };
+        log::warn!("{} was fetched and cannot be restored: {why}", self.request.name);
+        self.reject_unstored();
         self.examine(clock).unwrap_or_else(|found| found)
     }
 
@@ -269,6 +335,7 @@ impl Source for ArchiveSource<'_> {
         let done = self.try_restore(as_it_is);
         self.damaged |= matches!(done, Err(Found::Damaged(_)));
         self.restored_damaged = as_it_is && self.damaged && done.is_ok();
+        self.note_unstored(&done);
         done
     }
 
@@ -280,10 +347,11 @@ impl Source for ArchiveSource<'_> {
         })
     }
 
-    fn fetch(&mut self, order: &Order) -> Found {
-        if self.before_start {
+    fn fetch(&mut self, order: &Order, found: &Found) -> Found {
+        if self.before_start || self.unstored.is_some() {
             return Found::Absent;
         }
+        self.ending = !matches!(order, Order::Wait | Order::Unsettled);
         let Some(mut fetching) = self.fetching.take() else { return Found::Absent };
         let layout = self.cluster.as_ref().and_then(Identity::layout);
         let requested = self.request.name;
@@ -291,7 +359,11 @@ impl Source for ArchiveSource<'_> {
             let missing = self.gap().map(|gap| WalFileName::Segment(gap.missing));
             missing == Some(requested)
         };
-        let found = fetching.look(order, layout, &mut has_gap);
+        let found = match found.is_unfit_file() {
+            true => fetching.look_for_intact(order, layout),
+            false => fetching.look(order, layout, &mut has_gap),
+        };
+        self.unstored = fetching.take_fetched();
         self.fetching = Some(fetching);
         found
     }

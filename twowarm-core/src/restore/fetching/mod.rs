@@ -1,24 +1,28 @@
 //! Files that this node's archive lacks are fetched from other nodes' archives into it: from the DR node, to which
 //! the primary ships while this node is down.
 //!
+//! A file that can't be stored there, because there is no space or because its name belongs to a damaged file, is
+//! fetched into a scratch file, from which it is restored.
+//!
 //! Fetching never decides how a request ends. It adds files to the archive, and makes a request wait for that where
 //! an answer is needed: once for each place in a failover, and for a moment if a history file is requested.
 
 mod memory;
+mod other_process;
 mod question;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod unstored;
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use super::{Found, Order, StandbyRestore};
 use crate::archive::{OtherArchive, Wanted};
@@ -27,6 +31,8 @@ use crate::wal::{SegmentLayout, TimelineId, WalFileName};
 use memory::{Facts, Failing, FetchMemory};
 use question::{Answer, Question, name_of};
 use schedule::Schedule;
+pub(super) use unstored::Fetched;
+use unstored::Unstored;
 
 /// How many of the following segments are fetched with a segment.
 const FOLLOWING: u32 = 8;
@@ -38,8 +44,6 @@ const FIRST_RETRY: u64 = 1_000;
 const LONGEST_RETRY: u64 = 60_000;
 /// A failure that lasts is logged this often, in milliseconds.
 const BETWEEN_LOGS: u64 = 3_600_000;
-/// Only one process fetches at a time while recovery is not to end. In the data directory.
-const LOCK: &str = ".twowarm_fetching.lock";
 
 /// The other archives, as one request asks them.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(super) struct Fetching<'a> {
     name: WalFileName,
     archive: &'a Path,
     data_directory: &'a Path,
+    /// Where the server expects the file.
+    target: &'a Path,
     time_limit: Duration,
     /// Read when it is needed: most requests are for files that are here.
     memory: OnceCell<FetchMemory>,
@@ -64,11 +70,13 @@ pub(super) struct Fetching<'a> {
     other_since: Option<Instant>,
     /// When the archive was last changed before it was searched for a gap, and whether there was one.
     searched: Option<(SystemTime, bool)>,
+    unstored: Unstored,
 }
 
 impl<'a> Fetching<'a> {
     /// None if there are no other archives.
-    pub(super) fn of(restore: &'a StandbyRestore) -> Option<Fetching<'a>> {
+    /// Without `waits` the request is answered at once while recovery is not to end.
+    pub(super) fn of(restore: &'a StandbyRestore, waits: bool) -> Option<Fetching<'a>> {
         if restore.other_archives.is_empty() {
             return None;
         }
@@ -77,6 +85,7 @@ impl<'a> Fetching<'a> {
             name: restore.request.name,
             archive: &restore.archive,
             data_directory: &restore.data_directory,
+            target: &restore.request.target,
             time_limit: restore.time_limit,
             memory: OnceCell::new(),
             round: VecDeque::new(),
@@ -87,11 +96,13 @@ impl<'a> Fetching<'a> {
             lock: None,
             other_since: None,
             searched: None,
+            unstored: Unstored::new(!waits),
         })
     }
 
     /// Asks the other archives for the file, which this node's archive lacks, if it is time to. `has_gap` searches
-    /// this node's archive for later segments. The result is [`Found::Fetching`] or [`Found::Absent`].
+    /// this node's archive for later segments. The result is [`Found::Fetching`], [`Found::Absent`], or, if the file is
+    /// in a scratch file, [`Found::Ready`].
     pub(super) fn look(
         &mut self,
         order: &Order,
@@ -117,18 +128,23 @@ impl<'a> Fetching<'a> {
                     return if late { Found::Absent } else { Found::Fetching };
                 };
                 let fetched = matches!(answer, Answer::Fetched { .. });
-                self.note(&answer, ending, layout);
+                self.note(answer, ending, layout);
+                if self.unstored.is_fetched() {
+                    return Found::Ready;
+                }
                 if fetched {
                     // It is here now.
                     return Found::Fetching;
                 }
+                continue;
             }
             if ending && self.waits_for_another() {
                 return Found::Fetching;
             }
             if let Some(place) = self.next_place(ending, has_gap) {
                 self.ask(place, ending, self.wanted(layout));
-            } else if let Some(place) = self.damaged.take() {
+            } else if let Some(place) = self.damaged.take().filter(|_| !self.unstored.name_is_taken)
+            {
                 let wanted = Wanted { name: self.name, following: 0, even_damaged: true };
                 self.ask(place, ending, vec![wanted]);
             } else {
@@ -211,48 +227,16 @@ impl<'a> Fetching<'a> {
         }
     }
 
-    /// In a failover: whether another process still fetches, as the last call may do, and perhaps this file. It gives
-    /// up by itself after the time limit.
-    fn waits_for_another(&mut self) -> bool {
-        const SPARE: Duration = Duration::from_secs(2);
-        if !self.another_fetches() {
-            let waited = self.other_since.take().is_some();
-            if waited {
-                // It may have fetched the file, or found that a place does not answer.
-                self.update(|_| {});
-            }
-            return waited;
-        }
-        self.other_since.get_or_insert_with(Instant::now).elapsed() < self.time_limit + SPARE
-    }
-
-    /// Whether another process holds the lock. If not, this one does from now on.
-    fn another_fetches(&mut self) -> bool {
-        if self.lock.is_some() {
-            return false;
-        }
-        let path = self.data_directory.join(LOCK);
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        // Without a lock a file may be fetched twice, which does no harm.
-        let Ok(file) = opened else { return false };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => {
-                self.lock = Some(lock);
-                false
-            }
-            Err((_, error)) => error == Errno::EWOULDBLOCK,
-        }
-    }
-
     fn ask(&mut self, place: usize, ending: bool, wanted: Vec<Wanted>) {
         let archive = Arc::clone(&self.places[place]);
         let node = name_of(&*archive);
-        match Question::ask(place, archive, wanted) {
+        let question = self.scratch().and_then(|scratch| {
+            Question::ask(place, archive, wanted, scratch)
+                .map_err(|e| format!("could not start a thread: {e}"))
+        });
+        match question {
             Ok(question) => self.question = Some(question),
-            Err(e) => {
-                let why = format!("could not start a thread: {e}");
-                self.note_failure(&node, &why, ending);
-            }
+            Err(why) => self.note_failure(&node, &why, ending),
         }
     }
 
@@ -260,7 +244,8 @@ impl<'a> Fetching<'a> {
     /// have arrived there only.
     fn wanted(&self, layout: Option<SegmentLayout>) -> Vec<Wanted> {
         let has = |name: WalFileName| self.archive.join(name.to_string()).exists();
-        let WalFileName::Segment(segment) = self.name else {
+        let (WalFileName::Segment(segment), false) = (self.name, self.unstored.name_is_taken)
+        else {
             return vec![Wanted { name: self.name, following: 0, even_damaged: false }];
         };
         let after = |name| layout.and_then(|layout| layout.next(name));
@@ -280,12 +265,25 @@ impl<'a> Fetching<'a> {
         TimelineId::new(next).ok().map(WalFileName::History)
     }
 
-    /// Records the answer to the question, which has ended.
-    fn note(&mut self, answer: &Answer, ending: bool, layout: Option<SegmentLayout>) {
-        let Some(Question { place, node, .. }) = self.question.take() else { return };
+    /// Records the answer to the question, which has ended, or asks the same place once more.
+    fn note(&mut self, answer: Answer, ending: bool, layout: Option<SegmentLayout>) {
+        let Some(Question { place, node, requested, scratch, .. }) = self.question.take() else {
+            return;
+        };
+        let only_this = scratch.is_some();
+        let answer = match scratch {
+            Some(scratch) => &self.unstored.note(answer, scratch, &node),
+            None => &answer,
+        };
         let (name, now) = (self.name, now());
         let mut next = None;
         match answer {
+            Answer::NotStored(why) => {
+                return match requested.filter(|_| self.unstored.is_possible(ending)) {
+                    Some(wanted) => self.ask_again(place, wanted, why, ending),
+                    None => self.note_failure(&node, why, ending),
+                };
+            }
             Answer::Failed(why) => {
                 self.abandoned = true;
                 return self.note_failure(&node, why, ending);
@@ -297,11 +295,12 @@ impl<'a> Fetching<'a> {
             Answer::Absent => log::debug!("{node} does not have {name}"),
             Answer::Fetched { last, more } => {
                 self.round.clear();
-                let last = last.segment().filter(|_| *more && self.is_segment());
+                let more = *more && !self.unstored.name_is_taken;
+                let last = last.segment().filter(|_| more && self.is_segment());
                 next = last.and_then(|last| layout?.next(last)).map(WalFileName::Segment);
             }
         }
-        let history = self.next_history();
+        let history = self.next_history().filter(|_| !only_this);
         self.update(|facts| {
             if !matches!(answer, Answer::Unfit { .. }) {
                 let before = facts.failing.len();
@@ -372,7 +371,9 @@ impl<'a> Fetching<'a> {
         order: &mut dyn FnMut() -> Order,
     ) {
         const TICK: Duration = Duration::from_millis(500);
-        while let Some(question) = &mut self.question {
+        self.unstored.only_in_failover = true;
+        // A scratch file is of no use any more.
+        while let Some(question) = self.question.as_mut().filter(|q| q.scratch.is_none()) {
             let answer = question.answer(TICK, self.time_limit);
             let ending = match order() {
                 Order::Stop(_) | Order::EndNow { serve_again: false } => break,
@@ -382,7 +383,7 @@ impl<'a> Fetching<'a> {
             if let Some(answer) = answer {
                 // What became of the file that was asked for first is known already.
                 let failed = matches!(answer, Answer::Failed(_));
-                self.note(&answer, ending && failed, layout);
+                self.note(answer, ending && failed, layout);
             }
         }
         if self.is_busy() {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::archive::{FetchStep, OtherArchive, Wanted};
+use crate::archive::{FetchStep, OtherArchive, ScratchFile, Wanted};
 use crate::limits::Background;
 use crate::wal::WalFileName;
 
@@ -14,6 +14,10 @@ pub(super) struct Question {
     pub(super) place: usize,
     /// Its node, as one word.
     pub(super) node: String,
+    /// The first of the wanted files.
+    pub(super) requested: Option<Wanted>,
+    /// Where the file goes instead of the archive.
+    pub(super) scratch: Option<ScratchFile>,
     result: Background<Answer>,
     shared: Arc<Shared>,
     begun: Instant,
@@ -37,7 +41,9 @@ pub(super) enum Answer {
     Absent,
     /// It has it, and it is unfit, for this reason; perhaps only because its records are damaged.
     Unfit { why: String, damaged: bool },
-    /// The other archive could not be asked, or the file could not be stored here, for this reason.
+    /// It has it, and the file could not be written into this node's archive, for this reason.
+    NotStored(String),
+    /// The other archive could not be asked, for this reason.
     Failed(String),
 }
 
@@ -46,13 +52,16 @@ impl Question {
         place: usize,
         archive: Arc<dyn OtherArchive>,
         wanted: Vec<Wanted>,
+        scratch: Option<ScratchFile>,
     ) -> io::Result<Question> {
         let node = name_of(&*archive);
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let result = Background::start(move || fetch(&*archive, &wanted, &theirs))?;
+        let requested = wanted.first().copied();
+        let to = scratch.as_ref().map(ScratchFile::reopen).transpose()?;
+        let result = Background::start(move || fetch(&*archive, &wanted, to, &theirs))?;
         let begun = Instant::now();
-        Ok(Question { place, node, result, shared, begun, last: (0, begun) })
+        Ok(Question { place, node, requested, scratch, result, shared, begun, last: (0, begun) })
     }
 
     /// The answer, or `None` if there is none yet. A node that lets nothing arrive for `limit` has failed, also if
@@ -77,10 +86,17 @@ impl Question {
     }
 }
 
-fn fetch(archive: &dyn OtherArchive, wanted: &[Wanted], shared: &Shared) -> Answer {
-    let Some(first) = wanted.first().map(|wanted| wanted.name) else { return Answer::Absent };
+fn fetch(
+    archive: &dyn OtherArchive,
+    wanted: &[Wanted],
+    scratch: Option<ScratchFile>,
+    shared: &Shared,
+) -> Answer {
+    let Some(&requested) = wanted.first() else { return Answer::Absent };
+    let first = requested.name;
     let (mut answer, mut last, mut more, mut begun) = (None, first, true, false);
-    let done = archive.fetch(wanted, &mut |step| {
+    let mut not_stored = false;
+    let mut progress = |step| {
         shared.steps.fetch_add(1, Ordering::Relaxed);
         match step {
             // Logged when it begins: the request is answered, and the log closed, as soon as the file is stored.
@@ -92,6 +108,7 @@ fn fetch(archive: &dyn OtherArchive, wanted: &[Wanted], shared: &Shared) -> Answ
                 answer = Some(Answer::Fetched { last: first, more });
             }
             FetchStep::Stored(name @ WalFileName::Segment(_), _) => last = name,
+            FetchStep::NotStored(name) => not_stored |= name == first,
             FetchStep::Absent(name) if name == first => answer = Some(Answer::Absent),
             FetchStep::Unfit { name, why, damaged } if name == first => {
                 answer = Some(Answer::Unfit { why, damaged });
@@ -104,11 +121,16 @@ fn fetch(archive: &dyn OtherArchive, wanted: &[Wanted], shared: &Shared) -> Answ
             _ => {}
         }
         !shared.stop.load(Ordering::Relaxed)
-    });
+    };
+    let done = match scratch {
+        Some(scratch) => archive.fetch_to_scratch(requested, scratch, &mut progress),
+        None => archive.fetch(wanted, &mut progress),
+    };
     match (answer, done) {
         // If the connection failed then, the next file is asked for as if it had not.
         (Some(Answer::Fetched { .. }), _) => Answer::Fetched { last, more },
         (Some(answer), _) => answer,
+        (None, Err(e)) if not_stored => Answer::NotStored(e.to_string()),
         (None, Err(e)) => Answer::Failed(e.to_string()),
         (None, Ok(())) => Answer::Failed("it was told to stop".into()),
     }

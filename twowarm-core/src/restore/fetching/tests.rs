@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 
 use super::*;
-use crate::archive::{FetchStep, Stored};
+use crate::archive::{FetchStep, ScratchFile, Stored};
 use crate::restore::RestoreRequest;
 
 const SEGMENT: &str = "000000010000000000000007";
@@ -14,6 +14,8 @@ const SEGMENT: &str = "000000010000000000000007";
 enum Does {
     Has,
     HasDamaged,
+    /// It has it, and this node's disk is full.
+    CannotStore,
     Lacks,
     Fails(&'static str),
     /// Until the sender is dropped.
@@ -50,7 +52,33 @@ impl OtherArchive for Fake {
                 fs::write(self.archive.join(name.to_string()), "content")?;
                 progress(FetchStep::Stored(name, Stored::New));
             }
+            Does::CannotStore => {
+                progress(FetchStep::NotStored(name));
+                return Err("no space".into());
+            }
             Does::Lacks => drop(progress(FetchStep::Absent(name))),
+        }
+        Ok(())
+    }
+
+    fn fetch_to_scratch(
+        &self,
+        wanted: Wanted,
+        mut scratch: ScratchFile,
+        progress: &mut dyn FnMut(FetchStep) -> bool,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let name = wanted.name;
+        self.asked.lock().unwrap().push(format!("{} {name} to scratch", self.node));
+        match &self.does {
+            Does::Fails(why) => return Err((*why).into()),
+            Does::Has | Does::CannotStore => {
+                std::io::Write::write_all(scratch.file(), b"content")?;
+                progress(FetchStep::Stored(name, Stored::New));
+            }
+            Does::HasDamaged => {
+                progress(FetchStep::Unfit { name, why: "bad checksum".into(), damaged: true });
+            }
+            _ => drop(progress(FetchStep::Absent(name))),
         }
         Ok(())
     }
@@ -82,15 +110,37 @@ impl Bed {
 
     /// The result of a call while this order is in force, when no answer is outstanding any more.
     fn request(&self, name: &str, order: &Order, gap: bool) -> Found {
+        self.request_with(name, order, |fetching| fetching.look(order, None, &mut || gap))
+    }
+
+    /// The same for a file that is damaged in this node's archive.
+    fn request_intact(&self, name: &str, order: &Order) -> Found {
+        self.request_with(name, order, |fetching| fetching.look_for_intact(order, None))
+    }
+
+    fn request_with(
+        &self,
+        name: &str,
+        order: &Order,
+        look: impl Fn(&mut Fetching<'_>) -> Found,
+    ) -> Found {
         let target = self.dir.path().join("target").into();
         let request = RestoreRequest::from_arguments(&[name.into(), target]).unwrap();
         let archive = self.dir.path().join("archive");
         let mut restore = StandbyRestore::new(request, self.dir.path(), &archive);
         restore.other_archives = self.places.clone();
         restore.time_limit = Duration::from_millis(200);
-        let mut fetching = Fetching::of(&restore).unwrap();
+        let mut fetching = Fetching::of(&restore, true).unwrap();
         loop {
-            let found = fetching.look(order, None, &mut || gap);
+            let found = look(&mut fetching);
+            if found == Found::Ready {
+                let fetched = fetching.take_fetched().unwrap();
+                let mut file = fetched.file.into_file();
+                std::io::Seek::rewind(&mut file).unwrap();
+                assert_eq!(std::io::read_to_string(file).unwrap(), "content");
+                assert!(!archive.join(name).exists(), "{order:?}");
+                return found;
+            }
             let arrived = archive.join(name).exists();
             if found != Found::Fetching || (arrived && fetching.question.is_none()) {
                 return if arrived { Found::Ready } else { found };
@@ -213,4 +263,40 @@ fn a_place_that_failed_is_asked_as_soon_as_it_is_tried_again() {
             facts.segment.as_mut().unwrap().next -= interval;
         });
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_stored_is_fetched_to_scratch() {
+    for order in [SMART, FAST_NEEDED, Order::Wait] {
+        let bed = Bed::new([("db3", Does::Lacks), ("db4", Does::CannotStore), ("db5", Does::Has)]);
+        assert_eq!(bed.request(SEGMENT, &order, true), Found::Ready);
+        let asked = ["db3", "db4"].map(|node| format!("{node} {SEGMENT}"));
+        let to_scratch = format!("{} to scratch", asked[1]);
+        assert_eq!(bed.asked(), [asked.as_slice(), &[to_scratch]].concat());
+    }
+}
+
+#[test]
+fn an_intact_copy_of_a_damaged_file_is_asked_for_once_in_a_failover() {
+    let places = || [("db3", Does::HasDamaged), ("db4", Does::Fails("no route"))];
+    let bed = Bed::new(places());
+    let asked = ["db3", "db4"].map(|node| format!("{node} {SEGMENT} to scratch"));
+    for _ in 0..2 {
+        assert_eq!(bed.request_intact(SEGMENT, &SMART), Found::Absent);
+    }
+    assert_eq!(bed.asked(), asked);
+    let bed = Bed::new(places().into_iter().chain([("db5", Does::Has)]));
+    assert_eq!(bed.request_intact(SEGMENT, &SMART), Found::Ready);
+    assert_eq!(bed.asked().len(), 3);
+}
+
+#[test]
+fn an_intact_copy_is_asked_for_at_the_usual_intervals_while_waiting() {
+    let bed = Bed::new([("db3", Does::Lacks)]);
+    assert_eq!(bed.request_intact(SEGMENT, &Order::Wait), Found::Absent);
+    assert_eq!(bed.asked(), [""; 0], "it is not due");
+    FetchMemory::of(bed.dir.path()).update(|facts| facts.segment.as_mut().unwrap().next = 0);
+    assert_eq!(bed.request_intact(SEGMENT, &Order::Wait), Found::Absent);
+    assert_eq!(bed.request_intact(SEGMENT, &Order::Wait), Found::Absent);
+    assert_eq!(bed.asked(), [format!("db3 {SEGMENT} to scratch")]);
 }

@@ -9,7 +9,7 @@ use crate::data_directory::IdentityError;
 use crate::restore::archive_process::{NoEvents, Reporting, ToParent};
 use crate::restore::archive_source::ArchiveSource;
 use crate::restore::outcome::{RESTORED, STOP_SERVER};
-use crate::restore::standby_policy::StandbyPolicy;
+use crate::restore::standby_policy::{ServerMode, StandbyPolicy};
 use crate::restore::{Order, Outcome, RealClock, RecoveryMemory, RecoveryOrders, restore_loop};
 use crate::wal::{TimelineId, WalFileName};
 use crate::watch::{Events, Watcher};
@@ -31,7 +31,10 @@ impl StandbyRestore {
         let mode = self.server_mode(&mut memory);
         let mut source = ArchiveSource::new(self);
         if parent.is_connected() {
-            source = source.with_other_archives(self);
+            // A standby that streams is answered at once, and asks again.
+            let at_once =
+                matches!(mode, ServerMode::Standby { wait_limit, .. } if wait_limit.is_zero());
+            source = source.with_other_archives(self, !at_once);
         }
         let arrival = source.path();
         let history = self.history_to_watch();

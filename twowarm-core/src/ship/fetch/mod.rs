@@ -15,7 +15,7 @@ use super::wire::{
 };
 use super::{Link, LinkError, LocalNode, NodeError, Transport};
 use crate::archive::{
-    Archive, ArchiveError, FetchStep, Machines, OtherArchive, Wanted, check_mark,
+    Archive, ArchiveError, FetchStep, Machines, OtherArchive, ScratchFile, Wanted, check_mark,
 };
 use crate::retry::Retryable;
 use crate::wal::{SegmentLayout, SegmentName, WalFileName};
@@ -83,6 +83,33 @@ impl<T: Transport> Fetcher<T> {
         wanted: &[Wanted],
         progress: &mut dyn FnMut(FetchStep) -> bool,
     ) -> Result<(), FetchError> {
+        let mut session = self.connect(None)?;
+        for wanted in wanted {
+            if !session.get(wanted, progress)? {
+                break;
+            }
+        }
+        session.end();
+        Ok(())
+    }
+
+    /// Fetches one file into a scratch file. The other node is not told that this node has it.
+    ///
+    /// # Errors
+    /// As [`fetch`](Fetcher::fetch).
+    pub fn fetch_to_scratch(
+        &self,
+        wanted: Wanted,
+        scratch: ScratchFile,
+        progress: &mut dyn FnMut(FetchStep) -> bool,
+    ) -> Result<(), FetchError> {
+        let mut session = self.connect(Some(scratch))?;
+        session.ask(&Wanted { following: 0, ..wanted }, progress)?;
+        session.end();
+        Ok(())
+    }
+
+    fn connect(&self, scratch: Option<ScratchFile>) -> Result<Session, FetchError> {
         let hello = self.node.hello(Purpose::FetchWal)?;
         let archive = Archive::open(&self.archive)?;
         check_mark(&self.archive, &self.local_replication)?;
@@ -95,18 +122,7 @@ impl<T: Transport> Fetcher<T> {
             node_id: self.node.node_id.clone(),
             machines: Machines::Any,
         };
-        let mut session = Session { link, archive, receiver, hello, last_id: 0, fetched: None };
-        for wanted in wanted {
-            if !session.get(wanted, progress)? {
-                break;
-            }
-        }
-        match session.fetched {
-            // The far end must read the last FETCHED before the connection ends.
-            Some(_) => session.link.close(),
-            None => session.link.leave(),
-        }
-        Ok(())
+        Ok(Session { link, archive, receiver, hello, last_id: 0, fetched: None, scratch })
     }
 }
 
@@ -122,6 +138,15 @@ impl<T: Transport + Send + Sync> OtherArchive for Fetcher<T> {
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
         Ok(Fetcher::fetch(self, wanted, progress)?)
     }
+
+    fn fetch_to_scratch(
+        &self,
+        wanted: Wanted,
+        scratch: ScratchFile,
+        progress: &mut dyn FnMut(FetchStep) -> bool,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(Fetcher::fetch_to_scratch(self, wanted, scratch, progress)?)
+    }
 }
 
 struct Session {
@@ -132,6 +157,8 @@ struct Session {
     last_id: u32,
     /// The last segment of which the far end was told that it is stored.
     fetched: Option<SegmentName>,
+    /// Where the file goes instead of the archive.
+    scratch: Option<ScratchFile>,
 }
 
 /// How the other node answered for one file.
@@ -144,6 +171,14 @@ enum Answer {
 }
 
 impl Session {
+    fn end(self) {
+        match self.fetched {
+            // The far end must read the last FETCHED before the connection ends.
+            Some(_) => self.link.close(),
+            None => self.link.leave(),
+        }
+    }
+
     /// Fetches a file and the ones after it, and tells the far end which segments it need not keep. False if
     /// `progress` asked to end.
     fn get(
@@ -214,7 +249,10 @@ impl Session {
     ) -> Result<Answer, FetchError> {
         let mut file = match self.link.receive_message()? {
             Message::File(start) if start.id == id && start.name == name.to_string() => {
-                let file = FileInFlight::begin(start, &self.archive, &self.hello);
+                let file = match self.scratch.take() {
+                    Some(scratch) => FileInFlight::begin_scratch(start, scratch, &self.hello),
+                    None => FileInFlight::begin(start, &self.archive, &self.hello),
+                };
                 file.fetched(even_damaged)
             }
             Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
@@ -229,7 +267,7 @@ impl Session {
                 Message::Zeros { id: of, length } if of == id => file.add_zeros(length),
                 Message::End { id: of, crc } if of == id => {
                     let stored = file.finish(crc, &self.archive, &self.receiver, &self.hello);
-                    return self.stored(name, stored).map(Answer::Step);
+                    return self.stored(name, stored, progress).map(Answer::Step);
                 }
                 Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
                 other => return Err(self.unexpected(&other)),
@@ -241,6 +279,7 @@ impl Session {
         &self,
         name: WalFileName,
         stored: Result<crate::archive::Stored, Refusal>,
+        progress: &mut dyn FnMut(FetchStep) -> bool,
     ) -> Result<FetchStep, FetchError> {
         match stored {
             Ok(stored) => {
@@ -250,6 +289,7 @@ impl Session {
             }
             // This node's disk: the next file would fail too.
             Err(refusal) if matches!(refusal.code, RefusalCode::FULL | RefusalCode::ARCHIVE) => {
+                progress(FetchStep::NotStored(name));
                 let node = self.link.node().to_owned();
                 Err(FetchError::Store { name, node, message: refusal.message })
             }

@@ -1,6 +1,6 @@
 use super::collision::{advice, compare};
 use super::{Receiver, binding, refusal, refusal_of};
-use crate::archive::{Archive, ArchiveError, Incoming};
+use crate::archive::{Archive, ArchiveError, Incoming, ScratchFile};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
 use crate::ship::fetch::check_records;
 use crate::ship::wire::{
@@ -37,6 +37,18 @@ impl FileInFlight {
     ) -> FileInFlight {
         let mut decoder = Decoder::new();
         let state = begin(&start, archive, hello, &mut decoder);
+        FileInFlight { start, decoder, even_damaged: false, state }
+    }
+
+    /// The same into a scratch file, which gets no name in the archive.
+    pub(in crate::ship) fn begin_scratch(
+        start: FileStart,
+        scratch: ScratchFile,
+        hello: &Hello,
+    ) -> FileInFlight {
+        let mut decoder = Decoder::new();
+        let state = checked_start(&start, hello, &mut decoder)
+            .map(|name| (name, Incoming::to_scratch(scratch)));
         FileInFlight { start, decoder, even_damaged: false, state }
     }
 
@@ -120,6 +132,9 @@ impl FileInFlight {
         } else {
             archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
         }
+        if incoming.is_scratch() {
+            return Ok(Stored::New);
+        }
         let path = archive.path_of(name);
         let forks = || {
             let layout = SegmentLayout::new(hello.major, hello.segment_size);
@@ -155,6 +170,16 @@ fn begin(
     hello: &Hello,
     decoder: &mut Decoder,
 ) -> Result<(WalFileName, Incoming), Refusal> {
+    let name = checked_start(start, hello, decoder)?;
+    let incoming = archive.begin(&start.name).map_err(|e| refusal_of(&e))?;
+    Ok((name, incoming))
+}
+
+fn checked_start(
+    start: &FileStart,
+    hello: &Hello,
+    decoder: &mut Decoder,
+) -> Result<WalFileName, Refusal> {
     let name: WalFileName =
         start.name.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, e))?;
     check_size(name, start.size, hello.segment_size).map_err(|e| unsound(&e))?;
@@ -162,8 +187,7 @@ fn begin(
         DecodeError::Codec(_) => refusal(RefusalCode::CODEC, false, e),
         e => refusal(RefusalCode::ARCHIVE, true, e),
     })?;
-    let incoming = archive.begin(&start.name).map_err(|e| refusal_of(&e))?;
-    Ok((name, incoming))
+    Ok(name)
 }
 
 fn unsound(error: &BadContent) -> Refusal {
