@@ -2,11 +2,11 @@ use std::io::Cursor;
 
 use twowarm_core::archive::Binding;
 use twowarm_core::base_copy::CopyMessage;
-use twowarm_core::ship::{Fetched, Get};
 use twowarm_core::ship::wire::{
     Capabilities, Codec, DecodeError, Decoder, Encoder, Frame, Message, Piece, read_frame,
     read_greeting, write_frame,
 };
+use twowarm_core::ship::{Fetched, Get};
 
 /// The file `.owner` of an archive.
 pub fn archive_owner(data: &[u8]) {
