@@ -75,6 +75,8 @@ impl FetchMemory {
         if let Err(e) = written {
             let _ = fs::remove_file(&aside);
             log::debug!("could not write \"{}\": {e}", self.file.display());
+            // This call remembers it all the same. The file is not read again.
+            self.postmaster = None;
         }
     }
 

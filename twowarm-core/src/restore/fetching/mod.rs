@@ -7,6 +7,7 @@
 //! Fetching never decides how a request ends. It adds files to the archive, and makes a request wait for that where
 //! an answer is needed: once for each place in a failover, and for a moment if a history file is requested.
 
+mod finish;
 mod memory;
 mod other_process;
 mod question;
@@ -26,7 +27,6 @@ use nix::fcntl::Flock;
 
 use super::{Found, Order, StandbyRestore};
 use crate::archive::{OtherArchive, Wanted};
-use crate::child_task::end_this_process;
 use crate::wal::{SegmentLayout, TimelineId, WalFileName};
 use memory::{Facts, Failing, FetchMemory};
 use question::{Answer, Question, name_of};
@@ -236,7 +236,14 @@ impl<'a> Fetching<'a> {
         });
         match question {
             Ok(question) => self.question = Some(question),
-            Err(why) => self.note_failure(&node, &why, ending),
+            // The other node has not failed.
+            Err(why) => {
+                self.note_failure(&node, &why, false);
+                if ending {
+                    let name = self.name;
+                    self.update(|facts| facts.answered.push((node, name)));
+                }
+            }
         }
     }
 
@@ -271,6 +278,8 @@ impl<'a> Fetching<'a> {
             return;
         };
         let only_this = scratch.is_some();
+        // The damaged file arrived after the question, which found its name taken.
+        let outdated = self.unstored.name_is_taken && !only_this;
         let answer = match scratch {
             Some(scratch) => &self.unstored.note(answer, scratch, &node),
             None => &answer,
@@ -309,7 +318,7 @@ impl<'a> Fetching<'a> {
                     log::info!("{node} can be asked for WAL files again");
                 }
             }
-            if ending && !matches!(answer, Answer::Fetched { .. }) {
+            if ending && !outdated && !matches!(answer, Answer::Fetched { .. }) {
                 facts.answered.push((node, name));
             }
             if let Some(next) = next {
@@ -355,40 +364,6 @@ impl<'a> Fetching<'a> {
                 }
             }
         });
-    }
-
-    /// Whether a thread may still fetch.
-    pub(super) fn is_busy(&self) -> bool {
-        self.abandoned || self.question.is_some()
-    }
-
-    /// Lets a question that has begun come to its end after the request was answered, so that the following
-    /// segments arrive. `order` is the order in force, which may end it earlier. No thread of this process is left
-    /// afterwards.
-    pub(super) fn finish(
-        mut self,
-        layout: Option<SegmentLayout>,
-        order: &mut dyn FnMut() -> Order,
-    ) {
-        const TICK: Duration = Duration::from_millis(500);
-        self.unstored.only_in_failover = true;
-        // A scratch file is of no use any more.
-        while let Some(question) = self.question.as_mut().filter(|q| q.scratch.is_none()) {
-            let answer = question.answer(TICK, self.time_limit);
-            let ending = match order() {
-                Order::Stop(_) | Order::EndNow { serve_again: false } => break,
-                Order::Wait | Order::Unsettled => false,
-                _ => true,
-            };
-            if let Some(answer) = answer {
-                // What became of the file that was asked for first is known already.
-                let failed = matches!(answer, Answer::Failed(_));
-                self.note(answer, ending && failed, layout);
-            }
-        }
-        if self.is_busy() {
-            end_this_process();
-        }
     }
 }
 

@@ -49,10 +49,11 @@ impl Unstored {
     pub(super) fn note(&mut self, answer: Answer, file: ScratchFile, node: &str) -> Answer {
         let not_stored = self.failed.take();
         match answer {
-            Answer::NotStored(why) | Answer::Failed(why) => Answer::Failed(match not_stored {
-                Some(before) => format!("{before}; {why}"),
-                None => why,
-            }),
+            // The other node has not failed.
+            Answer::NotStored(why) => {
+                let why = not_stored.map_or(why.clone(), |before| format!("{before}; {why}"));
+                Answer::Unfit { why, damaged: false }
+            }
             Answer::Fetched { .. } => {
                 self.fetched = Some(Fetched { file, node: node.to_owned(), not_stored });
                 answer
@@ -74,10 +75,6 @@ impl Fetching<'_> {
         if !self.unstored.is_possible(ending) {
             return Found::Absent;
         }
-        if self.question.as_ref().is_some_and(|question| question.scratch.is_none()) {
-            // It was absent before. What is fetched is not stored over it.
-            return self.look(order, layout, &mut || false);
-        }
         self.unstored.name_is_taken = true;
         let found = self.look(order, layout, &mut || false);
         self.unstored.name_is_taken = false;
@@ -97,7 +94,7 @@ impl Fetching<'_> {
     /// The fetched file was restored. The server may request it again.
     pub(in crate::restore) fn note_restored(&mut self, fetched: &Fetched) {
         let name = self.name;
-        if fetched.not_stored.is_none() {
+        if fetched.not_stored.is_none() && self.is_segment() {
             self.update(|facts| facts.segment = Some(Schedule::at_once(name, now())));
         }
     }
