@@ -10,7 +10,9 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use super::receiver::{FileInFlight, Receiver};
-use super::wire::{Capabilities, Hello, Message, Purpose, Refusal, RefusalCode, WireError};
+use super::wire::{
+    Capabilities, Decoder, Hello, Message, Purpose, Refusal, RefusalCode, WireError,
+};
 use super::{Link, LinkError, LocalNode, NodeError, Transport};
 use crate::archive::{
     Archive, ArchiveError, FetchStep, Machines, OtherArchive, Wanted, check_mark,
@@ -180,7 +182,8 @@ impl Session {
     ) -> Result<Answer, FetchError> {
         let mut file = match self.link.receive_message()? {
             Message::File(start) if start.id == id && start.name == name.to_string() => {
-                let file = FileInFlight::begin(start, &self.archive, &self.hello);
+                let decoder = Decoder::new();
+                let file = FileInFlight::begin(start, &self.archive, &self.hello, decoder);
                 file.fetched(even_damaged)
             }
             Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
@@ -194,7 +197,8 @@ impl Session {
                 Message::Data { id: of, bytes } if of == id => file.add(&bytes),
                 Message::Zeros { id: of, length } if of == id => file.add_zeros(length),
                 Message::End { id: of, crc } if of == id => {
-                    let stored = file.finish(crc, &self.archive, &self.receiver, &self.hello);
+                    file.end(crc);
+                    let stored = file.finish(&self.archive, &self.receiver, &self.hello);
                     return self.stored(name, stored).map(Answer::Step);
                 }
                 Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),

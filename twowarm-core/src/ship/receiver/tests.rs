@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::*;
+
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
-use crate::ship::wire::{Codec, Purpose};
+use crate::ship::wire::{Codec, Purpose, Stored};
 use crate::ship::{Link, LinkError, SendError, Sender};
 use crate::wal::{SegmentSize, WalFileName};
 

@@ -45,7 +45,14 @@ impl Target {
         let round_trip = asked.elapsed();
         channel.exec(&self.program).map_err(run)?;
         let command = self.command;
-        Ok(SshConnection { channel, session, socket, arrived: VecDeque::new(), command, round_trip })
+        Ok(SshConnection {
+            channel,
+            session,
+            socket,
+            arrived: VecDeque::new(),
+            command,
+            round_trip,
+        })
     }
 }
 
