@@ -2,7 +2,7 @@ use std::io::Cursor;
 
 use twowarm_core::archive::Binding;
 use twowarm_core::base_copy::CopyMessage;
-use twowarm_core::ship::Get;
+use twowarm_core::ship::{Fetched, Get};
 use twowarm_core::ship::wire::{
     Capabilities, Codec, DecodeError, Decoder, Encoder, Frame, Message, Piece, read_frame,
     read_greeting, write_frame,
@@ -125,10 +125,15 @@ pub fn copy_message(data: &[u8]) {
     assert_eq!(again, message);
 }
 
-/// A request to sendWALFile: its kind, then the payload.
+/// A message to sendWALFile: its kind, then the payload.
 pub fn fetch_message(data: &[u8]) {
     let Some((&kind, payload)) = data.split_first() else { return };
-    let Ok(get) = Get::parse(&Frame { kind, payload: payload.to_vec() }) else { return };
+    let frame = Frame { kind, payload: payload.to_vec() };
+    if let Ok(fetched) = Fetched::parse(&frame) {
+        let again = Fetched::parse(&Frame { kind, payload: fetched.payload() });
+        assert_eq!(again.expect("a printed message can be parsed"), fetched);
+    }
+    let Ok(get) = Get::parse(&frame) else { return };
     let again = Get::parse(&Frame { kind, payload: get.payload() });
     assert_eq!(again.expect("a printed request can be parsed"), get);
 }

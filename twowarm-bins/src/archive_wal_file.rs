@@ -89,10 +89,15 @@ fn report(progress: ArchiveProgress, archive: &mut String) {
                 log::info!("{} already exists in {node}:{archive}", file.name);
             }
         }
-        ArchiveProgress::Relayed { standby, down_for, reason, relay } => log::warn!(
-            "{standby} has been down for {} s: {reason}. WAL is shipped to {relay} until {standby} can be reached again",
-            down_for.as_secs()
-        ),
+        ArchiveProgress::Relayed { standby, down_for, reason, relay } => {
+            let down = match down_for.as_secs() {
+                0..60 => "is down".to_owned(),
+                seconds => format!("has been down for {seconds} s"),
+            };
+            log::warn!(
+                "{standby} {down}: {reason}. WAL is shipped to {relay} until {standby} can be reached again"
+            );
+        }
         ArchiveProgress::Back { node, down_for } => {
             log::info!("{node} can be reached again, after {} s", down_for.as_secs());
         }

@@ -20,14 +20,16 @@ pub const COMMAND: Command = Command {
         arguments: "",
         summary: "sends WAL files from this node's archive to a standby",
         description: "The far end of restoreWALFile: sends the WAL files that a standby asks for on standard input \
-            from this node's archive, and changes nothing. Started by sshd; it can be the forced command of a key \
-            in authorized_keys.",
+            from this node's archive, and changes no WAL file. If they were relayed to this node for that standby, it \
+            records what has been fetched, so that the rest is kept. Started by sshd; it can be the forced command of \
+            a key in authorized_keys.",
         options: &[],
         answers: &[(DONE, "Success.")],
         files: &[
             ENVIRONMENT,
             SETTINGS,
             ("ARCHIVE/.owner", "The cluster that the archive belongs to."),
+            ("ARCHIVE/.consumers/NAME", "What a standby has not fetched yet."),
         ],
         see_also: &["restoreWALFile(1)", "receiveWALFile(1)", "sshd(8)"],
     },

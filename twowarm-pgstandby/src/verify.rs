@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use twowarm_core::data_directory::identity;
@@ -15,7 +16,30 @@ use crate::messages::say;
 pub struct Verifier {
     name: SegmentName,
     expected: Expected,
-    refused: Option<(fs::FileType, u64, std::time::SystemTime)>,
+    refused: Option<FileVersion>,
+}
+
+/// Enough of a file's metadata to see that it was changed or replaced. The modification time alone does not show it:
+/// a file that is sent again has the same one.
+#[derive(Debug, PartialEq, Eq)]
+struct FileVersion {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileVersion {
+    fn of(m: &fs::Metadata) -> FileVersion {
+        FileVersion {
+            device: m.dev(),
+            inode: m.ino(),
+            size: m.size(),
+            modified: (m.mtime(), m.mtime_nsec()),
+            changed: (m.ctime(), m.ctime_nsec()),
+        }
+    }
 }
 
 impl Verifier {
@@ -29,8 +53,7 @@ impl Verifier {
 
     /// Ready, or still arriving: a refused segment is waited for as if it were incomplete.
     pub fn check(&mut self, path: &Path) -> Found {
-        let version =
-            fs::metadata(path).and_then(|m| Ok((m.file_type(), m.len(), m.modified()?))).ok();
+        let version = fs::metadata(path).ok().map(|metadata| FileVersion::of(&metadata));
         if version.is_some() && version == self.refused {
             return Found::Arriving;
         }

@@ -42,6 +42,8 @@ impl Lab {
         for directory in [db2.pgdata(), db2.archive()] {
             db2.run_as().make_dir(&directory, 0o700)?;
         }
+        // For the carrier `local`.
+        db2.run_as().write(&db2.archive().join(".archive"), "")?;
         db1.write_local("replication/archiving_active", "")?;
         db1.initdb(&[&format!("--wal-segsize={megabytes}")])?;
         // No checkpoint removes WAL. With an empty archive_command it only waits to be archived.

@@ -1,6 +1,10 @@
 //! What one call asks for, and when.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -136,4 +140,31 @@ fn a_killed_call_leaves_whole_files_or_none() {
     }
     pair.restores(1);
     pair.settles();
+}
+
+/// The exit code of the process that asks the archives, which is left behind when it has given this answer.
+fn exit_code_after(pair: &Pair, file: &str, answer: &str) -> Option<i32> {
+    let mut command = pair.db2.command("restoreWALFile");
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    command.args([file, "pg_wal/RECOVERYXLOG"]).stdin(OwnedFd::from(theirs));
+    command.env("TWOWARM_ARCHIVE_PROCESS_OF", std::process::id().to_string());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    drop(command);
+    ours.set_read_timeout(Some(LIMIT)).unwrap();
+    let lines: Vec<String> = BufReader::new(ours).lines().map(Result::unwrap).collect();
+    assert!(lines.iter().any(|line| line == answer), "{lines:?}");
+    child.wait().unwrap().code()
+}
+
+/// A server that is the first process of a container inherits it, and takes each exit code but 0 and 1, and each
+/// signal, for a crash of a process of its own.
+#[test]
+fn a_process_that_is_left_behind_does_not_look_like_a_crash() {
+    let mut pair = Pair::warm();
+    pair.db2.prepend_settings("time_limit = 4").unwrap();
+    pair.put(&pair.db2, 1);
+    assert_eq!(exit_code_after(&pair, name(1), "restored"), Some(0));
+    pair.db3.sshd().freeze();
+    assert_eq!(exit_code_after(&pair, "00000002.history", "gave-up not-there"), Some(0));
+    pair.db3.sshd().thaw();
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod faults;
+mod kept;
 mod refusals;
 mod routes;
 mod server;

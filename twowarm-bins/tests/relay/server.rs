@@ -52,7 +52,7 @@ fn a_primary_archives_to_the_dr_node_and_returns_to_the_standby() {
     // PostgreSQL counts no failure, and the log has one line for each event.
     let log = trio.db1.log();
     assert!(!log.contains("archive command failed"), "{log}");
-    assert_eq!(log.matches("WARNING: db2 has been down").count(), 1, "{log}");
+    assert_eq!(log.matches("WARNING: db2 is down").count(), 1, "{log}");
     assert_eq!(log.matches("db2 can be reached again, after").count(), 1, "{log}");
 }
 

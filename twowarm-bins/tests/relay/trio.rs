@@ -57,8 +57,11 @@ impl Trio {
             proxies.push(proxy);
         }
         for node in [&db1, &db2, &db3] {
-            node.install_commands(BUILT, &["archiveWALFile", "receiveWALFile", "restoreWALFile"])
-                .unwrap();
+            node.install_commands(
+                BUILT,
+                &["archiveWALFile", "receiveWALFile", "restoreWALFile", "sendWALFile"],
+            )
+            .unwrap();
         }
         db1.write_local("replication/othernode", "db2\n").unwrap();
         db1.write_local("replication/drnode", "db3\n").unwrap();
@@ -67,6 +70,20 @@ impl Trio {
         db1.initdb_small_segments().unwrap();
         let [to_db2, to_db3] = proxies.try_into().unwrap();
         Trio { db1, db2, db3, to_db2, to_db3, one: String::new() }
+    }
+
+    /// Makes a node a copy of db1, whose server has not been started, with an empty archive.
+    pub fn copy_to(&self, node: &Node) {
+        // A standby refuses a smaller value than the one in the checkpoint of initdb.
+        self.db1.append_conf("max_connections = 100").unwrap();
+        node.copy_of(&self.db1).unwrap();
+        node.run_as().make_dir(&node.archive(), 0o700).unwrap();
+    }
+
+    /// db2 fetches from db3 what its own archive lacks, through the same proxy as db1.
+    pub fn standby_fetches(&self) {
+        self.db2.reach_through(&self.db3, &self.to_db3).unwrap();
+        self.db2.append_settings("[restore]\nrestore_from = [\"db3\"]").unwrap();
     }
 
     /// The call of archiveWALFile for the test segment.
@@ -150,6 +167,22 @@ impl Trio {
         let text = format!("version=1 reported={now}\ndb2 {now} {} 60\nend\n", now + 60);
         self.db1.run_as().write(&self.memory(), text).unwrap();
     }
+}
+
+/// Starts a node's server in standby mode.
+pub fn start_standby(node: &Node) {
+    let command = "../2warm/global/replication/restoreWALFile %f %p %r";
+    let conf = format!(
+        "restore_command = '{command}'\nhot_standby = on\nwal_receiver_status_interval = 0"
+    );
+    node.append_conf(&conf).unwrap();
+    let sample = fs::read_to_string(node.pgdata().join("postgresql.conf")).unwrap();
+    if sample.contains("recovery_prefetch") {
+        // Otherwise the server asks for the segment after the last one before it replays that to its end.
+        node.append_conf("recovery_prefetch = off").unwrap();
+    }
+    node.run_as().write(&node.pgdata().join("standby.signal"), "").unwrap();
+    node.start_warm().unwrap();
 }
 
 pub fn holds(node: &Node, name: &str) -> bool {

@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::support::{Call, LIMIT, Scratch, cluster, node_without_server, wait_until};
 
 /// Asserts that the call reports `words` and waits, and that it restores the segment once this arrives.
@@ -63,6 +65,25 @@ fn a_damaged_record() {
     assert!(call.said().contains("checksum") || call.said().contains("length"), "{}", call.said());
     scratch.ship(number);
     call.exits(0);
+}
+
+/// A file that is sent again has the modification time of the primary's file, and may get the same inode.
+#[test]
+fn a_segment_that_is_replaced_by_one_with_the_same_time() {
+    let scratch = Scratch::new();
+    let mut damaged = scratch.bytes(1).to_vec();
+    damaged[40] ^= 1;
+    scratch.put_old(scratch.name(1), damaged);
+    let archived = OpenOptions::new().write(true).open(scratch.archived(scratch.name(1))).unwrap();
+    let modified = archived.metadata().unwrap().modified().unwrap();
+    let mut call = scratch.start(scratch.name(1));
+    call.waits_for("incomplete or damaged");
+    call.signal_worker(Signal::SIGSTOP);
+    archived.write_all_at(scratch.bytes(1), 0).unwrap();
+    archived.set_modified(modified).unwrap();
+    call.signal_worker(Signal::SIGCONT);
+    call.exits(0);
+    assert!(scratch.restored().as_deref() == Some(scratch.bytes(1)));
 }
 
 /// Damage to a record that spans two segments shows only if both are read.

@@ -75,11 +75,12 @@ fn each_carrier_recognizes_the_same_records() {
 #[test]
 fn no_carrier_creates_a_missing_archive() {
     Pair::by_each_carrier(|pair| {
-        fs::remove_dir(pair.db2.archive()).unwrap();
+        let kept = pair.db2.archive().with_extension("kept");
+        fs::rename(pair.db2.archive(), &kept).unwrap();
         let archive = pair.db2.archive().display().to_string();
         pair.fails(&pair.send(), 1, &["db2", &archive]);
         assert!(!pair.db2.archive().exists());
-        pair.db2.run_as().make_dir(&pair.db2.archive(), 0o700).unwrap();
+        fs::rename(&kept, pair.db2.archive()).unwrap();
         pair.arrives();
     });
 }
@@ -92,6 +93,7 @@ fn a_full_disk_leaves_no_file_by_any_carrier() {
     }
     Pair::by_each_carrier(|pair| {
         let mounted = Mounted::on(&pair.db2.archive());
+        pair.db2.run_as().write(&pair.archived(".archive"), "").unwrap();
         pair.fails(&pair.send(), 1, &["db2", "No space left"]);
         assert_eq!(pair.leftovers(), 0);
         drop(mounted);

@@ -85,6 +85,7 @@ fn hello() -> Hello {
         node_id: "near-node-id".parse().expect("the id is valid"),
         label: "near".into(),
         machine: None,
+        relay_for: None,
     }
 }
 

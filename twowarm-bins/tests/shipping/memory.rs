@@ -107,6 +107,7 @@ fn invalid_compressed_data_uses_little_memory() {
         node_id: "near-node-id".parse().unwrap(),
         label: "near".into(),
         machine: None,
+        relay_for: None,
     };
     write_greeting(&mut input).unwrap();
     let mut send = |message: Message| {

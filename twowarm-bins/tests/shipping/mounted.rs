@@ -7,6 +7,9 @@ use crate::pair::{ONE, Pair, said};
 #[test]
 fn an_unmounted_archive_is_noticed() {
     let pair = Pair::by("local");
+    fs::remove_file(pair.archived(".archive")).unwrap();
+    pair.fails(&pair.send(), 1, &["has no file \".archive\"", "mount the disk"]);
+    pair.db2.run_as().write(&pair.archived(".archive"), "").unwrap();
     pair.arrives();
     let disk = pair.db2.archive().with_extension("disk");
     fs::rename(pair.db2.archive(), &disk).unwrap();

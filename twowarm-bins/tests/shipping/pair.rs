@@ -56,6 +56,9 @@ impl Pair {
             "local" | "rsync" => format!("archive = \"{}\"\n", pair.db2.archive().display()),
             _ => String::new(),
         };
+        if carrier == "local" {
+            pair.db2.run_as().write(&pair.archived(".archive"), "").unwrap();
+        }
         let section = format!("[node.db2]\ncarrier = \"{carrier}\"\n{archive}");
         pair.db1.write_local("2warm.toml", settings.replace("[node.db2]\n", &section)).unwrap();
         pair

@@ -17,6 +17,9 @@ use crate::wal::SegmentName;
 ///
 /// What it needs is recorded in `.consumers/NAME` in the archive. The consumer itself moves it on; pruning keeps
 /// everything from there on. A file that can't be read keeps everything.
+///
+/// A standby to which a primary relays segments through this archive is a consumer too, see
+/// [`note_relayed`](Archive::note_relayed).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Consumer {
@@ -24,6 +27,8 @@ pub struct Consumer {
     pub name: String,
     /// The first segment that it needs.
     pub floor: Result<SegmentName, String>,
+    /// If segments were relayed for it: the last of them. Otherwise it needs all later segments.
+    pub last: Option<SegmentName>,
     /// When that was last moved on, or when the consumer was registered; `None` if the file can't be read.
     pub moved: Option<SystemTime>,
 }
@@ -42,32 +47,38 @@ impl Consumer {
     }
 }
 
-/// Says what it needs, and since when it has not moved.
+/// Says what it needs and, after a minute, since when it has not moved.
 impl fmt::Display for Consumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = &self.name;
-        match (&self.floor, self.idle()) {
-            (Ok(first), Some(idle)) => {
-                write!(f, "{name} needs {first} and later segments and has not moved on for ")?;
-                match idle.as_secs() {
-                    seconds @ 0..120 => write!(f, "{seconds} s"),
-                    seconds @ 120..7200 => write!(f, "{} min", seconds / 60),
-                    seconds @ 7200..172_800 => write!(f, "{} h", seconds / 3600),
-                    seconds => write!(f, "{} days", seconds / 86_400),
-                }
+        match (&self.floor, &self.last) {
+            (Ok(first), Some(last)) => {
+                write!(f, "{name} has not fetched {first} to {last}, which were relayed for it")?;
             }
-            (Ok(first), None) => write!(f, "{name} needs {first} and later segments"),
-            (Err(why), _) => write!(f, "it is not known which segments {name} needs: {why}"),
+            (Ok(first), None) => write!(f, "{name} needs {first} and later segments")?,
+            (Err(why), _) => {
+                return write!(f, "it is not known which segments {name} needs: {why}");
+            }
+        }
+        match self.idle().map(|idle| idle.as_secs()) {
+            None | Some(0..60) => Ok(()),
+            Some(seconds @ 60..7200) => {
+                write!(f, "; it has not moved on for {} min", seconds / 60)
+            }
+            Some(seconds @ 7200..172_800) => {
+                write!(f, "; it has not moved on for {} h", seconds / 3600)
+            }
+            Some(seconds) => write!(f, "; it has not moved on for {} days", seconds / 86_400),
         }
     }
 }
 
 impl Archive {
-    fn consumers_directory(&self) -> PathBuf {
+    pub(super) fn consumers_directory(&self) -> PathBuf {
         self.path().join(".consumers")
     }
 
-    fn consumer_file(&self, name: &NodeName) -> Result<PathBuf, ArchiveError> {
+    pub(super) fn consumer_file(&self, name: &NodeName) -> Result<PathBuf, ArchiveError> {
         let (directory, name) = (self.consumers_directory(), name.to_string());
         // Such names are those of temporary files.
         if name.starts_with('.') {
@@ -117,7 +128,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let file = self.consumer_file(name)?;
         self.create_consumers_directory()?;
-        match durable::create(&file, text(first_needed).as_bytes()) {
+        match durable::create(&file, new_text(first_needed).as_bytes()) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             done => Ok(done?),
         }
@@ -140,7 +151,7 @@ impl Archive {
         if known.is_some_and(|known| known.place >= first_needed.place) {
             return Ok(());
         }
-        Ok(durable::write(&file, text(first_needed).as_bytes())?)
+        Ok(durable::write(&file, new_text(first_needed).as_bytes())?)
     }
 
     /// Removes a consumer that no longer needs anything.
@@ -155,7 +166,7 @@ impl Archive {
         }
     }
 
-    fn create_consumers_directory(&self) -> Result<(), ArchiveError> {
+    pub(super) fn create_consumers_directory(&self) -> Result<(), ArchiveError> {
         let directory = self.consumers_directory();
         // Without its parents: a missing archive directory is an error, see `open`.
         match DirBuilder::new().mode(0o700).create(&directory) {
@@ -169,26 +180,39 @@ impl Archive {
     }
 }
 
-fn text(first_needed: SegmentName) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    format!("version=1\nfloor={first_needed}\nmoved={now}\n")
+fn new_text(first_needed: SegmentName) -> String {
+    text(first_needed, SystemTime::now(), None)
+}
+
+pub(super) fn text(
+    first_needed: SegmentName,
+    moved: SystemTime,
+    last: Option<SegmentName>,
+) -> String {
+    let moved = moved.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let last = last.map_or(String::new(), |last| format!("last={last}\n"));
+    format!("version=1\nfloor={first_needed}\nmoved={moved}\n{last}")
 }
 
 fn unreadable(name: String, why: String) -> Consumer {
-    Consumer { name, floor: Err(why), moved: None }
+    Consumer { name, floor: Err(why), last: None, moved: None }
 }
 
-fn parsed(name: String, text: &str) -> Consumer {
+pub(super) fn parsed(name: String, text: &str) -> Consumer {
     let parse = || {
         let lines: Option<Vec<_>> = text.lines().map(|line| line.split_once('=')).collect();
-        let &[("version", "1"), ("floor", floor), ("moved", moved)] = lines?.as_slice() else {
-            return None;
+        let (floor, moved, last) = match *lines?.as_slice() {
+            [("version", "1"), ("floor", floor), ("moved", moved)] => (floor, moved, None),
+            [("version", "1"), ("floor", floor), ("moved", moved), ("last", last)] => {
+                (floor, moved, Some(last.parse().ok()?))
+            }
+            _ => return None,
         };
         let moved = UNIX_EPOCH.checked_add(Duration::from_secs(moved.parse().ok()?))?;
-        text.ends_with('\n').then_some((floor.parse().ok()?, moved))
+        text.ends_with('\n').then_some((floor.parse().ok()?, last, moved))
     };
     match parse() {
-        Some((floor, moved)) => Consumer { name, floor: Ok(floor), moved: Some(moved) },
+        Some((floor, last, moved)) => Consumer { name, floor: Ok(floor), last, moved: Some(moved) },
         None => {
             let why = format!("\".consumers/{name}\" in the archive is not a consumer's file");
             unreadable(name, why)

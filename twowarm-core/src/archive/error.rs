@@ -23,10 +23,16 @@ pub enum ArchiveError {
     NotADirectory(PathBuf),
     /// The directory has no mark, as an empty mount point.
     #[error(
-        "archive directory \"{}\" is not the one that configStandby prepared. HINT: mount its disk, or run configStandby",
+        "archive directory \"{}\" is not the one that configStandby prepared. HINT: mount its disk; if it is the right directory, run configStandby (for carrier \"local\": remove archive_id of that node in local/replication/carrier)",
         .0.display()
     )]
     NotPrepared(PathBuf),
+    /// A mounted archive of another node has no mark: it may be an empty mount point.
+    #[error(
+        "\"{}\" has no file \".archive\", by which a mounted disk is told from an empty mount point. HINT: mount the disk; with the first use, run configStandby on that node, or create this file, which may be empty",
+        .0.display()
+    )]
+    Unmarked(PathBuf),
     /// The directory has another mark than the node has stored.
     #[error(
         "archive directory \"{}\" is not the one that configStandby prepared, according to \"{}\". HINT: mount its disk. If it is the right directory and that file was overwritten by another node's, copy \"{}/.archive\" over that file; else run configStandby",
@@ -127,6 +133,7 @@ impl Retryable for ArchiveError {
         match self {
             ArchiveError::Missing(_)
             | ArchiveError::NotPrepared(_)
+            | ArchiveError::Unmarked(_)
             | ArchiveError::AnotherMark { .. }
             | ArchiveError::File(_)
             | ArchiveError::DanglingLink(_) => true,

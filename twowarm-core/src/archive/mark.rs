@@ -30,6 +30,13 @@ pub fn mark(archive: &Path, local_replication: &Path) -> Result<(), ArchiveError
     Ok(durable::write(&local_replication.join(STORED_MARK), format!("{id}\n").as_bytes())?)
 }
 
+/// Whether an archive has a mark, or an empty file that asks for one.
+#[cfg(feature = "ship")]
+pub(crate) fn has_mark(archive: &Path) -> Result<bool, ArchiveError> {
+    Archive::open(archive)?;
+    Ok(read(&archive.join(MARK))?.is_some())
+}
+
 /// Whether a node has stored a mark.
 #[cfg(feature = "ship")]
 pub(crate) fn is_marked_for(local_replication: &Path) -> Result<bool, FileError> {

@@ -24,6 +24,7 @@ mod gap;
 mod incoming;
 mod mark;
 mod other_archive;
+mod relayed;
 #[cfg(test)]
 mod tests;
 
@@ -41,9 +42,9 @@ pub use gap::{Gap, Given};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
 pub(crate) use incoming::{Existing, Incoming, have_same_bytes};
-#[cfg(feature = "ship")]
-pub(crate) use mark::is_marked_for;
 pub use mark::{check_mark, mark};
+#[cfg(feature = "ship")]
+pub(crate) use mark::{has_mark, is_marked_for};
 pub use other_archive::{FetchStep, OtherArchive, Wanted};
 
 use crate::durable;

@@ -8,11 +8,15 @@ use crate::identifiers::NodeName;
 use crate::reach::Reach;
 use crate::ship::carrier::NodeTransport;
 use crate::ship::{
-    ArchiveCall, FarCommand, LocalNode, LookAhead, Shipper, ShipperRoute, ShutdownBudget,
+    ArchiveCall, FarCommand, LocalNode, LookAhead, SendOptions, Shipper, ShipperRoute,
+    ShutdownBudget,
 };
 
 /// The time limit of an attempt to reach a node that was down at the last one, while the other node can get the file.
 const BRIEF: Duration = Duration::from_secs(5);
+
+/// The time in which such an attempt must be on disk there.
+const BRIEF_STORING: Duration = Duration::from_secs(15);
 
 impl Install {
     /// A call of archive_command on this node.
@@ -34,8 +38,10 @@ impl Install {
         };
         let to_relay = || budget("unanswered_shutdown_relay");
         Ok(ArchiveCall {
-            standby: self.route(standby, &node, &to_standby)?,
-            relay: relay.map(|relay| self.route(relay, &node, &to_relay)).transpose()?,
+            standby: self.route(standby, None, &node, &to_standby)?,
+            relay: relay
+                .map(|relay| self.route(relay, Some(standby), &node, &to_relay))
+                .transpose()?,
             memory: self.local_replication().join("unreachable_nodes"),
             data_directory: node.data_directory.clone(),
         })
@@ -50,6 +56,7 @@ impl Install {
     fn route(
         &self,
         to: &NodeName,
+        relay_for: Option<&NodeName>,
         node: &LocalNode,
         budget: &dyn Fn() -> ShutdownBudget,
     ) -> Result<ShipperRoute<NodeTransport>, InstallError> {
@@ -62,6 +69,7 @@ impl Install {
                 verify_records: self.settings.archive.verify == Verify::Records,
                 send: self.send_options(to),
                 shutdown: Some(budget()),
+                relay_for: relay_for.cloned(),
                 ..Shipper::new(node.clone(), transport)
             })
         };
@@ -71,6 +79,10 @@ impl Install {
             limit: self.settings.archive.look_ahead_limit,
             channels: self.section(to).and_then(|own| own.channels),
         };
-        Ok(ShipperRoute { usual: shipper(&usual)?, brief: shipper(&brief)?, look_ahead })
+        let mut brief = shipper(&brief)?;
+        if brief.send.storing_limit == SendOptions::STORING_LIMIT {
+            brief.send.storing_limit = BRIEF_STORING;
+        }
+        Ok(ShipperRoute { usual: shipper(&usual)?, brief, look_ahead })
     }
 }

@@ -211,10 +211,12 @@ pub struct NodeSettings {
 
 /// What is wrong in `2warm.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {message}")]
+#[error("line {line} ({text}): {message}")]
 pub struct SettingsError {
     /// The number of the line, from 1.
     pub line: usize,
+    /// The text of the line.
+    pub text: String,
     /// What is wrong in it, as one line of text.
     pub message: String,
 }
@@ -228,10 +230,25 @@ impl Settings {
         toml::from_str(text).map_err(|e| {
             let start = e.span().map_or(0, |span| span.start).min(text.len());
             let line = text.as_bytes()[..start].iter().filter(|&&b| b == b'\n').count() + 1;
+            let content = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
             let message = e.message().lines().collect::<Vec<_>>().join(" ");
-            SettingsError { line, message }
+            SettingsError { line, text: content, message: in_terms_of_toml(message) }
         })
     }
+}
+
+/// The parser's message without the names of Rust's types.
+fn in_terms_of_toml(message: String) -> String {
+    const TERMS: [(&str, &str); 7] = [
+        ("unknown field", "unknown key"),
+        ("unknown variant", "invalid value"),
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number, not negative"),
+        ("expected u64", "expected a whole number, not negative"),
+        ("expected i32", "expected a whole number"),
+        ("expected a sequence", "expected a list, such as [\"db3\"]"),
+    ];
+    TERMS.iter().fold(message, |message, (from, to)| message.replace(from, to))
 }
 
 fn mode<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<RecoveryMode>, D::Error> {
@@ -275,6 +292,23 @@ mod tests {
         let error = Settings::parse("time_limit = 5\n[node.db2]\nhots = \"x\"\n").unwrap_err();
         assert_eq!(error.line, 3);
         assert!(error.message.contains("hots"), "{error}");
+    }
+
+    #[test]
+    fn an_error_shows_the_line_and_no_type_of_rust() {
+        for (line, words) in [
+            ("time_limit = -1", "expected a whole number, not negative"),
+            ("time_limit = 0", "must be at least 1 second"),
+            ("mode = \"hot\"", "invalid value `hot`"),
+            ("colour = 1", "unknown key `colour`"),
+            ("archive.compression_level = \"fast\"", "expected a whole number"),
+            ("restore.restore_from = \"db3\"", "expected a list"),
+            ("node.db2.port = 65536", "expected a whole number from 0 to 65535"),
+        ] {
+            let error = Settings::parse(&format!("\n{line}\n")).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("line 2 ({line}): ")), "{error}");
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

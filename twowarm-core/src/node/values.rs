@@ -59,6 +59,11 @@ impl Install {
         crate::ship::SendOptions {
             compression_level: self.settings.archive.compression_level,
             rate_limit: crate::ship::RateLimit::new(rate_limit),
+            storing_limit: match self.reach(node).carrier {
+                // The whole transfer is part of it, and rsync has limits of its own.
+                crate::reach::Carrier::Rsync => std::time::Duration::MAX,
+                _ => crate::ship::SendOptions::STORING_LIMIT,
+            },
         }
     }
 

@@ -60,7 +60,7 @@ pub enum Outcome {
 pub enum RsyncError {
     /// The other node's authorized_keys restricts the key to receiveWALFile.
     #[error(
-        "{node} accepts this key only for receiveWALFile: authorized_keys there restricts it to that command. HINT: set copy_key of [node.{node}] in 2warm/local/2warm.toml to a key without this restriction"
+        "{node} accepts this key only for receiveWALFile: authorized_keys there restricts it to that command. HINT: set copy_key of [node.{node}] in 2warm/local/2warm.toml (for carrier \"rsync\" its key) to a key without this restriction"
     )]
     PinnedKey {
         /// The other node.
@@ -264,7 +264,7 @@ pub(super) fn failed(remote: &Remote, status: ExitStatus, messages: Vec<String>)
     };
     let meaning = match status.code() {
         Some(3 | 11 | 12) if messages.iter().any(missing) => format!(
-            "the directory that is to contain the copy does not exist there. HINT: create it or mount its disk, or correct the paths under [node.{node}] in 2warm/local/2warm.toml"
+            "the target directory does not exist there. HINT: create it or mount its disk, or correct the paths under [node.{node}] in 2warm/local/2warm.toml"
         ),
         Some(2) => {
             "unexpected output from the other node. HINT: make sure that login scripts there print nothing".to_owned()

@@ -1,5 +1,5 @@
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::transport::{ConnectError, Connection, FarCommand, Transport};
 use super::wire::{
@@ -146,9 +146,19 @@ impl Link {
 
     /// Waits for the next frame. Heartbeats of the far side are skipped.
     pub(crate) fn receive(&mut self) -> Result<Frame, LinkError> {
+        self.receive_within(Duration::MAX)
+    }
+
+    /// Waits for the next frame; at most for this time while only heartbeats arrive.
+    fn receive_within(&mut self, limit: Duration) -> Result<Frame, LinkError> {
+        let begun = Instant::now();
         loop {
             match read_frame(&mut self.connection) {
-                Ok(frame) if frame.kind == Message::Working.kind() => {}
+                Ok(frame) if frame.kind == Message::Working.kind() => {
+                    if begun.elapsed() >= limit {
+                        return Err(self.failed(WireError::Io(io::ErrorKind::TimedOut.into())));
+                    }
+                }
                 Ok(frame) => return Ok(frame),
                 Err(e) => return Err(self.failed(e)),
             }
@@ -160,7 +170,12 @@ impl Link {
     /// # Errors
     /// As [`receive`](Link::receive); also if the far side refuses the session.
     pub(crate) fn receive_message(&mut self) -> Result<Message, LinkError> {
-        let frame = self.receive()?;
+        self.receive_message_within(Duration::MAX)
+    }
+
+    /// The same, at most for this time while only heartbeats arrive.
+    pub(crate) fn receive_message_within(&mut self, limit: Duration) -> Result<Message, LinkError> {
+        let frame = self.receive_within(limit)?;
         self.parse(&frame)
     }
 

@@ -55,6 +55,7 @@ impl LocalNode {
             node_id: self.node_id.clone(),
             label: self.label.clone(),
             machine: machine(Path::new(MachineId::FILE)),
+            relay_for: None,
         })
     }
 }

@@ -36,7 +36,7 @@ pub use archive_call::{
 pub use check::Defect;
 pub use content::BadContent;
 pub use error::ShipError;
-pub use fetch::{FetchError, Fetcher, Get};
+pub use fetch::{FetchError, Fetched, Fetcher, Get};
 pub use link::{Link, LinkError};
 pub use local_node::{LocalNode, NodeError};
 pub use look_ahead::{LookAhead, LookAheadProcess};

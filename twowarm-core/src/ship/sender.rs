@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::link::{Link, LinkError};
 use super::outgoing::{NotSent, Outgoing};
@@ -31,16 +32,26 @@ pub struct SendOptions {
     pub compression_level: i32,
     /// The limit on the speed, if there is one.
     pub rate_limit: Option<RateLimit>,
+    /// How long the far node may take to store a file, although it reports that it is still working. A disk that
+    /// takes longer hangs.
+    pub storing_limit: Duration,
 }
 
 impl SendOptions {
     /// The default of [`compression_level`](SendOptions::compression_level).
     pub const COMPRESSION_LEVEL: i32 = -1;
+
+    /// The default of [`storing_limit`](SendOptions::storing_limit).
+    pub const STORING_LIMIT: Duration = Duration::from_secs(120);
 }
 
 impl Default for SendOptions {
     fn default() -> SendOptions {
-        SendOptions { compression_level: SendOptions::COMPRESSION_LEVEL, rate_limit: None }
+        SendOptions {
+            compression_level: SendOptions::COMPRESSION_LEVEL,
+            rate_limit: None,
+            storing_limit: SendOptions::STORING_LIMIT,
+        }
     }
 }
 
@@ -206,7 +217,7 @@ impl Sender {
     /// # Errors
     /// If the connection fails. A refusal is part of the answer.
     pub(crate) fn next_answer(&mut self) -> Result<Answer, SendError> {
-        let message = self.link.receive_message()?;
+        let message = self.link.receive_message_within(self.options.storing_limit)?;
         Ok(answer(&mut self.link, &mut self.waiting, message)?)
     }
 

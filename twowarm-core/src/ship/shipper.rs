@@ -11,6 +11,7 @@ use super::{
     Link, LinkError, LocalNode, RequestId, SendError, SendOptions, Sender, ShipError,
     ShutdownBudget, WalFile,
 };
+use crate::identifiers::NodeName;
 use crate::wal::WalFileName;
 
 /// How many files are on their way before the first one is acknowledged.
@@ -48,6 +49,9 @@ pub struct Shipper<T> {
     pub send: SendOptions,
     /// The limit while the server that has called this process is shutting down.
     pub shutdown: Option<ShutdownBudget>,
+    /// If the files are relayed to that node: the standby that is down. That node keeps the segments until the
+    /// standby has fetched them.
+    pub relay_for: Option<NodeName>,
 }
 
 /// A step of shipping.
@@ -78,6 +82,7 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
             verify_records: true,
             send: SendOptions::default(),
             shutdown: None,
+            relay_for: None,
         }
     }
 
@@ -158,6 +163,7 @@ impl<T> Shipper<T> {
             verify_records: self.verify_records,
             send: self.send.clone(),
             shutdown: None,
+            relay_for: self.relay_for.clone(),
         }
     }
 
@@ -248,7 +254,8 @@ impl<T: Transport> ShipQueue for Shipper<T> {
                 Next::End => return Ok(()),
             }
         };
-        let hello = self.node.hello(Purpose::ShipWal)?;
+        let relay_for = self.relay_for.clone();
+        let hello = Hello { relay_for, ..self.node.hello(Purpose::ShipWal)? };
         let checks = self.checks();
         let defect = check(&first, &hello, checks)?;
         let link = Link::open(&self.transport, hello.clone())?;

@@ -102,6 +102,7 @@ impl<'a> Lineages<'a> {
             let count = self.layout.distance(gap.missing.place, gap.found.place).unwrap_or(1);
             let missing = match count {
                 1 => "is missing".to_owned(),
+                2 => "and the next segment are missing".to_owned(),
                 count => format!("and the next {} segments are missing", count - 1),
             };
             let why = format!("{missing}; the next segment in the archive is {}", gap.found);

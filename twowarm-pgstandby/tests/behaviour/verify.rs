@@ -1,5 +1,8 @@
 //! `--verify` under a server of an unknown, newer version.
 
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
 use crate::support::{NAME, NEWER_MAJOR, Scratch, newer_control, segment};
 
 const CLUSTER: u64 = 77;
@@ -35,6 +38,25 @@ fn a_newer_segment_is_restored_unchecked_and_one_of_another_cluster_is_not() {
     let said = call.exits(0);
     assert_eq!(said.matches("records are not checked").count(), 1, "{said}");
     assert!(scratch.restored() == Some(newer(CLUSTER)), "{said}");
+}
+
+/// A file that is sent again has the modification time of the primary's file.
+#[test]
+fn a_refused_segment_is_checked_again_when_it_is_replaced_by_one_with_the_same_time() {
+    let long_ago = SystemTime::now() - Duration::from_secs(600);
+    let scratch = data_directory(NEWER_MAJOR);
+    let put = |content: Vec<u8>| {
+        scratch.put(NAME, content);
+        let file = File::options().write(true).open(scratch.path(NAME)).expect("it was written");
+        file.set_modified(long_ago).expect("it was written");
+        std::fs::rename(scratch.path(NAME), scratch.archived()).expect("it was written");
+    };
+    put(newer(CLUSTER + 1));
+    let mut call = scratch.start(&["--verify", "-s", "1"]);
+    call.says("of another cluster");
+    put(newer(CLUSTER));
+    call.exits(0);
+    assert!(scratch.restored() == Some(newer(CLUSTER)));
 }
 
 #[test]

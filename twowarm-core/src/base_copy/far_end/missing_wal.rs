@@ -70,6 +70,7 @@ mod tests {
             node_id: "n".parse().unwrap(),
             label: "l".into(),
             machine: None,
+            relay_for: None,
         };
         let names = ["000000010000000000000003", "000000010000000000000004"];
         let ask = || missing(archive.path(), names.map(str::to_owned).to_vec(), &cluster);

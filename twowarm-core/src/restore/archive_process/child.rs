@@ -21,6 +21,7 @@ pub(in crate::restore) const ASK_ARCHIVE: ChildTask =
 #[derive(Debug)]
 pub(in crate::restore) struct ToParent {
     socket: Option<File>,
+    has_answered: bool,
 }
 
 impl ToParent {
@@ -31,32 +32,36 @@ impl ToParent {
         set_pdeathsig(Signal::SIGKILL)?;
         // The parent may have died before.
         match ASK_ARCHIVE.is_child() {
-            true => Ok(Some(ToParent { socket: Some(socket) })),
+            true => Ok(Some(ToParent { socket: Some(socket), has_answered: false })),
             false => Err(parent_has_exited()),
         }
     }
 
     /// No connection, where the archive is asked without a child.
     pub(in crate::restore) fn none() -> ToParent {
-        ToParent { socket: None }
+        ToParent { socket: None, has_answered: false }
     }
 
-    fn tell(&mut self, message: &Message) {
-        if let Some(socket) = &mut self.socket {
-            // A parent that has left does not read it any more.
-            let _ = socket.write_all(format!("{}\n", message.to_line()).as_bytes());
-        }
+    /// Whether the parent was told. A parent that has left does not read it any more.
+    fn tell(&mut self, message: &Message) -> bool {
+        let line = format!("{}\n", message.to_line());
+        self.socket.as_mut().is_some_and(|socket| socket.write_all(line.as_bytes()).is_ok())
     }
 
     /// Gives the answer. The parent does not wait for what the child does afterwards.
     pub(in crate::restore) fn answer(&mut self, outcome: &Outcome) {
         let _ = set_pdeathsig(None);
-        self.tell(&Message::Outcome(outcome.clone()));
+        self.has_answered = self.tell(&Message::Outcome(outcome.clone()));
     }
 
     /// Says that the next call can begin: what the child still does does not concern it.
     pub(in crate::restore) fn next_may_begin(&mut self) {
         self.tell(&Message::Pruned);
+    }
+
+    /// Whether the parent has its answer.
+    pub(in crate::restore) fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     /// Whether this process is a child.

@@ -16,14 +16,16 @@ use crate::wal::{
     check_text,
 };
 
-/// Enough of a file's metadata to see that it was changed.
+/// Enough of a file's metadata to see that it was changed or replaced. A file that is sent again has the same
+/// modification time, and may get the same inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileVersion(u64, u64, u64, i64, i64);
+pub(super) struct FileVersion(u64, u64, u64, (i64, i64), (i64, i64));
 
 impl FileVersion {
     pub(super) fn of(metadata: &fs::Metadata) -> FileVersion {
         let m = metadata;
-        FileVersion(m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())
+        let (modified, changed) = ((m.mtime(), m.mtime_nsec()), (m.ctime(), m.ctime_nsec()));
+        FileVersion(m.dev(), m.ino(), m.size(), modified, changed)
     }
 
     /// Its device and inode.

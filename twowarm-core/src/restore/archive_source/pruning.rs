@@ -78,7 +78,7 @@ fn report(consumers: &[Consumer], archive: &Path) {
         let level = if consumer.floor.is_ok() { log::Level::Info } else { log::Level::Warn };
         log::log!(
             level,
-            "{consumer}; segments that it needs are kept in the archive. HINT: if it no longer uses this archive, delete \"{}\"",
+            "{consumer}; segments that it needs are kept in the archive. HINT: if it no longer uses this archive, remove it from local/replication/drnode and, after the next restored segment, delete \"{}\"",
             archive.join(".consumers").join(&consumer.name).display()
         );
     }
@@ -91,7 +91,7 @@ fn report_loss(consumer: &Consumer, restored: SegmentName, layout: SegmentLayout
     let lost = u64::try_from(distance).unwrap_or_default().saturating_sub(max);
     if lost % LOSS_EVERY == 1 {
         log::error!(
-            "{consumer}. {lost} segments from {first} on are removed although {} has not received them, because max_relay_backlog is {max}. HINT: {} needs a new base copy",
+            "{consumer}. Segments from {first} on are removed although {} has not received them ({lost} so far), because max_relay_backlog is {max}. HINT: {} needs a new base copy",
             consumer.name,
             consumer.name
         );

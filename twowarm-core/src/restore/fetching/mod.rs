@@ -19,10 +19,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::sys::signal::{Signal, raise};
 
 use super::{Found, Order, StandbyRestore};
 use crate::archive::{OtherArchive, Wanted};
+use crate::child_task::end_this_process;
 use crate::wal::{SegmentLayout, TimelineId, WalFileName};
 use memory::{Facts, Failing, FetchMemory};
 use question::{Answer, Question, name_of};
@@ -32,8 +32,9 @@ use schedule::Schedule;
 const FOLLOWING: u32 = 8;
 /// How long the request of a history file waits for other archives while recovery is not to end.
 const HISTORY_WAIT: Duration = Duration::from_secs(3);
-/// A node that fails is asked again after these times, doubled each time, in milliseconds.
-const FIRST_RETRY: u64 = 5_000;
+/// A node that fails is asked again after these times, doubled each time, in milliseconds: as archiveWALFile tries a
+/// standby that is down.
+const FIRST_RETRY: u64 = 1_000;
 const LONGEST_RETRY: u64 = 60_000;
 /// A failure that lasts is logged this often, in milliseconds.
 const BETWEEN_LOGS: u64 = 3_600_000;
@@ -176,7 +177,14 @@ impl<'a> Fetching<'a> {
         let known = if is_segment { facts.segment } else { facts.other };
         let known = known.filter(|schedule| schedule.name == self.name);
         let schedule = known.unwrap_or_else(|| Schedule::new(self.name, now));
-        let due = schedule.is_due(now, gap) && !self.another_fetches();
+        let rests = |node: &str| {
+            let failing = facts.failing.iter().find(|failing| failing.node == node);
+            failing.is_some_and(|failing| now < failing.next && now + LONGEST_RETRY >= failing.next)
+        };
+        let awake = |&place: &usize| !rests(&name_of(&*self.places[place]));
+        let awake: VecDeque<usize> = (0..self.places.len()).filter(awake).collect();
+        // A question that nobody can be asked stays due.
+        let due = schedule.is_due(now, gap) && !awake.is_empty() && !self.another_fetches();
         let schedule = if due { schedule.asked(now, gap) } else { schedule };
         if known != Some(schedule) {
             self.update(|facts| {
@@ -184,15 +192,7 @@ impl<'a> Fetching<'a> {
             });
         }
         if due {
-            let failing = &self.facts().failing;
-            let rests = |node: &str| {
-                let failing = failing.iter().find(|failing| failing.node == node);
-                failing.is_some_and(|failing| {
-                    now < failing.next && now + LONGEST_RETRY >= failing.next
-                })
-            };
-            let awake = |&place: &usize| !rests(&name_of(&*self.places[place]));
-            self.round = (0..self.places.len()).filter(awake).collect();
+            self.round = awake;
         }
     }
 
@@ -349,6 +349,12 @@ impl<'a> Fetching<'a> {
                 logged: known.filter(|_| quiet).map_or(now, |known| known.logged),
                 why: why.to_owned(),
             });
+            // Whether it has the file is not known: it is asked as soon as it is tried again.
+            for schedule in [&mut facts.segment, &mut facts.other].into_iter().flatten() {
+                if schedule.name == name {
+                    schedule.next = schedule.next.min(now + interval);
+                }
+            }
         });
     }
 
@@ -380,8 +386,7 @@ impl<'a> Fetching<'a> {
             }
         }
         if self.is_busy() {
-            // exit would run the destructors of libraries that a thread is using.
-            let _ = raise(Signal::SIGKILL);
+            end_this_process();
         }
     }
 }

@@ -106,9 +106,8 @@ fn fetch(archive: &dyn OtherArchive, wanted: &[Wanted], shared: &Shared) -> Answ
         !shared.stop.load(Ordering::Relaxed)
     });
     match (answer, done) {
-        (Some(Answer::Fetched { .. }), done) => {
-            Answer::Fetched { last, more: more && done.is_ok() }
-        }
+        // If the connection failed then, the next file is asked for as if it had not.
+        (Some(Answer::Fetched { .. }), _) => Answer::Fetched { last, more },
         (Some(answer), _) => answer,
         (None, Err(e)) => Answer::Failed(e.to_string()),
         (None, Ok(())) => Answer::Failed("it was told to stop".into()),

@@ -188,3 +188,29 @@ fn a_damaged_copy_is_the_last_resort_of_a_failover() {
     assert_eq!(bed.request(SEGMENT, &SMART, false), Found::Ready);
     assert_eq!(bed.asked().last().unwrap(), &format!("db5 {SEGMENT}"));
 }
+
+/// Regression: a question counted although the only place was left alone, and the next one was due much later than
+/// the place could be asked again.
+#[test]
+fn a_place_that_failed_is_asked_as_soon_as_it_is_tried_again() {
+    let bed = Bed::new([("db3", Does::Fails("no route"))]);
+    let memory = || FetchMemory::of(bed.dir.path()).facts().clone();
+    let mut last = 0;
+    for interval in [1000, 2000, 4000] {
+        assert_eq!(bed.request(SEGMENT, &Order::Wait, true), Found::Absent);
+        assert_eq!(bed.asked().len(), 1);
+        let (failing, schedule) = (memory().failing[0].clone(), memory().segment.unwrap());
+        assert!(schedule.next <= failing.next && failing.next >= last + interval / 2);
+        last = failing.next;
+        for _ in 0..3 {
+            assert_eq!(bed.request(SEGMENT, &Order::Wait, true), Found::Absent);
+        }
+        assert_eq!(bed.asked(), [""; 0], "it is left alone");
+        assert_eq!(memory().segment.unwrap(), schedule, "no question was asked");
+        // As if the time had passed.
+        FetchMemory::of(bed.dir.path()).update(|facts| {
+            facts.failing[0].next = 0;
+            facts.segment.as_mut().unwrap().next -= interval;
+        });
+    }
+}

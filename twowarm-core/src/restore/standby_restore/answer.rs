@@ -8,7 +8,7 @@ use super::StandbyRestore;
 use crate::data_directory::IdentityError;
 use crate::restore::archive_process::{NoEvents, Reporting, ToParent};
 use crate::restore::archive_source::ArchiveSource;
-use crate::restore::outcome::STOP_SERVER;
+use crate::restore::outcome::{RESTORED, STOP_SERVER};
 use crate::restore::standby_policy::StandbyPolicy;
 use crate::restore::{Order, Outcome, RealClock, RecoveryMemory, RecoveryOrders, restore_loop};
 use crate::wal::{TimelineId, WalFileName};
@@ -19,8 +19,10 @@ impl StandbyRestore {
         if let Err(e) = self.answer(&mut parent) {
             log::error!("{e}");
         }
-        // The parent has its answer. No other process may take an exit code of this one for one.
-        process::exit(STOP_SERVER.into())
+        // Where the server is the first process of a container, it inherits this one, and takes each exit code but 0
+        // and 1 for a crash. Without an answer the exit code must not be taken for one.
+        let code = if parent.has_answered() { RESTORED } else { STOP_SERVER };
+        process::exit(code.into())
     }
 
     pub(super) fn answer(&self, parent: &mut ToParent) -> Result<Outcome, IdentityError> {

@@ -23,7 +23,7 @@ const BUFFER: usize = 256 * 1024;
 pub struct MountedArchive {
     /// The other node's name, for messages.
     pub node: String,
-    /// The directory, as mounted here. It must exist.
+    /// The directory, as mounted here. It must exist and have a [mark](archive::mark) or an empty file in its place.
     pub archive: PathBuf,
     /// A directory of this node for the archive's [mark](archive::mark), by which an unmounted disk is noticed.
     /// It is created with the first connection.
@@ -40,7 +40,9 @@ impl MountedArchive {
     fn receiver(&self) -> Result<Receiver, ArchiveError> {
         // Without a stored mark this is the first connection. Later an empty mount point has another one or none.
         if !archive::is_marked_for(&self.mark_directory)? {
-            archive::Archive::open(&self.archive)?;
+            if !archive::has_mark(&self.archive)? {
+                return Err(ArchiveError::Unmarked(self.archive.clone()));
+            }
             let failed = FileError::of("create the directory", &self.mark_directory);
             fs::create_dir_all(&self.mark_directory).map_err(failed)?;
             archive::mark(&self.archive, &self.mark_directory)?;

@@ -2,8 +2,7 @@ use crate::ship::wire::{
     Capabilities, FIRST_OWN_KIND, Features, Fields, Frame, Payload, SESSION, WireError,
 };
 
-/// Near end: asks for a file, and for some of the segments after it. It is the only message of this purpose that
-/// other purposes do not have.
+/// Near end: asks for a file, and for some of the segments after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Get {
     /// The request, with which all files of the answer are sent; any number but [`SESSION`].
@@ -48,6 +47,39 @@ impl Get {
     }
 }
 
+/// Near end: this segment is in its archive, and it needs none before it any more. Only for a far end with
+/// [`Features::FETCHED`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The segment's name, not yet parsed.
+    pub name: String,
+}
+
+impl Fetched {
+    /// The kind of its frame.
+    pub const KIND: u8 = FIRST_OWN_KIND + 1;
+
+    /// The payload of its frame.
+    #[must_use]
+    pub fn payload(&self) -> Vec<u8> {
+        Payload::new().text(&self.name).into_bytes()
+    }
+
+    /// Parses its frame strictly.
+    ///
+    /// # Errors
+    /// If the frame is of another kind, or the field is invalid.
+    pub fn parse(frame: &Frame) -> Result<Fetched, WireError> {
+        if frame.kind != Fetched::KIND {
+            return Err(WireError::Unexpected(frame.kind));
+        }
+        let mut fields = Fields::new(frame.kind, &frame.payload);
+        let fetched = Fetched { name: fields.text()? };
+        fields.finish()?;
+        Ok(fetched)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,5 +99,15 @@ mod tests {
         let mut longer = frame;
         longer.payload.push(0);
         Get::parse(&longer).unwrap_err();
+    }
+
+    #[test]
+    fn what_was_fetched_is_read_back() {
+        let fetched = Fetched { name: "000000010000000000000001".into() };
+        let mut frame = Frame { kind: Fetched::KIND, payload: fetched.payload() };
+        assert_eq!(Fetched::parse(&frame).unwrap(), fetched);
+        Get::parse(&frame).unwrap_err();
+        frame.payload.push(0);
+        Fetched::parse(&frame).unwrap_err();
     }
 }

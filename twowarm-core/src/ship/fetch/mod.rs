@@ -11,16 +11,16 @@ use std::path::PathBuf;
 
 use super::receiver::{FileInFlight, Receiver};
 use super::wire::{
-    Capabilities, Decoder, Hello, Message, Purpose, Refusal, RefusalCode, WireError,
+    Capabilities, Decoder, Features, Hello, Message, Purpose, Refusal, RefusalCode, WireError,
 };
 use super::{Link, LinkError, LocalNode, NodeError, Transport};
 use crate::archive::{
     Archive, ArchiveError, FetchStep, Machines, OtherArchive, Wanted, check_mark,
 };
 use crate::retry::Retryable;
-use crate::wal::{SegmentLayout, WalFileName};
+use crate::wal::{SegmentLayout, SegmentName, WalFileName};
 
-pub use message::Get;
+pub use message::{Fetched, Get};
 pub(super) use records::check_records;
 
 /// Fetches WAL files from another node's archive into this node's archive.
@@ -95,13 +95,17 @@ impl<T: Transport> Fetcher<T> {
             node_id: self.node.node_id.clone(),
             machines: Machines::Any,
         };
-        let mut session = Session { link, archive, receiver, hello, last_id: 0 };
+        let mut session = Session { link, archive, receiver, hello, last_id: 0, fetched: None };
         for wanted in wanted {
             if !session.get(wanted, progress)? {
                 break;
             }
         }
-        session.link.leave();
+        match session.fetched {
+            // The far end must read the last FETCHED before the connection ends.
+            Some(_) => session.link.close(),
+            None => session.link.leave(),
+        }
         Ok(())
     }
 }
@@ -126,6 +130,8 @@ struct Session {
     receiver: Receiver,
     hello: Hello,
     last_id: u32,
+    /// The last segment of which the far end was told that it is stored.
+    fetched: Option<SegmentName>,
 }
 
 /// How the other node answered for one file.
@@ -138,8 +144,34 @@ enum Answer {
 }
 
 impl Session {
-    /// Asks for a file and the ones after it, and stores what arrives. False if `progress` asked to end.
+    /// Fetches a file and the ones after it, and tells the far end which segments it need not keep. False if
+    /// `progress` asked to end.
     fn get(
+        &mut self,
+        wanted: &Wanted,
+        progress: &mut dyn FnMut(FetchStep) -> bool,
+    ) -> Result<bool, FetchError> {
+        let (mut last, mut all) = (None, true);
+        let goes_on = self.ask(wanted, &mut |step| {
+            match &step {
+                FetchStep::Stored(WalFileName::Segment(segment), _) if all => last = Some(*segment),
+                FetchStep::Unfit { .. } => all = false,
+                _ => {}
+            }
+            progress(step)
+        })?;
+        if let Some(segment) = last
+            && self.link.welcome().understands.has(Features::FETCHED)
+        {
+            let fetched = Fetched { name: segment.to_string() };
+            self.link.send_frame(Fetched::KIND, &[&fetched.payload()])?;
+            self.fetched = last;
+        }
+        Ok(goes_on)
+    }
+
+    /// Asks for a file and the ones after it, and stores what arrives. False if `progress` asked to end.
+    fn ask(
         &mut self,
         wanted: &Wanted,
         progress: &mut dyn FnMut(FetchStep) -> bool,

@@ -188,6 +188,35 @@ fn segments_that_follow_come_with_the_first() {
     assert!(!bed.fetcher.archive.join(names[1].to_string()).exists());
 }
 
+/// The first segment that the far end keeps for db2.
+fn kept(bed: &Bed) -> Option<WalFileName> {
+    let consumers = Archive::open(&bed.fetcher.transport.0.archive).unwrap().consumers().unwrap();
+    consumers.first().map(|consumer| WalFileName::Segment(consumer.floor.clone().unwrap()))
+}
+
+#[test]
+fn relayed_segments_are_kept_until_they_are_stored() {
+    let bed = Bed::new();
+    let names = [7, 8, 9].map(|number| bed.put_segment(number));
+    let far = Archive::open(&bed.fetcher.transport.0.archive).unwrap();
+    for name in names {
+        far.note_relayed(&"db2".parse().unwrap(), name.segment().unwrap()).unwrap();
+    }
+    // Their records are missing, so that it is not stored.
+    let careful = |name| Wanted { name, following: 8, even_damaged: false };
+    bed.fetch(&[careful(names[0])]).unwrap();
+    assert_eq!(kept(&bed), Some(names[0]));
+    // It asks for a later segment: it does not need those before it.
+    bed.fetch(&[careful(names[1]), history()]).unwrap();
+    assert_eq!(kept(&bed), Some(names[1]));
+    bed.fetch(&[history(), careful(names[0])]).unwrap();
+    assert_eq!(kept(&bed), Some(names[1]));
+    bed.fetch(&[Wanted { following: 0, even_damaged: true, ..careful(names[1]) }]).unwrap();
+    assert_eq!(kept(&bed), Some(names[2]));
+    bed.fetch(&[Wanted { even_damaged: true, ..careful(names[2]) }]).unwrap();
+    assert_eq!(kept(&bed), None);
+}
+
 #[test]
 fn an_unfit_file_does_not_leave_its_archive() {
     let bed = Bed::new();

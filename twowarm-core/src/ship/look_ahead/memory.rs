@@ -176,6 +176,11 @@ impl Memory {
         self.acknowledged.insert(file.file.name, file);
     }
 
+    /// Whether a call waits, and for this long no file was acknowledged and no call came.
+    pub(super) fn has_hung_for(&self, limit: Duration, now: Instant) -> bool {
+        !self.wanted.is_empty() && now.saturating_duration_since(self.last_event) >= limit
+    }
+
     pub(super) fn connection_begins(&mut self) {
         self.connections += 1;
     }

@@ -73,6 +73,7 @@ impl LookAheadProcess {
             backlog: Mutex::new(None),
             changed: Condvar::new(),
             destination: shipper.destination(),
+            storing_limit: shipper.send.storing_limit,
         });
         // Without it, later calls could not ask. The call ships its file itself.
         let Ok(served) = Endpoint::of(&look_ahead.directory).serve() else { return };
@@ -131,6 +132,8 @@ struct Shared {
     backlog: Mutex<Option<Backlog>>,
     changed: Condvar,
     destination: String,
+    /// How long a file may take.
+    storing_limit: Duration,
 }
 
 impl Shared {
@@ -158,7 +161,14 @@ impl Shared {
         let mut memory = self.memory();
         let mut answer = memory.ask(&request, Instant::now());
         self.changed.notify_all();
+        let storing_limit = self.storing_limit;
         while answer.is_none() {
+            if memory.has_hung_for(storing_limit, Instant::now()) {
+                // The disk there may hang, although the far command reports that it is working. The call finds out.
+                memory.give_up(&request, Instant::now());
+                memory.end();
+                break;
+            }
             let (woken, timeout) = self
                 .changed
                 .wait_timeout(memory, HEARTBEAT)

@@ -196,6 +196,27 @@ fn an_unreachable_node_is_reported_to_the_calls_that_wait() {
     assert!(process.is_over());
 }
 
+/// The far command may report that it is working although its disk hangs.
+#[test]
+fn a_call_does_not_wait_for_ever_for_an_acknowledgement() {
+    const LIMIT: Duration = Duration::from_secs(120);
+    let mut process = Process::new(8);
+    assert!(!process.memory.has_hung_for(LIMIT, process.now + LIMIT), "no call waits");
+    assert_eq!(process.ask(3), None);
+    process.listed(1..=2);
+    process.takes(0, 3);
+    process.later(LIMIT / 2);
+    process.takes(0, 1);
+    process.acknowledges(1);
+    process.later(LIMIT - Duration::from_secs(1));
+    assert!(!process.memory.has_hung_for(LIMIT, process.now));
+    process.later(Duration::from_secs(1));
+    assert!(process.memory.has_hung_for(LIMIT, process.now));
+    process.memory.give_up(&request(3), process.now);
+    process.memory.end();
+    assert!(process.is_over());
+}
+
 /// It might be a damaged file far behind, which is still to be asked for.
 #[test]
 fn after_a_refusal_what_was_acknowledged_is_still_remembered() {

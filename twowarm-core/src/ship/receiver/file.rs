@@ -145,13 +145,18 @@ impl FileInFlight {
         let stored = incoming.store(archive, name, |incoming, stored| {
             compare(name, (incoming, &content), (stored, &path), hello, forks)
         });
-        stored.map_err(|e| match e {
+        let stored = stored.map_err(|e| match e {
             ArchiveError::Conflict(_) => {
                 let advice = advice(name, &path, data_directory);
                 refusal(RefusalCode::CONFLICT, false, format!("{e}. {advice}"))
             }
             e => refusal_of(&e),
-        })
+        })?;
+        if let (Some(standby), WalFileName::Segment(segment)) = (&hello.relay_for, name) {
+            // This node's own standby removes what it no longer needs itself.
+            archive.note_relayed(standby, segment).map_err(|e| refusal_of(&e))?;
+        }
+        Ok(stored)
     }
 }
 

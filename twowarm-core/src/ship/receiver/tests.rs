@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::*;
-
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 use crate::ship::wire::{Codec, Purpose, Stored};
 use crate::ship::{Link, LinkError, SendError, Sender};
@@ -14,6 +13,7 @@ mod broken_streams;
 mod collisions;
 mod encodings;
 mod machines;
+mod relayed;
 
 const CLUSTER: u64 = 7_000_000_000_000_000_001;
 const SIZE: u64 = 1 << 20;
@@ -168,6 +168,7 @@ fn hello() -> Hello {
         node_id: "near-node-id".parse().unwrap(),
         label: "near:/pg".into(),
         machine: Some("near-machine".parse().unwrap()),
+        relay_for: None,
     }
 }
 

@@ -1,5 +1,5 @@
-//! The far end of fetching: sends WAL files from this node's archive to another node of the cluster, and changes
-//! nothing.
+//! The far end of fetching: sends WAL files from this node's archive to another node of the cluster. It changes no WAL
+//! file, and records how far a standby for which segments were relayed has fetched them.
 
 mod admission;
 
@@ -10,17 +10,17 @@ use std::path::PathBuf;
 
 use super::SendOptions;
 use super::content::{BadContent, check_content};
-use super::fetch::{Get, following_name};
+use super::fetch::{Fetched, Get, following_name};
 use super::outgoing::{NotSent as Unsent, Outgoing};
 use super::receiver::{ServeError, answer, protocol_error, read_hello, refusal, refuse};
 use super::wire::{
-    Capabilities, FILE_CHUNK, Hello, Message, Refusal, RefusalCode, Welcome, WireError, read_frame,
-    write_frame,
+    Capabilities, FILE_CHUNK, Features, Hello, Message, Refusal, RefusalCode, Welcome, WireError,
+    read_frame, write_frame,
 };
 use crate::archive::Archive;
 use crate::file_error::{FileError, if_exists};
 use crate::identifiers::NodeId;
-use crate::wal::{SegmentLayout, WalFileName};
+use crate::wal::{SegmentLayout, SegmentName, WalFileName};
 
 /// Sends WAL files from a node's archive to another node that asks for them.
 ///
@@ -86,7 +86,7 @@ impl Supplier {
         let welcome = Welcome {
             label: self.label.clone(),
             archive: path,
-            understands: Capabilities::default(),
+            understands: Capabilities { codecs: 0, features: Features::FETCHED },
         };
         answer(&mut output, &Message::Welcome(welcome))?;
         Session { archive, hello, input, output, supplied: Supplied::default() }.run()
@@ -139,6 +139,13 @@ impl<R: Read, W: Write> Session<R, W> {
                 }
                 continue;
             }
+            if frame.kind == Fetched::KIND {
+                match Fetched::parse(&frame) {
+                    Ok(fetched) => self.note_stored(&fetched.name),
+                    Err(e) => return protocol_error(&mut self.output, e),
+                }
+                continue;
+            }
             match Message::parse(&frame) {
                 Ok(Message::Working) => {}
                 Ok(Message::Goodbye) => return Ok(self.supplied),
@@ -157,7 +164,10 @@ impl<R: Read, W: Write> Session<R, W> {
             Ok(name) => Some(name),
             Err(e) => return self.refuse(get.id, refusal(RefusalCode::UNSOUND, false, e)),
         };
-        let layout = SegmentLayout::new(self.hello.major, self.hello.segment_size);
+        if let Some(WalFileName::Segment(segment)) = next {
+            self.note_needed(segment);
+        }
+        let layout = self.layout();
         let level = SendOptions::COMPRESSION_LEVEL;
         let mut outgoing = match Outgoing::new(get.understands, level, FILE_CHUNK) {
             Ok(outgoing) => outgoing,
@@ -176,6 +186,28 @@ impl<R: Read, W: Write> Session<R, W> {
             next = following_name(name, layout);
         }
         Ok(())
+    }
+
+    fn layout(&self) -> SegmentLayout {
+        SegmentLayout::new(self.hello.major, self.hello.segment_size)
+    }
+
+    /// The other node has stored this segment.
+    fn note_stored(&self, name: &str) {
+        let stored = name.parse::<SegmentName>().ok();
+        if let Some(next) = stored.and_then(|segment| self.layout().next(segment)) {
+            self.note_needed(next);
+        }
+    }
+
+    /// The other node needs no segment before this one. If that can't be recorded, more is kept than necessary.
+    fn note_needed(&self, first: SegmentName) {
+        if let Err(e) = self.archive.note_fetched(first) {
+            log::warn!(
+                "could not record that {} needs only {first} and later segments: {e}",
+                self.hello.label
+            );
+        }
     }
 
     fn refuse(&mut self, id: u32, refusal: Refusal) -> Result<(), ServeError> {

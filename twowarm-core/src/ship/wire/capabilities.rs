@@ -37,7 +37,9 @@ impl Features {
     pub const MODIFIED: Features = Features(1);
     /// ZEROS replaces the data of a run of zeros.
     pub const ZEROS: Features = Features(2);
-    /// All that this version understands.
+    /// sendWALFile accepts FETCHED.
+    pub const FETCHED: Features = Features(4);
+    /// All that this version understands when it receives files.
     pub const ALL: Features = Features(Features::MODIFIED.0 | Features::ZEROS.0);
 
     /// Whether all of `others` are in this set.

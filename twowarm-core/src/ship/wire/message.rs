@@ -1,10 +1,7 @@
 use std::time::{Duration, SystemTime};
 
-use super::{Capabilities, Codec, Features, Fields, Frame, Payload, WireError};
+use super::{Capabilities, Codec, Features, Fields, Frame, Hello, Payload, WireError};
 use crate::archive::Stored;
-use crate::identifiers::{MachineId, NodeId};
-use crate::version::PgMajor;
-use crate::wal::SegmentSize;
 
 /// The request id that means the whole session.
 pub const SESSION: u32 = 0;
@@ -79,37 +76,6 @@ pub enum Message {
     Working,
     /// Sender: the end of the session.
     Goodbye,
-}
-
-/// The sender's identity and the purpose of the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hello {
-    /// The purpose of the connection.
-    pub purpose: Purpose,
-    /// The cluster's system identifier.
-    pub system_identifier: u64,
-    /// The cluster's segment size.
-    pub segment_size: SegmentSize,
-    /// The cluster's major version.
-    pub major: PgMajor,
-    /// The sending node's id.
-    pub node_id: NodeId,
-    /// The sending node's name in messages.
-    pub label: String,
-    /// The sending node's machine; `None` if that has no id, or the sender's version does not send it.
-    pub machine: Option<MachineId>,
-}
-
-/// The purpose of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Purpose {
-    /// Adding WAL files to the archive.
-    ShipWal,
-    /// Making a base copy of the cluster.
-    BaseCopy,
-    /// Fetching WAL files from the archive.
-    FetchWal,
 }
 
 /// The receiving node's answer to a hello.
@@ -228,20 +194,7 @@ impl Message {
     #[must_use]
     pub fn payload(&self) -> Vec<u8> {
         let payload = match self {
-            Message::Hello(hello) => {
-                let payload = Payload::new()
-                    .u8(match hello.purpose {
-                        Purpose::ShipWal => 1,
-                        Purpose::BaseCopy => 2,
-                        Purpose::FetchWal => 3,
-                    })
-                    .u64(hello.system_identifier)
-                    .u64(hello.segment_size.bytes())
-                    .text(&hello.major.to_string())
-                    .text(hello.node_id.as_str())
-                    .text(&hello.label);
-                payload.text(hello.machine.as_ref().map_or("", MachineId::as_str))
-            }
+            Message::Hello(hello) => hello.payload(),
             Message::Welcome(welcome) => Payload::new()
                 .text(&welcome.label)
                 .text(&welcome.archive)
@@ -303,7 +256,7 @@ impl Message {
     pub fn parse(frame: &Frame) -> Result<Message, WireError> {
         let mut fields = Fields::new(frame.kind, &frame.payload);
         let message = match frame.kind {
-            kind::HELLO => return Ok(Message::Hello(hello(&mut fields)?)),
+            kind::HELLO => return Ok(Message::Hello(Hello::parse(&mut fields)?)),
             kind::WELCOME => {
                 let (label, archive, codecs) = (fields.text()?, fields.text()?, fields.u32()?);
                 // Earlier versions of this code end here.
@@ -357,27 +310,4 @@ fn request(fields: &mut Fields) -> Result<u32, WireError> {
         SESSION => Err(fields.malformed("invalid request id 0")),
         id => Ok(id),
     }
-}
-
-fn hello(fields: &mut Fields) -> Result<Hello, WireError> {
-    let purpose = match fields.u8()? {
-        1 => Purpose::ShipWal,
-        2 => Purpose::BaseCopy,
-        3 => Purpose::FetchWal,
-        _ => return Err(fields.malformed("unknown purpose")),
-    };
-    let system_identifier = fields.u64()?;
-    let segment_size =
-        SegmentSize::new(fields.u64()?).map_err(|_| fields.malformed("invalid segment size"))?;
-    let major =
-        fields.text()?.parse().map_err(|_| fields.malformed("invalid PostgreSQL version"))?;
-    let node_id = fields.text()?.parse().map_err(|_| fields.malformed("invalid node id"))?;
-    let label = fields.text()?;
-    // Earlier versions of this code end here.
-    let machine = if fields.is_empty() { String::new() } else { fields.text()? };
-    let machine = match machine.as_str() {
-        "" => None,
-        id => Some(id.parse().map_err(|_| fields.malformed("invalid machine id"))?),
-    };
-    Ok(Hello { purpose, system_identifier, segment_size, major, node_id, label, machine })
 }

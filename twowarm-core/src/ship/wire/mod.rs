@@ -10,6 +10,7 @@ mod error;
 mod fields;
 mod frame;
 mod greeting;
+mod hello;
 mod message;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ pub use error::WireError;
 pub(crate) use fields::{Fields, Payload};
 pub use frame::{Frame, MAX_PAYLOAD, read_frame, write_frame};
 pub use greeting::{VERSION, read_greeting, write_greeting};
+pub use hello::{Hello, Purpose};
 pub use message::{
-    FILE_CHUNK, FIRST_OWN_KIND, FileStart, Hello, Message, Purpose, Refusal, RefusalCode, SESSION,
-    Welcome,
+    FILE_CHUNK, FIRST_OWN_KIND, FileStart, Message, Refusal, RefusalCode, SESSION, Welcome,
 };

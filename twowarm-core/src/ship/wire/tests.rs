@@ -24,6 +24,7 @@ fn message() -> impl Strategy<Value = Message> {
                 node_id: "0123456789abcdef".parse().unwrap(),
                 label,
                 machine: copy.then(|| "fedcba9876543210".parse().unwrap()),
+                relay_for: (!copy).then(|| "postgres@db2".parse().unwrap()),
             })
         },
     );
@@ -168,7 +169,7 @@ fn a_welcome_of_an_earlier_version_has_no_features() {
     assert_eq!(Message::File(file).payload(), payload);
 }
 
-/// A hello of a version without the machine's id.
+/// A hello of a version without the machine's id and the standby for which segments are relayed.
 #[test]
 fn a_hello_of_an_earlier_version_is_understood() {
     let machine = Some("fedcba9876543210".parse().unwrap());
@@ -180,6 +181,7 @@ fn a_hello_of_an_earlier_version_is_understood() {
         node_id: "0123456789abcdef".parse().unwrap(),
         label: "db1:/pg".into(),
         machine,
+        relay_for: Some("db2".parse().unwrap()),
     };
     let earlier = Payload::new()
         .u8(1)
@@ -194,11 +196,16 @@ fn a_hello_of_an_earlier_version_is_understood() {
     assert!(frame.payload.starts_with(&earlier));
     assert_eq!(Message::parse(&frame).unwrap(), Message::Hello(hello.clone()));
     let frame = Frame { payload: earlier.clone(), ..frame };
-    let without = Message::Hello(Hello { machine: None, ..hello });
+    let without = Message::Hello(Hello { machine: None, relay_for: None, ..hello });
     assert_eq!(Message::parse(&frame).unwrap(), without);
     for (machine, good) in [("", true), ("a", true), ("a b", false), ("\r\r\r", false)] {
         let payload = [earlier.clone(), Payload::new().text(machine).into_bytes()].concat();
         assert_eq!(Message::parse(&Frame { payload, ..frame.clone() }).is_ok(), good);
+    }
+    for (standby, good) in [("", true), ("db2", true), ("../db2", false), ("-o", false)] {
+        let payload = Payload::new().text("").text(standby).into_bytes();
+        let payload = [earlier.clone(), payload].concat();
+        assert_eq!(Message::parse(&Frame { payload, ..frame.clone() }).is_ok(), good, "{standby}");
     }
 }
 

@@ -112,6 +112,11 @@ impl FaultProxy {
         self.line.change(|state| state.faults.push((direction, offset, fault)));
     }
 
+    /// Cancels the scheduled faults that have not happened yet.
+    pub fn clear_faults(&self) {
+        self.line.change(|state| state.faults.clear());
+    }
+
     /// The number of scheduled faults that have not happened yet.
     #[must_use]
     pub fn pending_faults(&self) -> usize {

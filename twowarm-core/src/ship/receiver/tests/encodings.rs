@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::*;
+use crate::retry::Retryable;
 use crate::ship::{RateLimit, SendOptions};
 
 /// A frame as it is on the wire.
@@ -187,7 +189,7 @@ fn a_rate_limit_is_kept() {
     let path = bed.file(&content);
     let rate_limit = RateLimit::new(4 * SIZE);
     let link = Link::open(&bed.far, hello()).unwrap();
-    let options = SendOptions { compression_level: 0, rate_limit };
+    let options = SendOptions { compression_level: 0, rate_limit, ..SendOptions::default() };
     let mut sender = Sender::with_options(link, options);
     let start = Instant::now();
     sender.send(TWO.parse().unwrap(), &path).unwrap();
@@ -196,6 +198,26 @@ fn a_rate_limit_is_kept() {
     assert_eq!(sender.last_checksum(), crc32fast::hash(&content));
     sender.close();
     assert!(fs::read(bed.far.archive.join(TWO)).unwrap() == content);
+}
+
+/// Its heartbeats continue.
+#[test]
+fn a_disk_that_hangs_is_reported_after_a_limit() {
+    let bed = Bed::new();
+    let path = bed.file(&segment(2, CLUSTER));
+    // The receiver opens the existing file, and nothing is at the other end of this pipe.
+    let hanging = bed.far.archive.join(TWO);
+    assert!(Command::new("mkfifo").arg(&hanging).status().unwrap().success());
+    let link = Link::open(&bed.far, hello()).unwrap();
+    let options =
+        SendOptions { storing_limit: Duration::from_millis(700), ..SendOptions::default() };
+    let mut sender = Sender::with_options(link, options);
+    let start = Instant::now();
+    let error = sender.send(TWO.parse().unwrap(), &path).unwrap_err();
+    assert!(error.is_retryable() && error.to_string().contains("hangs"), "{error}");
+    assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
+    drop(sender);
+    let _ = File::options().write(true).open(hanging);
 }
 
 /// A clock that is ahead must not make readers take the file for one that is being written.
