@@ -1,5 +1,5 @@
-//! Files whose data has arrived are checked and made durable, in order, on a thread of their own, while the data of the
-//! next one arrives.
+//! Files whose data has arrived are checked and made durable, in order, while the data of the next one arrives on
+//! another thread.
 
 use std::io::{self, Read, Write};
 use std::panic::resume_unwind;
@@ -70,28 +70,29 @@ impl Requests<'_> {
 }
 
 impl<W: Write + Send> Finisher<'_, W> {
-    /// Runs `receive`, and returns its result once all of its requests are answered. Sends WORKING while requests wait:
+    /// Runs `receive` on another thread, and returns its result once all of its requests are answered. Sends WORKING while requests wait:
     /// without it the near end could not tell a slow disk from one that hangs.
     ///
     /// # Errors
     /// If an answer can't be sent.
-    pub(super) fn during<T>(
+    pub(super) fn during<T: Send>(
         &self,
-        receive: impl FnOnce(Requests<'_>) -> T,
+        receive: impl FnOnce(Requests<'_>) -> T + Send,
     ) -> Result<(Served, T), ServeError> {
         let beat = || !self.progress.is_busy() || self.answer(&Message::Working).is_ok();
         with_heartbeat(INTERVAL, beat, || {
             thread::scope(|scope| {
                 let (requests, received) = sync_channel(WAITING);
-                let finisher = scope.spawn(move || self.finish_all(&received));
-                let result = receive(Requests { requests, progress: self.progress });
-                let served = finisher.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                Ok((served, result))
+                let requests = Requests { requests, progress: self.progress };
+                let receiving = scope.spawn(move || receive(requests));
+                let served = self.finish_all(received);
+                let result = receiving.join().unwrap_or_else(|panic| resume_unwind(panic));
+                Ok((served?, result))
             })
         })
     }
 
-    fn finish_all(&self, requests: &Messages<Request>) -> Result<Served, ServeError> {
+    fn finish_all(&self, requests: Messages<Request>) -> Result<Served, ServeError> {
         let mut served = Served::default();
         for request in requests {
             let (id, outcome) = match request {

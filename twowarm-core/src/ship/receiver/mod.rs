@@ -110,14 +110,18 @@ impl Receiver {
     /// # Errors
     /// If the sender may not send here, violates the protocol, or the connection fails. A refused file is not
     /// an error.
-    pub fn serve(&self, input: impl Read, output: impl Write + Send) -> Result<Served, ServeError> {
+    pub fn serve(
+        &self,
+        input: impl Read + Send,
+        output: impl Write + Send,
+    ) -> Result<Served, ServeError> {
         self.serve_by(input, output, Capabilities::OURS, Level::Warn)
     }
 
     /// Serves a sender in this process, which reports the refusals itself. Compression would save nothing.
     pub(super) fn serve_in_process(
         &self,
-        input: impl Read,
+        input: impl Read + Send,
         output: impl Write + Send,
     ) -> Result<Served, ServeError> {
         let uncompressed = Capabilities { codecs: 1, ..Capabilities::OURS };
@@ -126,7 +130,7 @@ impl Receiver {
 
     fn serve_by(
         &self,
-        mut input: impl Read,
+        mut input: impl Read + Send,
         mut output: impl Write + Send,
         understands: Capabilities,
         refusals: Level,
