@@ -105,7 +105,7 @@ fn segment_two() -> Vec<u8> {
 }
 
 /// The system calls of a receiver that stores one segment, in order, each with its number among those of the same
-/// name.
+/// name and thread, by which strace counts.
 fn calls() -> Vec<(String, usize)> {
     let node = Node::new();
     node.send_traced("trace=all").expect("install strace, which these tests need");
@@ -114,9 +114,11 @@ fn calls() -> Vec<(String, usize)> {
     let mut calls = Vec::new();
     for line in log.lines() {
         // "PID name(...": other lines are about signals and exits.
-        let name = line.split_whitespace().nth(1).and_then(|call| call.split_once('('));
+        let mut words = line.split_whitespace();
+        let thread = words.next().unwrap_or_default().to_owned();
+        let name = words.next().and_then(|call| call.split_once('('));
         if let Some((name, _)) = name.filter(|(name, _)| !name.starts_with(['+', '-', '<'])) {
-            let turn = turns.entry(name.to_owned()).or_insert(0);
+            let turn = turns.entry((thread, name.to_owned())).or_insert(0);
             *turn += 1;
             calls.push((name.to_owned(), *turn));
         }

@@ -53,7 +53,8 @@ impl ScratchFile {
         Ok(ScratchFile { file: self.file.try_clone()?, directory: self.directory.clone() })
     }
 
-    pub(crate) fn file(&mut self) -> &mut File {
+    /// The file, to write to.
+    pub fn file(&mut self) -> &mut File {
         &mut self.file
     }
 
@@ -61,8 +62,9 @@ impl ScratchFile {
         self.file
     }
 
-    /// For messages.
-    pub(crate) fn directory(&self) -> &Path {
+    /// The directory on whose file system it is, for messages.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
         &self.directory
     }
 }

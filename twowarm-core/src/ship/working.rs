@@ -6,7 +6,7 @@ use super::wire::{Message, write_frame};
 use crate::limits::with_heartbeat;
 
 /// How often WORKING is sent; well below the shortest time limit that a near end may have.
-const INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Does work that may take long and sends WORKING meanwhile. Without it the near end could not tell a slow
 /// disk from one that hangs.

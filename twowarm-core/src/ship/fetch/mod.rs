@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use super::receiver::{FileInFlight, Receiver};
 use super::wire::{
-    Capabilities, Features, Hello, Message, Purpose, Refusal, RefusalCode, WireError,
+    Capabilities, Decoder, Features, Hello, Message, Purpose, Refusal, RefusalCode, WireError,
 };
 use super::{Link, LinkError, LocalNode, NodeError, Transport};
 use crate::archive::{
@@ -249,10 +249,15 @@ impl Session {
     ) -> Result<Answer, FetchError> {
         let mut file = match self.link.receive_message()? {
             Message::File(start) if start.id == id && start.name == name.to_string() => {
+<<<<<<< HEAD
                 let file = match self.scratch.take() {
                     Some(scratch) => FileInFlight::begin_scratch(start, scratch, &self.hello),
                     None => FileInFlight::begin(start, &self.archive, &self.hello),
                 };
+=======
+                let decoder = Decoder::new();
+                let file = FileInFlight::begin(start, &self.archive, &self.hello, decoder);
+>>>>>>> perf
                 file.fetched(even_damaged)
             }
             Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
@@ -266,8 +271,14 @@ impl Session {
                 Message::Data { id: of, bytes } if of == id => file.add(&bytes),
                 Message::Zeros { id: of, length } if of == id => file.add_zeros(length),
                 Message::End { id: of, crc } if of == id => {
+<<<<<<< HEAD
                     let stored = file.finish(crc, &self.archive, &self.receiver, &self.hello);
                     return self.stored(name, stored, progress).map(Answer::Step);
+=======
+                    file.end(crc);
+                    let stored = file.finish(&self.archive, &self.receiver, &self.hello);
+                    return self.stored(name, stored).map(Answer::Step);
+>>>>>>> perf
                 }
                 Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
                 other => return Err(self.unexpected(&other)),

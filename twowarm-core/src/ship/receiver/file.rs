@@ -1,3 +1,5 @@
+use std::mem;
+
 use super::collision::{advice, compare};
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError, Incoming, ScratchFile};
@@ -34,8 +36,8 @@ impl FileInFlight {
         start: FileStart,
         archive: &Archive,
         hello: &Hello,
+        mut decoder: Decoder,
     ) -> FileInFlight {
-        let mut decoder = Decoder::new();
         let state = begin(&start, archive, hello, &mut decoder);
         FileInFlight { start, decoder, even_damaged: false, state }
     }
@@ -90,16 +92,25 @@ impl FileInFlight {
         }
     }
 
+    /// Ends its data, which has this CRC-32, and returns the decoder for the next file.
+    pub(in crate::ship) fn end(&mut self, crc: u32) -> Decoder {
+        if let Ok((name, _)) = &self.state
+            && let Err(e) = self.decoder.finish(crc)
+        {
+            self.state = Err(damaged(*name, &e));
+        }
+        mem::take(&mut self.decoder)
+    }
+
+    /// Checks it and stores it durably, after its [end](FileInFlight::end).
     pub(in crate::ship) fn finish(
         self,
-        crc: u32,
         archive: &Archive,
         receiver: &Receiver,
         hello: &Hello,
     ) -> Result<Stored, Refusal> {
         let data_directory = receiver.data_directory.as_deref();
         let (name, mut incoming) = self.state?;
-        self.decoder.finish(crc).map_err(|e| damaged(name, &e))?;
         if let Some(at) = self.start.modified_time() {
             incoming.set_modified(at);
         }

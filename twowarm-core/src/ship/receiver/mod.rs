@@ -3,25 +3,27 @@
 mod admission;
 mod collision;
 mod file;
+mod finishing;
 #[cfg(test)]
 mod tests;
 
 use std::error::Error;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use log::Level;
 
 use super::wire::{
-    Capabilities, FileStart, Hello, Message, Refusal, RefusalCode, SESSION, Stored, Welcome,
+    Capabilities, Decoder, FileStart, Hello, Message, Refusal, RefusalCode, SESSION, Welcome,
     WireError, read_frame, read_greeting, write_frame, write_greeting,
 };
-use super::working::while_working;
-use crate::archive::{Archive, ArchiveError, Binding, Machines, check_mark};
+use crate::archive::{Archive, ArchiveError, Binding, Machines};
 use crate::identifiers::NodeId;
 use crate::retry::Retryable;
 pub(super) use file::FileInFlight;
+use finishing::{Finisher, Patient, Progress, Request, Requests};
 
 /// Receives WAL files into a node's archive.
 ///
@@ -108,14 +110,18 @@ impl Receiver {
     /// # Errors
     /// If the sender may not send here, violates the protocol, or the connection fails. A refused file is not
     /// an error.
-    pub fn serve(&self, input: impl Read, output: impl Write + Send) -> Result<Served, ServeError> {
+    pub fn serve(
+        &self,
+        input: impl Read + Send,
+        output: impl Write + Send,
+    ) -> Result<Served, ServeError> {
         self.serve_by(input, output, Capabilities::OURS, Level::Warn)
     }
 
     /// Serves a sender in this process, which reports the refusals itself. Compression would save nothing.
     pub(super) fn serve_in_process(
         &self,
-        input: impl Read,
+        input: impl Read + Send,
         output: impl Write + Send,
     ) -> Result<Served, ServeError> {
         let uncompressed = Capabilities { codecs: 1, ..Capabilities::OURS };
@@ -124,7 +130,7 @@ impl Receiver {
 
     fn serve_by(
         &self,
-        mut input: impl Read,
+        mut input: impl Read + Send,
         mut output: impl Write + Send,
         understands: Capabilities,
         refusals: Level,
@@ -137,9 +143,28 @@ impl Receiver {
         let path = archive.path().display().to_string();
         let welcome = Welcome { label: self.label.clone(), archive: path, understands };
         answer(&mut output, &Message::Welcome(welcome))?;
-        let output = Mutex::new(output);
-        let served = Served::default();
-        Session { receiver: self, archive, hello, input, output, served, refusals }.run()
+        let (output, progress) = (Mutex::new(output), Progress::default());
+        let (archive, hello) = (&archive, &hello);
+        let finisher = Finisher {
+            receiver: self,
+            archive,
+            hello,
+            output: &output,
+            progress: &progress,
+            refusals,
+        };
+        let (served, end) = finisher.during(|requests| {
+            let input = Patient { input, progress: &progress };
+            Session { archive, hello, input, requests, decoder: Decoder::new() }.receive_all()
+        })?;
+        match end {
+            End::Regular => Ok(served),
+            End::Failed(error) => Err(error.into()),
+            End::Violated(error) => {
+                let mut output = output.into_inner().unwrap_or_else(PoisonError::into_inner);
+                protocol_error(&mut output, error)
+            }
+        }
     }
 
     /// Refuses a sender because this node's configuration is unusable. The sender's log is read sooner than
@@ -174,58 +199,58 @@ pub(super) fn refuse(output: &mut impl Write, hello: Hello, refusal: Refusal) ->
     }
 }
 
-struct Session<'a, R, W> {
-    receiver: &'a Receiver,
-    archive: Archive,
-    hello: Hello,
+/// What a sender sends after its hello.
+struct Session<'a, R> {
+    archive: &'a Archive,
+    hello: &'a Hello,
     input: R,
-    output: Mutex<W>,
-    served: Served,
-    /// How refusals are logged.
-    refusals: Level,
+    requests: Requests<'a>,
+    /// For one file after the other.
+    decoder: Decoder,
 }
 
-impl<R: Read, W: Write + Send> Session<'_, R, W> {
-    fn run(mut self) -> Result<Served, ServeError> {
+/// Why no further request is received.
+enum End {
+    /// The sender said goodbye or closed the connection, or no answer could be sent any more.
+    Regular,
+    /// The connection failed.
+    Failed(WireError),
+    /// The sender violated the protocol.
+    Violated(WireError),
+}
+
+impl<R: Read> Session<'_, R> {
+    fn receive_all(mut self) -> End {
         loop {
             let frame = match read_frame(&mut self.input) {
                 Ok(frame) => frame,
-                Err(WireError::Closed) => return Ok(self.served),
-                Err(e) => return Err(e.into()),
+                Err(WireError::Closed) => return End::Regular,
+                Err(e) => return End::Failed(e),
             };
-            match Message::parse(&frame) {
-                Ok(Message::File(start)) => {
-                    let id = start.id;
-                    let outcome = self.receive(start)?;
-                    self.settle(id, outcome)?;
-                }
-                Ok(Message::Probe { id }) => {
-                    // Bound too: the archive must not be another sender's when the first file arrives.
-                    let outcome = while_working(&self.output, || {
-                        check_mark(self.archive.path(), &self.receiver.local_replication)?;
-                        self.archive.probe()?;
-                        self.archive.bind(&binding(&self.hello), self.receiver.machines)
-                    });
-                    let outcome = outcome.map(|()| Stored::New).map_err(|e| refusal_of(&e));
-                    self.settle(id, outcome)?;
-                }
-                Ok(Message::Working) => {}
-                Ok(Message::Goodbye) => return Ok(self.served),
-                Ok(other) => {
-                    let error = WireError::Unexpected(other.kind());
-                    return protocol_error(self.output(), error);
-                }
-                Err(e) => return protocol_error(self.output(), e),
+            let request = match Message::parse(&frame) {
+                Ok(Message::File(start)) => match self.receive(start) {
+                    Ok(file) => Request::File(Box::new(file)),
+                    Err(end) => return end,
+                },
+                Ok(Message::Probe { id }) => Request::Probe(id),
+                Ok(Message::Working) => continue,
+                Ok(Message::Goodbye) => return End::Regular,
+                Ok(other) => return End::Violated(WireError::Unexpected(other.kind())),
+                Err(e) => return End::Violated(e),
+            };
+            if !self.requests.add(request) {
+                return End::Regular;
             }
         }
     }
 
     /// Reads a file's data to its end, even if the file is refused already: otherwise the sender, which is
     /// still writing, and this side would wait for each other.
-    fn receive(&mut self, start: FileStart) -> Result<Result<Stored, Refusal>, ServeError> {
-        let mut file = FileInFlight::begin(start, &self.archive, &self.hello);
+    fn receive(&mut self, start: FileStart) -> Result<FileInFlight, End> {
+        let decoder = mem::take(&mut self.decoder);
+        let mut file = FileInFlight::begin(start, self.archive, self.hello, decoder);
         loop {
-            let frame = read_frame(&mut self.input)?;
+            let frame = read_frame(&mut self.input).map_err(End::Failed)?;
             if let Ok(Some((id, bytes))) = Message::parse_data(&frame)
                 && id == file.id()
             {
@@ -235,41 +260,14 @@ impl<R: Read, W: Write + Send> Session<'_, R, W> {
             match Message::parse(&frame) {
                 Ok(Message::Zeros { id, length }) if id == file.id() => file.add_zeros(length),
                 Ok(Message::End { id, crc }) if id == file.id() => {
-                    return Ok(while_working(&self.output, || {
-                        let stored = file.finish(crc, &self.archive, self.receiver, &self.hello)?;
-                        // The archive's disk may have been unmounted since the session began: a file in
-                        // the empty mount point is not acknowledged.
-                        check_mark(self.archive.path(), &self.receiver.local_replication)
-                            .map_err(|e| refusal_of(&e))?;
-                        Ok(stored)
-                    }));
+                    self.decoder = file.end(crc);
+                    return Ok(file);
                 }
                 Ok(Message::Working) => {}
-                Ok(other) => {
-                    let error = WireError::Unexpected(other.kind());
-                    return protocol_error(self.output(), error);
-                }
-                Err(e) => return protocol_error(self.output(), e),
+                Ok(other) => return Err(End::Violated(WireError::Unexpected(other.kind()))),
+                Err(e) => return Err(End::Violated(e)),
             }
         }
-    }
-
-    fn settle(&mut self, id: u32, outcome: Result<Stored, Refusal>) -> Result<(), ServeError> {
-        match outcome {
-            Ok(outcome) => {
-                self.served.stored += 1;
-                answer(self.output(), &Message::Stored { id, outcome })
-            }
-            Err(refusal) => {
-                self.served.refused += 1;
-                log::log!(self.refusals, "refused {}: {}", self.hello.label, refusal.message);
-                answer(self.output(), &Message::Refused(Refusal { id, ..refusal }))
-            }
-        }
-    }
-
-    fn output(&mut self) -> &mut W {
-        self.output.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use super::*;
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
-use crate::ship::wire::{Codec, Purpose};
+use crate::ship::wire::{Codec, Purpose, Stored};
 use crate::ship::{Link, LinkError, SendError, Sender};
 use crate::wal::{SegmentSize, WalFileName};
 
