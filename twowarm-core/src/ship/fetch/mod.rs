@@ -249,15 +249,10 @@ impl Session {
     ) -> Result<Answer, FetchError> {
         let mut file = match self.link.receive_message()? {
             Message::File(start) if start.id == id && start.name == name.to_string() => {
-<<<<<<< HEAD
                 let file = match self.scratch.take() {
                     Some(scratch) => FileInFlight::begin_scratch(start, scratch, &self.hello),
-                    None => FileInFlight::begin(start, &self.archive, &self.hello),
+                    None => FileInFlight::begin(start, &self.archive, &self.hello, Decoder::new()),
                 };
-=======
-                let decoder = Decoder::new();
-                let file = FileInFlight::begin(start, &self.archive, &self.hello, decoder);
->>>>>>> perf
                 file.fetched(even_damaged)
             }
             Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
@@ -271,14 +266,9 @@ impl Session {
                 Message::Data { id: of, bytes } if of == id => file.add(&bytes),
                 Message::Zeros { id: of, length } if of == id => file.add_zeros(length),
                 Message::End { id: of, crc } if of == id => {
-<<<<<<< HEAD
-                    let stored = file.finish(crc, &self.archive, &self.receiver, &self.hello);
-                    return self.stored(name, stored, progress).map(Answer::Step);
-=======
                     file.end(crc);
                     let stored = file.finish(&self.archive, &self.receiver, &self.hello);
-                    return self.stored(name, stored).map(Answer::Step);
->>>>>>> perf
+                    return self.stored(name, stored, progress).map(Answer::Step);
                 }
                 Message::Refused(refusal) if refusal.id == id => return Ok(refused(name, refusal)),
                 other => return Err(self.unexpected(&other)),
