@@ -230,6 +230,14 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
     sync_parent(path)
 }
 
+/// Locks a directory until the result is dropped; waits while another process has it.
+#[cfg(feature = "ship")]
+pub(crate) fn lock_directory(directory: &Path) -> Result<Flock<File>, FileError> {
+    let opened = File::open(directory).map_err(FileError::of("open", directory))?;
+    Flock::lock(opened, FlockArg::LockExclusive)
+        .map_err(|(_, e)| FileError::of("lock", directory)(e))
+}
+
 /// Fsyncs a directory, so that the names in it are on disk.
 pub(crate) fn sync_directory(directory: &Path) -> Result<(), FileError> {
     let sync = || match File::open(directory)?.sync_all() {
