@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -21,6 +22,8 @@ pub struct Sender {
     last_id: u32,
     /// Sent and not yet answered.
     waiting: Vec<u32>,
+    /// Answers that arrived before the call that sent their file had returned.
+    early: VecDeque<Answer>,
     last_checksum: u32,
 }
 
@@ -97,7 +100,8 @@ impl Sender {
     #[must_use]
     pub fn with_options(link: Link, options: SendOptions) -> Sender {
         let waiting = Vec::new();
-        Sender { link, options, outgoing: None, last_id: 0, waiting, last_checksum: 0 }
+        let early = VecDeque::new();
+        Sender { link, options, outgoing: None, last_id: 0, waiting, early, last_checksum: 0 }
     }
 
     /// The connection.
@@ -165,6 +169,9 @@ impl Sender {
                 none.insert(new.map_err(compressing())?)
             }
         };
+        // It can be refused before its end is sent.
+        waiting.push(id);
+        let early = &mut self.early;
         let mut send = |kind, parts: &[&[u8]]| {
             if let Some(limit) = &options.rate_limit {
                 limit.wait_for(parts.iter().map(|part| part.len()).sum());
@@ -173,7 +180,11 @@ impl Sender {
             if let Some(take) = &mut take {
                 while let Some(message) = link.arrived_message()? {
                     let (answered, result) = answer(link, waiting, message)?;
-                    take(answered, result);
+                    if answered == RequestId(id) {
+                        early.push_back((answered, result));
+                    } else {
+                        take(answered, result);
+                    }
                 }
             }
             Ok(())
@@ -184,7 +195,6 @@ impl Sender {
             NotSent::Compress(e) => compressing()(e).into(),
             NotSent::Send(e) => SendError::Link(e),
         })?;
-        self.waiting.push(id);
         Ok(RequestId(id))
     }
 
@@ -217,6 +227,9 @@ impl Sender {
     /// # Errors
     /// If the connection fails. A refusal is part of the answer.
     pub(crate) fn next_answer(&mut self) -> Result<Answer, SendError> {
+        if let Some(answer) = self.early.pop_front() {
+            return Ok(answer);
+        }
         let message = self.link.receive_message_within(self.options.storing_limit)?;
         Ok(answer(&mut self.link, &mut self.waiting, message)?)
     }
