@@ -114,7 +114,10 @@ fn two_calls_at_once_fetch_once() {
     let calls = [pair.start_for(1), pair.start_for(1), pair.start_for(2)];
     let said = calls.map(|call| call.exits(0)).concat();
     pair.settles();
-    assert_eq!(said.matches("fetching 0").count(), 1, "{said}");
+    let fetched = |number| said.matches(&format!("fetching {}", name(number))).count();
+    assert_eq!(fetched(1), 1, "{said}");
+    // With the first segment, unless its own call was the first of the three to ask.
+    assert!(fetched(2) <= 1, "{said}");
 }
 
 #[test]
