@@ -2,12 +2,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::wire::{Fields, Payload, WireError};
 use crate::file_error::FileError;
 
 /// How much of a file is read at a time, in bytes.
 const BUFFER: usize = 256 * 1024;
+
+/// A file that was last changed this long ago gets another time of change when it is written again, also on file
+/// systems that record full or even seconds only. The kernel sets that time; a program can't.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// The state and content of a file, by which a later state of the same name is recognized as unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,13 +24,13 @@ pub(super) struct Fingerprint {
     /// Seconds and nanoseconds.
     modified: (i64, i64),
     changed: (i64, i64),
-    /// CRC-32 of the whole content. Size and times alone prove nothing: they can be the same after the file was
-    /// written again.
-    checksum: u32,
+    /// CRC-32 of the whole content, if it was computed. Of a file that was changed a moment ago the times prove
+    /// nothing: they can be the same after it was written again.
+    checksum: Option<u32>,
 }
 
 impl Fingerprint {
-    /// A file's state now, with a checksum of 0.
+    /// A file's state now, without the checksum.
     pub(super) fn state_of(path: &Path) -> Result<Fingerprint, FileError> {
         let found = std::fs::metadata(path).map_err(FileError::of("read", path))?;
         Ok(Fingerprint {
@@ -34,12 +39,26 @@ impl Fingerprint {
             inode: found.ino(),
             modified: (found.mtime(), found.mtime_nsec()),
             changed: (found.ctime(), found.ctime_nsec()),
-            checksum: 0,
+            checksum: None,
         })
     }
 
     pub(super) fn with_checksum(self, checksum: u32) -> Fingerprint {
-        Fingerprint { checksum, ..self }
+        Fingerprint { checksum: Some(checksum), ..self }
+    }
+
+    /// Whether a file that is written after this state was read has another time of change.
+    pub(super) fn is_settled(&self) -> bool {
+        let seconds = u64::try_from(self.changed.0).unwrap_or(u64::MAX);
+        let changed = UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+        let age = changed.and_then(|changed| SystemTime::now().duration_since(changed).ok());
+        age.is_some_and(|age| age > SETTLED)
+    }
+
+    /// Whether only the checksum of the other one is missing to tell that they are equal.
+    pub(super) fn needs_checksum_of(&self, other: &Fingerprint) -> bool {
+        let without = Fingerprint { checksum: None, ..*self };
+        self.checksum.is_some() && *other == without
     }
 
     /// A file's state and content now.
@@ -54,7 +73,9 @@ impl Fingerprint {
             payload.u64(seconds.cast_unsigned()).u64(nanos.cast_unsigned())
         };
         let payload = payload.u64(self.size).u64(self.device).u64(self.inode);
-        time(time(payload, self.modified), self.changed).u32(self.checksum)
+        time(time(payload, self.modified), self.changed)
+            .u8(self.checksum.is_some().into())
+            .u32(self.checksum.unwrap_or_default())
     }
 
     pub(super) fn read(fields: &mut Fields<'_>) -> Result<Fingerprint, WireError> {
@@ -67,7 +88,10 @@ impl Fingerprint {
             inode: fields.u64()?,
             modified: time(fields)?,
             changed: time(fields)?,
-            checksum: fields.u32()?,
+            checksum: {
+                let is_known = fields.u8()? == 1;
+                Some(fields.u32()?).filter(|_| is_known)
+            },
         })
     }
 }
@@ -83,5 +107,31 @@ fn checksum(path: &Path) -> io::Result<u32> {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_just_written_is_recognized_by_its_checksum_only() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let state = Fingerprint::state_of(file.path()).unwrap();
+        assert!(!state.is_settled());
+        let known = Fingerprint::of(file.path()).unwrap();
+        assert!(known != state && known.needs_checksum_of(&state));
+        let other = Fingerprint { inode: state.inode + 1, ..state };
+        assert!(!known.needs_checksum_of(&other) && !state.needs_checksum_of(&state));
+    }
+
+    #[test]
+    fn a_file_is_settled_three_seconds_after_its_last_change() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        let state = Fingerprint::state_of("/proc/self/exe".as_ref()).unwrap();
+        let changed = |seconds| Fingerprint { changed: (seconds, 0), ..state }.is_settled();
+        assert!(changed(0) && changed(now - 60));
+        // Also a clock that was set back.
+        assert!(!changed(now) && !changed(now + 60) && !changed(i64::MAX) && !changed(-1));
     }
 }

@@ -106,6 +106,10 @@ impl Memory {
     /// What is remembered of the call's file, which is then forgotten. Another content than the one that was
     /// acknowledged proves nothing, and the other node has to decide.
     fn remembered(&mut self, request: &Request) -> Option<Answer> {
+        let known = self.acknowledged.get(&request.file.name)?;
+        if known.content.needs_checksum_of(&request.content) {
+            return Some(Answer::NeedsChecksum);
+        }
         let known = self.acknowledged.remove(&request.file.name)?;
         self.answered.insert(request.file.name);
         let welcome = self.welcome.clone().filter(|_| known.content == request.content);

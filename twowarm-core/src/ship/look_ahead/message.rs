@@ -14,6 +14,7 @@ mod kind {
     pub(super) const UNREACHABLE: u8 = 3;
     pub(super) const SHIP_IT: u8 = 4;
     pub(super) const WORKING: u8 = 5;
+    pub(super) const NEEDS_CHECKSUM: u8 = 6;
 }
 
 /// What a call asks the process that ships ahead.
@@ -21,7 +22,7 @@ mod kind {
 pub(super) struct Request {
     /// The call's file, with an absolute path in UTF-8.
     pub(super) file: WalFile,
-    /// Its state and content at the time of the call.
+    /// Its state at the time of the call, with the checksum if that was asked for.
     pub(super) content: Fingerprint,
     /// Where the call ships to, and how.
     pub(super) destination: String,
@@ -45,6 +46,8 @@ pub(super) enum Answer {
     ShipIt,
     /// A heartbeat; the answer follows.
     Working,
+    /// The call must ask again with the checksum of its file.
+    NeedsChecksum,
 }
 
 impl Request {
@@ -81,6 +84,7 @@ impl Answer {
             Answer::Unreachable(why) => (kind::UNREACHABLE, Payload::new().text(why)),
             Answer::ShipIt => (kind::SHIP_IT, Payload::new()),
             Answer::Working => (kind::WORKING, Payload::new()),
+            Answer::NeedsChecksum => (kind::NEEDS_CHECKSUM, Payload::new()),
         };
         write_frame(out, kind, &[&payload.into_bytes()])
     }
@@ -97,6 +101,7 @@ impl Answer {
             kind::UNREACHABLE => Answer::Unreachable(fields.text()?),
             kind::SHIP_IT => Answer::ShipIt,
             kind::WORKING => Answer::Working,
+            kind::NEEDS_CHECKSUM => Answer::NeedsChecksum,
             other => return Err(WireError::Unexpected(other)),
         })
     }
@@ -120,15 +125,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_read_back() {
-        let content = Fingerprint::of("/proc/self/exe".as_ref()).unwrap();
+    fn requests_are_read_back() {
+        let path = "/proc/self/exe".as_ref();
+        for content in [Fingerprint::state_of(path).unwrap(), Fingerprint::of(path).unwrap()] {
+            request_is_read_back(content);
+        }
+    }
+
+    fn request_is_read_back(content: Fingerprint) {
         let name = "00000002.history".parse().unwrap();
         let file = WalFile { name, path: "/data/pg_wal/00000002.history".into() };
         let request = Request { file, content, destination: "db2 \u{e4}".repeat(2000) };
         let mut sent = Vec::new();
         request.write(&mut sent).unwrap();
         assert_eq!(Request::read(&mut sent.as_slice()).unwrap(), request);
+    }
 
+    #[test]
+    fn answers_are_read_back() {
         let welcome = Welcome {
             label: "db2".into(),
             archive: "/archive".into(),
@@ -142,6 +156,7 @@ mod tests {
             Answer::Unreachable("db2: no progress".into()),
             Answer::ShipIt,
             Answer::Working,
+            Answer::NeedsChecksum,
         ] {
             let mut sent = Vec::new();
             answer.write(&mut sent).unwrap();

@@ -104,7 +104,7 @@ impl Call {
                 Ok(())
             }
             Some(Answer::Unreachable(why)) => Err(ShipError::Unreachable(why)),
-            Some(Answer::ShipIt | Answer::Working) | None => {
+            Some(Answer::ShipIt | Answer::Working | Answer::NeedsChecksum) | None => {
                 let files = vec![self.file].into_iter();
                 shipper.ship_queue(&mut Listed { files, progress })
             }
@@ -129,9 +129,13 @@ impl Call {
             },
             Err(_) => return None,
         };
-        let content = Fingerprint::of(&file.path).ok()?;
-        let request = Request { file, content, destination: self.destination.clone() };
-        let answer = ask(stream, &request);
+        let content = Fingerprint::state_of(&file.path).ok()?;
+        let mut request = Request { file, content, destination: self.destination.clone() };
+        let mut answer = ask(&stream, &request);
+        if matches!(answer, Ok(Answer::NeedsChecksum)) {
+            request.content = Fingerprint::of(&request.file.path).ok()?;
+            answer = ask(&stream, &request);
+        }
         answer.inspect_err(|e| log::debug!("the process that ships ahead: {e}")).ok()
     }
 
@@ -146,7 +150,7 @@ impl Call {
     }
 }
 
-fn ask(mut stream: UnixStream, request: &Request) -> Result<Answer, WireError> {
+fn ask(mut stream: &UnixStream, request: &Request) -> Result<Answer, WireError> {
     stream.set_read_timeout(Some(SILENCE)).map_err(WireError::Io)?;
     stream.set_write_timeout(Some(SILENCE)).map_err(WireError::Io)?;
     request.write(&mut stream).map_err(WireError::Io)?;

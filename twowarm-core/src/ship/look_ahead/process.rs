@@ -152,20 +152,30 @@ impl Shared {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(Some(ASKING))?;
         stream.set_write_timeout(Some(ASKING))?;
-        let Ok(request) = Request::read(&mut stream) else { return Ok(()) };
+        while let Ok(request) = Request::read(&mut stream) {
+            let answer = self.answer_to(&request, &mut stream)?;
+            answer.write(&mut stream)?;
+            if answer != Answer::NeedsChecksum {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn answer_to(&self, request: &Request, stream: &mut UnixStream) -> io::Result<Answer> {
         if request.destination != self.destination {
             self.memory().end();
-            return Answer::ShipIt.write(&mut stream);
+            return Ok(Answer::ShipIt);
         }
         *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = Backlog::of(&request.file);
         let mut memory = self.memory();
-        let mut answer = memory.ask(&request, Instant::now());
+        let mut answer = memory.ask(request, Instant::now());
         self.changed.notify_all();
         let storing_limit = self.storing_limit;
         while answer.is_none() {
             if memory.has_hung_for(storing_limit, Instant::now()) {
                 // The disk there may hang, although the far command reports that it is working. The call finds out.
-                memory.give_up(&request, Instant::now());
+                memory.give_up(request, Instant::now());
                 memory.end();
                 break;
             }
@@ -174,19 +184,18 @@ impl Shared {
                 .wait_timeout(memory, HEARTBEAT)
                 .unwrap_or_else(PoisonError::into_inner);
             memory = woken;
-            answer = memory.result(&request, Instant::now());
+            answer = memory.result(request, Instant::now());
             if answer.is_none() && timeout.timed_out() {
                 drop(memory);
-                let alive = Answer::Working.write(&mut stream);
+                let alive = Answer::Working.write(stream);
                 memory = self.memory();
                 if alive.is_err() {
-                    memory.give_up(&request, Instant::now());
-                    return alive;
+                    memory.give_up(request, Instant::now());
                 }
+                alive?;
             }
         }
-        drop(memory);
-        answer.unwrap_or(Answer::ShipIt).write(&mut stream)
+        Ok(answer.unwrap_or(Answer::ShipIt))
     }
 
     fn list_backlog(&self, memory: &mut Memory) {

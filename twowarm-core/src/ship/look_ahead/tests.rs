@@ -132,6 +132,23 @@ fn a_call_finds_its_file_acknowledged_once() {
 
 /// The name is reused with the same size and times.
 #[test]
+fn the_checksum_is_asked_for_where_the_times_prove_nothing() {
+    let mut process = Process::new(8);
+    process.listed(1..=1);
+    process.takes(0, 1);
+    process.acknowledges(1);
+    let without = Request {
+        content: Fingerprint::state_of("/proc/self/exe".as_ref()).unwrap(),
+        ..request(1)
+    };
+    for _ in 0..2 {
+        let answer = process.memory.ask(&without, process.now);
+        assert_eq!(answer, Some(Answer::NeedsChecksum));
+    }
+    assert_eq!(process.ask(1), stored());
+}
+
+#[test]
 fn another_content_is_not_acknowledged() {
     let mut process = Process::new(8);
     process.listed(1..=2);
