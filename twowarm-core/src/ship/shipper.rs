@@ -341,9 +341,13 @@ impl Session<'_> {
         let Next::File(next) = next else { return self.send_only(file, defect) };
         let (hello, checks) = (self.hello.clone(), self.checks);
         thread::scope(|scope| {
-            let checked = scope.spawn(|| check(&next, &hello, checks));
+            let work = || check(&next, &hello, checks);
+            let checking = thread::Builder::new().spawn_scoped(scope, work);
             let sent = self.send_only(file, defect);
-            let checked = checked.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let checked = match checking {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+                Err(_) => work(),
+            };
             self.next = Some((next.clone(), checked));
             sent
         })
