@@ -7,11 +7,13 @@
 mod file;
 #[cfg(test)]
 mod tests;
+mod tail;
 mod text;
 
 use std::path::Path;
 
 pub use file::{ReceiptError, ReceiptFile};
+pub use tail::Tail;
 pub use text::{BadReceipt, ReceiptId};
 
 use crate::identifiers::NodeId;
