@@ -5,9 +5,9 @@
 //! the primary, and a server that was shut down at the end of a receipt can follow a timeline that forked there.
 
 mod file;
+mod tail;
 #[cfg(test)]
 mod tests;
-mod tail;
 mod text;
 
 use std::path::Path;

@@ -116,6 +116,12 @@ impl Link {
         &self.welcome
     }
 
+    /// As if the far node were another version.
+    #[cfg(test)]
+    pub(super) fn set_understands(&mut self, understands: super::wire::Capabilities) {
+        self.welcome.understands = understands;
+    }
+
     /// How long a message to the far node and its answer take, if the transport has measured that.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         self.connection.round_trip()

@@ -13,6 +13,7 @@ mod broken_streams;
 mod collisions;
 mod encodings;
 mod machines;
+mod receipts;
 mod relayed;
 
 const CLUSTER: u64 = 7_000_000_000_000_000_001;
