@@ -34,6 +34,8 @@ pub mod server;
 pub mod ship;
 #[cfg(feature = "server")]
 pub mod standby;
+#[cfg(all(feature = "server", feature = "ship"))]
+pub mod switchover;
 #[cfg(feature = "testbed")]
 pub mod testbed;
 pub mod timelines;

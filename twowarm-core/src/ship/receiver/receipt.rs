@@ -50,12 +50,20 @@ impl Receiver {
         }
         self.check_tail(archive, &receipt, hello)?;
         let file = ReceiptFile::in_archive(archive.path());
-        if file.read().is_ok_and(|stored| stored.as_ref() == Some(&receipt)) {
-            // An earlier attempt may have been interrupted before it was on disk.
-            file.write(&receipt).map_err(failed)?;
-            return Ok(Stored::AlreadyThere);
-        }
+        // One that can't be read is replaced too.
+        let earlier = file.read().ok().flatten();
+        // Also the same one: an earlier attempt may have been interrupted before it was on disk.
         file.write(&receipt).map_err(failed)?;
+        match earlier {
+            Some(earlier) if earlier == receipt => return Ok(Stored::AlreadyThere),
+            // The sender has gone on since, and no timeline forked there.
+            Some(Receipt { timeline, segment, .. })
+                if timeline == receipt.timeline && segment != receipt.segment =>
+            {
+                archive.remove(WalFileName::Partial(segment)).map_err(|e| refusal_of(&e))?;
+            }
+            _ => {}
+        }
         Ok(Stored::New)
     }
 
