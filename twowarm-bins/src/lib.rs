@@ -8,6 +8,7 @@ pub mod config_standby;
 pub mod copy_to_standby;
 pub mod distrib_2warm;
 pub mod exit_codes;
+pub mod flush_primary;
 mod interruption;
 mod manual;
 pub mod receive_base_copy;

@@ -8,13 +8,14 @@ use super::{
 };
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 12] = [
+pub const COMMANDS: [&str; 13] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
     "configStandby",
     "copyToStandby",
     "distrib2warm",
+    "flushPrimary",
     "receiveBaseCopy",
     "receiveWALFile",
     "restoreWALFile",
