@@ -49,6 +49,27 @@ impl Drop for Closed<'_> {
     }
 }
 
+/// Opens this command's own session. An interrupted flush may have left the server so that it lets none in.
+pub(super) fn own_session(
+    login: &Login,
+    data_directory: &Path,
+    local_replication: &Path,
+) -> Result<Session, FlushError> {
+    let was_closed = local_replication.join(STATE).exists();
+    let_sessions_in(data_directory, local_replication)?;
+    let begun = Instant::now();
+    loop {
+        match Session::open(data_directory, login) {
+            Err(error)
+                if was_closed && error.is_rejected() && begun.elapsed() < login.time_limit =>
+            {
+                std::thread::sleep(POLL);
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
 /// Makes the server reject new sessions, and waits until it does.
 pub(super) fn close<'a>(
     session: &mut Session,

@@ -112,7 +112,7 @@ impl FlushPrimary {
         report: Report<'_>,
     ) -> Result<Closed<'_>, FlushError> {
         let pgdata = self.node.data_directory.as_path();
-        let mut session = Session::open(pgdata, &self.login)?;
+        let mut session = admission::own_session(&self.login, pgdata, &self.local_replication)?;
         if session.in_recovery()? {
             return Err(FlushError::Standby(pgdata.to_owned()));
         }
