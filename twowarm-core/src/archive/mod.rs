@@ -37,9 +37,9 @@ pub use binding::{BadBinding, Binding, Machines};
 pub use consumers::Consumer;
 pub use error::ArchiveError;
 pub(crate) use gap::gap;
-#[cfg(feature = "server")]
-pub(crate) use gap::has_segment;
 pub use gap::{Gap, Given};
+#[cfg(feature = "server")]
+pub(crate) use gap::{has_segment, next_needed, wal_directories};
 pub use incoming::Stored;
 #[cfg(feature = "ship")]
 pub(crate) use incoming::{Existing, Incoming, have_same_bytes};

@@ -2,7 +2,9 @@
 
 use super::{Install, InstallError};
 use crate::data_directory::CONFIGURATION;
-use crate::standby::{PrepareStandby, Promotion, PromotionMode, RecoverySource, ServerProgram};
+use crate::standby::{
+    ArchivingSwitch, PrepareStandby, Promotion, PromotionMode, RecoverySource, ServerProgram,
+};
 
 /// The restore_command of a standby in a 2warm tree, relative to the data directory. Servers before 8.3 pass
 /// `%r` on literally, which restoreWALFile understands.
@@ -50,10 +52,14 @@ impl Install {
             archive: self.require_archive()?.to_owned(),
             mark_directory: self.local_replication(),
             trigger: self.trigger_file()?,
-            remove: vec![self.archiving_active_file()],
+            archiving: ArchivingSwitch {
+                file: self.archiving_active_file(),
+                has_dr_node: self.dr_node.is_some(),
+            },
             login: self.login(),
             mode,
             accept_gap: false,
+            require_receipt: false,
             wait: true,
             archive_limit: self.settings.time_limit,
             connect_limit: self.settings.server.connect_limit,
