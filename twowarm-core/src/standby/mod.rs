@@ -6,6 +6,7 @@ mod inherited_recovery;
 mod prepare_standby;
 mod promotion;
 mod recovery_config;
+mod rejoin;
 mod retry_settings;
 mod server_version;
 mod settings;
@@ -19,4 +20,5 @@ pub use promotion::{
     PromotionMode, PromotionStep, ReceiptState, WaitingFor,
 };
 pub use recovery_config::{RecoveryConfig, RecoveryConfigError, RecoverySource};
+pub use rejoin::{Rejoin, RejoinError, RejoinStep};
 pub use server_version::{ServerProgram, ServerVersionError};
