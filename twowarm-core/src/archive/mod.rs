@@ -26,6 +26,7 @@ mod mark;
 mod other_archive;
 mod relayed;
 mod scratch;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +49,9 @@ pub use mark::{check_mark, mark};
 pub(crate) use mark::{has_mark, is_marked_for};
 pub use other_archive::{FetchStep, OtherArchive, Wanted};
 pub use scratch::ScratchFile;
+pub use takeover::NotASuccessor;
+#[cfg(feature = "ship")]
+pub(crate) use takeover::{NodeCluster, SenderLock};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
