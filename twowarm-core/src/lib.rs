@@ -24,6 +24,7 @@ pub mod limits;
 pub mod node;
 pub mod prune;
 pub mod reach;
+pub mod receipt;
 pub mod restore;
 mod retry;
 pub mod rsync;

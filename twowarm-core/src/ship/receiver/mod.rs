@@ -4,6 +4,7 @@ mod admission;
 mod collision;
 mod file;
 mod finishing;
+mod receipt;
 #[cfg(test)]
 mod tests;
 
@@ -233,6 +234,9 @@ impl<R: Read> Session<'_, R> {
                     Err(end) => return end,
                 },
                 Ok(Message::Probe { id }) => Request::Probe(id),
+                Ok(Message::Receipt { id, text }) => Request::Receipt(id, text),
+                Ok(Message::Void { id, receipt }) => Request::Void(id, receipt),
+                Ok(Message::AskReceipt { id }) => Request::AskReceipt(id),
                 Ok(Message::Working) => continue,
                 Ok(Message::Goodbye) => return End::Regular,
                 Ok(other) => return End::Violated(WireError::Unexpected(other.kind())),

@@ -13,6 +13,7 @@ mod broken_streams;
 mod collisions;
 mod encodings;
 mod machines;
+mod receipts;
 mod relayed;
 mod takeover;
 

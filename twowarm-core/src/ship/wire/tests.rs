@@ -61,6 +61,11 @@ fn message() -> impl Strategy<Value = Message> {
             id,
             outcome: if new { Stored::New } else { Stored::AlreadyThere },
         }),
+        (id.clone(), "[ -~\n]{0,80}").prop_map(|(id, text)| Message::Receipt { id, text }),
+        (id.clone(), text()).prop_map(|(id, receipt)| Message::Void { id, receipt }),
+        id.clone().prop_map(|id| Message::AskReceipt { id }),
+        (id.clone(), "[ -~\n]{0,80}", text())
+            .prop_map(|(id, text, missing)| Message::ReceiptHeld { id, text, missing }),
         id.prop_map(|id| Message::Probe { id }),
         Just(Message::Working),
         Just(Message::Goodbye),
@@ -121,7 +126,7 @@ proptest! {
 
     #[test]
     fn a_garbled_payload_never_panics(
-        kind in 0u8..13,
+        kind in 0u8..21,
         payload in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let frame = Frame { kind, payload };
