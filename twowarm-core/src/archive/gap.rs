@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use super::{Archive, ArchiveError};
 use crate::data_directory::{Reached, redo_place};
 use crate::timelines::Timelines;
+#[cfg(feature = "ship")]
+use crate::wal::TimelineId;
 use crate::wal::{
     ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
     TimelineHistory, check_segment_header,
@@ -185,6 +187,31 @@ impl Archive {
     ) -> Result<Option<SegmentName>, ArchiveError> {
         let gap = self.gap_of_standby_before(Some(end), given, control, data_directory)?;
         Ok(gap.map(|gap| gap.missing).filter(|missing| missing.place < end.place))
+    }
+}
+
+#[cfg(feature = "ship")]
+impl Archive {
+    /// The first segment of a timeline that is missing before `end`, or before the last segment here. The server of a
+    /// data directory needs the segments from its redo position on; without one the oldest segment here is the first.
+    pub(crate) fn first_missing(
+        &self,
+        timeline: TimelineId,
+        end: Option<SegmentName>,
+        layout: SegmentLayout,
+        (control, data_directory): (Option<&ControlFile>, Option<&Path>),
+    ) -> Result<Option<SegmentName>, ArchiveError> {
+        let mut listing = self.segments()?;
+        listing.extend(end);
+        let own = control.zip(data_directory).map(|(control, pgdata)| redo_place(pgdata, control));
+        let oldest = listing.iter().map(|segment| segment.place).min();
+        let Some(next) = own.or(oldest) else { return Ok(None) };
+        let timelines = Timelines::new(self.path(), data_directory);
+        let history = own_history(&timelines, SegmentName { timeline, place: next })?;
+        let wal = data_directory.map(wal_directories);
+        let expected = control.map(Expected::of).unwrap_or_default();
+        let has = |name| wal.iter().flatten().any(|wal| has_segment(wal, name, &expected));
+        Ok(gap(listing, next, &[history], layout, &has).map(|gap| gap.missing))
     }
 }
 

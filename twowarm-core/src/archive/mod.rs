@@ -26,6 +26,7 @@ mod mark;
 mod other_archive;
 mod relayed;
 mod scratch;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +53,9 @@ pub(crate) use mark::is_marked_for;
 pub use mark::{check_mark, mark};
 pub use other_archive::{FetchStep, OtherArchive, Wanted};
 pub use scratch::ScratchFile;
+pub use takeover::NotASuccessor;
+#[cfg(feature = "ship")]
+pub(crate) use takeover::{NodeCluster, SenderLock};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

@@ -5,6 +5,7 @@
 //! the primary, and a server that was shut down at the end of a receipt can follow a timeline that forked there.
 
 mod file;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -12,6 +13,7 @@ mod text;
 use std::path::Path;
 
 pub use file::{ReceiptError, ReceiptFile};
+pub use tail::Tail;
 pub use text::{BadReceipt, ReceiptId};
 
 use crate::identifiers::NodeId;

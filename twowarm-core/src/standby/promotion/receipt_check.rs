@@ -6,7 +6,7 @@ use std::path::Path;
 use super::PromotionError;
 use crate::archive::{Archive, Given};
 use crate::receipt::Receipt;
-use crate::standby::wal_end::last_record;
+use crate::standby::wal_end::tail_of;
 use crate::wal::{ControlFile, Expected, SegmentName, TimelineId, WalFileName};
 
 /// What the archive has of a receipt of flushPrimary.
@@ -69,9 +69,9 @@ fn ends_with_receipt(
     receipt: &Receipt,
     control: &ControlFile,
 ) -> Result<(), String> {
-    let found = last_record(file, receipt.segment, &Expected::of(control))
-        .map_err(|why| why.unwrap_or_else(|error| error.to_string()))?;
-    match found.end == receipt.end && found.begin == Some(receipt.checkpoint) {
+    let found = tail_of(file, receipt.segment, &Expected::of(control));
+    let found = found.unwrap_or_else(|error| Err(error.to_string()))?;
+    match found.end == receipt.end && found.last_record == Some(receipt.checkpoint) {
         true => Ok(()),
         false => Err(format!("WAL ends at {}, not at {}", found.end, receipt.end)),
     }
