@@ -306,6 +306,8 @@ pub(super) fn refusal_of(error: &ArchiveError) -> Refusal {
         ArchiveError::Conflict(_) => RefusalCode::CONFLICT,
         ArchiveError::AnotherCluster { .. } => RefusalCode::ANOTHER_CLUSTER,
         ArchiveError::AnotherSender { .. }
+        | ArchiveError::Promoted { .. }
+        | ArchiveError::NotASuccessor { .. }
         | ArchiveError::AnotherId { .. }
         | ArchiveError::AnotherMachine { .. } => RefusalCode::ANOTHER_SENDER,
         _ => RefusalCode::ARCHIVE,
@@ -319,5 +321,7 @@ fn binding(hello: &Hello) -> Binding {
         node_id: hello.node_id.clone(),
         label: hello.label.clone(),
         machine: hello.machine.clone(),
+        timeline: None,
+        former: None,
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::version::PgMajor;
-use crate::wal::SegmentSize;
+use crate::wal::{SegmentSize, TimelineId};
 
 mod content;
 
@@ -25,6 +25,8 @@ fn message() -> impl Strategy<Value = Message> {
                 label,
                 machine: copy.then(|| "fedcba9876543210".parse().unwrap()),
                 relay_for: (!copy).then(|| "postgres@db2".parse().unwrap()),
+                relayed_by: (power > 22).then(|| "0011223344556677".parse().unwrap()),
+                promoted_to: TimelineId::new(power - 20).ok(),
             })
         },
     );
@@ -187,6 +189,8 @@ fn a_hello_of_an_earlier_version_is_understood() {
         label: "db1:/pg".into(),
         machine,
         relay_for: Some("db2".parse().unwrap()),
+        relayed_by: None,
+        promoted_to: None,
     };
     let earlier = Payload::new()
         .u8(1)
