@@ -94,7 +94,7 @@ fn rejoin(install: &Install) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-fn text_of_rejoin(step: RejoinStep) -> Option<String> {
+pub(crate) fn text_of_rejoin(step: RejoinStep) -> Option<String> {
     Some(match step {
         RejoinStep::AtReceipt(receipt) => {
             format!(

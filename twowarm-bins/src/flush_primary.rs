@@ -1,13 +1,12 @@
 //! flushPrimary: stops this node's primary for a switchover, so that the standby has all of its WAL.
 
 use std::ffi::OsString;
-use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
 use twowarm_core::data_directory::running_server;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::receipt::Receipt;
-use twowarm_core::switchover::{FlushStep, UndoFlush, let_sessions_in};
+use twowarm_core::switchover::{FlushPrimary, FlushStep, UndoFlush, let_sessions_in};
 
 use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
@@ -48,7 +47,7 @@ pub const COMMAND: Command = Command {
             ("PGROOT/2warm/local/replication/receipt", "The receipt of the last flush."),
             ("PGROOT/2warm/local/replication/flushing", "Exists while sessions are kept out."),
         ],
-        see_also: &["triggerStandby(1)", "configStandby(1)", "pg_ctl(1)"],
+        see_also: &["switchover(1)", "triggerStandby(1)", "configStandby(1)", "pg_ctl(1)"],
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
@@ -71,11 +70,7 @@ impl Request {
             match argument.to_str() {
                 Some("--force") => request.force = true,
                 Some("--undo") => request.undo = true,
-                Some("--wait") => {
-                    let seconds = arguments.next().and_then(|text| text.to_str()?.parse().ok());
-                    let seconds = seconds.ok_or("--wait requires a number of seconds")?;
-                    request.wait = Some(Duration::from_secs(seconds));
-                }
+                Some("--wait") => request.wait = Some(seconds(arguments.next())?),
                 _ => return Err(format!("invalid argument: {}", argument.to_string_lossy())),
             }
         }
@@ -84,6 +79,13 @@ impl Request {
         }
         Ok(request)
     }
+}
+
+/// The value of `--wait`.
+pub(crate) fn seconds(argument: Option<&OsString>) -> Result<Duration, String> {
+    let seconds = argument.and_then(|text| text.to_str()?.parse().ok());
+    let seconds = seconds.ok_or("--wait requires a number of seconds")?;
+    Ok(Duration::from_secs(seconds))
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
@@ -101,14 +103,16 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 }
 
 /// Flushes the primary of this node and tells the steps.
-pub(crate) fn flush(
-    install: &Install,
-    wait: Option<Duration>,
-    force: bool,
-) -> Result<Receipt, Failure> {
+fn flush(install: &Install, wait: Option<Duration>, force: bool) -> Result<Receipt, Failure> {
     let mut flush = install.flush_primary()?;
     flush.wait = wait.unwrap_or(flush.wait);
     flush.force = force;
+    when_interrupted(install, &flush)?;
+    Ok(flush.run(&mut tell)?)
+}
+
+/// Lets sessions in again before a signal ends the process.
+pub(crate) fn when_interrupted(install: &Install, flush: &FlushPrimary) -> std::io::Result<()> {
     let (pgdata, local) = (flush.node.data_directory.clone(), install.local_replication());
     before_the_end(move || {
         if let Err(error) = let_sessions_in(&pgdata, &local) {
@@ -122,11 +126,10 @@ pub(crate) fn flush(
                 "interrupted: the server is stopped. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
             ),
         }
-    })?;
-    Ok(flush.run(&mut tell)?)
+    })
 }
 
-fn tell(step: FlushStep<'_>) {
+pub(crate) fn tell(step: FlushStep<'_>) {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let line = match step {
         FlushStep::Connected { node } => format!("{node} can be reached"),
@@ -183,7 +186,7 @@ fn undo(install: &Install, force: bool) -> Result<u8, Failure> {
         print("The server is running as the primary, and sessions are let in\n");
         return Ok(DONE);
     }
-    match start(install)? {
+    match install.start_server().run()? {
         true => print("The server was started as the primary\n"),
         false => print(&format!(
             "The server in \"{}\" is stopped and may be started as the primary. HINT: start it as usual; start_command under [server] in 2warm.toml lets flushPrimary --undo do so\n",
@@ -191,21 +194,6 @@ fn undo(install: &Install, force: bool) -> Result<u8, Failure> {
         )),
     }
     Ok(DONE)
-}
-
-/// Starts the server by the configured command; false if there is none.
-fn start(install: &Install) -> Result<bool, Failure> {
-    let Some((program, arguments)) = install.settings.server.start_command.split_first() else {
-        return Ok(false);
-    };
-    // A server must not keep this command's output open.
-    let mut process = Process::new(program);
-    process.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let failed = |why: String| {
-        Failure::Failed(format!("could not start the server by \"{program}\": {why}. HINT: start it; it may run as the primary").into())
-    };
-    let status = process.status().map_err(|e| failed(e.to_string()))?;
-    if status.success() { Ok(true) } else { Err(failed(status.to_string())) }
 }
 
 #[cfg(test)]

@@ -16,5 +16,6 @@ pub mod receive_wal_file;
 pub mod restore_wal_file;
 mod roff;
 pub mod send_wal_file;
+pub mod switchover;
 pub mod trigger_standby;
 pub mod verify_archive;

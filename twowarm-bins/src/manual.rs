@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::command::Command;
 
-    const ALL: [&Command; 12] = [
+    const ALL: [&Command; 13] = [
         &crate::archive_wal_file::COMMAND,
         &crate::config_facts::COMMAND,
         &crate::config_standby::COMMAND,
@@ -144,6 +144,7 @@ mod tests {
         &crate::receive_wal_file::COMMAND,
         &crate::restore_wal_file::COMMAND,
         &crate::send_wal_file::COMMAND,
+        &crate::switchover::COMMAND,
         &crate::trigger_standby::COMMAND,
         &crate::verify_archive::COMMAND,
     ];

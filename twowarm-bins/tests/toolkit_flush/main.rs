@@ -7,3 +7,4 @@ mod pair;
 mod refusals;
 mod switchover;
 mod undo;
+mod whole;

@@ -7,7 +7,9 @@ use super::{Install, InstallError, Verify};
 use crate::identifiers::NodeName;
 use crate::rsync::Remote;
 use crate::ship::{FarCommand, Shipper};
-use crate::switchover::{Destination, FlushPrimary, SaveLogs, UndoFlush};
+use crate::switchover::{
+    Destination, FarPromotion, FlushPrimary, SaveLogs, StartServer, Switchover, UndoFlush,
+};
 
 /// How long sessions may take to end.
 const WAIT: Duration = Duration::from_secs(30);
@@ -47,6 +49,27 @@ impl Install {
             destinations: self.destinations()?,
             force: false,
         })
+    }
+
+    /// What makes the other node the primary, and this node its standby.
+    ///
+    /// # Errors
+    /// As [`flush_primary`](Install::flush_primary), or if the archive of this node is not known.
+    pub fn switchover(&self) -> Result<Switchover, InstallError> {
+        let standby = self.require_other_node()?;
+        Ok(Switchover {
+            flush: self.flush_primary()?,
+            promotion: FarPromotion::new(&self.reach(standby))?,
+            undo: self.undo_flush()?,
+            rejoin: self.rejoin()?,
+            start: self.start_server(),
+        })
+    }
+
+    /// What starts the server of this node.
+    #[must_use]
+    pub fn start_server(&self) -> StartServer {
+        StartServer { command: self.settings.server.start_command.clone() }
     }
 
     /// The standby, and the DR node if it is another one.

@@ -14,7 +14,7 @@ use crate::receipt::{Receipt, ReceiptFile, ReceiptId};
 use crate::rsync::{Event, Remote, Transfer};
 use crate::server::{Login, Session};
 use crate::ship::{LocalNode, NodeError, WalFile};
-use crate::wal::{Expected, WalFileName};
+use crate::wal::{Expected, SegmentName, WalFileName};
 
 const POLL: Duration = Duration::from_millis(20);
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -74,20 +74,54 @@ impl FlushPrimary {
         self.flush(&mut left, report).map_err(|error| FlushFailure { error, left })
     }
 
-    fn flush(&self, left: &mut ServerLeft, report: Report<'_>) -> Result<Receipt, FlushError> {
+    /// Checks what can be checked before anything is changed.
+    ///
+    /// # Errors
+    /// As [`run`](FlushPrimary::run), as far as the state of the nodes now shows it.
+    pub fn check(&self, report: Report<'_>) -> Result<(), FlushError> {
+        let is_running = self.is_running()?;
+        self.connect(report)?;
+        if is_running {
+            self.session()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the server of the primary is running.
+    fn is_running(&self) -> Result<bool, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         if role_of(pgdata)? == Role::Standby {
             return Err(FlushError::Standby(pgdata.to_owned()));
         }
         check_owner(pgdata)?;
-        let is_running = running_server(pgdata)?.is_some();
+        Ok(running_server(pgdata)?.is_some())
+    }
+
+    fn connect(&self, report: Report<'_>) -> Result<Vec<Connected<'_>>, FlushError> {
+        self.destinations.iter().map(|node| Connected::open(node, report)).collect()
+    }
+
+    /// A session on the server, which must be a primary that ships its WAL.
+    fn session(&self) -> Result<Session, FlushError> {
+        let pgdata = self.node.data_directory.as_path();
+        let mut session = admission::own_session(&self.login, pgdata, &self.local_replication)?;
+        if session.in_recovery()? {
+            return Err(FlushError::Standby(pgdata.to_owned()));
+        }
+        if !self.archiving_active.exists() {
+            return Err(FlushError::NotActive(self.archiving_active.clone()));
+        }
+        check_settings(&mut session, pgdata).map_err(|e| FlushError::Archiving(Box::new(e)))?;
+        Ok(session)
+    }
+
+    fn flush(&self, left: &mut ServerLeft, report: Report<'_>) -> Result<Receipt, FlushError> {
+        let pgdata = self.node.data_directory.as_path();
+        let is_running = self.is_running()?;
         if !is_running {
             *left = ServerLeft::Stopped;
         }
-        let mut nodes = Vec::new();
-        for destination in &self.destinations {
-            nodes.push(Connected::open(destination, report)?);
-        }
+        let mut nodes = self.connect(report)?;
         if is_running {
             let closed = self.archive_all(&mut nodes, report)?;
             *left = ServerLeft::Stopping;
@@ -112,14 +146,7 @@ impl FlushPrimary {
         report: Report<'_>,
     ) -> Result<Closed<'_>, FlushError> {
         let pgdata = self.node.data_directory.as_path();
-        let mut session = admission::own_session(&self.login, pgdata, &self.local_replication)?;
-        if session.in_recovery()? {
-            return Err(FlushError::Standby(pgdata.to_owned()));
-        }
-        if !self.archiving_active.exists() {
-            return Err(FlushError::NotActive(self.archiving_active.clone()));
-        }
-        check_settings(&mut session, pgdata).map_err(|e| FlushError::Archiving(Box::new(e)))?;
+        let mut session = self.session()?;
         self.save_logs(&mut session, report);
         // Sessions work on meanwhile, so what remains afterwards is short.
         checkpoint(&mut session, nodes, report)?;
@@ -265,7 +292,7 @@ impl FlushPrimary {
 }
 
 /// The files that the server had not archived when it stopped.
-fn not_archived(wal: &Path, last: crate::wal::SegmentName) -> Result<Vec<WalFile>, FlushError> {
+fn not_archived(wal: &Path, last: SegmentName) -> Result<Vec<WalFile>, FlushError> {
     let names = archived::ready(wal)?.into_iter();
     let names = names.filter(|name| *name != WalFileName::Segment(last));
     Ok(names.map(|name| WalFile { path: wal.join(name.to_string()), name }).collect())

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::{Destination, FlushError, admission};
 use crate::data_directory::{Role, check_owner, role_of, running_server};
 use crate::receipt::ReceiptFile;
-use crate::ship::{LocalNode, ShipError};
+use crate::ship::{LinkError, LocalNode, ShipError};
 
 /// Ends a flush so that the old primary can go on: its receipt is void everywhere, and sessions are let in.
 #[derive(Debug)]
@@ -70,6 +70,5 @@ impl UndoFlush {
 
 /// Whether the node has answered, and refuses.
 fn is_refused(error: &ShipError) -> bool {
-    use crate::ship::LinkError;
     matches!(error, ShipError::Link(LinkError::Refused { refusal, .. }) if !refusal.retryable)
 }

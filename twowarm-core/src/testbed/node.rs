@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 13] = [
+pub const COMMANDS: [&str; 14] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
@@ -20,6 +20,7 @@ pub const COMMANDS: [&str; 13] = [
     "receiveWALFile",
     "restoreWALFile",
     "sendWALFile",
+    "switchover",
     "triggerStandby",
     "verifyArchive",
 ];
