@@ -1,9 +1,10 @@
-//! configStandby: prepares this node's data directory for a base copy, as a standby's.
+//! configStandby: prepares this node's data directory for a base copy, as a standby's, or makes an old primary a standby
+//! without a copy.
 
 use std::ffi::OsString;
 
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::standby::PrepareStep;
+use twowarm_core::standby::{PrepareStep, RejoinStep};
 
 use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
@@ -13,21 +14,36 @@ use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 pub const COMMAND: Command = Command {
     manual: Manual {
         name: "configStandby",
-        arguments: "",
-        summary: "prepares the data directory of a standby",
+        arguments: "[--rejoin]",
+        summary: "prepares the data directory of a standby, or makes an old primary one",
         description: "Prepares this node's data directory for copyToStandby. The directory must be empty or hold an \
                 earlier standby. Creates the archive directory, empties pg_wal, deletes a trigger and writes the \
                 recovery settings. Refuses a directory in which a server is running, or that looks like a \
-                primary's.",
-        options: &[],
+                primary's. With --rejoin, on an old primary that flushPrimary has shut down: checks that its WAL \
+                ends exactly where the new primary's timeline forked, and makes it a standby without a copy.",
+        options: &[(
+            "--rejoin",
+            "Make this old primary a standby of the new primary. No file of the cluster is deleted or copied. Refuses \
+                if flushPrimary did not shut it down, if it was started since, or if the new primary lacks some of its \
+                WAL; then run copyToStandby on the new primary.",
+        )],
         answers: &[(DONE, "Success.")],
         files: &[
             ENVIRONMENT,
             SETTINGS,
             ("PGROOT/2warm/global/recovery.conf", "Optional recovery settings of all nodes."),
             ("PGROOT/2warm/local/postgresql.conf", "Optional postgresql.conf of this node."),
+            (
+                "PGROOT/2warm/local/replication/receipt",
+                "The receipt of flushPrimary: where the WAL of this node ends.",
+            ),
         ],
-        see_also: &["copyToStandby(1)", "restoreWALFile(1)", "triggerStandby(1)"],
+        see_also: &[
+            "flushPrimary(1)",
+            "copyToStandby(1)",
+            "restoreWALFile(1)",
+            "triggerStandby(1)",
+        ],
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
@@ -36,8 +52,13 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if !arguments.is_empty() {
-        return Err(Failure::Usage("too many arguments".into()));
+    match arguments {
+        [] => {}
+        [option] if option == "--rejoin" => return rejoin(install),
+        [other] => {
+            return Err(Failure::Usage(format!("invalid argument: {}", other.to_string_lossy())));
+        }
+        _ => return Err(Failure::Usage("too many arguments".into())),
     }
     let preparation = install.prepare_standby()?;
     preparation.run(&mut |step| {
@@ -56,6 +77,43 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         ));
     }
     Ok(DONE)
+}
+
+fn rejoin(install: &Install) -> Result<u8, Failure> {
+    let rejoin = install.rejoin()?;
+    rejoin.run(&mut |step| {
+        if let Some(text) = text_of_rejoin(step) {
+            print(&format!("{text}\n"));
+        }
+    })?;
+    install.remember_data_directory()?;
+    print(&format!(
+        "\"{}\" is a standby now. HINT: start its server, which follows the new primary\n",
+        rejoin.data_directory.display()
+    ));
+    Ok(DONE)
+}
+
+pub(crate) fn text_of_rejoin(step: RejoinStep) -> Option<String> {
+    Some(match step {
+        RejoinStep::AtReceipt(receipt) => {
+            format!(
+                "The WAL of this node ends with the shutdown checkpoint, at {} on timeline {}, as in the receipt of flushPrimary",
+                receipt.end, receipt.timeline
+            )
+        }
+        RejoinStep::Fetched { name, node } => format!("Fetched {name} from {node}"),
+        RejoinStep::Follows(timeline) => {
+            format!("Timeline {timeline} forked there: this node can follow it without a copy")
+        }
+        RejoinStep::Completing => "Completing an earlier --rejoin, which was interrupted".into(),
+        RejoinStep::Deleting(path) => format!("Deleting \"{}\"", path.display()),
+        RejoinStep::LacksForFailover(lack) | RejoinStep::RestoreCommandMissing(lack) => {
+            format!("WARNING: {lack}")
+        }
+        RejoinStep::RestoreCommandWithoutExec(warning) => warning,
+        _ => return None,
+    })
 }
 
 fn text_of(step: PrepareStep) -> Option<String> {

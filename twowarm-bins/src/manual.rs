@@ -133,16 +133,18 @@ mod tests {
     use super::*;
     use crate::command::Command;
 
-    const ALL: [&Command; 11] = [
+    const ALL: [&Command; 13] = [
         &crate::archive_wal_file::COMMAND,
         &crate::config_facts::COMMAND,
         &crate::config_standby::COMMAND,
         &crate::copy_to_standby::COMMAND,
         &crate::distrib_2warm::COMMAND,
+        &crate::flush_primary::COMMAND,
         &crate::receive_base_copy::COMMAND,
         &crate::receive_wal_file::COMMAND,
         &crate::restore_wal_file::COMMAND,
         &crate::send_wal_file::COMMAND,
+        &crate::switchover::COMMAND,
         &crate::trigger_standby::COMMAND,
         &crate::verify_archive::COMMAND,
     ];

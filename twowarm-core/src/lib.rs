@@ -24,6 +24,7 @@ pub mod limits;
 pub mod node;
 pub mod prune;
 pub mod reach;
+pub mod receipt;
 pub mod restore;
 mod retry;
 pub mod rsync;
@@ -33,6 +34,8 @@ pub mod server;
 pub mod ship;
 #[cfg(feature = "server")]
 pub mod standby;
+#[cfg(all(feature = "server", feature = "ship"))]
+pub mod switchover;
 #[cfg(feature = "testbed")]
 pub mod testbed;
 pub mod timelines;

@@ -86,6 +86,8 @@ fn hello() -> Hello {
         label: "near".into(),
         machine: None,
         relay_for: None,
+        relayed_by: None,
+        promoted_to: None,
     }
 }
 

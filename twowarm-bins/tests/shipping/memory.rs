@@ -108,6 +108,8 @@ fn invalid_compressed_data_uses_little_memory() {
         label: "near".into(),
         machine: None,
         relay_for: None,
+        relayed_by: None,
+        promoted_to: None,
     };
     write_greeting(&mut input).unwrap();
     let mut send = |message: Message| {

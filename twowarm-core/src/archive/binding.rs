@@ -8,6 +8,7 @@ use super::{Archive, ArchiveError};
 use crate::durable;
 use crate::file_error::FileError;
 use crate::identifiers::{MachineId, NodeId};
+use crate::wal::TimelineId;
 
 /// The cluster and the sending node to which an archive is bound, as in its `.owner` file; also those of a
 /// sender that asks to be accepted.
@@ -25,6 +26,11 @@ pub struct Binding {
     /// The sending node's machine, if that has an id. A copy of the node's files on another machine
     /// differs only in this.
     pub machine: Option<MachineId>,
+    /// The newest timeline of which the sender has shipped a file; `None` if that is not known. Of a sender: the
+    /// timeline of its file.
+    pub timeline: Option<TimelineId>,
+    /// In an archive that a promoted node has taken over: the label of the sender before it.
+    pub former: Option<String>,
 }
 
 /// Whether an archive is bound to a machine too.
@@ -42,12 +48,14 @@ pub enum Machines {
 pub struct BadBinding(String);
 
 impl fmt::Display for Binding {
-    /// Prints the file's text. The machine is last because earlier versions read only up to the label.
+    /// Prints the file's text. Earlier versions read only up to the label, or up to the machine.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Binding { system_identifier, node_id, label, machine } = self;
+        let Binding { system_identifier, node_id, label, machine, timeline, former } = self;
         write!(f, "version=1\nsystem_identifier={system_identifier}\nnode_id={node_id}\n")?;
         writeln!(f, "label={}", one_line(label))?;
-        machine.as_ref().map_or(Ok(()), |machine| writeln!(f, "machine={machine}"))
+        machine.as_ref().map_or(Ok(()), |machine| writeln!(f, "machine={machine}"))?;
+        timeline.map_or(Ok(()), |timeline| writeln!(f, "timeline={}", timeline.number()))?;
+        former.as_ref().map_or(Ok(()), |former| writeln!(f, "former={}", one_line(former)))
     }
 }
 
@@ -59,10 +67,13 @@ impl FromStr for Binding {
     type Err = BadBinding;
 
     fn from_str(text: &str) -> Result<Binding, BadBinding> {
-        let mut lines = text.split('\n');
+        let mut lines = text.split('\n').peekable();
         let mut value = |key: &str| {
-            let line = lines.next().unwrap_or_default();
+            let line = lines.peek().copied().unwrap_or_default();
             let value = line.strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
+            if value.is_some() {
+                lines.next();
+            }
             let line = line.escape_debug();
             value.ok_or_else(|| BadBinding(format!("expected {key}=..., found \"{line}\"")))
         };
@@ -86,6 +97,16 @@ impl FromStr for Binding {
                 // Written by an earlier version, or for a machine without an id.
                 Err(_) => None,
             },
+            timeline: match value("timeline") {
+                Ok(number) => {
+                    let timeline = number.parse().ok().map(TimelineId::new);
+                    let number = number.escape_debug();
+                    let invalid = || BadBinding(format!("invalid timeline \"{number}\""));
+                    Some(timeline.and_then(Result::ok).ok_or_else(invalid)?)
+                }
+                Err(_) => None,
+            },
+            former: value("former").ok().map(one_line),
         })
     }
 }
@@ -119,7 +140,7 @@ impl Archive {
     }
 
     /// Binds the archive to this sender, durably, if it is not bound yet. A binding without a machine gets
-    /// the sender's.
+    /// the sender's, and every binding the sender's timeline if that is newer.
     ///
     /// # Errors
     /// If it is bound to another, or its binding can't be read or written.
@@ -127,8 +148,9 @@ impl Archive {
         loop {
             let file = self.binding_file();
             let Some(bound) = self.binding()? else {
+                let bound = Binding { former: None, ..sender.clone() };
                 let mut incoming = self.begin("owner")?;
-                incoming.write(sender.to_string().as_bytes())?;
+                incoming.write(bound.to_string().as_bytes())?;
                 if incoming.publish_first(&file)? {
                     return Ok(());
                 }
@@ -136,18 +158,29 @@ impl Archive {
                 continue;
             };
             self.compare(&bound, sender, machines)?;
-            if bound.machine.is_some() || sender.machine.is_none() {
+            let new = Binding {
+                machine: bound.machine.clone().or_else(|| sender.machine.clone()),
+                timeline: bound.timeline.max(sender.timeline),
+                ..bound.clone()
+            };
+            // Of two senders at the same time, the second must see the machine of the first.
+            if new == bound || self.rebind(&bound, &new)? {
                 return Ok(());
             }
-            // Of two senders at the same time, the second must see the machine of the first.
-            let Some(_locked) = durable::lock_named(&file)? else { continue };
-            if self.binding()?.as_ref() == Some(&bound) {
-                let bound = Binding { machine: sender.machine.clone(), ..bound };
-                let mut incoming = self.begin("owner")?;
-                incoming.write(bound.to_string().as_bytes())?;
-                return incoming.replace(&file);
-            }
         }
+    }
+
+    /// Replaces a binding durably; false if the archive has another one than `bound` by now.
+    pub(super) fn rebind(&self, bound: &Binding, new: &Binding) -> Result<bool, ArchiveError> {
+        let file = self.binding_file();
+        let Some(_locked) = durable::lock_named(&file)? else { return Ok(false) };
+        if self.binding()?.as_ref() != Some(bound) {
+            return Ok(false);
+        }
+        let mut incoming = self.begin("owner")?;
+        incoming.write(new.to_string().as_bytes())?;
+        incoming.replace(&file)?;
+        Ok(true)
     }
 
     /// Removes the binding, so that the next sender is accepted.
@@ -174,6 +207,15 @@ impl Archive {
         }
         let sender_label = sender.label.clone();
         if bound.node_id != sender.node_id {
+            if let (Some(_), Some(timeline)) = (&bound.former, bound.timeline) {
+                let bound = bound.label.clone();
+                return Err(ArchiveError::Promoted {
+                    archive,
+                    bound,
+                    timeline,
+                    sender: sender_label,
+                });
+            }
             // The same node, whose id was removed or overwritten.
             let is_same_machine = bound.machine.is_some() && bound.machine == sender.machine;
             if bound.label == sender_label && is_same_machine {

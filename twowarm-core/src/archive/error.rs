@@ -2,11 +2,12 @@ use std::io;
 use std::path::PathBuf;
 
 use super::binding::BadBinding;
+use super::takeover::NotASuccessor;
 use crate::file_error::FileError;
 use crate::identifiers::{MachineId, NodeId};
 use crate::retry::Retryable;
 use crate::timelines::HistoryFileError;
-use crate::wal::BadText;
+use crate::wal::{BadText, TimelineId};
 
 /// Why an operation on an archive failed.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,38 @@ pub enum ArchiveError {
         /// The sender's label.
         sender: String,
     },
+    /// Another node was promoted and has taken the archive over.
+    #[error(
+        "archive \"{}\" belongs to {bound}, which was promoted (timeline {timeline}): {sender} is not the primary. HINT: if {sender} is the former primary, stop its server and make it a standby: run configStandby --rejoin on it, or if that refuses, copyToStandby on {bound}",
+        archive.display()
+    )]
+    Promoted {
+        /// The archive directory.
+        archive: PathBuf,
+        /// The label of the promoted node.
+        bound: String,
+        /// Its timeline.
+        timeline: TimelineId,
+        /// The sender's label.
+        sender: String,
+    },
+    /// A promoted node can't take the archive over, because its timeline does not continue what the archive has.
+    #[error(
+        "archive \"{}\" belongs to the sender {bound}, and {sender} cannot take it over with timeline {timeline}: {why}",
+        archive.display()
+    )]
+    NotASuccessor {
+        /// The archive directory.
+        archive: PathBuf,
+        /// The label of the node to which it is bound.
+        bound: String,
+        /// The sender's label.
+        sender: String,
+        /// The sender's timeline.
+        timeline: TimelineId,
+        /// The reason.
+        why: NotASuccessor,
+    },
     /// The same node on the same machine, with another node id.
     #[error(
         "archive \"{}\" belongs to {sender} with the node id {bound}, but {sender} now has another node id: its file was probably removed or replaced. HINT: write {bound} into {sender}/2warm/local/replication/node_id. Only if the node was set up again: run configStandby on the receiving node and make a new base copy",
@@ -143,6 +176,8 @@ impl Retryable for ArchiveError {
             | ArchiveError::BadBinding { .. }
             | ArchiveError::AnotherCluster { .. }
             | ArchiveError::AnotherSender { .. }
+            | ArchiveError::Promoted { .. }
+            | ArchiveError::NotASuccessor { .. }
             | ArchiveError::AnotherId { .. }
             | ArchiveError::AnotherMachine { .. } => false,
         }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use super::{Archive, ArchiveError};
 use crate::data_directory::{Reached, redo_place};
 use crate::timelines::Timelines;
+#[cfg(feature = "ship")]
+use crate::wal::TimelineId;
 use crate::wal::{
     ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
     TimelineHistory, check_segment_header,
@@ -90,11 +92,23 @@ impl Archive {
         control: &ControlFile,
         data_directory: &Path,
     ) -> Result<Option<Gap>, ArchiveError> {
+        self.gap_before(None, next, control, data_directory)
+    }
+
+    /// The same as if the segment `end` were in the archive too.
+    fn gap_before(
+        &self,
+        end: Option<SegmentName>,
+        next: SegmentName,
+        control: &ControlFile,
+        data_directory: &Path,
+    ) -> Result<Option<Gap>, ArchiveError> {
         let timelines = Timelines::new(self.path(), Some(data_directory));
         let mut histories = vec![own_history(&timelines, next)?];
         let later = timelines.archived_after(next.timeline)?;
         histories.extend(later.into_iter().filter(|later| later.is_ancestor(next.timeline)));
-        let (listing, wal) = (self.segments()?, wal_directories(data_directory));
+        let (mut listing, wal) = (self.segments()?, wal_directories(data_directory));
+        listing.extend(end);
         let expected = Expected::of(control);
         let has = |name| wal.iter().any(|wal| has_segment(wal, name, &expected));
         Ok(gap(listing, next.place, &histories, control.layout(), &has))
@@ -111,7 +125,7 @@ fn own_history(
 }
 
 /// A server's WAL directory, from 10 on and before.
-fn wal_directories(data_directory: &Path) -> [PathBuf; 2] {
+pub(crate) fn wal_directories(data_directory: &Path) -> [PathBuf; 2] {
     ["pg_wal", "pg_xlog"].map(|wal| data_directory.join(wal))
 }
 
@@ -137,15 +151,67 @@ impl Archive {
         control: &ControlFile,
         data_directory: &Path,
     ) -> Result<Option<Gap>, ArchiveError> {
+        self.gap_of_standby_before(None, given, control, data_directory)
+    }
+
+    fn gap_of_standby_before(
+        &self,
+        end: Option<SegmentName>,
+        given: Given,
+        control: &ControlFile,
+        data_directory: &Path,
+    ) -> Result<Option<Gap>, ArchiveError> {
         let next = next_needed(given, control, data_directory);
-        match self.gap_after(next, control, data_directory)? {
+        match self.gap_before(end, next, control, data_directory)? {
             // It existed when the server started, and was removed after it had been replayed.
             Some(gap) if given == Given::Unknown && gap.missing.place == next.place => {
                 let next = SegmentName { timeline: next.timeline, ..gap.found };
-                self.gap_after(next, control, data_directory)
+                self.gap_before(end, next, control, data_directory)
             }
             gap => Ok(gap),
         }
+    }
+
+    /// The first segment before `end` that the server of a data directory still needs and that is neither in the
+    /// archive nor in the server's own WAL directory.
+    ///
+    /// # Errors
+    /// If the archive can't be read.
+    #[cfg(feature = "server")]
+    pub(crate) fn missing_before(
+        &self,
+        end: SegmentName,
+        given: Given,
+        control: &ControlFile,
+        data_directory: &Path,
+    ) -> Result<Option<SegmentName>, ArchiveError> {
+        let gap = self.gap_of_standby_before(Some(end), given, control, data_directory)?;
+        Ok(gap.map(|gap| gap.missing).filter(|missing| missing.place < end.place))
+    }
+}
+
+#[cfg(feature = "ship")]
+impl Archive {
+    /// The first segment of a timeline that is missing before `end`, or before the last segment here. The server of a
+    /// data directory needs the segments from its redo position on; without one the oldest segment here is the first.
+    pub(crate) fn first_missing(
+        &self,
+        timeline: TimelineId,
+        end: Option<SegmentName>,
+        layout: SegmentLayout,
+        (control, data_directory): (Option<&ControlFile>, Option<&Path>),
+    ) -> Result<Option<SegmentName>, ArchiveError> {
+        let mut listing = self.segments()?;
+        listing.extend(end);
+        let own = control.zip(data_directory).map(|(control, pgdata)| redo_place(pgdata, control));
+        let oldest = listing.iter().map(|segment| segment.place).min();
+        let Some(next) = own.or(oldest) else { return Ok(None) };
+        let timelines = Timelines::new(self.path(), data_directory);
+        let history = own_history(&timelines, SegmentName { timeline, place: next })?;
+        let wal = data_directory.map(wal_directories);
+        let expected = control.map(Expected::of).unwrap_or_default();
+        let has = |name| wal.iter().flatten().any(|wal| has_segment(wal, name, &expected));
+        Ok(gap(listing, next, &[history], layout, &has).map(|gap| gap.missing))
     }
 }
 
@@ -188,7 +254,11 @@ impl Archive {
 
 /// The next segment that the server of a data directory needs: the one after the last one that it restored,
 /// else the one in which its replay starts.
-fn next_needed(given: Given, control: &ControlFile, data_directory: &Path) -> SegmentName {
+pub(crate) fn next_needed(
+    given: Given,
+    control: &ControlFile,
+    data_directory: &Path,
+) -> SegmentName {
     let place = redo_place(data_directory, control);
     let timeline = Reached::of(control).timeline;
     let after = match given {

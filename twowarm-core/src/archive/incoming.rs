@@ -98,6 +98,29 @@ impl Archive {
         incoming.store(self, name, |_, _| Ok(Existing::Different))
     }
 
+    /// Puts a copy of a file into the archive, durably, if the copy passes the check. The check reads the copy, because
+    /// a server may recycle its own file meanwhile. `None` if it does not pass.
+    ///
+    /// # Errors
+    /// If another file has the name, or a file can't be read or written.
+    #[cfg(feature = "server")]
+    pub(crate) fn put_copy(
+        &self,
+        name: WalFileName,
+        from: &Path,
+        check: impl FnOnce(&mut File) -> io::Result<bool>,
+    ) -> Result<Option<Stored>, ArchiveError> {
+        let source = if_exists(File::open(from)).map_err(FileError::of("open", from))?;
+        let Some(mut source) = source else { return Ok(None) };
+        let mut incoming = self.begin(&name.to_string())?;
+        let path = incoming.path().to_owned();
+        io::copy(&mut source, incoming.file()).map_err(FileError::of("copy", from))?;
+        if !check(incoming.reread()?).map_err(FileError::of("read", &path))? {
+            return Ok(None);
+        }
+        incoming.store(self, name, |_, _| Ok(Existing::Different)).map(Some)
+    }
+
     /// Checks that files can be stored: writes, fsyncs and removes a temporary file in the archive.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(crate) fn has_mark(archive: &Path) -> Result<bool, ArchiveError> {
 }
 
 /// Whether a node has stored a mark.
-#[cfg(feature = "ship")]
+#[cfg(any(feature = "ship", feature = "server"))]
 pub(crate) fn is_marked_for(local_replication: &Path) -> Result<bool, FileError> {
     Ok(read(&local_replication.join(STORED_MARK))?.is_some())
 }

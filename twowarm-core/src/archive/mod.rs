@@ -26,6 +26,7 @@ mod mark;
 mod other_archive;
 mod relayed;
 mod scratch;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
@@ -37,17 +38,24 @@ pub use binding::{BadBinding, Binding, Machines};
 pub use consumers::Consumer;
 pub use error::ArchiveError;
 pub(crate) use gap::gap;
-#[cfg(feature = "server")]
-pub(crate) use gap::has_segment;
 pub use gap::{Gap, Given};
+#[cfg(feature = "server")]
+pub(crate) use gap::{has_segment, next_needed, wal_directories};
 pub use incoming::Stored;
+#[cfg(any(feature = "ship", feature = "server"))]
+pub(crate) use incoming::have_same_bytes;
 #[cfg(feature = "ship")]
-pub(crate) use incoming::{Existing, Incoming, have_same_bytes};
+pub(crate) use incoming::{Existing, Incoming};
+#[cfg(feature = "ship")]
+pub(crate) use mark::has_mark;
+#[cfg(any(feature = "ship", feature = "server"))]
+pub(crate) use mark::is_marked_for;
 pub use mark::{check_mark, mark};
-#[cfg(feature = "ship")]
-pub(crate) use mark::{has_mark, is_marked_for};
 pub use other_archive::{FetchStep, OtherArchive, Wanted};
 pub use scratch::ScratchFile;
+pub use takeover::NotASuccessor;
+#[cfg(feature = "ship")]
+pub(crate) use takeover::{NodeCluster, SenderLock};
 
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

@@ -15,7 +15,14 @@ fn name(text: &str) -> WalFileName {
 
 fn sender(system_identifier: u64, node_id: &str) -> Binding {
     let label = format!("host of {node_id}");
-    Binding { system_identifier, node_id: node_id.parse().unwrap(), label, machine: None }
+    Binding {
+        system_identifier,
+        node_id: node_id.parse().unwrap(),
+        label,
+        machine: None,
+        timeline: None,
+        former: None,
+    }
 }
 
 #[test]

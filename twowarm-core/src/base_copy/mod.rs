@@ -19,6 +19,7 @@ use inner_links::{links_inside, links_inside_tablespace};
 pub use links::LinksError;
 use links::tablespace_links;
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
+pub(crate) use near_end::check_settings;
 pub use near_end::{
     ArchiverFailure, BaseCopy, Callbacks, CopyError, CopyLosses, Progress, Signals, Wait,
 };

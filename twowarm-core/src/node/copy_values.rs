@@ -25,8 +25,7 @@ impl Install {
             saved_configuration: self.local().join("postgresql.conf"),
             reach: self.reach(node),
             tablespaces: self.section(node).map(|own| own.tablespaces.clone()).unwrap_or_default(),
-            wal_time_limit: (self.settings.time_limit * WAL_TIME_LIMITS)
-                .max(Duration::from_secs(60)),
+            wal_time_limit: wal_time_limit(self.settings.time_limit),
         })
     }
 
@@ -45,4 +44,9 @@ impl Install {
             recovery: self.recovery_source(),
         })
     }
+}
+
+/// How long archiving may make no progress.
+pub(super) fn wal_time_limit(time_limit: Duration) -> Duration {
+    (time_limit * WAL_TIME_LIMITS).max(Duration::from_secs(60))
 }

@@ -18,10 +18,17 @@ impl Install {
             Some(nodes) => nodes.as_slice(),
             None => self.dr_node.as_slice(),
         };
+        self.archives_of(nodes.iter())
+    }
+
+    pub(super) fn archives_of<'a>(
+        &self,
+        nodes: impl Iterator<Item = &'a NodeName>,
+    ) -> Vec<Arc<dyn OtherArchive>> {
         let archive = |node: &NodeName| -> Arc<dyn OtherArchive> {
             Arc::new(ArchiveOfNode { install: self.clone(), node: node.clone() })
         };
-        nodes.iter().map(archive).collect()
+        nodes.map(archive).collect()
     }
 }
 

@@ -14,6 +14,8 @@ mod settings;
 mod shell;
 #[cfg(feature = "server")]
 mod standby_values;
+#[cfg(all(feature = "server", feature = "ship"))]
+mod switchover_values;
 mod tree;
 mod values;
 

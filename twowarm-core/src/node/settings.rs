@@ -68,11 +68,26 @@ pub struct ServerSettings {
     /// failed for this time. Default 30.
     #[serde(deserialize_with = "seconds")]
     pub connect_limit: Duration,
+    /// `stop_limit`, in seconds: how long flushPrimary waits for the server to shut down. Default 300.
+    #[serde(deserialize_with = "seconds")]
+    pub stop_limit: Duration,
+    /// `start_command`: the program that starts the server, and its arguments, such as
+    /// `["sudo", "systemctl", "start", "postgresql"]`. Default: commands only say that it is to be started.
+    pub start_command: Vec<String>,
+    /// `save_logs`: the directory on the standby into which flushPrimary copies the server's log files, as the
+    /// original did. Default: they are not copied.
+    pub save_logs: Option<PathBuf>,
 }
 
 impl Default for ServerSettings {
     fn default() -> ServerSettings {
-        ServerSettings { bindir: None, connect_limit: Duration::from_secs(30) }
+        ServerSettings {
+            bindir: None,
+            connect_limit: Duration::from_secs(30),
+            stop_limit: Duration::from_secs(300),
+            start_command: Vec::new(),
+            save_logs: None,
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::{Install, InstallError};
 use crate::data_directory::CONFIGURATION;
-use crate::standby::{PrepareStandby, Promotion, PromotionMode, RecoverySource, ServerProgram};
+use crate::standby::{
+    ArchivingSwitch, PrepareStandby, Promotion, PromotionMode, RecoverySource, Rejoin,
+    ServerProgram,
+};
 
 /// The restore_command of a standby in a 2warm tree, relative to the data directory. Servers before 8.3 pass
 /// `%r` on literally, which restoreWALFile understands.
@@ -32,11 +35,32 @@ impl Install {
             recovery: self.recovery_source(),
             configuration: CONFIGURATION.map(|name| self.local().join(name)).into(),
             remove: vec![self.archiving_active_file()],
-            program: ServerProgram {
-                bindir: self.settings.server.bindir.clone(),
-                search_path: self.variable("PATH").map(Into::into),
-            },
+            program: self.server_program(),
             login: self.login(),
+        })
+    }
+
+    fn server_program(&self) -> ServerProgram {
+        ServerProgram {
+            bindir: self.settings.server.bindir.clone(),
+            search_path: self.variable("PATH").map(Into::into),
+        }
+    }
+
+    /// What makes this node, an old primary, a standby of the new one.
+    ///
+    /// # Errors
+    /// If no data directory or archive is known.
+    pub fn rejoin(&self) -> Result<Rejoin, InstallError> {
+        Ok(Rejoin {
+            data_directory: self.require_pgdata()?.to_owned(),
+            archive: self.require_archive()?.to_owned(),
+            local_replication: self.local_replication(),
+            recovery: self.recovery_source(),
+            remove: vec![self.trigger_file()?, self.archiving_active_file()],
+            program: self.server_program(),
+            login: self.login(),
+            others: self.archives_of(self.other_node.iter().chain(&self.dr_node)),
         })
     }
 
@@ -50,10 +74,14 @@ impl Install {
             archive: self.require_archive()?.to_owned(),
             mark_directory: self.local_replication(),
             trigger: self.trigger_file()?,
-            remove: vec![self.archiving_active_file()],
+            archiving: ArchivingSwitch {
+                file: self.archiving_active_file(),
+                has_dr_node: self.dr_node.is_some(),
+            },
             login: self.login(),
             mode,
             accept_gap: false,
+            require_receipt: false,
             wait: true,
             archive_limit: self.settings.time_limit,
             connect_limit: self.settings.server.connect_limit,

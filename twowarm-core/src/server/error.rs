@@ -167,6 +167,19 @@ impl ServerError {
         }
     }
 
+    /// Whether the server let this client not in, whatever its password.
+    pub(crate) fn is_rejected(&self) -> bool {
+        match self {
+            ServerError::Connect { error, .. } => {
+                error.code().is_some_and(|code| code.code().starts_with("28"))
+            }
+            ServerError::NotReached { tried, .. } => {
+                tried.iter().any(|(_, error)| error.is_rejected())
+            }
+            _ => false,
+        }
+    }
+
     /// A hint for the user: what to set so that the server can be queried. Of several failures, the one that says
     /// most about the server decides.
     #[must_use]

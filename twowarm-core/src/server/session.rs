@@ -96,6 +96,12 @@ impl Session {
         first(rows(self.client.as_mut().ok_or_else(timeout)?, sql)?, sql)
     }
 
+    /// A statement without a time limit whose rows are not of interest, such as a checkpoint.
+    pub(crate) fn execute_without_limit(&mut self, sql: &str) -> Result<(), ServerError> {
+        let timeout = || ServerError::StatementTimeout { sql: sql.into(), limit: self.time_limit };
+        rows(self.client.as_mut().ok_or_else(timeout)?, sql).map(drop)
+    }
+
     /// The first column of the first row.
     ///
     /// # Errors

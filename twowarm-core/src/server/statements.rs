@@ -105,6 +105,28 @@ impl PgMajor {
         )
     }
 
+    /// The process ids of the other sessions of clients.
+    pub(crate) fn other_sessions(self) -> String {
+        self.of_other_sessions("")
+    }
+
+    /// Ends the other sessions of clients. From 8.4 on.
+    pub(crate) fn terminate_other_sessions(self) -> Option<String> {
+        (self >= PgMajor::of(8, 4)).then(|| self.of_other_sessions("pg_terminate_backend"))
+    }
+
+    fn of_other_sessions(self, function: &str) -> String {
+        let id = if self >= PgMajor::of(9, 2) { "pid" } else { "procpid" };
+        let is_client = match self {
+            _ if self >= PgMajor::of(10, 0) => "backend_type = 'client backend'",
+            _ if self >= PgMajor::of(9, 2) => "query not like 'autovacuum: %'",
+            _ => "current_query not like 'autovacuum: %'",
+        };
+        format!(
+            "select {function}({id}) from pg_stat_activity where {id} <> pg_backend_pid() and {is_client}"
+        )
+    }
+
     /// Names the session in pg_stat_activity (9.0 on).
     pub(crate) fn name_session(self) -> Option<&'static str> {
         (self >= PgMajor::of(9, 0)).then_some("set application_name = 'twowarm'")

@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::content::BadContent;
+use super::wire::RefusalCode;
 use super::{LinkError, NodeError, OutOfTime, SendError};
 use crate::file_error::FileError;
 use crate::retry::Retryable;
@@ -61,6 +62,13 @@ pub enum ShipError {
     /// No thread could be started.
     #[error("could not start a thread: {0}")]
     Thread(io::Error),
+}
+
+impl ShipError {
+    /// Whether the other node's archive belongs to another sender.
+    pub(super) fn is_another_sender(&self) -> bool {
+        matches!(self, ShipError::Link(LinkError::Refused { refusal, .. }) if refusal.code == RefusalCode::ANOTHER_SENDER)
+    }
 }
 
 impl From<SendError> for ShipError {

@@ -49,6 +49,14 @@ pub enum LinkError {
         /// The violation.
         error: WireError,
     },
+    /// The other side can't store the receipt of a clean shutdown.
+    #[error(
+        "{node} cannot store the receipt of a clean shutdown: its receiveWALFile is too old, or it receives WAL by rsync. HINT: update twowarm on {node} (distrib2warm); with carrier \"rsync\", install receiveWALFile there and remove that setting from 2warm/local/2warm.toml"
+    )]
+    NoReceipts {
+        /// The node.
+        node: String,
+    },
     /// The other side refused a request or the whole session.
     #[error("{node} refused: {}", refusal.message)]
     Refused {
@@ -66,6 +74,7 @@ impl Retryable for LinkError {
             LinkError::Ended { .. } | LinkError::Stalled { .. } => true,
             LinkError::Wire { error, .. } => error.is_retryable(),
             LinkError::Refused { refusal, .. } => refusal.retryable,
+            LinkError::NoReceipts { .. } => false,
         }
     }
 }
@@ -105,6 +114,12 @@ impl Link {
     #[must_use]
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
+    }
+
+    /// As if the far node were another version.
+    #[cfg(test)]
+    pub(super) fn set_understands(&mut self, understands: super::wire::Capabilities) {
+        self.welcome.understands = understands;
     }
 
     /// How long a message to the far node and its answer take, if the transport has measured that.

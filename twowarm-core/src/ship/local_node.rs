@@ -56,6 +56,8 @@ impl LocalNode {
             label: self.label.clone(),
             machine: machine(Path::new(MachineId::FILE)),
             relay_for: None,
+            relayed_by: None,
+            promoted_to: None,
         })
     }
 }

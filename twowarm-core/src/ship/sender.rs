@@ -15,8 +15,8 @@ use crate::wal::WalFileName;
 /// Sends WAL files over a connection. Several may be on their way before the first is acknowledged.
 #[derive(Debug)]
 pub struct Sender {
-    link: Link,
-    options: SendOptions,
+    pub(super) link: Link,
+    pub(super) options: SendOptions,
     /// Once a file has been sent.
     outgoing: Option<Outgoing>,
     last_id: u32,
@@ -124,10 +124,18 @@ impl Sender {
     /// # Errors
     /// If it can't, or the connection fails.
     pub fn probe(&mut self) -> Result<(), SendError> {
+        self.request(|id| Message::Probe { id }).map(|_| ())
+    }
+
+    /// Sends a request that is answered by STORED, and waits for the answer.
+    pub(super) fn request(
+        &mut self,
+        message: impl FnOnce(u32) -> Message,
+    ) -> Result<Stored, SendError> {
         let id = self.next_id();
-        self.link.send(&Message::Probe { id })?;
+        self.link.send(&message(id))?;
         self.waiting.push(id);
-        self.wait_for(RequestId(id)).map(|_| ())
+        self.wait_for(RequestId(id))
     }
 
     /// Sends a file without waiting for the answer.
@@ -244,7 +252,7 @@ impl Sender {
         self.link.leave();
     }
 
-    fn next_id(&mut self) -> u32 {
+    pub(super) fn next_id(&mut self) -> u32 {
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         self.last_id
     }

@@ -12,6 +12,7 @@ use super::{
     Link, LinkError, LocalNode, RequestId, SendError, SendOptions, Sender, ShipError,
     ShutdownBudget, WalFile,
 };
+use crate::archive::Binding;
 use crate::identifiers::NodeName;
 use crate::wal::WalFileName;
 
@@ -53,6 +54,8 @@ pub struct Shipper<T> {
     /// If the files are relayed to that node: the standby that is down. That node keeps the segments until the
     /// standby has fetched them.
     pub relay_for: Option<NodeName>,
+    /// If files of an archive are passed on: the sender that the archive belongs to.
+    pub origin: Option<Binding>,
 }
 
 /// A step of shipping.
@@ -84,6 +87,7 @@ impl<T: Transport + Clone + Send + 'static> Shipper<T> {
             send: SendOptions::default(),
             shutdown: None,
             relay_for: None,
+            origin: None,
         }
     }
 
@@ -165,7 +169,24 @@ impl<T> Shipper<T> {
             send: self.send.clone(),
             shutdown: None,
             relay_for: self.relay_for.clone(),
+            origin: self.origin.clone(),
         }
+    }
+
+    /// The message with which this node presents itself, or for a relay the origin of the WAL.
+    fn hello(&self) -> Result<Hello, ShipError> {
+        let own = self.node.hello(Purpose::ShipWal)?;
+        let hello = Hello { relay_for: self.relay_for.clone(), ..own };
+        Ok(match &self.origin {
+            None => hello,
+            Some(origin) => Hello {
+                node_id: origin.node_id.clone(),
+                label: origin.label.clone(),
+                machine: origin.machine.clone(),
+                relayed_by: Some(hello.node_id),
+                ..hello
+            },
+        })
     }
 
     fn checks(&self) -> Checks {
@@ -255,8 +276,8 @@ impl<T: Transport> ShipQueue for Shipper<T> {
                 Next::End => return Ok(()),
             }
         };
-        let relay_for = self.relay_for.clone();
-        let hello = Hello { relay_for, ..self.node.hello(Purpose::ShipWal)? };
+        let promoted_to = first.is_history().then(|| first.name.timeline());
+        let hello = Hello { promoted_to, ..self.hello()? };
         let checks = self.checks();
         let defect = check(&first, &hello, checks)?;
         let link = Link::open(&self.transport, hello.clone())?;

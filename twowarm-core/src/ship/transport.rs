@@ -5,13 +5,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::ssh::SshError;
+use super::ssh::{SshError, shell_safe};
 use crate::archive::ArchiveError;
 use crate::reach::{Reach, SshFailure, last_line};
 use crate::retry::Retryable;
 use crate::rsync::RsyncError;
 
-/// A command that is started on a far node. It takes no arguments.
+/// A command that is started on a far node. Its arguments are fixed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FarCommand {
@@ -21,6 +21,10 @@ pub enum FarCommand {
     ReceiveBaseCopy,
     /// Sends WAL files from the node's archive.
     SendWalFile,
+    /// Promotes the node's standby, if it has all WAL of a flushed primary.
+    TriggerStandby,
+    /// Prints the node's configuration: shows that the key may start commands there.
+    DescribeStandby,
 }
 
 impl FarCommand {
@@ -31,7 +35,24 @@ impl FarCommand {
             FarCommand::ReceiveWalFile => "receiveWALFile",
             FarCommand::ReceiveBaseCopy => "receiveBaseCopy",
             FarCommand::SendWalFile => "sendWALFile",
+            FarCommand::TriggerStandby | FarCommand::DescribeStandby => "triggerStandby",
         }
+    }
+
+    /// Its arguments, in words that have no meaning to a shell.
+    fn arguments(self) -> &'static str {
+        match self {
+            FarCommand::ReceiveWalFile | FarCommand::ReceiveBaseCopy | FarCommand::SendWalFile => {
+                ""
+            }
+            FarCommand::TriggerStandby => " smart --require-receipt",
+            FarCommand::DescribeStandby => " debug",
+        }
+    }
+
+    /// The command line for the shell of the far node.
+    pub(super) fn command_line(self, pgroot: &Path) -> Result<String, SshError> {
+        Ok(shell_safe(&self.path(pgroot))? + self.arguments())
     }
 
     /// What to do if a node does not have the command.
@@ -40,7 +61,10 @@ impl FarCommand {
             FarCommand::ReceiveWalFile => {
                 "run distrib2warm. If that node still has 2warm's scripts, replace the commands in this order: on the standby receiveWALFile, pg_standby, restoreWALFile and triggerStandby, then archiveWALFile on the primary"
             }
-            FarCommand::ReceiveBaseCopy | FarCommand::SendWalFile => "run distrib2warm",
+            FarCommand::ReceiveBaseCopy
+            | FarCommand::SendWalFile
+            | FarCommand::TriggerStandby
+            | FarCommand::DescribeStandby => "run distrib2warm",
         }
     }
 
@@ -48,7 +72,9 @@ impl FarCommand {
     pub(super) fn key(self, reach: &Reach) -> Option<&PathBuf> {
         match self {
             FarCommand::ReceiveWalFile => reach.key.as_ref(),
-            FarCommand::ReceiveBaseCopy => reach.key_for_copies(),
+            FarCommand::ReceiveBaseCopy
+            | FarCommand::TriggerStandby
+            | FarCommand::DescribeStandby => reach.key_for_copies(),
             FarCommand::SendWalFile => reach.fetch_key.as_ref().or(reach.key.as_ref()),
         }
     }

@@ -2,7 +2,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::file_error::FileError;
-use crate::wal::WalFileName;
+use crate::wal::{TimelineId, WalFileName};
+
+/// How many timelines after a file's own are looked for.
+const LATER: u32 = 32;
 
 /// A WAL file to be shipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,30 @@ impl WalFile {
         }
         files.sort_by_key(|file| file.name);
         Ok(files)
+    }
+
+    /// The histories of later timelines that the server has still to archive. Servers before 12 archive the last files of
+    /// the old timeline first; but an archive that belongs to another node accepts nothing from a node that was promoted
+    /// before the history shows it.
+    pub(super) fn histories_to_ship_first(&self) -> Vec<WalFile> {
+        let Some(directory) = self.path.parent().filter(|_| !self.is_history()) else {
+            return Vec::new();
+        };
+        let own = self.name.timeline().number();
+        let later = (1..=LATER).filter_map(|n| TimelineId::new(own.checked_add(n)?).ok());
+        let history = |timeline| {
+            let name = WalFileName::History(timeline);
+            let ready = directory.join("archive_status").join(format!("{name}.ready"));
+            ready.exists().then(|| WalFile { name, path: directory.join(name.to_string()) })
+        };
+        later.filter_map(history).collect()
+    }
+
+    /// The history of its timeline, if the server has one.
+    pub(super) fn own_history(&self) -> Option<WalFile> {
+        let name = WalFileName::History(self.name.timeline());
+        let path = self.path.parent()?.join(name.to_string());
+        (name != self.name && path.exists()).then_some(WalFile { name, path })
     }
 
     pub(super) fn is_history(&self) -> bool {

@@ -6,16 +6,19 @@ mod inherited_recovery;
 mod prepare_standby;
 mod promotion;
 mod recovery_config;
+mod rejoin;
 mod retry_settings;
 mod server_version;
 mod settings;
+mod wal_end;
 
 pub use archive_content::ArchiveContent;
 pub(crate) use failover_settings::lacks_for_failover;
 pub use prepare_standby::{PrepareError, PrepareStandby, PrepareStep};
 pub use promotion::{
-    Damage, NotQueried, Promoted, Promotion, PromotionError, PromotionMode, PromotionStep,
-    WaitingFor,
+    Archiving, ArchivingSwitch, Damage, NotQueried, Promoted, Promotion, PromotionError,
+    PromotionMode, PromotionStep, ReceiptState, WaitingFor,
 };
 pub use recovery_config::{RecoveryConfig, RecoveryConfigError, RecoverySource};
+pub use rejoin::{Rejoin, RejoinError, RejoinStep};
 pub use server_version::{ServerProgram, ServerVersionError};

@@ -8,17 +8,19 @@ use super::{
 };
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 12] = [
+pub const COMMANDS: [&str; 14] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
     "configStandby",
     "copyToStandby",
     "distrib2warm",
+    "flushPrimary",
     "receiveBaseCopy",
     "receiveWALFile",
     "restoreWALFile",
     "sendWALFile",
+    "switchover",
     "triggerStandby",
     "verifyArchive",
 ];

@@ -159,7 +159,7 @@ fn exists(path: &Path) -> Result<bool, FileError> {
 
 /// Whether the timeline descends from the node's own and the node has replayed nothing from after the
 /// fork.
-fn can_follow(control: &ControlFile, history: &TimelineHistory) -> bool {
+pub(crate) fn can_follow(control: &ControlFile, history: &TimelineHistory) -> bool {
     let reached = Reached::of(control);
     match history.fork_from(reached.timeline) {
         None => false,

@@ -12,6 +12,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use forks::can_follow;
 pub use forks::{Following, ForkedBefore, NewerTimeline, Superseded};
 pub use history_files::HistoryFileError;
 
@@ -72,6 +73,16 @@ impl<'a> Timelines<'a> {
         timeline: TimelineId,
     ) -> Result<Vec<TimelineHistory>, HistoryFileError> {
         self.archived().listed_after(timeline)
+    }
+
+    /// All histories in the archive and in the server's WAL directory. A timeline can be in both.
+    pub(crate) fn all(&self) -> Result<Vec<TimelineHistory>, HistoryFileError> {
+        let mut histories = self.archived_after(TimelineId::FIRST)?;
+        for wal in self.wal_directories().filter(|wal| wal.is_dir()) {
+            let files = HistoryFiles { directory: &wal, invalid: Invalid::Fail };
+            histories.extend(files.listed_after(TimelineId::FIRST)?);
+        }
+        Ok(histories)
     }
 
     fn archived(&self) -> HistoryFiles<'a> {

@@ -71,6 +71,8 @@ mod tests {
             label: "l".into(),
             machine: None,
             relay_for: None,
+            relayed_by: None,
+            promoted_to: None,
         };
         let names = ["000000010000000000000003", "000000010000000000000004"];
         let ask = || missing(archive.path(), names.map(str::to_owned).to_vec(), &cluster);

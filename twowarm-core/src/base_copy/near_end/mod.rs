@@ -18,6 +18,7 @@ use std::time::Duration;
 pub use error::CopyError;
 pub use losses::CopyLosses;
 pub use progress::{ArchiverFailure, Callbacks, Progress, Signals, Wait};
+pub(crate) use shipping::check_settings;
 
 use self::conversation::Conversation;
 use self::copying::Copying;

@@ -13,7 +13,7 @@ use crate::ship::wire::Purpose;
 use crate::ship::{FarCommand, Link, Sender};
 
 /// Fails unless the server's settings archive by archiveWALFile.
-pub(super) fn check_settings(
+pub(crate) fn check_settings(
     session: &mut Session,
     data_directory: &Path,
 ) -> Result<(), CopyError> {

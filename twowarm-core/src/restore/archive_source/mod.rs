@@ -1,4 +1,5 @@
 mod checks;
+mod flushed;
 mod pruning;
 
 use std::fs::{self, File};
@@ -53,6 +54,8 @@ pub(super) struct ArchiveSource<'a> {
     unstored_failed: bool,
     /// Recovery was to end when the other archives were asked last.
     ending: bool,
+    /// The file is absent, and the `.partial` file of a clean shutdown is restored instead of it.
+    is_flushed: bool,
 }
 
 impl<'a> ArchiveSource<'a> {
@@ -77,6 +80,7 @@ impl<'a> ArchiveSource<'a> {
             unstored: None,
             unstored_failed: false,
             ending: false,
+            is_flushed: false,
         }
     }
 
@@ -130,7 +134,10 @@ impl<'a> ArchiveSource<'a> {
                 let metadata = file.metadata().map_err(|e| self.unreadable(e))?;
                 Ok((file, metadata))
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(self.without_file()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match self.open_flushed()? {
+                Some(opened) => Ok(opened),
+                None => Err(self.without_file()),
+            },
             Err(e) => Err(self.unreadable(e)),
         }
     }
@@ -247,6 +254,10 @@ impl<'a> ArchiveSource<'a> {
         }
         file.rewind().map_err(|e| self.unreadable(e))?;
         let target = &self.request.target;
+        if self.is_flushed {
+            // Its WAL ends in the middle, as the receipt says.
+            return copy_segment(file, target, name, &header, true).map(drop);
+        }
         let links_to = copy_segment(file, target, name, &header, as_it_is)?;
         if let Some(why) = header.unknown_records() {
             log::warn!("restored {name}, but {why}");
@@ -318,7 +329,11 @@ impl Source for ArchiveSource<'_> {
         if self.unstored_failed && !self.ending {
             self.reject_unstored();
         }
-        let found = self.examine(clock).unwrap_or_else(|found| found);
+        let mut found = self.examine(clock).unwrap_or_else(|found| found);
+        if self.is_flushed && found != Found::Ready {
+            self.is_flushed = false;
+            found = self.examine(clock).unwrap_or_else(|found| found);
+        }
         if self.unstored.is_none() || found == Found::Ready {
             return found;
         }
@@ -334,6 +349,8 @@ impl Source for ArchiveSource<'_> {
     fn restore(&mut self, as_it_is: bool) -> Result<(), Found> {
         let done = self.try_restore(as_it_is);
         self.damaged |= matches!(done, Err(Found::Damaged(_)));
+        // Whether recovery is still to end is asked before the next attempt.
+        self.is_flushed &= done.is_ok();
         self.restored_damaged = as_it_is && self.damaged && done.is_ok();
         self.note_unstored(&done);
         done
@@ -352,6 +369,9 @@ impl Source for ArchiveSource<'_> {
             return Found::Absent;
         }
         self.ending = !matches!(order, Order::Wait | Order::Unsettled);
+        if self.ending && *found == Found::Absent && !self.is_flushed && self.find_flushed() {
+            return Found::Ready;
+        }
         let Some(mut fetching) = self.fetching.take() else { return Found::Absent };
         let layout = self.cluster.as_ref().and_then(Identity::layout);
         let requested = self.request.name;

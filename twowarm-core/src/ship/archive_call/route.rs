@@ -42,9 +42,31 @@ impl<T: Transport + Clone + Send + 'static> Route for ShipperRoute<T> {
         brief: bool,
         progress: &mut dyn FnMut(ShipProgress),
     ) -> Result<(), ShipError> {
-        match brief {
-            true => self.brief.ship(std::slice::from_ref(file), progress),
-            false => self.look_ahead.ship(&self.usual, file, progress),
+        let shipper = if brief { &self.brief } else { &self.usual };
+        let mut files = file.histories_to_ship_first();
+        if !files.is_empty() {
+            files.push(file.clone());
+            return shipper.ship(&files, &mut |step| of_file(file, step, progress));
         }
+        let shipped = match brief {
+            true => shipper.ship(std::slice::from_ref(file), progress),
+            false => self.look_ahead.ship(shipper, file, progress),
+        };
+        match (shipped, file.own_history()) {
+            // It may not know yet that this node was promoted.
+            (Err(error), Some(history)) if error.is_another_sender() => {
+                let files = [history, file.clone()];
+                shipper.ship(&files, &mut |step| of_file(file, step, progress))
+            }
+            (shipped, _) => shipped,
+        }
+    }
+}
+
+/// Reports nothing about the files that are shipped before the one of the call.
+fn of_file(file: &WalFile, step: ShipProgress, progress: &mut dyn FnMut(ShipProgress)) {
+    match &step {
+        ShipProgress::Shipped { file: shipped, .. } if shipped != file => {}
+        _ => progress(step),
     }
 }

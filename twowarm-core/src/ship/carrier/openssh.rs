@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::duplex::Duplex;
 use crate::limits::Every;
 use crate::reach::{LocalUser, Reach, SshFailure, SshOptions, last_line};
-use crate::ship::ssh::{SshError, shell_safe};
+use crate::ship::ssh::SshError;
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 
 /// ssh's exit code for its own failures.
@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_millis(2);
 pub struct OpenSshTransport {
     reach: Reach,
     command: FarCommand,
-    /// The command's path there; no shell gives it another meaning.
+    /// The command's path there and its arguments; no shell gives them another meaning.
     program: String,
     node: String,
 }
@@ -40,7 +40,7 @@ impl OpenSshTransport {
     /// # Errors
     /// [`SshError::UnsafePath`] if a shell could give the command's path on that node another meaning.
     pub fn new(reach: &Reach, command: FarCommand) -> Result<OpenSshTransport, SshError> {
-        let program = shell_safe(&command.path(&reach.pgroot))?;
+        let program = command.command_line(&reach.pgroot)?;
         let node = reach.node.to_string();
         Ok(OpenSshTransport { reach: reach.clone(), command, program, node })
     }

@@ -1,7 +1,15 @@
+use std::fs::File;
+use std::io::Read;
+
+use nix::fcntl::Flock;
+
 use super::{Receiver, binding, refusal, refusal_of};
-use crate::archive::{Archive, ArchiveError, check_mark};
-use crate::data_directory::identity;
+use crate::archive::{
+    Archive, ArchiveError, Binding, Incoming, NodeCluster, SenderLock, check_mark,
+};
+use crate::data_directory::{Reached, Role, identity, role_of};
 use crate::ship::wire::{Hello, Purpose, Refusal, RefusalCode};
+use crate::wal::{SegmentLayout, SegmentName, WalFileName, check_history};
 
 impl Receiver {
     /// Opens the archive for this sender, if it may send here.
@@ -20,7 +28,7 @@ impl Receiver {
             };
             return Err(refusal(RefusalCode::PURPOSE, false, message));
         }
-        if hello.node_id == self.node_id {
+        if hello.relayed_by.as_ref().unwrap_or(&hello.node_id) == &self.node_id {
             return Err(refusal(RefusalCode::SELF, false, self.same_id(hello)));
         }
         let cluster = match &self.data_directory {
@@ -46,10 +54,66 @@ impl Receiver {
         let open = || {
             let archive = Archive::open(&self.archive)?;
             check_mark(&self.archive, &self.local_replication)?;
-            archive.check_sender(&binding(hello), self.machines)?;
+            match archive.check_sender(&binding(hello), self.machines) {
+                // Its history decides when it has arrived.
+                Err(
+                    ArchiveError::AnotherSender { .. }
+                    | ArchiveError::AnotherId { .. }
+                    | ArchiveError::Promoted { .. },
+                ) if hello.promoted_to.is_some() => {}
+                checked => checked?,
+            }
             Ok(archive)
         };
         open().map_err(|e: ArchiveError| refusal_of(&e))
+    }
+
+    /// Binds the archive to the sender of a file that is to be stored, until the result is dropped. The history of a
+    /// node that was promoted moves the binding to that node.
+    pub(super) fn bind(
+        &self,
+        archive: &Archive,
+        hello: &Hello,
+        name: WalFileName,
+        incoming: &mut Incoming,
+    ) -> Result<Option<Flock<File>>, Refusal> {
+        let failed = |e: ArchiveError| refusal_of(&e);
+        let sender = Binding { timeline: Some(name.timeline()), ..binding(hello) };
+        let WalFileName::History(timeline) = name else {
+            let lock = archive.lock_sender(SenderLock::Store).map_err(failed)?;
+            archive.bind(&sender, self.machines).map_err(failed)?;
+            return Ok(lock);
+        };
+        let lock = archive.lock_sender(SenderLock::Change).map_err(failed)?;
+        let mut text = Vec::new();
+        let file = incoming.reread().map_err(failed)?;
+        file.read_to_end(&mut text).map_err(|e| refusal(RefusalCode::ARCHIVE, true, e))?;
+        let history = check_history(timeline, &text)
+            .map_err(|e| refusal(RefusalCode::UNSOUND, false, format!("{name}: {e}")))?;
+        let layout = SegmentLayout::new(hello.major, hello.segment_size);
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        let directory = self.data_directory.as_deref();
+        let cluster = directory.map(identity).transpose().map_err(unknown)?.flatten();
+        let node = match (directory, cluster.as_ref().and_then(|found| found.control.as_ref())) {
+            (Some(directory), Some(control)) => {
+                Some(NodeCluster { control, role: role_of(directory).map_err(unknown)? })
+            }
+            _ => None,
+        };
+        archive
+            .bind_by_history(&sender, self.machines, &history, layout, directory, node)
+            .map_err(failed)?;
+        Ok(lock)
+    }
+
+    /// Whether this node was promoted to a later timeline than the segment's.
+    pub(super) fn is_primary_after(&self, segment: SegmentName) -> Result<bool, Refusal> {
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        let Some(directory) = &self.data_directory else { return Ok(false) };
+        let control = identity(directory).map_err(unknown)?.and_then(|found| found.control);
+        let is_later =
+            control.is_some_and(|control| Reached::of(&control).timeline > segment.timeline);
+        Ok(is_later && role_of(directory).map_err(unknown)? == Role::Primary)
     }
 
     /// The sender has this node's id: it is this node, or the original distrib2warm has copied its id here.

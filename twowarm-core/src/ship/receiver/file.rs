@@ -1,7 +1,7 @@
 use std::mem;
 
 use super::collision::{advice, compare};
-use super::{Receiver, binding, refusal, refusal_of};
+use super::{Receiver, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError, Incoming, ScratchFile};
 use crate::ship::content::{BadContent, Content, check_content, check_size};
 use crate::ship::fetch::check_records;
@@ -122,40 +122,48 @@ impl FileInFlight {
                 hello.label
             );
         }
+        let layout = SegmentLayout::new(hello.major, hello.segment_size);
+        let timelines = Timelines::new(archive.path(), data_directory);
         if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
-            let layout = SegmentLayout::new(hello.major, hello.segment_size);
-            let forked =
-                Timelines::new(archive.path(), data_directory).forked_before(segment, layout);
-            if let Some(later) = forked.map_err(|e| refusal_of(&e.into()))? {
+            let forked = |segment| {
+                timelines.forked_before(segment, layout).map_err(|e| refusal_of(&e.into()))
+            };
+            let in_or_before = forked(layout.next(segment).unwrap_or(segment))?;
+            let before = if in_or_before.is_some() { forked(segment)? } else { None };
+            let abandoned = match (before, in_or_before) {
+                (None, Some(later))
+                    if matches!(name, WalFileName::Segment(_))
+                        && receiver.is_primary_after(segment)? =>
+                {
+                    Some((later, "in"))
+                }
+                (before, _) => before.map(|later| (later, "before")),
+            };
+            if let Some((later, place)) = abandoned {
                 let message = format!(
-                    "{name} is not part of the cluster's history: timeline {} forked off before this segment (see \"{}\" on the receiving node). The sender continues an abandoned timeline. HINT: make the sender a standby: stop its server, empty its data directory and run configStandby on it",
+                    "{name} is not part of the cluster's history: timeline {} forked off {place} this segment (see \"{}\" on the receiving node). The sender continues an abandoned timeline. HINT: stop the sender's server and make it a standby: run configStandby --rejoin on it, or if that refuses, copyToStandby on the node that was promoted",
                     later.timeline,
                     later.history.display()
                 );
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }
         }
-        if hello.purpose == Purpose::FetchWal {
+        let _sender_stays = if hello.purpose == Purpose::FetchWal {
             // Fetched by this node: who sends to its archive stays the same.
             if !self.even_damaged {
                 check_records(name, incoming.reread().map_err(|e| refusal_of(&e))?, &content)?;
             }
+            None
         } else {
-            archive.bind(&binding(hello), receiver.machines).map_err(|e| refusal_of(&e))?;
-        }
+            receiver.bind(archive, hello, name, &mut incoming)?
+        };
         if incoming.is_scratch() {
             return Ok(Stored::New);
         }
         let path = archive.path_of(name);
-        let forks = || {
-            let layout = SegmentLayout::new(hello.major, hello.segment_size);
-            match name.segment().and_then(|segment| layout.next(segment)) {
-                Some(next) => {
-                    let timelines = Timelines::new(archive.path(), data_directory);
-                    Ok(timelines.forked_before(next, layout)?.is_some())
-                }
-                None => Ok(false),
-            }
+        let forks = || match name.segment().and_then(|segment| layout.next(segment)) {
+            Some(next) => Ok(timelines.forked_before(next, layout)?.is_some()),
+            None => Ok(false),
         };
         let stored = incoming.store(archive, name, |incoming, stored| {
             compare(name, (incoming, &content), (stored, &path), hello, forks)

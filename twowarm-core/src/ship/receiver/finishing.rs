@@ -25,6 +25,12 @@ pub(super) enum Request {
     File(Box<FileInFlight>),
     /// A check that files can be stored.
     Probe(u32),
+    /// A receipt of a clean shutdown, with its text.
+    Receipt(u32, String),
+    /// The receipt with this id is void.
+    Void(u32, String),
+    /// The question which receipt is here.
+    AskReceipt(u32),
 }
 
 /// Answers requests in the order in which they came.
@@ -95,14 +101,34 @@ impl<W: Write + Send> Finisher<'_, W> {
     fn finish_all(&self, requests: Messages<Request>) -> Result<Served, ServeError> {
         let mut served = Served::default();
         for request in requests {
+            let stored = |id| move |outcome| Message::Stored { id, outcome };
+            let (receiver, archive) = (self.receiver, self.archive);
             let (id, outcome) = match request {
-                Request::File(file) => (file.id(), self.store(*file)),
-                Request::Probe(id) => (id, self.probe()),
+                Request::File(file) => {
+                    let id = file.id();
+                    (id, self.store(*file).map(stored(id)))
+                }
+                Request::Probe(id) => (id, self.probe().map(stored(id))),
+                Request::Receipt(id, text) => {
+                    let done = receiver.store_receipt(&text, archive, self.hello);
+                    (id, done.and_then(|done| self.mounted(done)).map(stored(id)))
+                }
+                Request::Void(id, receipt) => {
+                    (id, receiver.void_receipt(&receipt, archive).map(stored(id)))
+                }
+                Request::AskReceipt(id) => (
+                    id,
+                    receiver.held(archive, self.hello).map(|held| Message::ReceiptHeld {
+                        id,
+                        text: held.text,
+                        missing: held.missing,
+                    }),
+                ),
             };
             let message = match outcome {
-                Ok(outcome) => {
+                Ok(message) => {
                     served.stored += 1;
-                    Message::Stored { id, outcome }
+                    message
                 }
                 Err(refusal) => {
                     served.refused += 1;
@@ -118,8 +144,12 @@ impl<W: Write + Send> Finisher<'_, W> {
 
     fn store(&self, file: FileInFlight) -> Result<Stored, Refusal> {
         let stored = file.finish(self.archive, self.receiver, self.hello)?;
-        // The archive's disk may have been unmounted since the session began: a file in the empty mount point is not
-        // acknowledged.
+        self.mounted(stored)
+    }
+
+    /// The archive's disk may have been unmounted since the session began: a file in the empty mount point is not
+    /// acknowledged.
+    fn mounted(&self, stored: Stored) -> Result<Stored, Refusal> {
         check_mark(self.archive.path(), &self.receiver.local_replication)
             .map_err(|e| refusal_of(&e))?;
         Ok(stored)

@@ -4,6 +4,7 @@ mod admission;
 mod collision;
 mod file;
 mod finishing;
+mod receipt;
 #[cfg(test)]
 mod tests;
 
@@ -233,6 +234,9 @@ impl<R: Read> Session<'_, R> {
                     Err(end) => return end,
                 },
                 Ok(Message::Probe { id }) => Request::Probe(id),
+                Ok(Message::Receipt { id, text }) => Request::Receipt(id, text),
+                Ok(Message::Void { id, receipt }) => Request::Void(id, receipt),
+                Ok(Message::AskReceipt { id }) => Request::AskReceipt(id),
                 Ok(Message::Working) => continue,
                 Ok(Message::Goodbye) => return End::Regular,
                 Ok(other) => return End::Violated(WireError::Unexpected(other.kind())),
@@ -302,6 +306,8 @@ pub(super) fn refusal_of(error: &ArchiveError) -> Refusal {
         ArchiveError::Conflict(_) => RefusalCode::CONFLICT,
         ArchiveError::AnotherCluster { .. } => RefusalCode::ANOTHER_CLUSTER,
         ArchiveError::AnotherSender { .. }
+        | ArchiveError::Promoted { .. }
+        | ArchiveError::NotASuccessor { .. }
         | ArchiveError::AnotherId { .. }
         | ArchiveError::AnotherMachine { .. } => RefusalCode::ANOTHER_SENDER,
         _ => RefusalCode::ARCHIVE,
@@ -315,5 +321,7 @@ fn binding(hello: &Hello) -> Binding {
         node_id: hello.node_id.clone(),
         label: hello.label.clone(),
         machine: hello.machine.clone(),
+        timeline: None,
+        former: None,
     }
 }

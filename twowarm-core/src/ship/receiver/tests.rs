@@ -13,7 +13,9 @@ mod broken_streams;
 mod collisions;
 mod encodings;
 mod machines;
+mod receipts;
 mod relayed;
+mod takeover;
 
 const CLUSTER: u64 = 7_000_000_000_000_000_001;
 const SIZE: u64 = 1 << 20;
@@ -169,6 +171,8 @@ fn hello() -> Hello {
         label: "near:/pg".into(),
         machine: Some("near-machine".parse().unwrap()),
         relay_for: None,
+        relayed_by: None,
+        promoted_to: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 pub struct SshTransport {
     pub(super) reach: Reach,
     pub(super) command: FarCommand,
-    /// The command's path there; no shell gives it another meaning.
+    /// The command's path there and its arguments; no shell gives them another meaning.
     pub(super) program: String,
     node: String,
 }
@@ -22,7 +22,7 @@ impl SshTransport {
     /// # Errors
     /// [`SshError::UnsafePath`] if a shell could give the command's path on that node another meaning.
     pub fn new(reach: &Reach, command: FarCommand) -> Result<SshTransport, SshError> {
-        let program = shell_safe(&command.path(&reach.pgroot))?;
+        let program = command.command_line(&reach.pgroot)?;
         Ok(SshTransport { reach: reach.clone(), command, program, node: reach.node.to_string() })
     }
 }

@@ -121,6 +121,15 @@ impl<'a> Fields<'a> {
 
     /// A text. Its control characters become spaces, since it may be printed in a log or on a terminal.
     pub(crate) fn text(&mut self) -> Result<String, WireError> {
+        Ok(self.utf8()?.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    /// A text of several lines, the content of a file.
+    pub(crate) fn lines(&mut self) -> Result<String, WireError> {
+        Ok(self.utf8()?.to_owned())
+    }
+
+    fn utf8(&mut self) -> Result<&'a str, WireError> {
         let length = usize::from(self.u16()?);
         if length > Fields::MAX_TEXT {
             return Err(self.malformed("text too long"));
@@ -129,7 +138,7 @@ impl<'a> Fields<'a> {
             self.left.split_at_checked(length).ok_or_else(|| self.malformed("truncated text"))?;
         let text = std::str::from_utf8(taken).map_err(|_| self.malformed("text not in UTF-8"))?;
         self.left = left;
-        Ok(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+        Ok(text)
     }
 
     /// Whether all fields are read.

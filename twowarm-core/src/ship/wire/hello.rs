@@ -3,7 +3,7 @@ use std::str::FromStr;
 use super::{Fields, Payload, WireError};
 use crate::identifiers::{MachineId, NodeId, NodeName};
 use crate::version::PgMajor;
-use crate::wal::SegmentSize;
+use crate::wal::{SegmentSize, TimelineId};
 
 /// The sender's identity and the purpose of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,12 @@ pub struct Hello {
     pub machine: Option<MachineId>,
     /// If the segments are relayed, because their standby is down: the standby, as the sending node calls it.
     pub relay_for: Option<NodeName>,
+    /// If another node passes on what the sending node has shipped: that node's own id, by which a node recognizes
+    /// that it relays to itself.
+    pub relayed_by: Option<NodeId>,
+    /// If the first file is a timeline history file: its timeline. Only with it can a node that was promoted connect
+    /// to an archive that belongs to another sender.
+    pub promoted_to: Option<TimelineId>,
 }
 
 /// The purpose of a connection.
@@ -52,8 +58,14 @@ impl Hello {
             .text(self.node_id.as_str())
             .text(&self.label);
         let payload = payload.text(self.machine.as_ref().map_or("", MachineId::as_str));
-        match &self.relay_for {
-            Some(standby) => payload.text(&standby.to_string()),
+        let relay_for = self.relay_for.as_ref().map(ToString::to_string).unwrap_or_default();
+        let relayed_by = self.relayed_by.as_ref().map_or("", NodeId::as_str);
+        match self.promoted_to {
+            Some(timeline) => {
+                payload.text(&relay_for).text(relayed_by).text(&timeline.number().to_string())
+            }
+            None if !relayed_by.is_empty() => payload.text(&relay_for).text(relayed_by),
+            None if !relay_for.is_empty() => payload.text(&relay_for),
             None => payload,
         }
     }
@@ -74,6 +86,9 @@ impl Hello {
         let label = fields.text()?;
         let machine = optional(fields, "invalid machine id")?;
         let relay_for = optional(fields, "invalid name of a standby")?;
+        let relayed_by = optional(fields, "invalid node id")?;
+        let number: Option<u32> = optional(fields, "invalid timeline")?;
+        let promoted_to = number.map(TimelineId::new).transpose();
         Ok(Hello {
             purpose,
             system_identifier,
@@ -83,6 +98,8 @@ impl Hello {
             label,
             machine,
             relay_for,
+            relayed_by,
+            promoted_to: promoted_to.map_err(|_| fields.malformed("invalid timeline"))?,
         })
     }
 }

@@ -25,6 +25,10 @@ mod kind {
     pub(super) const WORKING: u8 = 9;
     pub(super) const GOODBYE: u8 = 10;
     pub(super) const ZEROS: u8 = 11;
+    pub(super) const RECEIPT: u8 = 16;
+    pub(super) const VOID: u8 = 17;
+    pub(super) const ASK_RECEIPT: u8 = 18;
+    pub(super) const RECEIPT_HELD: u8 = 19;
 }
 
 /// A message, which is sent in a frame.
@@ -71,6 +75,35 @@ pub enum Message {
     Probe {
         /// The request's id.
         id: u32,
+    },
+    /// Sender: the receipt of a clean shutdown, to be checked and stored. Only for a receiver with
+    /// [`Features::RECEIPTS`], as the next two.
+    Receipt {
+        /// The request's id.
+        id: u32,
+        /// The receipt's text.
+        text: String,
+    },
+    /// Sender: remove a receipt and its `.partial` file, if they are there, and answer `Stored`.
+    Void {
+        /// The request's id.
+        id: u32,
+        /// The receipt's id.
+        receipt: String,
+    },
+    /// Sender: which receipt is there, and is a segment missing?
+    AskReceipt {
+        /// The request's id.
+        id: u32,
+    },
+    /// Receiver: the answer.
+    ReceiptHeld {
+        /// The request's id.
+        id: u32,
+        /// The receipt's text, empty if there is none.
+        text: String,
+        /// The name of the first segment that is missing before the end of what is there, empty if none is.
+        missing: String,
     },
     /// Either side: a heartbeat during long work.
     Working,
@@ -185,6 +218,10 @@ impl Message {
             Message::Stored { .. } => kind::STORED,
             Message::Refused(_) => kind::REFUSED,
             Message::Probe { .. } => kind::PROBE,
+            Message::Receipt { .. } => kind::RECEIPT,
+            Message::Void { .. } => kind::VOID,
+            Message::AskReceipt { .. } => kind::ASK_RECEIPT,
+            Message::ReceiptHeld { .. } => kind::RECEIPT_HELD,
             Message::Working => kind::WORKING,
             Message::Goodbye => kind::GOODBYE,
         }
@@ -223,7 +260,12 @@ impl Message {
                 .u16(refusal.code.0)
                 .u8(u8::from(refusal.retryable))
                 .text(&refusal.message),
-            Message::Probe { id } => Payload::new().u32(*id),
+            Message::Probe { id } | Message::AskReceipt { id } => Payload::new().u32(*id),
+            Message::Receipt { id, text } => Payload::new().u32(*id).text(text),
+            Message::Void { id, receipt } => Payload::new().u32(*id).text(receipt),
+            Message::ReceiptHeld { id, text, missing } => {
+                Payload::new().u32(*id).text(text).text(missing)
+            }
             Message::Working | Message::Goodbye => Payload::new(),
         };
         payload.into_bytes()
@@ -296,6 +338,14 @@ impl Message {
                 message: fields.text()?,
             }),
             kind::PROBE => Message::Probe { id: request(&mut fields)? },
+            kind::RECEIPT => Message::Receipt { id: request(&mut fields)?, text: fields.lines()? },
+            kind::VOID => Message::Void { id: request(&mut fields)?, receipt: fields.text()? },
+            kind::ASK_RECEIPT => Message::AskReceipt { id: request(&mut fields)? },
+            kind::RECEIPT_HELD => Message::ReceiptHeld {
+                id: request(&mut fields)?,
+                text: fields.lines()?,
+                missing: fields.text()?,
+            },
             kind::WORKING => Message::Working,
             kind::GOODBYE => Message::Goodbye,
             other => return Err(WireError::UnknownKind(other)),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::version::PgMajor;
-use crate::wal::SegmentSize;
+use crate::wal::{SegmentSize, TimelineId};
 
 mod content;
 
@@ -25,6 +25,8 @@ fn message() -> impl Strategy<Value = Message> {
                 label,
                 machine: copy.then(|| "fedcba9876543210".parse().unwrap()),
                 relay_for: (!copy).then(|| "postgres@db2".parse().unwrap()),
+                relayed_by: (power > 22).then(|| "0011223344556677".parse().unwrap()),
+                promoted_to: TimelineId::new(power - 20).ok(),
             })
         },
     );
@@ -59,6 +61,11 @@ fn message() -> impl Strategy<Value = Message> {
             id,
             outcome: if new { Stored::New } else { Stored::AlreadyThere },
         }),
+        (id.clone(), "[ -~\n]{0,80}").prop_map(|(id, text)| Message::Receipt { id, text }),
+        (id.clone(), text()).prop_map(|(id, receipt)| Message::Void { id, receipt }),
+        id.clone().prop_map(|id| Message::AskReceipt { id }),
+        (id.clone(), "[ -~\n]{0,80}", text())
+            .prop_map(|(id, text, missing)| Message::ReceiptHeld { id, text, missing }),
         id.prop_map(|id| Message::Probe { id }),
         Just(Message::Working),
         Just(Message::Goodbye),
@@ -119,7 +126,7 @@ proptest! {
 
     #[test]
     fn a_garbled_payload_never_panics(
-        kind in 0u8..13,
+        kind in 0u8..21,
         payload in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let frame = Frame { kind, payload };
@@ -182,6 +189,8 @@ fn a_hello_of_an_earlier_version_is_understood() {
         label: "db1:/pg".into(),
         machine,
         relay_for: Some("db2".parse().unwrap()),
+        relayed_by: None,
+        promoted_to: None,
     };
     let earlier = Payload::new()
         .u8(1)

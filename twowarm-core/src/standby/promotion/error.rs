@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Damage;
+use super::{Damage, ReceiptState};
 use crate::Retryable;
 use crate::archive::{ArchiveError, Gap};
 use crate::data_directory::IdentityError;
@@ -66,6 +66,14 @@ pub enum PromotionError {
         /// The archive.
         archive: PathBuf,
     },
+    /// The archive does not have all WAL up to the end of a receipt, which is required.
+    #[error("{}, in \"{}\". {}", lacking(found.as_ref()), archive.display(), RECEIPT_ADVICE)]
+    Receipt {
+        /// The archive.
+        archive: PathBuf,
+        /// What it has of a receipt.
+        found: Option<ReceiptState>,
+    },
     /// The server stopped before it was open. The trigger remains in force.
     #[error(
         "the server stopped before it was open. The trigger remains in force for its next start. HINT: see the server's log"
@@ -81,6 +89,20 @@ pub enum PromotionError {
     NotQueried(NotQueried),
 }
 
+const RECEIPT_ADVICE: &str = "HINT: run flushPrimary on the primary and wait until it succeeds. To promote with the WAL that has arrived, omit --require-receipt";
+
+fn lacking(found: Option<&ReceiptState>) -> String {
+    match found {
+        Some(ReceiptState::Incomplete { segment, why }) => {
+            format!("the WAL up to the clean shutdown in {segment} is not complete: {why}")
+        }
+        Some(ReceiptState::Unreadable(why)) => format!("could not read the receipt: {why}"),
+        Some(ReceiptState::Complete(_)) | None => {
+            "there is no receipt of a clean shutdown on the standby's timeline".into()
+        }
+    }
+}
+
 impl Retryable for PromotionError {
     /// True if the same promotion may succeed later without any change by the user: when the archive can be read,
     /// the server has followed the newer timeline, or it can be queried.
@@ -89,6 +111,7 @@ impl Retryable for PromotionError {
             PromotionError::ReadArchive(error) => error.is_retryable(),
             PromotionError::Archive { .. }
             | PromotionError::NewerTimeline(_)
+            | PromotionError::Receipt { .. }
             | PromotionError::NotQueried(_) => true,
             _ => false,
         }

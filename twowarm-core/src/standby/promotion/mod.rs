@@ -1,30 +1,38 @@
 //! Promoting a standby.
 
 mod archive_question;
+mod archiving;
 mod damage;
 mod error;
+mod fetch_first;
 mod opening;
+mod own_wal;
+mod receipt_check;
+mod replaying;
+mod step;
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::archive_question::{Answer, Content, Question};
+use self::archive_question::{Answer, Content, Line, Question};
+pub use self::archiving::{Archiving, ArchivingSwitch};
 pub use self::damage::Damage;
 pub use self::error::{NotQueried, PromotionError};
 use self::opening::wait_until_open;
-use crate::archive::Gap;
+pub use self::receipt_check::ReceiptState;
+use self::replaying::Backlog;
+pub use self::step::{PromotionStep, WaitingFor};
+use crate::archive::OtherArchive;
 use crate::data_directory::{
     DirectoryContents, PROMOTE_FILES, recovery_settings, request_promotion, running_server,
     write_for_server,
 };
 use crate::durable;
 use crate::limits::with_ticks;
-use crate::server::{Login, ServerError};
-use crate::wal::SegmentName;
+use crate::server::Login;
 
 /// How much of the WAL that has arrived is replayed before a standby opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +53,10 @@ pub enum PromotionMode {
 /// use std::time::Duration;
 ///
 /// use twowarm_core::server::Login;
-/// use twowarm_core::standby::{Promotion, PromotionMode};
+/// use twowarm_core::standby::{ArchivingSwitch, Promotion, PromotionMode};
 ///
 /// fn main() -> ExitCode {
-///     if let Some(code) = Promotion::answer_if_asked() {
+///     if let Some(code) = Promotion::answer_if_asked(Vec::new) {
 ///         return code;
 ///     }
 ///     let data = std::path::PathBuf::from("/var/lib/postgresql/data");
@@ -57,7 +65,10 @@ pub enum PromotionMode {
 ///         trigger: data.join("trigger"),
 ///         data_directory: data,
 ///         mark_directory: "/var/lib/postgresql/twowarm".into(),
-///         remove: Vec::new(),
+///         archiving: ArchivingSwitch {
+///             file: "/var/lib/postgresql/twowarm/archiving_active".into(),
+///             has_dr_node: false,
+///         },
 ///         login: Login {
 ///             host: None,
 ///             port: None,
@@ -68,6 +79,7 @@ pub enum PromotionMode {
 ///         },
 ///         mode: PromotionMode::Smart,
 ///         accept_gap: false,
+///         require_receipt: false,
 ///         wait: true,
 ///         archive_limit: Duration::from_secs(30),
 ///         connect_limit: Duration::from_secs(60),
@@ -92,63 +104,24 @@ pub struct Promotion {
     pub mark_directory: PathBuf,
     /// The trigger file that its restore_command watches.
     pub trigger: PathBuf,
-    /// Files that are removed before the trigger is written, such as the switch that makes a primary ship its
-    /// WAL to the node that this one received it from.
-    pub remove: Vec<PathBuf>,
+    /// What makes the new primary ship its WAL. It is set before the trigger is written.
+    pub archiving: ArchivingSwitch,
     /// How to connect to its server.
     pub login: Login,
     /// How much is replayed first.
     pub mode: PromotionMode,
     /// Whether a smart promotion may lose the WAL after a missing or damaged segment. A fast one always may.
     pub accept_gap: bool,
+    /// Whether a promotion is refused unless the archive has a receipt of flushPrimary for the timeline that the standby
+    /// replays, and all WAL up to its end. For a smart promotion only.
+    pub require_receipt: bool,
     /// Whether to wait until the server is open.
     pub wait: bool,
-    /// An archive that does not answer for this long is not waited for by a smart promotion. A fast one waits
-    /// 2 seconds.
+    /// An archive, or another node, that lets nothing arrive for this long is not waited for by a smart promotion. A
+    /// fast one waits 2 seconds for the archive, and asks no other node.
     pub archive_limit: Duration,
     /// The wait ends after every attempt to query the server has failed for this long.
     pub connect_limit: Duration,
-}
-
-/// What [`Promotion::run`] does or finds.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum PromotionStep<'a> {
-    /// The archive did not answer within the time limit of a smart promotion. So it is not known whether it
-    /// contains a newer timeline or a gap.
-    ArchiveTimedOut,
-    /// A segment is missing, and the WAL after it will be lost.
-    Gap(Gap),
-    /// A segment is damaged, and the WAL after it will be lost.
-    Damage(&'a Damage),
-    /// The archive holds so much WAL that is not replayed yet that this segment and later ones could not be checked in
-    /// time.
-    NotChecked(SegmentName),
-    /// The trigger is written.
-    Triggered {
-        /// Whether a server is running that will be promoted.
-        is_running: bool,
-    },
-    /// The server streams, so it does not see the trigger file, and it could not be asked to promote.
-    NotRequested(io::Error),
-    /// Sent every 10 seconds during a wait.
-    Waiting(WaitingFor<'a>),
-    /// A file was set aside in the archive during recovery: what comes after the damage is not replayed.
-    SetAside(&'a str),
-}
-
-/// What a promotion waits for.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub enum WaitingFor<'a> {
-    /// The archive to answer.
-    Archive,
-    /// The server to answer a query.
-    Server,
-    /// A connection to the server; the last attempt failed.
-    Connection(&'a ServerError),
-    /// The end of recovery.
-    Recovery,
 }
 
 /// How a promotion ended.
@@ -163,6 +136,9 @@ pub enum Promoted {
 /// How long a promotion is delayed by the check of the segments that it is going to replay.
 const CHECK_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long it is delayed by putting the server's own WAL into the archive.
+const KEEP_LIMIT: Duration = Duration::from_secs(10);
+
 /// How often a wait is reported.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -173,17 +149,24 @@ impl Promotion {
     /// Must be called when the program starts, before it evaluates its arguments; if this returns an exit
     /// code, the program must exit with it. The archive is read by a child process, because a file system that
     /// hangs must not delay a failover, and that child is the same program with other arguments.
+    ///
+    /// `others` is called in that process: the archives of other nodes, which are asked for what the own one lacks.
     #[must_use]
-    pub fn answer_if_asked() -> Option<ExitCode> {
-        archive_question::answer_if_asked()
+    pub fn answer_if_asked(
+        others: impl FnOnce() -> Vec<Arc<dyn OtherArchive>>,
+    ) -> Option<ExitCode> {
+        archive_question::answer_if_asked(others)
     }
 
     /// Promotes the standby. Interrupted after [`PromotionStep::Triggered`], the trigger remains in force.
     ///
+    /// Before that, complete segments that only the server's own WAL directory or another node's archive has are put
+    /// into the archive.
+    ///
     /// # Errors
     /// Before the trigger is written: if the directory does not hold a standby, if the standby could follow a
-    /// newer timeline in the archive, and for a smart promotion if the archive can't be read, or has a gap or a damaged
-    /// segment before later ones.
+    /// newer timeline in the archive, and for a smart promotion if the archive can't be read, has a gap or a damaged
+    /// segment before later ones, or lacks a required receipt.
     /// Afterwards: if the server stops, or can't be queried for [`connect_limit`](Promotion::connect_limit).
     pub fn run(
         &self,
@@ -191,17 +174,16 @@ impl Promotion {
     ) -> Result<Promoted, PromotionError> {
         let pgdata = self.data_directory.as_path();
         let found = DirectoryContents::read(pgdata)?;
-        if found.recovery.is_none() || found.control.is_none() {
+        let Some(control) = found.control.filter(|_| found.recovery.is_some()) else {
             return Err(PromotionError::NotAStandby(pgdata.to_owned()));
-        }
-        let set_aside = self.check_archive(report)?;
-        self.remove.iter().try_for_each(|file| durable::remove(file))?;
+        };
+        let before = self.check_archive(report)?;
+        let has_receipt = matches!(before.receipt, Some(ReceiptState::Complete(_)));
+        let is_smart = self.mode == PromotionMode::Smart;
+        report(PromotionStep::Archiving(self.archiving.set(pgdata, has_receipt && is_smart)?));
         let settings = recovery_settings(pgdata)?;
         let triggered = Instant::now();
-        let content: &[u8] = match self.mode {
-            PromotionMode::Smart => b"smart\n",
-            PromotionMode::Fast => b"fast\n",
-        };
+        let content: &[u8] = if is_smart { b"smart\n" } else { b"fast\n" };
         write_for_server(pgdata, &self.trigger, content)?;
         let is_running = running_server(pgdata)?.is_some();
         // While a server streams, its restore_command, which sees the trigger file, is not called.
@@ -213,41 +195,44 @@ impl Promotion {
         if !self.wait || !is_running {
             return Ok(Promoted::Triggered);
         }
-        let opened = wait_until_open(pgdata, &self.login, self.connect_limit, report);
+        let backlog = Backlog::new(control.layout(), &before);
+        let opened = wait_until_open(pgdata, &self.login, self.connect_limit, &backlog, report);
         let after = triggered.elapsed();
         if !matches!(opened, Ok(()) | Err(PromotionError::NotConfirmed(_))) {
             return opened.map(|()| Promoted::Open(after));
         }
-        let now = self.question(Duration::ZERO).ask(SHORT_LIMIT).set_aside();
-        for name in now.difference(&set_aside) {
-            report(PromotionStep::SetAside(name));
-        }
         self.remove_trigger(is_requested)?;
+        self.complete_archive(&before, report);
         opened.map(|()| Promoted::Open(after))
     }
 
-    fn question(&self, check_for: Duration) -> Question {
+    fn question(&self, check_for: Duration, keep_for: Duration) -> Question {
         Question {
             data_directory: self.data_directory.clone(),
             archive: self.archive.clone(),
             mark_directory: self.mark_directory.clone(),
             check_for,
+            keep_for,
+            fetch_for: Duration::ZERO,
+            left: None,
         }
     }
 
-    /// Refuses to promote while a timeline is in the archive that continues where this one ends. A smart
-    /// promotion replays all that was shipped, so it refuses an archive that has a gap or can't be read. One
-    /// that hangs does not delay it. Returns the files that were set aside before.
+    /// Completes the archive by the server's own WAL, for a smart promotion also by that of other nodes. Refuses to
+    /// promote while a timeline is in the archive that continues where this one ends. A smart promotion replays all
+    /// that was shipped, so it refuses an archive that has a gap or can't be read. One that hangs does not delay it.
     fn check_archive(
         &self,
         report: &mut dyn FnMut(PromotionStep<'_>),
-    ) -> Result<BTreeSet<String>, PromotionError> {
+    ) -> Result<Content, PromotionError> {
         let is_smart = self.mode == PromotionMode::Smart;
         let limit = if is_smart { self.archive_limit } else { SHORT_LIMIT };
         // A fast promotion replays none of these segments.
         let check_for = if is_smart { CHECK_LIMIT.min(limit / 2) } else { Duration::ZERO };
-        let question = self.question(check_for);
-        let answer = waiting(WaitingFor::Archive, report, || question.ask(limit));
+        let fetch_for = if is_smart { limit / 2 } else { Duration::ZERO };
+        let question =
+            Question { fetch_for, ..self.question(check_for, KEEP_LIMIT.min(limit / 2)) };
+        let answer = question.ask(limit, HEARTBEAT, &mut |line| tell(line, report));
         match &answer {
             Answer::Read(Content { newer: Some(newer), .. }) => {
                 return Err(PromotionError::NewerTimeline(*newer));
@@ -275,7 +260,26 @@ impl Promotion {
             Answer::TimedOut if is_smart => report(PromotionStep::ArchiveTimedOut),
             _ => {}
         }
-        Ok(answer.set_aside())
+        let content = answer.content();
+        if self.require_receipt && !matches!(content.receipt, Some(ReceiptState::Complete(_))) {
+            let archive = self.archive.clone();
+            return Err(PromotionError::Receipt { archive, found: content.receipt });
+        }
+        if let Some(receipt) = &content.receipt {
+            report(PromotionStep::Receipt(receipt));
+        }
+        Ok(content)
+    }
+
+    /// After the promotion: what was streamed until then, the history of the new timeline, and what was set aside.
+    fn complete_archive(&self, before: &Content, report: &mut dyn FnMut(PromotionStep<'_>)) {
+        let question =
+            Question { left: before.timeline, ..self.question(Duration::ZERO, self.archive_limit) };
+        let answer = question.ask(SHORT_LIMIT, HEARTBEAT, &mut |line| tell(line, report));
+        let now = answer.content().set_aside;
+        for name in now.difference(&before.set_aside) {
+            report(PromotionStep::SetAside(name));
+        }
     }
 
     fn remove_trigger(&self, is_requested: bool) -> Result<(), PromotionError> {
@@ -285,6 +289,19 @@ impl Promotion {
             durable::remove(&self.data_directory.join(PROMOTE_FILES[0]))?;
         }
         Ok(())
+    }
+}
+
+/// Reports what was done to the archive.
+fn tell(line: Option<Line>, report: &mut dyn FnMut(PromotionStep<'_>)) {
+    match line {
+        None => report(PromotionStep::Waiting(WaitingFor::Archive)),
+        Some(Line::Kept(name)) => report(PromotionStep::Kept(name)),
+        Some(Line::NotKept(segment, why)) => report(PromotionStep::NotKept { segment, why: &why }),
+        Some(Line::Asking(node)) => report(PromotionStep::Asking(&node)),
+        Some(Line::Fetched(name)) => report(PromotionStep::Fetched(name)),
+        Some(Line::NotFetched(why)) => report(PromotionStep::NotFetched(&why)),
+        Some(_) => {}
     }
 }
 

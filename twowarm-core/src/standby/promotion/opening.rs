@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{HEARTBEAT, NotQueried, PromotionError, PromotionStep, WaitingFor, waiting};
+use super::{Backlog, HEARTBEAT, NotQueried, PromotionError, PromotionStep, WaitingFor, waiting};
 use crate::data_directory::{DirectoryContents, running_server};
 use crate::limits::Every;
 use crate::server::{Login, ServerError, Session};
@@ -18,6 +18,7 @@ pub(super) fn wait_until_open(
     data_directory: &Path,
     login: &Login,
     limit: Duration,
+    backlog: &Backlog,
     report: &mut dyn FnMut(PromotionStep<'_>),
 ) -> Result<(), PromotionError> {
     let mut heartbeat = Every::new(HEARTBEAT);
@@ -43,7 +44,8 @@ pub(super) fn wait_until_open(
             });
         }
         if heartbeat.is_due() {
-            let what = error.as_ref().map_or(WaitingFor::Recovery, WaitingFor::Connection);
+            let replay = || backlog.waiting(data_directory);
+            let what = error.as_ref().map_or_else(replay, WaitingFor::Connection);
             report(PromotionStep::Waiting(what));
         }
         thread::sleep(POLL);

@@ -3,31 +3,43 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use std::sync::Arc;
+
+use twowarm_core::archive::OtherArchive;
 use twowarm_core::data_directory::{RecoveryMode, recovery_settings};
-use twowarm_core::node::{Caller, Install};
-use twowarm_core::standby::{
-    Promoted, Promotion, PromotionError, PromotionMode, PromotionStep, WaitingFor,
-};
+use twowarm_core::node::{Caller, Install, Invocation};
+use twowarm_core::standby::{Promoted, Promotion, PromotionError, PromotionMode};
 
 use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
 use crate::interruption::before_the_end;
-use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
+use crate::manual::{DR_NODE, ENVIRONMENT, Manual, SETTINGS};
+
+mod report;
+
+use report::Report;
 
 /// triggerStandby as a command.
 pub(crate) const COMMAND: Command = Command {
     manual: Manual {
         name: "triggerStandby",
-        arguments: "[smart|fast] [--accept-gap] [--no-wait]",
+        arguments: "[smart|fast] [--require-receipt] [--accept-gap] [--no-wait]",
         summary: "promotes this node's standby",
         description: "Promotes this node's standby. smart (the default) first replays all WAL that has arrived, fast does \
-                not. smart refuses if a segment is missing or damaged in the archive and a later one is there; with \
+                not. First, complete segments that only this node's pg_wal has are put into the archive, so that it has no gap \
+                at the failover, and smart fetches what the DR node has and this archive lacks. smart refuses if a segment is missing or damaged in the archive and a later one is there; with \
                 --accept-gap it replays the WAL before that segment. Waits until the server is open and \
                 has committed a write, then removes the trigger. With --no-wait, and if no server is running, it \
-                returns at once, and you must remove the trigger yourself.",
+                returns at once, and you must remove the trigger yourself. The new primary ships its WAL if there is a DR \
+                node, or if flushPrimary has shut down the primary and all its WAL is here; else archiving_active is removed, \
+                until another node gets a base copy.",
         options: &[
             ("smart", "Replay all WAL that has arrived first (the default)."),
             ("fast", "Promote without replaying what has arrived."),
+            (
+                "--require-receipt",
+                "Refuse unless all WAL of a primary that flushPrimary has shut down is here.",
+            ),
             ("--accept-gap", "Replay what comes before a missing or damaged segment."),
             ("--no-wait", "Return at once; you must remove the trigger file."),
         ],
@@ -35,8 +47,17 @@ pub(crate) const COMMAND: Command = Command {
             DONE,
             "A write was committed. With --no-wait, or if no server is running: the trigger file was written.",
         )],
-        files: &[ENVIRONMENT, SETTINGS, ("PGDATA/trigger", "The trigger file.")],
-        see_also: &["restoreWALFile(1)", "configStandby(1)", "pg_ctl(1)"],
+        files: &[
+            ENVIRONMENT,
+            SETTINGS,
+            DR_NODE,
+            ("PGDATA/trigger", "The trigger file."),
+            (
+                "PGROOT/2warm/local/replication/archiving_active",
+                "Created or removed; WAL is shipped while this file exists.",
+            ),
+        ],
+        see_also: &["flushPrimary(1)", "restoreWALFile(1)", "configStandby(1)", "pg_ctl(1)"],
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,
@@ -46,28 +67,41 @@ pub(crate) const COMMAND: Command = Command {
 
 /// triggerStandby's main.
 pub fn main() -> ExitCode {
-    if let Some(code) = Promotion::answer_if_asked() {
+    if let Some(code) = Promotion::answer_if_asked(other_archives) {
         return code;
     }
     COMMAND.main()
+}
+
+/// Those from which this node's standby fetches. None if the 2warm tree can't be read, of which the parent process
+/// tells.
+fn other_archives() -> Vec<Arc<dyn OtherArchive>> {
+    let install =
+        Invocation::current().ok().and_then(|call| Install::find(&call, Caller::Person).ok());
+    install.map(|install| install.other_archives()).unwrap_or_default()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Request {
     mode: PromotionMode,
     accept_gap: bool,
+    require_receipt: bool,
     wait: bool,
 }
 
 impl Request {
     fn parse(arguments: &[OsString]) -> Result<Request, String> {
-        let (mut mode, mut accept_gap, mut wait) = (None, false, true);
+        let (mut mode, mut accept_gap, mut require_receipt, mut wait) = (None, false, false, true);
         for argument in arguments {
             let wanted = match argument.to_str() {
                 Some("smart") => PromotionMode::Smart,
                 Some("fast") => PromotionMode::Fast,
                 Some("--no-wait") => {
                     wait = false;
+                    continue;
+                }
+                Some("--require-receipt") => {
+                    require_receipt = true;
                     continue;
                 }
                 Some("--accept-gap") => {
@@ -80,7 +114,13 @@ impl Request {
                 return Err("specify either smart or fast".into());
             }
         }
-        Ok(Request { mode: mode.unwrap_or(PromotionMode::Smart), accept_gap, wait })
+        let mode = mode.unwrap_or(PromotionMode::Smart);
+        if mode == PromotionMode::Fast && require_receipt {
+            return Err(
+                "fast does not replay all WAL: specify either fast or --require-receipt".into()
+            );
+        }
+        Ok(Request { mode, accept_gap, require_receipt, wait })
     }
 }
 
@@ -88,6 +128,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let request = Request::parse(arguments).map_err(Failure::Usage)?;
     let promotion = Promotion {
         accept_gap: request.accept_gap,
+        require_receipt: request.require_receipt,
         wait: request.wait,
         ..install.promotion(request.mode)?
     };
@@ -98,7 +139,10 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
             log::warn!("interrupted: {last_words}");
         }
     })?;
-    match promotion.run(&mut |step| tell(&promotion, step)) {
+    let mut report = Report::new(&promotion);
+    let promoted = promotion.run(&mut |step| report.step(step));
+    report.end();
+    match promoted {
         Ok(Promoted::Open(after)) => print(&format!(
             "The server is open: {:.2} s from trigger to a committed write\n",
             after.as_secs_f64()
@@ -125,59 +169,6 @@ fn note(promotion: &Promotion) -> Result<String, Failure> {
     ))
 }
 
-fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
-    let archive = promotion.archive.display();
-    let pgdata = promotion.data_directory.display();
-    match step {
-        PromotionStep::ArchiveTimedOut => log::warn!(
-            "the archive \"{archive}\" did not answer within {} s, so it could not be checked for a newer timeline and missing segments",
-            promotion.archive_limit.as_secs()
-        ),
-        PromotionStep::Gap(gap) => log::warn!(
-            "{gap}, in \"{archive}\": recovery ends before {}, and the WAL in {} and later segments is lost",
-            gap.missing,
-            gap.found
-        ),
-        PromotionStep::Damage(damage) => log::warn!(
-            "{damage}, in \"{archive}\": recovery ends in or before {}, and the WAL in {} and later segments is lost",
-            damage.segment,
-            damage.found
-        ),
-        PromotionStep::NotChecked(segment) => log::warn!(
-            "{segment} and later segments were not checked for damage, to save time: recovery ends at the first damaged record"
-        ),
-        PromotionStep::NotRequested(error) => {
-            log::warn!("could not ask the server to promote: {error}");
-        }
-        PromotionStep::Triggered { is_running } => {
-            let when = match promotion.mode {
-                PromotionMode::Smart => "it opens after it has replayed all WAL that has arrived",
-                PromotionMode::Fast => "it opens without replaying more WAL",
-            };
-            match is_running {
-                true => print(&format!("The server in \"{pgdata}\" was triggered: {when}\n")),
-                false => print(&format!(
-                    "The trigger file was written, but no server is running in \"{pgdata}\". HINT: start it; {when}\n"
-                )),
-            }
-        }
-        PromotionStep::Waiting(WaitingFor::Archive) => {
-            log::info!("waiting for the archive to answer")
-        }
-        PromotionStep::Waiting(WaitingFor::Server) => {
-            log::info!("waiting for the server to answer")
-        }
-        PromotionStep::Waiting(WaitingFor::Connection(error)) => {
-            log::info!("waiting for a connection ({error})");
-        }
-        PromotionStep::Waiting(WaitingFor::Recovery) => log::info!("waiting for recovery to end"),
-        PromotionStep::SetAside(name) => log::warn!(
-            "{name} is now in the archive: recovery ended at a damaged segment, and the WAL after the damage was not replayed. HINT: see the server's log"
-        ),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,8 +180,9 @@ mod tests {
 
     #[test]
     fn arguments_in_any_order() {
-        let smart = Request { mode: PromotionMode::Smart, accept_gap: false, wait: true };
-        let fast = Request { mode: PromotionMode::Fast, accept_gap: false, wait: false };
+        let mode = PromotionMode::Smart;
+        let smart = Request { mode, accept_gap: false, require_receipt: false, wait: true };
+        let fast = Request { mode: PromotionMode::Fast, wait: false, ..smart };
         assert_eq!(parse(&[]), Ok(smart));
         assert_eq!(parse(&["smart"]), Ok(smart));
         assert_eq!(parse(&["--no-wait", "fast"]), Ok(fast));
@@ -198,6 +190,9 @@ mod tests {
         let accepting = Request { accept_gap: true, ..smart };
         assert_eq!(parse(&["smart", "--accept-gap"]), Ok(accepting));
         assert_eq!(parse(&["--accept-gap"]), Ok(accepting));
+        let requiring = Request { require_receipt: true, ..smart };
+        assert_eq!(parse(&["--require-receipt"]), Ok(requiring));
+        assert!(parse(&["fast", "--require-receipt"]).unwrap_err().contains("either"));
         assert_eq!(parse(&["fast", "smart"]), Err("specify either smart or fast".into()));
         for invalid in ["Fast", "--nowait", "--ask-archive"] {
             assert_eq!(parse(&[invalid]), Err(format!("invalid argument: {invalid}")));

@@ -1,0 +1,5 @@
+//! The command switchover.
+
+fn main() -> std::process::ExitCode {
+    twowarm_bins::switchover::COMMAND.main()
+}

@@ -1,0 +1,225 @@
+//! flushPrimary: stops this node's primary for a switchover, so that the standby has all of its WAL.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use twowarm_core::data_directory::running_server;
+use twowarm_core::node::{Caller, Install};
+use twowarm_core::receipt::Receipt;
+use twowarm_core::switchover::{FlushPrimary, FlushStep, UndoFlush, let_sessions_in};
+
+use crate::command::{Command, Failure, print};
+use crate::exit_codes::{DONE, ExitPolicy};
+use crate::interruption::before_the_end;
+use crate::manual::{DR_NODE, ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
+
+/// flushPrimary as a command.
+pub const COMMAND: Command = Command {
+    manual: Manual {
+        name: "flushPrimary",
+        arguments: "[--wait SECONDS] [--force] [--undo]",
+        summary: "stops the primary for a switchover",
+        description: "The first half of a switchover; the second half is triggerStandby on the standby. Lets no new \
+            session in, waits for the sessions to end and terminates the others, waits until all WAL is archived, and \
+            stops the server. Then it ships the last segment up to the shutdown checkpoint and a receipt, and asks the \
+            standby and the DR node whether they hold all of it. It can be run again after any failure.\n\n\
+            With --undo the receipt is void on all nodes, and the server can be started again as the primary.",
+        options: &[
+            ("--wait", "How long sessions may take to end before they are terminated."),
+            ("SECONDS", "The time for --wait; 30 by default."),
+            (
+                "--force",
+                "Stop a server that does not stop in time without a checkpoint; with --undo: go on although a node \
+                 cannot be asked.",
+            ),
+            ("--undo", "Go on with this server as the primary."),
+        ],
+        answers: &[(
+            DONE,
+            "The server is stopped, and the standby and the DR node hold all of its WAL. With --undo: the receipt is \
+             void, and the server may be started.",
+        )],
+        files: &[
+            ENVIRONMENT,
+            SETTINGS,
+            OTHER_NODE,
+            DR_NODE,
+            ("PGROOT/2warm/local/replication/receipt", "The receipt of the last flush."),
+            ("PGROOT/2warm/local/replication/flushing", "Exists while sessions are kept out."),
+        ],
+        see_also: &["switchover(1)", "triggerStandby(1)", "configStandby(1)", "pg_ctl(1)"],
+    },
+    caller: Caller::Person,
+    failures: ExitPolicy::Scripts,
+    misconfigured: None,
+    run,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Request {
+    wait: Option<Duration>,
+    force: bool,
+    undo: bool,
+}
+
+impl Request {
+    fn parse(arguments: &[OsString]) -> Result<Request, String> {
+        let mut request = Request { wait: None, force: false, undo: false };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                Some("--force") => request.force = true,
+                Some("--undo") => request.undo = true,
+                Some("--wait") => request.wait = Some(seconds(arguments.next())?),
+                _ => return Err(format!("invalid argument: {}", argument.to_string_lossy())),
+            }
+        }
+        if request.undo && request.wait.is_some() {
+            return Err("specify either --wait or --undo".into());
+        }
+        Ok(request)
+    }
+}
+
+/// The value of `--wait`.
+pub(crate) fn seconds(argument: Option<&OsString>) -> Result<Duration, String> {
+    let seconds = argument.and_then(|text| text.to_str()?.parse().ok());
+    let seconds = seconds.ok_or("--wait requires a number of seconds")?;
+    Ok(Duration::from_secs(seconds))
+}
+
+fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    let request = Request::parse(arguments).map_err(Failure::Usage)?;
+    if request.undo {
+        return undo(install, request.force);
+    }
+    let receipt = flush(install, request.wait, request.force)?;
+    let standby = install.require_other_node()?;
+    print(&format!(
+        "The server is stopped. WAL of timeline {} ends at {}. HINT: run triggerStandby on {standby}. To continue with this server instead, run flushPrimary --undo\n",
+        receipt.timeline, receipt.end
+    ));
+    Ok(DONE)
+}
+
+/// Flushes the primary of this node and tells the steps.
+fn flush(install: &Install, wait: Option<Duration>, force: bool) -> Result<Receipt, Failure> {
+    let mut flush = install.flush_primary()?;
+    flush.wait = wait.unwrap_or(flush.wait);
+    flush.force = force;
+    when_interrupted(install, &flush)?;
+    Ok(flush.run(&mut tell)?)
+}
+
+/// Lets sessions in again before a signal ends the process.
+pub(crate) fn when_interrupted(install: &Install, flush: &FlushPrimary) -> std::io::Result<()> {
+    let (pgdata, local) = (flush.node.data_directory.clone(), install.local_replication());
+    before_the_end(move || {
+        if let Err(error) = let_sessions_in(&pgdata, &local) {
+            log::error!("{error}. Sessions are still rejected. HINT: run flushPrimary --undo");
+        }
+        match running_server(&pgdata) {
+            Ok(Some(_)) => log::warn!(
+                "interrupted: sessions are let in again, unless the server is shutting down"
+            ),
+            _ => log::warn!(
+                "interrupted: the server is stopped. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
+            ),
+        }
+    })
+}
+
+pub(crate) fn tell(step: FlushStep<'_>) {
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let line = match step {
+        FlushStep::Connected { node } => format!("{node} can be reached"),
+        FlushStep::SavingLogs => "Copying the server's log files to the standby".to_owned(),
+        FlushStep::LogsNotSaved(error) => {
+            log::warn!("could not copy the server's log files: {error}");
+            return;
+        }
+        FlushStep::Checkpoint => "Waiting for a checkpoint".to_owned(),
+        FlushStep::Archiving { left, first } => {
+            format!("Waiting for {left} WAL file{} to be archived, next is {first}", plural(left))
+        }
+        FlushStep::Closed => "New sessions are rejected".to_owned(),
+        FlushStep::Sessions { count } => {
+            format!("Waiting for {count} session{} to end", plural(count))
+        }
+        FlushStep::Terminated { count } => format!("Terminated {count} session{}", plural(count)),
+        FlushStep::Archived => "All WAL is archived".to_owned(),
+        FlushStep::Stopping => "Waiting for the server to shut down".to_owned(),
+        FlushStep::Forced => {
+            log::warn!("the server does not stop and is stopped without a checkpoint");
+            return;
+        }
+        FlushStep::Stopped(after) => {
+            format!("The server was shut down in {:.2} s", after.as_secs_f64())
+        }
+        FlushStep::AlreadyStopped => "The server is already stopped".to_owned(),
+        FlushStep::End(receipt) => format!(
+            "The shutdown checkpoint is at {} in {}, WAL ends at {}",
+            receipt.checkpoint, receipt.segment, receipt.end
+        ),
+        FlushStep::Shipped { node, file } => format!("Shipped {file} to {node}"),
+        FlushStep::Proved { node } => {
+            format!("{node} holds all WAL up to the end, and the receipt")
+        }
+        FlushStep::Incomplete { node, missing } => {
+            log::warn!(
+                "{node} holds the receipt, but not yet {missing}, which the standby has. HINT: run rsyncDR on the standby"
+            );
+            return;
+        }
+        _ => return,
+    };
+    print(&format!("{line}\n"));
+}
+
+fn undo(install: &Install, force: bool) -> Result<u8, Failure> {
+    let undo = UndoFlush { force, ..install.undo_flush()? };
+    let done = undo.run(&mut |error| log::warn!("{error}"))?;
+    if done.had_receipt {
+        print("The receipt is void\n");
+    }
+    if done.is_running {
+        print("The server is running as the primary, and sessions are let in\n");
+        return Ok(DONE);
+    }
+    match install.start_server().run()? {
+        true => print("The server was started as the primary\n"),
+        false => print(&format!(
+            "The server in \"{}\" is stopped and may be started as the primary. HINT: start it as usual; start_command under [server] in 2warm.toml lets flushPrimary --undo do so\n",
+            undo.node.data_directory.display()
+        )),
+    }
+    Ok(DONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Request, String> {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        Request::parse(&words)
+    }
+
+    #[test]
+    fn arguments_in_any_order() {
+        let none = Request { wait: None, force: false, undo: false };
+        assert_eq!(parse(&[]), Ok(none));
+        let wait = Some(Duration::from_secs(5));
+        assert_eq!(parse(&["--wait", "5", "--force"]), Ok(Request { wait, force: true, ..none }));
+        assert_eq!(parse(&["--force", "--undo"]), Ok(Request { undo: true, force: true, ..none }));
+        for bad in [
+            &["--wait"][..],
+            &["--wait", "-1"],
+            &["--wait", "1.5"],
+            &["now"],
+            &["--undo", "--wait", "1"],
+        ] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A flush that is killed leaves a running primary, or a stopped one. It can be repeated, and it can be undone.
+
+use crate::pair::{Client, Pair, Running, rows};
+
+/// The first words of the line after which it is killed.
+const STEPS: [&str; 7] = [
+    "db2 can be reached",
+    "New sessions are rejected",
+    "All WAL is archived",
+    "Waiting for the server to shut down",
+    "The server was shut down",
+    "The shutdown checkpoint is at",
+    "db2 holds all WAL",
+];
+
+fn kill_after(pair: &Pair, step: &str) {
+    let mut command = pair.db1.command("flushPrimary");
+    command.args(["--wait", "0"]);
+    let mut flush = Running::start(command);
+    flush.prints(step);
+    flush.kill();
+    // The server may have been told to stop.
+    let stops = || {
+        let file = std::fs::read_to_string(pair.db1.pgdata().join("postmaster.pid"));
+        file.is_ok_and(|text| text.contains("stopping"))
+    };
+    while pair.db1.pid().is_some() && stops() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_flush_that_was_killed_can_be_undone() {
+    let pair = Pair::new("warm");
+    for step in STEPS {
+        let client = Client::start(&pair.db1);
+        kill_after(&pair, step);
+        let is_running = pair.db1.pid().is_some();
+        let said = pair.on_db1("flushPrimary", &["--undo"]);
+        let expected = if is_running { "is running as the primary" } else { "is stopped and may" };
+        assert!(said.contains(expected), "{step}: {said}");
+        pair.is_as_before();
+        if !is_running {
+            pair.db1.start().unwrap();
+        }
+        client.stop();
+        pair.flows(10);
+    }
+}
+
+#[test]
+fn a_flush_that_was_killed_can_be_repeated() {
+    for mode in ["warm", "standby"] {
+        let pair = Pair::new(mode);
+        for step in STEPS {
+            let client = Client::start(&pair.db1);
+            kill_after(&pair, step);
+            pair.on_db1("flushPrimary", &["--wait", "0"]);
+            client.was_ended();
+            if step != STEPS[STEPS.len() - 1] {
+                pair.on_db1("flushPrimary", &["--undo"]);
+                pair.is_as_before();
+                pair.db1.start().unwrap();
+                pair.flows(10);
+            }
+        }
+        pair.db1.start().unwrap();
+        let expected = rows(&pair.db1);
+        pair.on_db1("flushPrimary", &[]);
+        pair.on_db2("triggerStandby", &[]);
+        assert_eq!(rows(&pair.db2), expected);
+    }
+}

@@ -1,0 +1,10 @@
+//! flushPrimary between real nodes.
+#![cfg(feature = "testbed")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
+
+mod broken_off;
+mod pair;
+mod refusals;
+mod switchover;
+mod undo;
+mod whole;

@@ -1,0 +1,67 @@
+//! The receipt of a clean shutdown: where the WAL of a primary ends after flushPrimary has stopped it.
+//!
+//! PostgreSQL writes the shutdown checkpoint after its last archived segment, into a segment that it does not archive.
+//! flushPrimary ships that segment as `NAME.partial`, with a receipt. A standby that has both has all WAL of
+//! the primary, and a server that was shut down at the end of a receipt can follow a timeline that forked there.
+
+mod file;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::path::Path;
+
+pub use file::{ReceiptError, ReceiptFile};
+pub use tail::Tail;
+pub use text::{BadReceipt, ReceiptId};
+
+use crate::identifiers::NodeId;
+use crate::wal::{Lsn, SegmentLayout, SegmentName, TimelineId};
+
+/// Where the WAL of a primary ends, after it was shut down cleanly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The cluster's system identifier.
+    pub system_identifier: u64,
+    /// The timeline of the primary; that of the segment.
+    pub timeline: TimelineId,
+    /// The segment that contains the shutdown checkpoint; archives have it as `NAME.partial`.
+    pub segment: SegmentName,
+    /// The position of the shutdown checkpoint record, as in pg_control.
+    pub checkpoint: Lsn,
+    /// The end of that record, and of the WAL: where the new primary's timeline must fork.
+    pub end: Lsn,
+    /// The id of the old primary.
+    pub node_id: NodeId,
+    /// The name of the old primary in messages.
+    pub label: String,
+    /// The id of this receipt.
+    pub id: ReceiptId,
+}
+
+impl Receipt {
+    /// The receipt in an archive, if there is one.
+    ///
+    /// # Errors
+    /// If the file or the archive directory can't be read, or the file is not a receipt.
+    pub fn in_archive(archive: &Path) -> Result<Option<Receipt>, ReceiptError> {
+        ReceiptFile::in_archive(archive).read()
+    }
+
+    /// The old primary's own copy of its receipt, if there is one.
+    ///
+    /// # Errors
+    /// If the file or the directory can't be read, or the file is not a receipt.
+    pub fn of_node(local_replication: &Path) -> Result<Option<Receipt>, ReceiptError> {
+        ReceiptFile::of_node(local_replication).read()
+    }
+
+    /// Whether the checkpoint record lies within the segment, in a cluster with this layout.
+    #[must_use]
+    pub fn is_within_segment(&self, layout: SegmentLayout) -> bool {
+        let Ok(start) = layout.start(self.segment.place) else { return false };
+        let end = start.0 + layout.size().bytes();
+        start <= self.checkpoint && self.checkpoint < self.end && self.end.0 <= end
+    }
+}

@@ -1,0 +1,204 @@
+//! Receipts of a clean shutdown: stored with the `.partial` file that they belong to, and void if the old primary is
+//! started again.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::{Receiver, binding, refusal, refusal_of};
+use crate::archive::{Archive, ArchiveError};
+use crate::data_directory::{Role, control_file, role_of};
+use crate::file_error::FileError;
+use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
+use crate::ship::content::{Content, check_content};
+use crate::ship::wire::{Hello, Refusal, RefusalCode, Stored};
+use crate::timelines::Timelines;
+use crate::wal::{
+    ForkPoint, SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, WalFileName,
+};
+
+/// What an archive holds: the text of a receipt, and the name of the first missing segment.
+pub(super) struct Held {
+    pub(super) text: String,
+    pub(super) missing: String,
+}
+
+impl Receiver {
+    /// Stores a receipt durably, once the WAL in its `.partial` file ends where it says.
+    pub(super) fn store_receipt(
+        &self,
+        text: &str,
+        archive: &Archive,
+        hello: &Hello,
+    ) -> Result<Stored, Refusal> {
+        let unsound = |why: String| refusal(RefusalCode::UNSOUND, false, why);
+        let receipt: Receipt =
+            text.parse().map_err(|e| unsound(format!("the receipt is invalid: {e}")))?;
+        if receipt.system_identifier != hello.system_identifier
+            || receipt.node_id != hello.node_id
+            || !receipt.is_within_segment(layout(hello))
+        {
+            return Err(unsound("the receipt is not one of its sender".into()));
+        }
+        archive.bind(&binding(hello), self.machines).map_err(|e| refusal_of(&e))?;
+        let at_end = |history: &TimelineHistory| match history.fork_from(receipt.timeline) {
+            Some(ForkPoint::Position(fork)) => *fork == receipt.end,
+            Some(ForkPoint::Segment(fork)) => fork.place == receipt.segment.place,
+            None => true,
+        };
+        if let Some(later) = self.descendant(archive, &receipt, |history| !at_end(history))? {
+            return Err(promoted(&later));
+        }
+        self.check_tail(archive, &receipt, hello)?;
+        let file = ReceiptFile::in_archive(archive.path());
+        // One that can't be read is replaced too.
+        let earlier = file.read().ok().flatten();
+        // Also the same one: an earlier attempt may have been interrupted before it was on disk.
+        file.write(&receipt).map_err(failed)?;
+        match earlier {
+            Some(earlier) if earlier == receipt => return Ok(Stored::AlreadyThere),
+            // The sender has gone on since, and no timeline forked there.
+            Some(Receipt { timeline, segment, .. })
+                if timeline == receipt.timeline && segment != receipt.segment =>
+            {
+                archive.remove(WalFileName::Partial(segment)).map_err(|e| refusal_of(&e))?;
+            }
+            _ => {}
+        }
+        Ok(Stored::New)
+    }
+
+    fn check_tail(
+        &self,
+        archive: &Archive,
+        receipt: &Receipt,
+        hello: &Hello,
+    ) -> Result<(), Refusal> {
+        let unsound = |why: String| refusal(RefusalCode::UNSOUND, false, why);
+        let (segment, name) = (receipt.segment, WalFileName::Partial(receipt.segment));
+        if archive.find(WalFileName::Segment(segment)).map_err(|e| refusal_of(&e))?.is_some() {
+            let why = format!("{segment} is in the archive, so its sender has written more WAL");
+            return Err(refusal(RefusalCode::CONFLICT, false, why));
+        }
+        let Some(mut file) = archive.find(name).map_err(|e| refusal_of(&e))? else {
+            return Err(unsound(format!("{name} is not in the archive")));
+        };
+        let path = archive.path_of(name);
+        let bytes = file.metadata().map_err(FileError::of("read", &path)).map_err(failed)?.len();
+        let content = check_content(name, bytes, &mut file, hello);
+        let Content::Segment(segment, header) = content.map_err(|e| unsound(e.to_string()))? else {
+            return Err(unsound(format!("{name} is not a segment")));
+        };
+        match tail(segment, &header, &mut file, &path)? {
+            Some(tail)
+                if tail.end == receipt.end && tail.last_record == Some(receipt.checkpoint) =>
+            {
+                Ok(())
+            }
+            Some(tail) => Err(unsound(format!(
+                "WAL in {name} ends at {}, not after a checkpoint record at {} that ends at {}",
+                tail.end, receipt.checkpoint, receipt.end
+            ))),
+            None => Err(unsound(format!("the end of WAL in {name} cannot be found"))),
+        }
+    }
+
+    /// Removes a receipt with this id and its `.partial` file durably, if they are here. Not once a timeline has forked
+    /// there, or is about to: two primaries would continue the same WAL.
+    pub(super) fn void_receipt(&self, id: &str, archive: &Archive) -> Result<Stored, Refusal> {
+        let file = ReceiptFile::in_archive(archive.path());
+        let stored = file.read().map_err(unreadable)?;
+        let Some(receipt) = stored.filter(|stored| stored.id.as_str() == id) else {
+            return Ok(Stored::AlreadyThere);
+        };
+        if let Some(later) = self.descendant(archive, &receipt, |_| true)? {
+            return Err(promoted(&later));
+        }
+        if let Some(pgdata) = &self.data_directory
+            && let Some(why) = promotion(pgdata)
+        {
+            return Err(refusal(RefusalCode::PAST_FORK, false, why));
+        }
+        // The receipt first: without it the other file is not used.
+        file.remove().map_err(failed)?;
+        archive.remove(WalFileName::Partial(receipt.segment)).map_err(|e| refusal_of(&e))?;
+        Ok(Stored::New)
+    }
+
+    /// The receipt here, and the first segment that is missing before it or before the last segment.
+    pub(super) fn held(&self, archive: &Archive, hello: &Hello) -> Result<Held, Refusal> {
+        let receipt = Receipt::in_archive(archive.path()).map_err(unreadable)?;
+        let missing = || {
+            let pgdata = self.data_directory.as_deref();
+            let control = pgdata.and_then(|pgdata| control_file(pgdata).ok().flatten());
+            let last = archive.segments()?.into_iter().max();
+            let end = receipt.as_ref().map(|receipt| receipt.segment);
+            let newest = last.into_iter().chain(end).max_by_key(|segment| segment.timeline);
+            let Some(newest) = newest else { return Ok(None) };
+            let end = end.filter(|end| end.timeline == newest.timeline);
+            archive.first_missing(newest.timeline, end, layout(hello), (control.as_ref(), pgdata))
+        };
+        let missing = missing().map_err(|e: ArchiveError| refusal_of(&e))?;
+        Ok(Held {
+            text: receipt.map(|receipt| receipt.to_string()).unwrap_or_default(),
+            missing: missing.map(|missing| missing.to_string()).unwrap_or_default(),
+        })
+    }
+
+    /// A later timeline that forked from the receipt's, by the histories here.
+    fn descendant(
+        &self,
+        archive: &Archive,
+        receipt: &Receipt,
+        is_wanted: impl Fn(&TimelineHistory) -> bool,
+    ) -> Result<Option<TimelineHistory>, Refusal> {
+        let timelines = Timelines::new(archive.path(), self.data_directory.as_deref());
+        for history in timelines.descendants(receipt.timeline) {
+            let history = history.map_err(|e| refusal_of(&e.into()))?;
+            if is_wanted(&history) {
+                return Ok(Some(history));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn layout(hello: &Hello) -> SegmentLayout {
+    SegmentLayout::new(hello.major, hello.segment_size)
+}
+
+fn tail(
+    segment: SegmentName,
+    header: &SegmentHeader,
+    file: &mut File,
+    path: &Path,
+) -> Result<Option<Tail>, Refusal> {
+    Tail::find(segment, header, file).map_err(FileError::of("read", path)).map_err(failed)
+}
+
+/// Why the node of a data directory is a primary, or will be one.
+fn promotion(pgdata: &Path) -> Option<String> {
+    let is_cluster = control_file(pgdata).is_ok_and(|control| control.is_some());
+    if is_cluster && role_of(pgdata).is_ok_and(|role| role == Role::Primary) {
+        return Some("this node is a primary".into());
+    }
+    let trigger = pgdata.join("trigger");
+    trigger.exists().then(|| {
+        format!("this node is being promoted: its trigger file \"{}\" exists", trigger.display())
+    })
+}
+
+fn promoted(later: &TimelineHistory) -> Refusal {
+    let message = format!(
+        "timeline {} has forked from the sender's: a node was promoted. HINT: make the sender a standby with configStandby --rejoin",
+        later.timeline()
+    );
+    refusal(RefusalCode::PAST_FORK, false, message)
+}
+
+fn unreadable(error: ReceiptError) -> Refusal {
+    refusal(RefusalCode::ARCHIVE, true, error)
+}
+
+fn failed(error: FileError) -> Refusal {
+    refusal_of(&error.into())
+}

@@ -1,0 +1,152 @@
+//! WAL that only the server's own WAL directory has, because it was streamed or copied there by hand, is put into the
+//! archive.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::PromotionError;
+use super::archive_question::Line;
+use crate::archive::{Archive, Given, Stored, next_needed, wal_directories};
+use crate::data_directory::Reached;
+use crate::file_error::{FileError, if_exists};
+use crate::timelines::Timelines;
+use crate::wal::{
+    Completeness, ControlFile, Expected, PageHeader, SegmentInHistory, SegmentName, SegmentPlace,
+    TimelineHistory, TimelineId, WalFileName, check_history, check_segment_header, completeness,
+};
+
+/// The history of the timeline that a standby replays.
+///
+/// pg_control tells a newer timeline only after a restart point; from 9.2 on the server has the histories of the
+/// timelines that it follows in its WAL directory.
+pub(super) fn replayed_history(
+    archive: &Path,
+    given: Given,
+    control: &ControlFile,
+    data_directory: &Path,
+) -> Result<TimelineHistory, PromotionError> {
+    let timelines = Timelines::new(archive, Some(data_directory));
+    let restored = match given {
+        Given::Segment(segment) => segment.timeline,
+        Given::Unknown | Given::Nothing => TimelineId::FIRST,
+    };
+    let timeline = Reached::of(control).timeline.max(restored);
+    let is_followed = |history: &TimelineHistory| {
+        let name = WalFileName::History(history.timeline()).to_string();
+        wal_directories(data_directory).iter().any(|wal| wal.join(&name).exists())
+    };
+    let mut followed = timelines.history(timeline)?;
+    for later in timelines.descendants(timeline) {
+        followed = Some(later?).filter(is_followed).or(followed);
+    }
+    Ok(followed.unwrap_or_else(|| TimelineHistory::without_ancestors(timeline)))
+}
+
+/// Puts all whole segments of a history that the server's WAL directory has and the archive lacks into the archive,
+/// from the archive's first one on; into an empty archive from the one in which replay starts. Until this time.
+pub(super) fn keep_segments(
+    archive: &Archive,
+    history: &TimelineHistory,
+    control: &ControlFile,
+    data_directory: &Path,
+    until: Instant,
+    tell: &mut dyn FnMut(Line),
+) -> Result<(), PromotionError> {
+    let layout = control.layout();
+    let is_own = |name: &SegmentName| history.locate(*name, layout) == SegmentInHistory::Included;
+    let archived: BTreeSet<SegmentPlace> =
+        archive.segments()?.into_iter().filter(is_own).map(|name| name.place).collect();
+    let redo = || next_needed(Given::Nothing, control, data_directory).place;
+    let first = archived.first().copied().unwrap_or_else(redo);
+    let wanted = |name: &SegmentName| {
+        name.place >= first
+            && !archived.contains(&name.place)
+            && history.newest_with(name.place, layout) == Some(name.timeline)
+    };
+    for (name, path) in own_segments(data_directory)?.into_iter().filter(|(name, _)| wanted(name)) {
+        if Instant::now() >= until {
+            tell(Line::NotKept(name, "there was no time left".into()));
+            break;
+        }
+        let expected = Expected::of(control);
+        let is_whole = |file: &mut fs::File| is_whole(file, name, &expected);
+        match archive.put_copy(WalFileName::Segment(name), &path, is_whole) {
+            Ok(Some(Stored::New)) => tell(Line::Kept(WalFileName::Segment(name))),
+            Ok(_) => tell(Line::Alive),
+            Err(error) => {
+                tell(Line::NotKept(name, error.to_string()));
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The segments of the server's WAL directory by name. Not each has the content of its name.
+fn own_segments(data_directory: &Path) -> Result<Vec<(SegmentName, PathBuf)>, FileError> {
+    let mut found = Vec::new();
+    for wal in wal_directories(data_directory) {
+        let Some(entries) = if_exists(fs::read_dir(&wal)).map_err(FileError::of("list", &wal))?
+        else {
+            continue;
+        };
+        for entry in entries {
+            let entry = entry.map_err(FileError::of("list", &wal))?;
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.parse().ok());
+            found.extend(name.map(|name| (name, entry.path())));
+        }
+    }
+    found.sort_unstable_by_key(|(name, _): &(SegmentName, _)| (name.place, name.timeline));
+    Ok(found)
+}
+
+/// Whether a file is the segment of this name, and complete. A recycled file is another segment, and the last one is
+/// not complete.
+fn is_whole(file: &mut fs::File, name: SegmentName, expected: &Expected) -> std::io::Result<bool> {
+    let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
+    Read::by_ref(file).take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page)?;
+    let length = file.metadata()?.len();
+    let Ok(header) = check_segment_header(&first_page, name, length, expected) else {
+        return Ok(false);
+    };
+    file.rewind()?;
+    Ok(completeness(name, &header, file)? == Completeness::Whole)
+}
+
+/// Puts the history of the timeline that a promotion began into the archive of the promoted node. Its own archive_command
+/// ships it to other nodes only.
+pub(super) fn keep_history(
+    archive: &Archive,
+    left: TimelineId,
+    data_directory: &Path,
+    tell: &mut dyn FnMut(Line),
+) -> Result<(), PromotionError> {
+    let mut newest: Option<(TimelineId, Vec<u8>)> = None;
+    for wal in wal_directories(data_directory) {
+        let Ok(entries) = fs::read_dir(&wal) else { continue };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(Ok(WalFileName::History(timeline))) = name.to_str().map(str::parse) else {
+                continue;
+            };
+            let path = entry.path();
+            let text = fs::read(&path).map_err(FileError::of("read", &path))?;
+            let is_next =
+                check_history(timeline, &text).is_ok_and(|history| history.parent() == Some(left));
+            if is_next && newest.as_ref().is_none_or(|(known, _)| *known < timeline) {
+                newest = Some((timeline, text));
+            }
+        }
+    }
+    if let Some((timeline, text)) = newest {
+        let name = WalFileName::History(timeline);
+        if archive.put(name, &text)? == Stored::New {
+            tell(Line::Kept(name));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,87 @@
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::RejoinError;
+use crate::archive::{has_segment, wal_directories};
+use crate::data_directory::{COPY_MARKER, Reached};
+use crate::file_error::{FileError, if_exists};
+use crate::receipt::Receipt;
+use crate::standby::wal_end::tail_of;
+use crate::wal::{ClusterState, ControlFile, Expected};
+
+/// Checks that a cluster is exactly where flushPrimary shut it down: by pg_control, whose last checkpoint must be the
+/// shutdown checkpoint of the receipt, and by the WAL, which must end with that record. Returns the path of the segment.
+pub(super) fn check(
+    data_directory: &Path,
+    control: &ControlFile,
+    receipt: &Receipt,
+) -> Result<PathBuf, RejoinError> {
+    let differs = |why| Err(RejoinError::NotAtReceipt { end: receipt.end, why });
+    if control.system_identifier != receipt.system_identifier {
+        let (own, other) = (control.system_identifier, receipt.system_identifier);
+        return differs(format!(
+            "the cluster's system identifier is {own}, and the receipt is for {other}"
+        ));
+    }
+    if control.state != ClusterState::ShutDown {
+        return differs(format!(
+            "its state is \"{}\", not \"{}\"",
+            control.state,
+            ClusterState::ShutDown
+        ));
+    }
+    if control.timeline != receipt.timeline || Reached::of(control).timeline != receipt.timeline {
+        let (own, other) = (control.timeline, receipt.timeline);
+        return differs(format!(
+            "it is on timeline {own}, and the receipt is for timeline {other}"
+        ));
+    }
+    if control.checkpoint != receipt.checkpoint {
+        let (own, other) = (control.checkpoint, receipt.checkpoint);
+        return differs(format!(
+            "its last checkpoint is at {own}, and the receipt's at {other}, so it was started again after that shutdown"
+        ));
+    }
+    for file in ["backup_label", COPY_MARKER] {
+        let path = data_directory.join(file);
+        let found = if_exists(path.symlink_metadata()).map_err(FileError::of("look for", &path))?;
+        if found.is_some() {
+            return differs(format!("\"{}\" exists, from a base backup", path.display()));
+        }
+    }
+    check_wal(data_directory, control, receipt)
+}
+
+fn check_wal(
+    data_directory: &Path,
+    control: &ControlFile,
+    receipt: &Receipt,
+) -> Result<PathBuf, RejoinError> {
+    let differs = |why| Err(RejoinError::NotAtReceipt { end: receipt.end, why });
+    let (layout, expected) = (control.layout(), Expected::of(control));
+    let segment = receipt.segment;
+    if !receipt.is_within_segment(layout) {
+        return differs(format!("the receipt's positions are not in {segment}"));
+    }
+    for wal in wal_directories(data_directory) {
+        let path = wal.join(segment.to_string());
+        let Some(mut file) = if_exists(File::open(&path)).map_err(FileError::of("open", &path))?
+        else {
+            continue;
+        };
+        let found = tail_of(&mut file, segment, &expected).map_err(FileError::of("read", &path))?;
+        let found = match found {
+            Ok(found) => found,
+            Err(why) => return differs(format!("\"{}\": {why}", path.display())),
+        };
+        if found.end != receipt.end || found.last_record != Some(receipt.checkpoint) {
+            return differs(format!("the WAL in \"{}\" ends at {}", path.display(), found.end));
+        }
+        if let Some(next) = layout.next(segment).filter(|next| has_segment(&wal, *next, &expected))
+        {
+            return differs(format!("there is WAL in the next segment, {next}"));
+        }
+        return Ok(path);
+    }
+    differs(format!("{segment} is not in the server's WAL directory"))
+}

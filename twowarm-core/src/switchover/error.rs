@@ -1,0 +1,208 @@
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base_copy::{ArchiverFailure, CopyError};
+use crate::data_directory::{IdentityError, NotTheOwner};
+use crate::file_error::FileError;
+use crate::receipt::ReceiptError;
+use crate::server::ServerError;
+use crate::ship::{LinkError, NodeError, SendError, ShipError};
+use crate::wal::{ClusterState, Lsn, SegmentName, Unsound, WalFileName};
+
+/// Why a primary could not be flushed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// The node is a standby.
+    #[error("\"{}\" contains a standby. HINT: run flushPrimary on the primary", .0.display())]
+    Standby(PathBuf),
+    /// WAL is not shipped.
+    #[error("archiving is not active, because \"{}\" does not exist. HINT: run copyToStandby, which makes a standby and creates it", .0.display())]
+    NotActive(PathBuf),
+    /// The server does not archive by archiveWALFile.
+    #[error(transparent)]
+    Archiving(Box<CopyError>),
+    /// A file of the data directory can't be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// This process does not run as the owner of the data directory.
+    #[error(transparent)]
+    Owner(#[from] NotTheOwner),
+    /// A file can't be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The data directory has no cluster whose version is known.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The server can't be queried.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Another node can't be reached, or refuses a request.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A file that the server had not archived can't be shipped.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
+    /// This node's own receipt can't be read.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The server still lets sessions in.
+    #[error(
+        "server still lets sessions in {} s after \"{}\" was changed{}. HINT: see the server's log", limit.as_secs(), file.display(), reason(last.as_ref())
+    )]
+    NotClosed {
+        /// `pg_hba.conf`.
+        file: PathBuf,
+        /// The time limit.
+        limit: Duration,
+        /// Why the last attempt to connect failed, if it was for another reason.
+        last: Option<ServerError>,
+    },
+    /// WAL is not archived.
+    #[error(
+        "no WAL was archived for {} s. {count} files are waiting, the first one is {first}{}. HINT: see the server's log", limit.as_secs(), failed(failure.as_deref())
+    )]
+    NotArchived {
+        /// How many files are waiting.
+        count: usize,
+        /// The first one.
+        first: WalFileName,
+        /// The time limit.
+        limit: Duration,
+        /// Why archive_command failed, if it did.
+        failure: Option<Box<ArchiverFailure>>,
+    },
+    /// The server has stopped by itself.
+    #[error("server was stopped by something else. HINT: see its log")]
+    Stopped,
+    /// The server could not be told to stop.
+    #[error("could not stop the server: {0}")]
+    Signal(io::Error),
+    /// The server does not stop.
+    #[error(
+        "server has not stopped within {} s and is still shutting down. HINT: see its log; flushPrimary --force stops it without a checkpoint, and then the standby cannot take over all of its WAL", .0.as_secs()
+    )]
+    NotStopped(Duration),
+    /// The last shutdown was not a clean one.
+    #[error(
+        "cluster in \"{}\" was not shut down cleanly (its state is \"{}\"), so the end of its WAL is not known. HINT: start the server and run flushPrimary again", data_directory.display(), state_name(*state)
+    )]
+    NotShutDown {
+        /// The data directory.
+        data_directory: PathBuf,
+        /// The state in pg_control.
+        state: ClusterState,
+    },
+    /// pg_control is missing or of a newer version.
+    #[error("could not find the shutdown checkpoint: the version of the cluster in \"{}\" is not known", .0.display())]
+    UnknownVersion(PathBuf),
+    /// The last segment is not the one of its name.
+    #[error("could not use \"{}\": {error}", path.display())]
+    Segment {
+        /// The file.
+        path: PathBuf,
+        /// The problem.
+        error: Unsound,
+    },
+    /// WAL does not end with the shutdown checkpoint.
+    #[error("WAL in \"{}\" does not end with the shutdown checkpoint at {checkpoint}, which is in pg_control: {found}", path.display())]
+    NoCheckpoint {
+        /// The segment's file.
+        path: PathBuf,
+        /// The position in pg_control.
+        checkpoint: Lsn,
+        /// What was found.
+        found: String,
+    },
+    /// Another node does not hold the receipt that it has acknowledged.
+    #[error("{0} does not hold the receipt that it has acknowledged. HINT: check its archive")]
+    NotHeld(String),
+    /// A segment is missing on the standby.
+    #[error(
+        "{node} lacks {missing}, and this node no longer has it. HINT: copy it from the DR node's archive into the archive of {node}"
+    )]
+    Missing {
+        /// The node.
+        node: String,
+        /// The first missing segment.
+        missing: SegmentName,
+    },
+    /// A node could not be asked to forget the receipt.
+    #[error(
+        "could not void the receipt on {node}: {error}. If {node} was promoted, this server must not be started as a primary. HINT: if {node} was certainly not promoted, run flushPrimary --undo --force"
+    )]
+    NotVoided {
+        /// The node.
+        node: String,
+        /// Why.
+        error: ShipError,
+    },
+}
+
+impl From<LinkError> for FlushError {
+    fn from(error: LinkError) -> FlushError {
+        FlushError::Send(error.into())
+    }
+}
+
+fn reason(last: Option<&ServerError>) -> String {
+    last.map(|error| format!(" ({error})")).unwrap_or_default()
+}
+
+fn failed(failure: Option<&ArchiverFailure>) -> String {
+    failure
+        .map(|failure| {
+            let ArchiverFailure { file, time, count } = failure;
+            format!("; archive_command has failed {count} times, last for {file} at {time}")
+        })
+        .unwrap_or_default()
+}
+
+/// As pg_controldata prints it.
+fn state_name(state: ClusterState) -> &'static str {
+    match state {
+        ClusterState::StartingUp => "starting up",
+        ClusterState::ShutDown => "shut down",
+        ClusterState::ShutDownInRecovery => "shut down in recovery",
+        ClusterState::ShuttingDown => "shutting down",
+        ClusterState::InCrashRecovery => "in crash recovery",
+        ClusterState::InArchiveRecovery => "in archive recovery",
+        ClusterState::InProduction => "in production",
+    }
+}
+
+/// The state in which a flush that failed has left the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerLeft {
+    /// It is as before, and lets sessions in.
+    Unchanged,
+    /// It is shutting down.
+    Stopping,
+    /// It is stopped.
+    Stopped,
+}
+
+/// A flush that failed: why, and in which state it has left the server.
+#[derive(Debug)]
+pub struct FlushFailure {
+    /// Why.
+    pub error: FlushError,
+    /// The state of the server.
+    pub left: ServerLeft,
+}
+
+impl fmt::Display for FlushFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let error = &self.error;
+        let again = "HINT: correct the problem and run flushPrimary again. To continue with this server as the primary, run flushPrimary --undo";
+        match self.left {
+            ServerLeft::Unchanged => write!(f, "{error}"),
+            ServerLeft::Stopping => write!(f, "{error}. Once it has stopped: {again}"),
+            ServerLeft::Stopped => write!(f, "{error}. The server is stopped. {again}"),
+        }
+    }
+}
+
+impl std::error::Error for FlushFailure {}

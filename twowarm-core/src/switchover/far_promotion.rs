@@ -1,0 +1,163 @@
+//! triggerStandby on the standby, started over ssh.
+
+use std::io;
+
+use crate::reach::Reach;
+use crate::ship::carrier::NodeTransport;
+use crate::ship::ssh::SshError;
+use crate::ship::{ConnectError, FarCommand, Transport};
+
+/// The line that triggerStandby prints when the server has committed a write.
+const OPEN: &str = "The server is open: ";
+
+/// The beginning of the last line of a triggerStandby that has refused.
+const ERROR: &str = "triggerStandby: ERROR: ";
+
+/// How many time limits without output are waited for: it prints its progress.
+const SILENT_LIMITS: u32 = 10;
+
+/// Promotes the standby on another node.
+#[derive(Debug)]
+pub struct FarPromotion {
+    /// Starts triggerStandby there.
+    pub promote: NodeTransport,
+    /// Starts it with the argument `debug`.
+    pub describe: NodeTransport,
+}
+
+/// Why the standby was not promoted, as far as is known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotPromoted {
+    /// The command could not be started.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It can be started, but its output is not the expected one.
+    #[error(
+        "triggerStandby on {node} cannot be used: {why}. HINT: update twowarm there (distrib2warm)"
+    )]
+    Unusable {
+        /// The node.
+        node: String,
+        /// Its last message.
+        why: String,
+    },
+    /// triggerStandby has refused: the node is still a standby.
+    #[error("triggerStandby on {node}: {why}")]
+    Refused {
+        /// The node.
+        node: String,
+        /// Its message.
+        why: String,
+    },
+    /// The connection ended before triggerStandby did.
+    #[error("the connection to triggerStandby on {node} ended: {why}")]
+    Unknown {
+        /// The node.
+        node: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl NotPromoted {
+    /// Whether the node is certainly still a standby.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        // The command may have been started before the connection failed.
+        !matches!(self, NotPromoted::Unknown { .. } | NotPromoted::Connect(_))
+    }
+}
+
+impl FarPromotion {
+    /// On the node of this reach, with its key for base copies.
+    ///
+    /// # Errors
+    /// If a shell could give the path of the command another meaning.
+    pub fn new(reach: &Reach) -> Result<FarPromotion, SshError> {
+        Ok(FarPromotion {
+            promote: NodeTransport::by_ssh(reach, FarCommand::TriggerStandby)?,
+            describe: NodeTransport::by_ssh(reach, FarCommand::DescribeStandby)?,
+        })
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        self.promote.node()
+    }
+
+    /// Checks that triggerStandby can be started there.
+    ///
+    /// # Errors
+    /// If it can't.
+    pub fn check(&self) -> Result<(), NotPromoted> {
+        let mut described = false;
+        let ended = run(&self.describe, &mut |line| described |= line.starts_with("PGROOT"))?;
+        let why = match (ended, described) {
+            (Ended::Regularly(_), true) => return Ok(()),
+            (Ended::Regularly(words), false) => {
+                words.unwrap_or_else(|| "it prints something else than expected".into())
+            }
+            (Ended::Lost(why), _) => why,
+        };
+        Err(NotPromoted::Unusable { node: self.node().to_owned(), why })
+    }
+
+    /// Promotes it, and waits until it has committed a write. `line` is called for each line that triggerStandby prints.
+    ///
+    /// # Errors
+    /// If it was not promoted, or if that is not known.
+    pub fn run(&self, line: &mut dyn FnMut(&str)) -> Result<(), NotPromoted> {
+        let node = self.node().to_owned();
+        let mut is_open = false;
+        let ended = run(&self.promote, &mut |text| {
+            is_open |= text.starts_with(OPEN);
+            line(text);
+        })?;
+        match ended {
+            _ if is_open => Ok(()),
+            Ended::Regularly(Some(words)) => match words.strip_prefix(ERROR) {
+                Some(why) => Err(NotPromoted::Refused { node, why: why.to_owned() }),
+                None => Err(NotPromoted::Unknown { node, why: words }),
+            },
+            Ended::Regularly(None) => {
+                Err(NotPromoted::Unknown { node, why: "it printed nothing".into() })
+            }
+            Ended::Lost(why) => Err(NotPromoted::Unknown { node, why }),
+        }
+    }
+}
+
+enum Ended {
+    /// Its output has ended; its last message.
+    Regularly(Option<String>),
+    Lost(String),
+}
+
+/// Starts the command and reads its output, line by line.
+fn run(transport: &NodeTransport, line: &mut dyn FnMut(&str)) -> Result<Ended, ConnectError> {
+    let mut connection = transport.connect()?;
+    let (mut pending, mut buffer, mut silent) = (Vec::new(), [0; 4096], 0);
+    loop {
+        match connection.read(&mut buffer) {
+            Ok(0) => return Ok(Ended::Regularly(connection.last_words())),
+            Ok(read) => {
+                silent = 0;
+                pending.extend(&buffer[..read]);
+                while let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
+                    let text: Vec<u8> = pending.drain(..=end).collect();
+                    line(&printable(&text));
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::TimedOut && silent < SILENT_LIMITS => silent += 1,
+            Err(e) => return Ok(Ended::Lost(e.to_string())),
+        }
+    }
+}
+
+fn printable(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

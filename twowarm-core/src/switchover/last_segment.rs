@@ -1,0 +1,96 @@
+//! The last segment of a cluster that was shut down: where its WAL ends, and a copy of it up to there.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::FlushError;
+use crate::data_directory::{IdentityError, control_file};
+use crate::durable::Aside;
+use crate::file_error::FileError;
+use crate::receipt::Tail;
+use crate::wal::{
+    ClusterState, ControlFile, Expected, Lsn, PageHeader, SegmentName, check_segment_header,
+};
+
+/// The end of the WAL of a cluster that was shut down cleanly.
+#[derive(Debug)]
+pub(super) struct EndOfWal {
+    pub(super) control: ControlFile,
+    /// The segment with the shutdown checkpoint.
+    pub(super) segment: SegmentName,
+    /// The position after the shutdown checkpoint.
+    pub(super) end: Lsn,
+    path: PathBuf,
+}
+
+/// pg_control of a cluster that was shut down cleanly as a primary.
+pub(super) fn clean_control(data_directory: &Path) -> Result<ControlFile, FlushError> {
+    let unknown = || FlushError::UnknownVersion(data_directory.to_owned());
+    let control = control_file(data_directory).map_err(IdentityError::from)?;
+    let control = control.ok_or_else(unknown)?;
+    match control.state {
+        ClusterState::ShutDown => Ok(control),
+        state => Err(FlushError::NotShutDown { data_directory: data_directory.to_owned(), state }),
+    }
+}
+
+/// Finds the shutdown checkpoint of pg_control in its segment. It must be the last record.
+pub(super) fn end_of_wal(data_directory: &Path, wal: &Path) -> Result<EndOfWal, FlushError> {
+    let control = clean_control(data_directory)?;
+    let segment = control.layout().containing(control.timeline, control.checkpoint);
+    let path = wal.join(segment.to_string());
+    let mut file = File::open(&path).map_err(FileError::of("open", &path))?;
+    let reading = || FileError::of::<io::Error>("read", &path);
+    let bytes = file.metadata().map_err(reading())?.len();
+    let mut page = Vec::new();
+    Read::by_ref(&mut file)
+        .take(PageHeader::MAX_BYTES as u64)
+        .read_to_end(&mut page)
+        .map_err(reading())?;
+    let header = check_segment_header(&page, segment, bytes, &Expected::of(&control))
+        .map_err(|error| FlushError::Segment { path: path.clone(), error })?;
+    let tail = Tail::find(segment, &header, &mut file).map_err(reading())?;
+    let found = match tail {
+        Some(Tail { last_record: Some(last), end }) if last == control.checkpoint => {
+            return Ok(EndOfWal { control, segment, end, path });
+        }
+        Some(Tail { last_record: Some(last), end }) => {
+            format!("the last record begins at {last} and ends at {end}")
+        }
+        Some(Tail { last_record: None, .. }) => "it contains no record".to_owned(),
+        None => "it is complete".to_owned(),
+    };
+    Err(FlushError::NoCheckpoint { path, checkpoint: control.checkpoint, found })
+}
+
+impl EndOfWal {
+    /// A copy of the segment up to the end of its WAL, with zeros behind it: a recycled file contains an older segment
+    /// there.
+    pub(super) fn copy_in(&self, directory: &Path) -> Result<Aside, FlushError> {
+        let layout = self.control.layout();
+        let size = layout.size().bytes();
+        let start = layout.start(self.segment.place).expect("it was found in this layout");
+        let length = self.end.0 - start.0;
+        let mut copy = Aside::create_in(directory, &self.segment.to_string())?;
+        let source = File::open(&self.path).map_err(FileError::of("open", &self.path))?;
+        let copied = io::copy(&mut source.take(length), copy.file())
+            .map_err(FileError::of("copy", &self.path))?;
+        let mut finish = || {
+            if copied != length {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            copy.file().flush()?;
+            copy.file().set_len(size)
+        };
+        finish().map_err(FileError::of::<io::Error>("copy", &self.path))?;
+        Ok(copy)
+    }
+}
+
+/// Marks a file as archived, as the archiver does.
+pub(super) fn note_archived(wal: &Path, name: &str) -> Result<(), FileError> {
+    let status = wal.join("archive_status");
+    let [ready, done] = ["ready", "done"].map(|suffix| status.join(format!("{name}.{suffix}")));
+    fs::rename(&ready, done).map_err(FileError::of("rename", &ready))
+}

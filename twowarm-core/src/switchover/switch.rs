@@ -1,0 +1,166 @@
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{
+    FarPromotion, FlushFailure, FlushPrimary, FlushStep, NotPromoted, NowPrimary, ServerLeft,
+    StartServer, SwitchoverError, UndoFlush,
+};
+use crate::receipt::Receipt;
+use crate::retry::Retryable;
+use crate::standby::{Rejoin, RejoinError, RejoinStep};
+
+/// How long the history of the new timeline is waited for.
+const HISTORY: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(200);
+
+/// Moves the primary to the other node: flushes it here, promotes the standby there, and makes this node a standby.
+#[derive(Debug)]
+pub struct Switchover {
+    /// Stops the primary.
+    pub flush: FlushPrimary,
+    /// Promotes the standby.
+    pub promotion: FarPromotion,
+    /// Ends the flush if the standby is not promoted.
+    pub undo: UndoFlush,
+    /// Makes the old primary a standby.
+    pub rejoin: Rejoin,
+    /// Starts the server of this node.
+    pub start: StartServer,
+}
+
+/// What [`Switchover::run`] does.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SwitchoverStep<'a> {
+    /// A step of flushing the primary.
+    Flush(FlushStep<'a>),
+    /// triggerStandby can be started on the other node.
+    CanPromote {
+        /// The node.
+        node: &'a str,
+    },
+    /// The primary is flushed, and triggerStandby is started on the other node.
+    Promoting {
+        /// The node.
+        node: &'a str,
+    },
+    /// triggerStandby printed a line.
+    Printed {
+        /// The node.
+        node: &'a str,
+        /// The line.
+        line: &'a str,
+    },
+    /// The other node is the primary now.
+    Promoted {
+        /// The node.
+        node: &'a str,
+    },
+    /// A step of making this node a standby.
+    Rejoin(RejoinStep),
+    /// This node is a standby.
+    Rejoined,
+    /// The switchover is aborted, and the receipt is void.
+    Undone,
+    /// The server of this node was started.
+    Started,
+    /// It must be started by the administrator.
+    MustBeStarted,
+}
+
+type Report<'a> = &'a mut dyn FnMut(SwitchoverStep<'_>);
+
+impl Switchover {
+    /// Checks what can be checked before anything is changed.
+    ///
+    /// # Errors
+    /// If this node is not a primary that ships its WAL, or another node can't be reached or can't do its part.
+    pub fn check(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
+        self.flush
+            .check(&mut |step| report(SwitchoverStep::Flush(step)))
+            .map_err(SwitchoverError::NotReady)?;
+        self.promotion.check().map_err(SwitchoverError::NoTrigger)?;
+        report(SwitchoverStep::CanPromote { node: self.promotion.node() });
+        Ok(())
+    }
+
+    /// Does it. After each error it is clear which node is the primary, or the error says that it is not known.
+    ///
+    /// # Errors
+    /// If a step fails.
+    pub fn run(&self, report: Report<'_>) -> Result<Receipt, SwitchoverError> {
+        self.promotion.check().map_err(SwitchoverError::NoTrigger)?;
+        let node = self.promotion.node();
+        report(SwitchoverStep::CanPromote { node });
+        let flushed = self.flush.run(&mut |step| report(SwitchoverStep::Flush(step)));
+        let receipt = flushed.map_err(|failure| {
+            let now = self.after(&failure, report);
+            SwitchoverError::Flush { failure, now }
+        })?;
+        report(SwitchoverStep::Promoting { node });
+        let promoted =
+            self.promotion.run(&mut |line| report(SwitchoverStep::Printed { node, line }));
+        promoted.map_err(|error: NotPromoted| {
+            let now = match error.is_certain() {
+                true => self.go_on(report),
+                false => NowPrimary::Unknown(node.to_owned()),
+            };
+            SwitchoverError::Promotion { error, now }
+        })?;
+        report(SwitchoverStep::Promoted { node });
+        self.follow(report).map_err(|error| SwitchoverError::Rejoin {
+            error: Box::new(error),
+            now: NowPrimary::Other(node.to_owned()),
+        })?;
+        report(SwitchoverStep::Rejoined);
+        let node = node.to_owned();
+        let is_started =
+            self.start.run().map_err(|error| SwitchoverError::Start { node, error })?;
+        report(if is_started { SwitchoverStep::Started } else { SwitchoverStep::MustBeStarted });
+        Ok(receipt)
+    }
+
+    /// Which node is the primary after a flush that failed.
+    fn after(&self, failure: &FlushFailure, report: Report<'_>) -> NowPrimary {
+        match failure.left {
+            ServerLeft::Unchanged => NowPrimary::ThisRunning,
+            // The standby was not triggered.
+            ServerLeft::Stopping => NowPrimary::ThisStopped,
+            ServerLeft::Stopped => self.go_on(report),
+        }
+    }
+
+    /// Ends the flush, so that this node is the primary again: only after the other node has confirmed that it
+    /// was not promoted.
+    fn go_on(&self, report: Report<'_>) -> NowPrimary {
+        if let Err(error) = self.undo.run(&mut |_| {}) {
+            log::error!("{error}");
+            return NowPrimary::Unknown(self.promotion.node().to_owned());
+        }
+        report(SwitchoverStep::Undone);
+        match self.start.run() {
+            Ok(true) => {
+                report(SwitchoverStep::Started);
+                NowPrimary::ThisRunning
+            }
+            Ok(false) => NowPrimary::ThisStopped,
+            Err(error) => {
+                log::error!("{error}");
+                NowPrimary::ThisStopped
+            }
+        }
+    }
+
+    /// Makes this node a standby. The history of the new timeline may not have arrived yet.
+    fn follow(&self, report: Report<'_>) -> Result<(), RejoinError> {
+        let begun = Instant::now();
+        loop {
+            match self.rejoin.run(&mut |step| report(SwitchoverStep::Rejoin(step))) {
+                Err(error) if error.is_retryable() && begun.elapsed() < HISTORY => {
+                    thread::sleep(POLL);
+                }
+                done => return done,
+            }
+        }
+    }
+}

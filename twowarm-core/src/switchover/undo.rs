@@ -1,0 +1,74 @@
+use std::path::PathBuf;
+
+use super::{Destination, FlushError, admission};
+use crate::data_directory::{Role, check_owner, role_of, running_server};
+use crate::receipt::ReceiptFile;
+use crate::ship::{LinkError, LocalNode, ShipError};
+
+/// Ends a flush so that the old primary can go on: its receipt is void everywhere, and sessions are let in.
+#[derive(Debug)]
+pub struct UndoFlush {
+    /// The old primary.
+    pub node: LocalNode,
+    /// The node's `local/replication`, with its copy of the receipt.
+    pub local_replication: PathBuf,
+    /// The standby, and the DR node if there is one.
+    pub destinations: Vec<Destination>,
+    /// Whether to go on if a node can't be asked whether it was promoted.
+    pub force: bool,
+}
+
+/// How a flush was undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Undone {
+    /// Whether there was a receipt, which is void now.
+    pub had_receipt: bool,
+    /// Whether the server is running.
+    pub is_running: bool,
+}
+
+impl UndoFlush {
+    /// Makes the receipt void on the other nodes, removes this node's copy, and lets sessions in. The server is not
+    /// started.
+    ///
+    /// # Errors
+    /// If the node is a standby, if another node was promoted, and without [`force`](UndoFlush::force) if one can't be asked. Then
+    /// the receipt stays, and a server that is stopped must not be started.
+    pub fn run(&self, not_asked: &mut dyn FnMut(&FlushError)) -> Result<Undone, FlushError> {
+        let pgdata = self.node.data_directory.as_path();
+        if role_of(pgdata)? == Role::Standby {
+            return Err(FlushError::Standby(pgdata.to_owned()));
+        }
+        check_owner(pgdata)?;
+        let is_running = running_server(pgdata)?.is_some();
+        let file = ReceiptFile::of_node(&self.local_replication);
+        let receipt = file.read()?;
+        if let Some(receipt) = &receipt {
+            for destination in &self.destinations {
+                let void = || -> Result<(), ShipError> {
+                    let mut sender = destination.connect()?;
+                    sender.void_receipt(&receipt.id)?;
+                    sender.close();
+                    Ok(())
+                };
+                let Err(error) = void() else { continue };
+                let node = destination.node().to_owned();
+                let is_refused = is_refused(&error);
+                let error = FlushError::NotVoided { node, error };
+                if is_refused || !self.force {
+                    return Err(error);
+                }
+                not_asked(&error);
+            }
+            file.remove()?;
+        }
+        admission::let_sessions_in(pgdata, &self.local_replication)?;
+        Ok(Undone { had_receipt: receipt.is_some(), is_running })
+    }
+}
+
+/// Whether the node has answered, and refuses.
+fn is_refused(error: &ShipError) -> bool {
+    matches!(error, ShipError::Link(LinkError::Refused { refusal, .. }) if !refusal.retryable)
+}
