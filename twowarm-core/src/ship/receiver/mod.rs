@@ -236,6 +236,7 @@ impl<R: Read> Session<'_, R> {
                 Ok(Message::Probe { id }) => Request::Probe(id),
                 Ok(Message::Receipt { id, text }) => Request::Receipt(id, text),
                 Ok(Message::Void { id, receipt }) => Request::Void(id, receipt),
+                Ok(Message::AskMissing { id, from }) => Request::AskMissing(id, from),
                 Ok(Message::AskReceipt { id }) => Request::AskReceipt(id),
                 Ok(Message::Working) => continue,
                 Ok(Message::Goodbye) => return End::Regular,
