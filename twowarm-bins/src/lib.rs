@@ -14,6 +14,7 @@ pub mod receive_base_copy;
 pub mod receive_wal_file;
 pub mod restore_wal_file;
 mod roff;
+pub mod rsync_dr;
 pub mod send_wal_file;
 pub mod trigger_standby;
 pub mod verify_archive;

@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod keep;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+pub use keep::Keep;
 pub use retention::{Floor, RestartPoint, Retention};
 
 use crate::file_error::{FileError, if_exists};
