@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 12] = [
+pub const COMMANDS: [&str; 13] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
@@ -18,6 +18,7 @@ pub const COMMANDS: [&str; 12] = [
     "receiveBaseCopy",
     "receiveWALFile",
     "restoreWALFile",
+    "rsyncDR",
     "sendWALFile",
     "triggerStandby",
     "verifyArchive",
