@@ -161,7 +161,7 @@ mod tests {
             assert_eq!(kept(by(days), &ages, None), [Some(first)], "{days}");
         }
         // Gaps are not taken for the end.
-        let gaps: Vec<_> = ages.iter().enumerate().map(|(n, age)| age.filter(|_| n % 15 == 14));
+        let gaps = ages.iter().enumerate().map(|(n, age)| age.filter(|_| n % 15 == 14));
         let gaps: Vec<_> = gaps.collect();
         assert!(kept(by(40), &gaps, None)[0].unwrap() <= 129);
         // All are young.

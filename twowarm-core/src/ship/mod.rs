@@ -9,6 +9,7 @@ pub mod carrier;
 mod check;
 pub(crate) mod content;
 mod error;
+mod far_program;
 mod fetch;
 mod fingerprint;
 mod link;
@@ -38,6 +39,7 @@ pub use archive_call::{
 pub use check::Defect;
 pub use content::BadContent;
 pub use error::ShipError;
+pub use far_program::{FarProgramError, check_machine, check_program};
 pub use fetch::{FetchError, Fetched, Fetcher, Get};
 pub use link::{Link, LinkError};
 pub use local_node::{LocalNode, NodeError};
