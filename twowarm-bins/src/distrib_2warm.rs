@@ -11,6 +11,7 @@ use std::process;
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::rsync::{Event, Outcome, Remote, Transfer, fetch_small};
+use twowarm_core::ship::{check_machine, check_program};
 
 use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
@@ -34,7 +35,8 @@ pub const COMMAND: Command = Command {
         arguments: "",
         summary: "copies the 2warm installation to the other nodes",
         description: "Copies PGROOT/2warm to the other node, and to the disaster-recovery node if there is one. Of \
-            2warm/local, which is each node's own, nothing is copied but the directories.",
+            2warm/local, which is each node's own, nothing is copied but the directories. Refuses a node whose machine \
+            has another architecture, and checks that the commands run there.",
         options: &[],
         answers: &[(DONE, "Success.")],
         files: &[SETTINGS, OTHER_NODE, DR_NODE],
@@ -59,7 +61,9 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 }
 
 fn distribute(install: &Install, node: &NodeName) -> Result<(), Failure> {
-    let remote = Remote::new(install.reach(node));
+    let reach = install.reach(node);
+    let runs_commands = check_machine(&reach)?;
+    let remote = Remote::new(reach.clone());
     let from = install.pgroot.join("2warm");
     let to = remote.pgroot().join("2warm");
     print(&format!("Copying \"{}\" to {node}:{}\n", from.display(), to.display()));
@@ -99,7 +103,18 @@ fn distribute(install: &Install, node: &NodeName) -> Result<(), Failure> {
         Ok(())
     })?;
     match outcome {
-        Outcome::Complete => Ok(()),
+        Outcome::Complete => {
+            let own = from.join(COMMANDS).join(CHECKED);
+            let version = process::Command::new(own).arg("--version").output();
+            match version {
+                Ok(version) if runs_commands && version.status.success() => {
+                    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+                    check_program(&reach, &to.join(COMMANDS).join(CHECKED), &version)?;
+                }
+                _ => {}
+            }
+            Ok(())
+        }
         Outcome::Partial(messages) => {
             let text = format!("could not copy all files to {node}: {}", messages.join("; "));
             Err(Failure::Failed(text.into()))
@@ -109,6 +124,9 @@ fn distribute(install: &Install, node: &NodeName) -> Result<(), Failure> {
 
 /// The directory of the commands in the tree.
 const COMMANDS: &str = "global/replication";
+
+/// The command that is started on the other node to see that they run there.
+const CHECKED: &str = "archiveWALFile";
 
 /// A size in bytes between those of 2warm's scripts and those of the programs that replace them.
 const LARGEST_SCRIPT: u64 = 100_000;

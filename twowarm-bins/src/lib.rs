@@ -15,6 +15,7 @@ pub mod receive_base_copy;
 pub mod receive_wal_file;
 pub mod restore_wal_file;
 mod roff;
+pub mod rsync_dr;
 pub mod send_wal_file;
 pub mod switchover;
 pub mod trigger_standby;

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::command::Command;
 
-    const ALL: [&Command; 13] = [
+    const ALL: [&Command; 14] = [
         &crate::archive_wal_file::COMMAND,
         &crate::config_facts::COMMAND,
         &crate::config_standby::COMMAND,
@@ -143,6 +143,7 @@ mod tests {
         &crate::receive_base_copy::COMMAND,
         &crate::receive_wal_file::COMMAND,
         &crate::restore_wal_file::COMMAND,
+        &crate::rsync_dr::COMMAND,
         &crate::send_wal_file::COMMAND,
         &crate::switchover::COMMAND,
         &crate::trigger_standby::COMMAND,

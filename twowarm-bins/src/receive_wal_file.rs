@@ -77,5 +77,6 @@ fn receiver(install: &Install) -> Result<Receiver, InstallError> {
         label: install.label(),
         node_id: install.node_id()?,
         machines: if install.settings.archive.any_machine { Machines::Any } else { Machines::One },
+        retain: install.settings.archive.retain(),
     })
 }

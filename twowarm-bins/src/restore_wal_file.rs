@@ -60,6 +60,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     restore.other_archives = install.other_archives();
     restore.consumers = Some(install.dr_node.iter().cloned().collect());
     restore.max_backlog = install.settings.archive.max_relay_backlog;
+    restore.retain = install.settings.archive.retain();
     restore.keep = install.settings.archive.keep;
     restore.restart_for_timeline = install.settings.restore.restart_for_timeline;
     restore.time_limit = install.settings.time_limit;

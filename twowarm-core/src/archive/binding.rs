@@ -207,7 +207,7 @@ impl Archive {
         }
         let sender_label = sender.label.clone();
         if bound.node_id != sender.node_id {
-            if let (Some(_), Some(timeline)) = (&bound.former, bound.timeline) {
+            if let Some(timeline) = bound.timeline.filter(|&newest| newest > TimelineId::FIRST) {
                 let bound = bound.label.clone();
                 return Err(ArchiveError::Promoted {
                     archive,

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -116,6 +117,17 @@ impl Archive {
         Ok(consumers)
     }
 
+    /// One consumer, if it is registered.
+    ///
+    /// # Errors
+    /// If its file can't be read.
+    #[cfg(feature = "ship")]
+    pub(crate) fn consumer(&self, name: &NodeName) -> Result<Option<Consumer>, ArchiveError> {
+        let file = self.consumer_file(name)?;
+        let text = if_exists(fs::read(&file)).map_err(FileError::of("read", &file))?;
+        Ok(text.map(|text| parsed(name.to_string(), &String::from_utf8_lossy(&text))))
+    }
+
     /// Registers a consumer that needs this segment and all later ones, durably. If it is registered already,
     /// nothing changes.
     ///
@@ -135,7 +147,7 @@ impl Archive {
     }
 
     /// Moves a consumer on: it now needs only this segment and later ones. It is durable when this returns. A
-    /// consumer never moves back, and an unreadable file is replaced.
+    /// consumer moves back only to the beginning of a newer timeline, and an unreadable file is replaced.
     ///
     /// # Errors
     /// If its file can't be read or written.
@@ -148,7 +160,12 @@ impl Archive {
         self.create_consumers_directory()?;
         let known = if_exists(fs::read_to_string(&file)).map_err(FileError::of("read", &file))?;
         let known = known.and_then(|known| parsed(String::new(), &known).floor.ok());
-        if known.is_some_and(|known| known.place >= first_needed.place) {
+        let is_behind = |known: SegmentName| match known.timeline.cmp(&first_needed.timeline) {
+            Ordering::Less => true,
+            Ordering::Equal => known.place < first_needed.place,
+            Ordering::Greater => false,
+        };
+        if known.is_some_and(|known| !is_behind(known)) {
             return Ok(());
         }
         Ok(durable::write(&file, new_text(first_needed).as_bytes())?)

@@ -96,9 +96,9 @@ pub enum ArchiveError {
         /// The sender's label.
         sender: String,
     },
-    /// Another node was promoted and has taken the archive over.
+    /// The archive belongs to a node that was promoted.
     #[error(
-        "archive \"{}\" belongs to {bound}, which was promoted (timeline {timeline}): {sender} is not the primary. HINT: if {sender} is the former primary, stop its server and make it a standby: run configStandby --rejoin on it, or if that refuses, copyToStandby on {bound}",
+        "archive \"{}\" belongs to {bound}, which was promoted (timeline {timeline}): {sender} is not the primary. HINT: if {sender} is the former primary, stop its server and make it a standby: run configStandby --rejoin on it, or if that refuses, copyToStandby on {bound}. If {sender} is the primary, run configStandby on the receiving node, which accepts a new sender",
         archive.display()
     )]
     Promoted {

@@ -212,7 +212,11 @@ impl Archive {
             match check_succession(history, layout, held) {
                 Ok(()) => {}
                 // Who sends here was promoted after it.
-                Err(NotASuccessor::NotNewer(_)) if bound.former.is_some() => return Err(refused),
+                Err(NotASuccessor::NotNewer(_))
+                    if matches!(refused, ArchiveError::Promoted { .. }) =>
+                {
+                    return Err(refused);
+                }
                 Err(why) => {
                     return Err(ArchiveError::NotASuccessor {
                         archive: self.path().to_owned(),

@@ -8,7 +8,7 @@ use crate::identifiers::NodeName;
 use crate::reach::Reach;
 use crate::ship::carrier::NodeTransport;
 use crate::ship::{
-    ArchiveCall, FarCommand, LocalNode, LookAhead, SendOptions, Shipper, ShipperRoute,
+    ArchiveCall, FarCommand, LocalNode, LookAhead, Relay, SendOptions, Shipper, ShipperRoute,
     ShutdownBudget,
 };
 
@@ -45,6 +45,27 @@ impl Install {
             memory: self.local_replication().join("unreachable_nodes"),
             data_directory: node.data_directory.clone(),
         })
+    }
+
+    /// What passes on the WAL of this node's archive to the DR node; `None` if there is no DR node.
+    ///
+    /// # Errors
+    /// If no archive or data directory is known, the node's id can't be read or created, or the PGROOT of the DR node is
+    /// invalid.
+    pub fn relay_to_dr(&self) -> Result<Option<Relay<NodeTransport>>, InstallError> {
+        let Some(to) = &self.dr_node else { return Ok(None) };
+        let transport = self.carrier_by(&self.reach(to), FarCommand::ReceiveWalFile)?;
+        Ok(Some(Relay {
+            archive: self.require_archive()?.to_owned(),
+            local_replication: self.local_replication(),
+            to: to.clone(),
+            shipper: Shipper {
+                ship_damaged: self.settings.archive.ship_damaged,
+                verify_records: self.settings.archive.verify == Verify::Records,
+                send: self.send_options(to),
+                ..Shipper::new(self.local_node()?, transport)
+            },
+        }))
     }
 
     /// The node that gets the WAL while the standby is down.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::data_directory::RecoveryMode;
 use crate::identifiers::NodeName;
+use crate::prune::Keep;
 use crate::reach::Carrier;
 
 /// The content of `local/2warm.toml`.
@@ -123,6 +124,13 @@ pub struct ArchiveSettings {
     /// `max_relay_backlog`: how many segments are kept for another consumer of the archive, such as the DR node,
     /// that does not fetch them. Default: no limit.
     pub max_relay_backlog: Option<u64>,
+    /// `keep_days`: segments of this many days are kept for point-in-time recovery, although the standby does not need
+    /// them any more. In an archive without a standby, older ones are removed.
+    pub keep_days: Option<u32>,
+    /// `keep_segments`: the same by the number of segments before the newest one.
+    pub keep_segments: Option<u64>,
+    /// `keep_since_copy`: the segments since the base copy of the data directory are kept.
+    pub keep_since_copy: bool,
 }
 
 impl Default for ArchiveSettings {
@@ -138,6 +146,21 @@ impl Default for ArchiveSettings {
             compression_level: -1,
             when_standby_down: None,
             max_relay_backlog: None,
+            keep_days: None,
+            keep_segments: None,
+            keep_since_copy: false,
+        }
+    }
+}
+
+impl ArchiveSettings {
+    /// What is kept for point-in-time recovery.
+    #[must_use]
+    pub fn retain(&self) -> Keep {
+        Keep {
+            days: self.keep_days,
+            segments: self.keep_segments,
+            since_copy: self.keep_since_copy,
         }
     }
 }

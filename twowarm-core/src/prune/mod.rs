@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod keep;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+pub use keep::Keep;
 pub use retention::{Floor, RestartPoint, Retention};
 
 use crate::file_error::{FileError, if_exists};
@@ -55,10 +57,10 @@ pub struct Prune {
 
 /// A directory of at most this many bytes is listed. How large a directory is in bytes depends on the file
 /// system and on the length of its names: some 1,500 segments on ext4, more on others.
-const SMALL: u64 = 64 * 1024;
+pub(crate) const SMALL: u64 = 64 * 1024;
 /// A large directory is listed in one of as many runs as it has blocks of this many bytes, some 200
 /// segments each on ext4. So a run's share of the listing is the same in any archive.
-const BLOCK: u64 = 8 * 1024;
+pub(crate) const BLOCK: u64 = 8 * 1024;
 /// The search by name ends after this many consecutive places without a segment.
 const MISSING: u32 = 16;
 /// How many timelines are looked for by name: the newest and the seven before it.

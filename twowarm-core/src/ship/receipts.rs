@@ -1,4 +1,4 @@
-//! The requests about the receipt of a clean shutdown.
+//! The requests about what another node's archive holds: the receipt of a clean shutdown, and missing segments.
 
 use super::wire::{Features, Message, Stored, WireError};
 use super::{LinkError, SendError, Sender};
@@ -61,6 +61,33 @@ impl Sender {
             name => Some(name.parse().map_err(|_| self.link.failed(malformed("invalid segment")))?),
         };
         Ok(HeldReceipt { receipt, missing })
+    }
+
+    /// Asks the far node for the first segment that its archive lacks, from this one on. All before it are durable
+    /// there. `None` if it is too old to answer. No other request may be waiting for an answer.
+    ///
+    /// # Errors
+    /// If the far node can't answer, or the connection fails.
+    pub(crate) fn first_missing(
+        &mut self,
+        from: SegmentName,
+    ) -> Result<Option<SegmentName>, SendError> {
+        if !self.link.welcome().understands.has(Features::MISSING) {
+            return Ok(None);
+        }
+        let asked = self.next_id();
+        self.link.send(&Message::AskMissing { id: asked, from: from.to_string() })?;
+        let message = self.link.receive_message_within(self.options.storing_limit)?;
+        let kind = message.kind();
+        let first = match message {
+            Message::Missing { id, first } if id == asked => first.parse::<SegmentName>().ok(),
+            Message::Refused(refusal) => return Err(self.link.refused(refusal).into()),
+            _ => None,
+        };
+        match first.filter(|first| first.timeline == from.timeline && first.place >= from.place) {
+            Some(first) => Ok(Some(first)),
+            None => Err(self.link.failed(WireError::Unexpected(kind)).into()),
+        }
     }
 
     fn check_receipts(&self) -> Result<(), LinkError> {

@@ -174,7 +174,7 @@ impl<T> Shipper<T> {
     }
 
     /// The message with which this node presents itself, or for a relay the origin of the WAL.
-    fn hello(&self) -> Result<Hello, ShipError> {
+    pub(super) fn hello(&self) -> Result<Hello, ShipError> {
         let own = self.node.hello(Purpose::ShipWal)?;
         let hello = Hello { relay_for: self.relay_for.clone(), ..own };
         Ok(match &self.origin {
@@ -227,6 +227,15 @@ pub(super) trait Queue {
 
     /// The other node has accepted the connection.
     fn connected(&mut self, welcome: &Welcome);
+
+    /// The connection can be used. Returns the first file, if it is still to be sent.
+    fn opened(
+        &mut self,
+        _sender: &mut Sender,
+        first: WalFile,
+    ) -> Result<Option<WalFile>, SendError> {
+        Ok(Some(first))
+    }
 
     /// A file is durable.
     fn acknowledged(&mut self, file: Acknowledged);
@@ -282,10 +291,11 @@ impl<T: Transport> ShipQueue for Shipper<T> {
         let defect = check(&first, &hello, checks)?;
         let link = Link::open(&self.transport, hello.clone())?;
         queue.connected(link.welcome());
-        let sender = Sender::with_options(link, self.send.clone());
+        let mut sender = Sender::with_options(link, self.send.clone());
+        let first = queue.opened(&mut sender, first)?;
         let (in_flight, next) = (VecDeque::new(), None);
         let mut session = Session { sender, hello, checks, in_flight, next, queue };
-        let mut sent = session.send(first, defect);
+        let mut sent = first.map_or(Ok(()), |first| session.send(first, defect));
         while sent.is_ok() {
             match session.step() {
                 Ok(true) => {}

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 14] = [
+pub const COMMANDS: [&str; 15] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
@@ -19,6 +19,7 @@ pub const COMMANDS: [&str; 14] = [
     "receiveBaseCopy",
     "receiveWALFile",
     "restoreWALFile",
+    "rsyncDR",
     "sendWALFile",
     "switchover",
     "triggerStandby",

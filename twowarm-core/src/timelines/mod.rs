@@ -75,6 +75,16 @@ impl<'a> Timelines<'a> {
         self.archived().listed_after(timeline)
     }
 
+    /// The histories in the archive of later timelines that descend from this one, without a listing.
+    #[cfg(feature = "ship")]
+    pub(crate) fn archived_descendants(
+        &self,
+        timeline: TimelineId,
+    ) -> Result<Vec<TimelineHistory>, HistoryFileError> {
+        let later = self.archived().probed_after(timeline)?.into_iter();
+        Ok(later.filter(|history| history.is_ancestor(timeline)).collect())
+    }
+
     /// All histories in the archive and in the server's WAL directory. A timeline can be in both.
     pub(crate) fn all(&self) -> Result<Vec<TimelineHistory>, HistoryFileError> {
         let mut histories = self.archived_after(TimelineId::FIRST)?;

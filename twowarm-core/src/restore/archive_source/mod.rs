@@ -14,6 +14,7 @@ use crate::archive::{Archive, ArchiveError, Gap, check_mark};
 use crate::data_directory::{Identity, identity};
 use crate::durable;
 use crate::identifiers::NodeName;
+use crate::prune::Keep;
 use crate::trigger::Writing;
 use crate::wal::{ControlFile, Lsn, SegmentName, WalFileName};
 use checks::{FileVersion, is_young};
@@ -29,6 +30,7 @@ pub(super) struct ArchiveSource<'a> {
     /// The nodes that need the archive's segments too; `None` if that is not known.
     consumers: Option<&'a [NodeName]>,
     max_backlog: Option<u64>,
+    retain: Keep,
     keep: u32,
     cluster: Option<Identity>,
     /// A file that was refused, and why. It is read again only when it has changed.
@@ -67,6 +69,7 @@ impl<'a> ArchiveSource<'a> {
             local_replication: restore.local_replication.as_deref(),
             consumers: restore.consumers.as_deref(),
             max_backlog: restore.max_backlog,
+            retain: restore.retain,
             keep: restore.keep,
             cluster: None,
             refused: None,

@@ -54,7 +54,17 @@ impl ArchiveSource<'_> {
             (Some(max), Some(layout)) => consumer.floor().limited(restored.place, layout, max),
             _ => consumer.floor(),
         };
-        let floors: Vec<Floor> = consumers.iter().map(limited).collect();
+        let mut floors: Vec<Floor> = consumers.iter().map(limited).collect();
+        match layout {
+            Some(layout) => floors.extend(self.retain.floors(
+                self.archive,
+                restored,
+                layout,
+                Some(self.data_directory),
+            )),
+            None if self.retain.is_set() => return Ok(()),
+            None => {}
+        }
         let Some(prune) = Prune::after_restore(&Retention { floors: &floors, ..own }) else {
             return Ok(());
         };

@@ -17,6 +17,7 @@ use crate::data_directory::{
     recovery_settings, request_promotion,
 };
 use crate::identifiers::NodeName;
+use crate::prune::Keep;
 use crate::prune::RestartPoint;
 use crate::trigger::{Trigger, TriggerLook, Writing};
 use crate::wal::{SegmentName, WalFileName};
@@ -71,6 +72,8 @@ pub struct StandbyRestore {
     pub consumers: Option<Vec<NodeName>>,
     /// How many segments before the restored one are kept for a consumer at most. Default: no limit.
     pub max_backlog: Option<u64>,
+    /// What is kept for point-in-time recovery. Default: nothing.
+    pub retain: Keep,
     /// The archives of other nodes, from which files are fetched that this one lacks. Default: none.
     pub other_archives: Vec<Arc<dyn OtherArchive>>,
     /// How many segments to keep if the server passes no restart point. Default: 0, which keeps all.
@@ -125,6 +128,7 @@ impl StandbyRestore {
             local_replication: None,
             consumers: None,
             max_backlog: None,
+            retain: Keep::default(),
             other_archives: Vec::new(),
             keep: 0,
             restart_for_timeline: false,

@@ -59,6 +59,7 @@ impl MountedArchive {
             label: self.node.clone(),
             node_id: own_id()?,
             machines: self.machines,
+            retain: crate::prune::Keep::default(),
         })
     }
 

@@ -121,6 +121,7 @@ impl<T: Transport> Fetcher<T> {
             label: self.node.label.clone(),
             node_id: self.node.node_id.clone(),
             machines: Machines::Any,
+            retain: crate::prune::Keep::default(),
         };
         Ok(Session { link, archive, receiver, hello, last_id: 0, fetched: None, scratch })
     }

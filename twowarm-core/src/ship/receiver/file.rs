@@ -179,6 +179,11 @@ impl FileInFlight {
             // This node's own standby removes what it no longer needs itself.
             archive.note_relayed(standby, segment).map_err(|e| refusal_of(&e))?;
         }
+        if let (Stored::New, Purpose::ShipWal, WalFileName::Segment(segment)) =
+            (stored, hello.purpose, name)
+        {
+            receiver.prune(archive, segment, layout);
+        }
         Ok(stored)
     }
 }

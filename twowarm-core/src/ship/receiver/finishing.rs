@@ -10,11 +10,13 @@ use std::thread;
 
 use log::Level;
 
-use super::{FileInFlight, Receiver, ServeError, Served, answer, binding, refusal_of};
+use super::{FileInFlight, Receiver, ServeError, Served, answer, binding, refusal, refusal_of};
 use crate::archive::{Archive, check_mark};
+use crate::durable;
 use crate::limits::with_heartbeat;
-use crate::ship::wire::{Hello, Message, Refusal, Stored};
+use crate::ship::wire::{Hello, Message, Refusal, RefusalCode, Stored};
 use crate::ship::working::INTERVAL;
+use crate::wal::{SegmentLayout, SegmentName, WalFileName};
 
 /// How many files may wait while one is finished. More would only use the disk's cache.
 const WAITING: usize = 1;
@@ -31,6 +33,8 @@ pub(super) enum Request {
     Void(u32, String),
     /// The question which receipt is here.
     AskReceipt(u32),
+    /// The question which segment is missing, from the one with this name on.
+    AskMissing(u32, String),
 }
 
 /// Answers requests in the order in which they came.
@@ -116,6 +120,9 @@ impl<W: Write + Send> Finisher<'_, W> {
                 Request::Void(id, receipt) => {
                     (id, receiver.void_receipt(&receipt, archive).map(stored(id)))
                 }
+                Request::AskMissing(id, from) => {
+                    (id, self.first_missing(&from).map(|first| Message::Missing { id, first }))
+                }
                 Request::AskReceipt(id) => (
                     id,
                     receiver.held(archive, self.hello).map(|held| Message::ReceiptHeld {
@@ -149,10 +156,24 @@ impl<W: Write + Send> Finisher<'_, W> {
 
     /// The archive's disk may have been unmounted since the session began: a file in the empty mount point is not
     /// acknowledged.
-    fn mounted(&self, stored: Stored) -> Result<Stored, Refusal> {
+    fn mounted<T>(&self, done: T) -> Result<T, Refusal> {
         check_mark(self.archive.path(), &self.receiver.local_replication)
             .map_err(|e| refusal_of(&e))?;
-        Ok(stored)
+        Ok(done)
+    }
+
+    /// The first segment that is missing. Those before it are on disk, also if their receivers were interrupted.
+    fn first_missing(&self, from: &str) -> Result<String, Refusal> {
+        let from: SegmentName =
+            from.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, format!("{e}")))?;
+        let layout = SegmentLayout::new(self.hello.major, self.hello.segment_size);
+        let is_there =
+            |segment: &SegmentName| self.archive.path_of(WalFileName::Segment(*segment)).exists();
+        let mut segments = std::iter::successors(Some(from), |&segment| layout.next(segment));
+        let first = segments.find(|segment| !is_there(segment)).unwrap_or(from);
+        let synced = durable::sync_directory(self.archive.path());
+        synced.map_err(|e| refusal(RefusalCode::ARCHIVE, true, e))?;
+        self.mounted(first.to_string())
     }
 
     fn probe(&self) -> Result<Stored, Refusal> {

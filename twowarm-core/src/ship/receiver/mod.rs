@@ -4,6 +4,7 @@ mod admission;
 mod collision;
 mod file;
 mod finishing;
+mod pruning;
 mod receipt;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use super::wire::{
 };
 use crate::archive::{Archive, ArchiveError, Binding, Machines};
 use crate::identifiers::NodeId;
+use crate::prune::Keep;
 use crate::retry::Retryable;
 pub(super) use file::FileInFlight;
 use finishing::{Finisher, Patient, Progress, Request, Requests};
@@ -30,6 +32,7 @@ use finishing::{Finisher, Patient, Progress, Request, Requests};
 ///
 /// ```
 /// use twowarm_core::archive::Machines;
+/// use twowarm_core::prune::Keep;
 /// use twowarm_core::ship::{Receiver, ServeError};
 ///
 /// # let node = tempfile::tempdir()?;
@@ -40,6 +43,7 @@ use finishing::{Finisher, Patient, Progress, Request, Requests};
 ///     label: "db2".into(),
 ///     node_id: "db2".parse()?,
 ///     machines: Machines::One,
+///     retain: Keep::default(),
 /// };
 /// // sshd connects standard input and output with the sender. This one hangs up at once.
 /// let (input, mut output) = (std::io::empty(), Vec::new());
@@ -60,6 +64,9 @@ pub struct Receiver {
     pub node_id: NodeId,
     /// Whether the sender may come from another machine than before.
     pub machines: Machines,
+    /// In an archive without a standby: what is kept when a segment arrives. Nothing is removed if it is not set, or if
+    /// the data directory is not known or contains a cluster, whose standby removes what it does not need.
+    pub retain: Keep,
 }
 
 /// Why a session ended before the sender said goodbye.
@@ -236,6 +243,7 @@ impl<R: Read> Session<'_, R> {
                 Ok(Message::Probe { id }) => Request::Probe(id),
                 Ok(Message::Receipt { id, text }) => Request::Receipt(id, text),
                 Ok(Message::Void { id, receipt }) => Request::Void(id, receipt),
+                Ok(Message::AskMissing { id, from }) => Request::AskMissing(id, from),
                 Ok(Message::AskReceipt { id }) => Request::AskReceipt(id),
                 Ok(Message::Working) => continue,
                 Ok(Message::Goodbye) => return End::Regular,

@@ -46,6 +46,7 @@ impl Transport for InThread {
             label: "far:/pg".into(),
             node_id: "far-node-id".parse().unwrap(),
             machines: self.machines,
+            retain: crate::prune::Keep::default(),
         };
         let thread = Some(std::thread::spawn(move || receiver.serve(far_input, far_output)));
         Ok(Box::new(Pipes { input, output: Some(output), thread }))
@@ -107,6 +108,7 @@ impl Bed {
             label: "far:/pg".into(),
             node_id: "far-node-id".parse().unwrap(),
             machines: Machines::One,
+            retain: crate::prune::Keep::default(),
         }
     }
 

@@ -41,9 +41,12 @@ impl Features {
     pub const FETCHED: Features = Features(4);
     /// receiveWALFile accepts RECEIPT, VOID and ASK_RECEIPT.
     pub const RECEIPTS: Features = Features(8);
+    /// ASK_MISSING is answered.
+    pub const MISSING: Features = Features(16);
     /// All that this version understands when it receives files.
-    pub const ALL: Features =
-        Features(Features::MODIFIED.0 | Features::ZEROS.0 | Features::RECEIPTS.0);
+    pub const ALL: Features = Features(
+        Features::MODIFIED.0 | Features::ZEROS.0 | Features::RECEIPTS.0 | Features::MISSING.0,
+    );
 
     /// Whether all of `others` are in this set.
     #[must_use]

@@ -29,6 +29,8 @@ mod kind {
     pub(super) const VOID: u8 = 17;
     pub(super) const ASK_RECEIPT: u8 = 18;
     pub(super) const RECEIPT_HELD: u8 = 19;
+    pub(super) const ASK_MISSING: u8 = 20;
+    pub(super) const MISSING: u8 = 21;
 }
 
 /// A message, which is sent in a frame.
@@ -90,6 +92,20 @@ pub enum Message {
         id: u32,
         /// The receipt's id.
         receipt: String,
+    },
+    /// Sender: which is the first segment that is missing, from this one on?
+    AskMissing {
+        /// The request's id.
+        id: u32,
+        /// The name of the segment.
+        from: String,
+    },
+    /// Receiver: the answer. All before it are durable.
+    Missing {
+        /// The request's id.
+        id: u32,
+        /// The name of the segment, of the same timeline.
+        first: String,
     },
     /// Sender: which receipt is there, and is a segment missing?
     AskReceipt {
@@ -222,6 +238,8 @@ impl Message {
             Message::Void { .. } => kind::VOID,
             Message::AskReceipt { .. } => kind::ASK_RECEIPT,
             Message::ReceiptHeld { .. } => kind::RECEIPT_HELD,
+            Message::AskMissing { .. } => kind::ASK_MISSING,
+            Message::Missing { .. } => kind::MISSING,
             Message::Working => kind::WORKING,
             Message::Goodbye => kind::GOODBYE,
         }
@@ -263,6 +281,9 @@ impl Message {
             Message::Probe { id } | Message::AskReceipt { id } => Payload::new().u32(*id),
             Message::Receipt { id, text } => Payload::new().u32(*id).text(text),
             Message::Void { id, receipt } => Payload::new().u32(*id).text(receipt),
+            Message::AskMissing { id, from: name } | Message::Missing { id, first: name } => {
+                Payload::new().u32(*id).text(name)
+            }
             Message::ReceiptHeld { id, text, missing } => {
                 Payload::new().u32(*id).text(text).text(missing)
             }
@@ -346,6 +367,10 @@ impl Message {
                 text: fields.lines()?,
                 missing: fields.text()?,
             },
+            kind::ASK_MISSING => {
+                Message::AskMissing { id: request(&mut fields)?, from: fields.text()? }
+            }
+            kind::MISSING => Message::Missing { id: request(&mut fields)?, first: fields.text()? },
             kind::WORKING => Message::Working,
             kind::GOODBYE => Message::Goodbye,
             other => return Err(WireError::UnknownKind(other)),

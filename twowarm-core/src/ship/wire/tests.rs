@@ -66,6 +66,8 @@ fn message() -> impl Strategy<Value = Message> {
         id.clone().prop_map(|id| Message::AskReceipt { id }),
         (id.clone(), "[ -~\n]{0,80}", text())
             .prop_map(|(id, text, missing)| Message::ReceiptHeld { id, text, missing }),
+        (id.clone(), text()).prop_map(|(id, from)| Message::AskMissing { id, from }),
+        (id.clone(), text()).prop_map(|(id, first)| Message::Missing { id, first }),
         id.prop_map(|id| Message::Probe { id }),
         Just(Message::Working),
         Just(Message::Goodbye),

@@ -180,7 +180,7 @@ fn a_clone_of_the_archives_sender_takes_nothing_over() {
         }
         bed.archive_segment(new(), 2, 4).unwrap();
         let refusal = bed.archive(clone(), "00000002.history", FORK).unwrap_err();
-        assert!(refusal.message.contains("already has timeline 2"), "{}", refusal.message);
+        assert!(refusal.message.contains("was promoted (timeline 2)"), "{}", refusal.message);
         assert_eq!(bed.owner(), "db2:/pg");
     }
     // A clone with the same id on another machine.

@@ -1,0 +1,87 @@
+//! The DR node after a promotion.
+
+use std::fs;
+
+use twowarm_core::testbed::{StopMode, wait_until};
+
+use crate::nodes::{LIMIT, Three, has_rows, holds, promote, relay_from, ship};
+
+#[test]
+fn the_dr_node_follows_the_promoted_standby() {
+    let mut three = Three::new();
+    three.ship();
+    three.relay();
+    for _ in 0..2 {
+        three.ship();
+    }
+    has_rows(&three.db2, 3);
+    // The DR node has not got all of the old timeline.
+    three.db1.stop(StopMode::Immediate).unwrap();
+    three.db1.sshd().stop();
+    let Three { db1, db2, db3 } = &mut three;
+    db2.write_local("replication/archiving_active", "").unwrap();
+    promote(db2);
+    let first = ship(db2);
+    assert!(holds(db3, "00000002.history") && holds(db3, &first));
+    let owner = fs::read_to_string(db3.archive().join(".owner")).unwrap();
+    assert!(owner.contains("timeline=2") && owner.contains("former="), "{owner}");
+    // The last run on the node that is a primary now.
+    relay_from(db2);
+    has_rows(db3, 4);
+    ship(db2);
+    has_rows(db3, 5);
+    relay_from(db2);
+    assert!(!db3.log().contains("starting up after"), "without a restart");
+    // The old primary comes back and archives.
+    db1.write_local("replication/othernode", "db3\n").unwrap();
+    db1.write_local("replication/drnode", "").unwrap();
+    db1.start().unwrap();
+    db1.sql("insert into t values (1)").unwrap();
+    db1.switch_wal().unwrap();
+    wait_until("the refusal", LIMIT, || db1.log().contains("which was promoted"))
+        .unwrap_or_else(|error| panic!("{error}\n{}", db1.log()));
+    let log = db1.log();
+    assert!(
+        log.contains("db3 refused: archive ") && log.contains("configStandby --rejoin"),
+        "{log}"
+    );
+    ship(db2);
+    has_rows(db3, 6);
+}
+
+/// The old primary comes back and archives to the node that was promoted.
+#[test]
+fn a_promoted_node_refuses_the_old_primary() {
+    let three = Three::new();
+    three.ship();
+    has_rows(&three.db2, 1);
+    promote(&three.db2);
+    three.db2.sql("checkpoint").unwrap();
+    let before = three.db1.log().len();
+    three.db1.sql("insert into t values (1)").unwrap();
+    three.db1.switch_wal().unwrap();
+    wait_until("the refusal", LIMIT, || three.db1.log()[before..].contains("db2 refused")).unwrap();
+    let log = three.db1.log();
+    for words in ["continues an abandoned timeline", "configStandby --rejoin"] {
+        assert!(log.contains(words), "{log}");
+    }
+}
+
+#[test]
+fn the_dr_node_fails_over_when_the_others_are_gone() {
+    let mut three = Three::new();
+    for _ in 0..3 {
+        three.ship();
+    }
+    three.relay();
+    has_rows(&three.db3, 3);
+    for node in [&mut three.db1, &mut three.db2] {
+        node.stop(StopMode::Immediate).unwrap();
+        node.sshd().stop();
+    }
+    let output = three.db3.command("triggerStandby").arg("smart").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    three.db3.wait_for_promotion().unwrap();
+    three.db3.sql("insert into t values (1)").unwrap();
+    assert_eq!(three.db3.sql("select count(*) from t").unwrap(), "4");
+}
