@@ -15,7 +15,7 @@ pub const COMMAND: Command = Command {
         name: "configStandby",
         arguments: "",
         summary: "prepares the data directory of a standby",
-        description: "Prepares this node's data directory for copyToStandby. The directory must be empty or hold an \
+        description: "Prepares this node's data directory for copyToStandby or copyToDR. The directory must be empty or hold an \
                 earlier standby. Creates the archive directory, empties pg_wal, deletes a trigger and writes the \
                 recovery settings. Refuses a directory in which a server is running, or that looks like a \
                 primary's.",
@@ -27,7 +27,7 @@ pub const COMMAND: Command = Command {
             ("PGROOT/2warm/global/recovery.conf", "Optional recovery settings of all nodes."),
             ("PGROOT/2warm/local/postgresql.conf", "Optional postgresql.conf of this node."),
         ],
-        see_also: &["copyToStandby(1)", "restoreWALFile(1)", "triggerStandby(1)"],
+        see_also: &["copyToStandby(1)", "copyToDR(1)", "restoreWALFile(1)", "triggerStandby(1)"],
     },
     caller: Caller::Person,
     failures: ExitPolicy::Scripts,

@@ -137,6 +137,7 @@ mod tests {
         &crate::archive_wal_file::COMMAND,
         &crate::config_facts::COMMAND,
         &crate::config_standby::COMMAND,
+        &crate::copy_to_dr::COMMAND,
         &crate::copy_to_standby::COMMAND,
         &crate::distrib_2warm::COMMAND,
         &crate::receive_base_copy::COMMAND,

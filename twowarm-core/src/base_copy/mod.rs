@@ -1,6 +1,6 @@
-//! Base copies: a copy of a running primary becomes the data directory of another node.
+//! Base copies: a copy of a running primary or standby becomes the data directory of another node.
 //!
-//! [`BaseCopy`] is the near end, on the primary; [`CopyTarget`] the far end. `docs/base-copy.md` describes
+//! [`BaseCopy`] is the near end, on the node that is copied; [`CopyTarget`] the far end. `docs/base-copy.md` describes
 //! the protocol between them.
 
 mod cluster_names;
@@ -20,7 +20,7 @@ pub use links::LinksError;
 use links::tablespace_links;
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
 pub use near_end::{
-    ArchiverFailure, BaseCopy, Callbacks, CopyError, CopyLosses, Progress, Signals, Wait,
+    ArchiverFailure, BaseCopy, Callbacks, Changes, CopyError, CopyLosses, Progress, Signals, TargetRole, Wait,
 };
 use nonce::Nonce;
 pub use nonce::NonceError;

@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use super::{Install, InstallError};
-use crate::base_copy::{BaseCopy, CopyTarget};
+use crate::base_copy::{BaseCopy, CopyTarget, TargetRole};
 
 /// A wait for WAL files ends if none arrives for this many time limits, and not before a minute: a server
 /// repeats a failed archive_command after a minute.
 const WAL_TIME_LIMITS: u32 = 10;
 
 impl Install {
-    /// A base copy of this node's primary on the other node.
+    /// A base copy of this node's server on the standby or the DR node.
     ///
     /// # Errors
-    /// If the other node, the data directory or the archive is not known, or the node's id can't be read or
+    /// If that node, the data directory or the archive is not known, or the node's id can't be read or
     /// created.
-    pub fn base_copy(&self) -> Result<BaseCopy, InstallError> {
-        let node = self.require_other_node()?;
+    pub fn base_copy(&self, role: TargetRole) -> Result<BaseCopy, InstallError> {
+        let node = match role {
+            TargetRole::Standby => self.require_other_node()?,
+            TargetRole::DrNode => self.require_dr_node()?,
+        };
         Ok(BaseCopy {
             local_node: self.local_node()?,
             login: self.login(),
@@ -24,6 +27,8 @@ impl Install {
             archiving_active: self.archiving_active_file(),
             saved_configuration: self.local().join("postgresql.conf"),
             reach: self.reach(node),
+            role,
+            dry_run: false,
             tablespaces: self.section(node).map(|own| own.tablespaces.clone()).unwrap_or_default(),
             wal_time_limit: (self.settings.time_limit * WAL_TIME_LIMITS)
                 .max(Duration::from_secs(60)),

@@ -199,6 +199,15 @@ impl Install {
         self.other_node.as_ref().ok_or_else(missing)
     }
 
+    /// The DR node.
+    ///
+    /// # Errors
+    /// If none is configured.
+    pub fn require_dr_node(&self) -> Result<&NodeName, InstallError> {
+        let missing = || InstallError::NoDrNode(self.local_replication().join("drnode"));
+        self.dr_node.as_ref().ok_or_else(missing)
+    }
+
     /// The trigger file that ends recovery on this node.
     ///
     /// # Errors
