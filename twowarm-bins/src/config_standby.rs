@@ -13,13 +13,18 @@ use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 pub const COMMAND: Command = Command {
     manual: Manual {
         name: "configStandby",
-        arguments: "",
+        arguments: "[--overwrite]",
         summary: "prepares the data directory of a standby",
         description: "Prepares this node's data directory for copyToStandby or copyToDR. The directory must be empty or hold an \
                 earlier standby. Creates the archive directory, empties pg_wal, deletes a trigger and writes the \
                 recovery settings. Refuses a directory in which a server is running, or that looks like a \
                 primary's.",
-        options: &[],
+        options: &[(
+            "--overwrite",
+            "Also prepare the data directory of a stopped primary, so that a base copy overwrites it. It cannot be \
+            started any more. Its WAL files that were not archived and its pg_control are moved to a directory in \
+            PGDATA, whose name is printed.",
+        )],
         answers: &[(DONE, "Success.")],
         files: &[
             ENVIRONMENT,
@@ -36,10 +41,12 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if !arguments.is_empty() {
-        return Err(Failure::Usage("too many arguments".into()));
-    }
-    let preparation = install.prepare_standby()?;
+    let overwrite = match arguments {
+        [] => false,
+        [argument] if argument == "--overwrite" => true,
+        _ => return Err(Failure::Usage("only --overwrite is accepted as an argument".into())),
+    };
+    let preparation = install.prepare_standby(overwrite)?;
     preparation.run(&mut |step| {
         if let Some(text) = text_of(step) {
             print(&format!("{text}\n"));
@@ -64,6 +71,10 @@ fn text_of(step: PrepareStep) -> Option<String> {
         PrepareStep::DeletingContents { directory, files } => {
             format!("Deleting the contents of \"{}\" ({files} files)", directory.display())
         }
+        PrepareStep::SetAside { directory, wal_files } => format!(
+            "WAL files that were not archived are kept in \"{}\" ({wal_files} files), with pg_control if this was a primary",
+            directory.display()
+        ),
         PrepareStep::ArchiveContent(content) if content.has_other_clusters() => {
             format!("WARNING: {content}")
         }

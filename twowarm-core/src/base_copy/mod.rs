@@ -20,10 +20,12 @@ pub use links::LinksError;
 use links::tablespace_links;
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
 pub use near_end::{
-    ArchiverFailure, BaseCopy, Callbacks, Changes, CopyError, CopyLosses, Progress, Signals, TargetRole, Wait,
+    ArchiverFailure, BaseCopy, Callbacks, Changes, CopyError, CopyLosses, Progress, Signals,
+    TargetRole, Wait,
 };
 use nonce::Nonce;
 pub use nonce::NonceError;
 use rules::{DataRules, tablespace_rules, unlogged_files, whole_tablespace_rules};
 pub use tablespaces::MappingError;
-use tablespaces::{map_tablespaces, own_tablespaces, rewrite_map};
+pub(crate) use tablespaces::own_tablespaces;
+use tablespaces::{map_tablespaces, rewrite_map};

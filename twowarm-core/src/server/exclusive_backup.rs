@@ -79,9 +79,7 @@ impl ExclusiveBackup {
                 if !end(&mut self.session, &self.pgdata, &self.name)? {
                     return Err(ServerError::UnknownBackup(self.pgdata.clone()));
                 }
-                log::info!(
-                    "ended the online backup that an interrupted base copy left running"
-                );
+                log::info!("ended the online backup that an interrupted base copy left running");
                 self.session.row_without_limit(&question)
             }
             other => other,

@@ -9,6 +9,7 @@ mod recovery_config;
 mod retry_settings;
 mod server_version;
 mod settings;
+mod unarchived_wal;
 
 pub use archive_content::ArchiveContent;
 pub(crate) use failover_settings::lacks_for_failover;

@@ -37,7 +37,8 @@ impl<'a> Conversation<'a> {
     ) -> Result<Conversation<'a>, CopyError> {
         let transport = NodeTransport::by_ssh(&copy.reach, FarCommand::ReceiveBaseCopy)?;
         let link = Link::open(&transport, copy.local_node.hello(Purpose::BaseCopy)?)?;
-        let connection = Connection { link, keep_alive: Every::new(KEEP_ALIVE), signals, feed: None };
+        let connection =
+            Connection { link, keep_alive: Every::new(KEEP_ALIVE), signals, feed: None };
         Ok(Conversation { connection, progress })
     }
 

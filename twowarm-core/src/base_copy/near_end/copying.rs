@@ -94,8 +94,7 @@ impl Copying<'_> {
         session: Session,
     ) -> Result<FinishedBackup, CopyError> {
         let (login, pgdata) = (&self.copy.login, &self.source.data_directory);
-        let checkpoint =
-            Wait::Checkpoint { spread: self.source.major.spreads_backup_checkpoint() };
+        let checkpoint = Wait::Checkpoint { spread: self.source.major.spreads_backup_checkpoint() };
         let canceller = session.canceller();
         let start = || Backup::start(session, pgdata, login, LABEL);
         let backup = other.during_statement(checkpoint, canceller, start)??;

@@ -3,13 +3,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ArchiverFailure, CopyLosses};
+use crate::archive::ArchiveError;
 use crate::base_copy::{LinksError, MappingError};
 use crate::data_directory::{IdentityError, InUse, NotTheOwner};
 use crate::file_error::FileError;
 use crate::rsync::RsyncError;
 use crate::server::ServerError;
 use crate::ship::ssh::SshError;
-use crate::archive::ArchiveError;
 use crate::ship::{LinkError, NodeError, SendError, ShipError};
 use crate::timelines::HistoryFileError;
 use crate::version::PgMajor;

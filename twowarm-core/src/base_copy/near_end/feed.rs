@@ -34,7 +34,11 @@ impl Feed {
         let (hello, directory, status) = match source.role {
             Role::Primary => {
                 let wal = source.data_directory.join(source.major.wal_directory());
-                (copy.local_node.hello(Purpose::ShipWal)?, wal.clone(), Some(wal.join("archive_status")))
+                (
+                    copy.local_node.hello(Purpose::ShipWal)?,
+                    wal.clone(),
+                    Some(wal.join("archive_status")),
+                )
             }
             Role::Standby => (relayed(copy, source)?, copy.archive.clone(), None),
         };
@@ -55,8 +59,10 @@ impl Feed {
     pub(super) fn ship_next(&mut self) {
         let Some(next) = self.next else { return };
         let names = std::iter::successors(Some(next), |name| self.layout.next(*name));
-        let names: Vec<SegmentName> =
-            names.take(AT_A_TIME).take_while(|name| self.has(WalFileName::Segment(*name))).collect();
+        let names: Vec<SegmentName> = names
+            .take(AT_A_TIME)
+            .take_while(|name| self.has(WalFileName::Segment(*name)))
+            .collect();
         let Some(last) = names.last() else { return };
         let files: Vec<WalFileName> = names.iter().copied().map(WalFileName::Segment).collect();
         match self.ship(&files) {

@@ -58,7 +58,8 @@ impl FileCopy<'_> {
     ) -> Result<(), CopyError> {
         let expected = jobs.iter().map(|job| job.bytes).sum();
         let mut done: Vec<(u64, Option<u64>)> = vec![(0, None); jobs.len()];
-        let queue: Mutex<VecDeque<(usize, Job)>> = Mutex::new(jobs.into_iter().enumerate().collect());
+        let queue: Mutex<VecDeque<(usize, Job)>> =
+            Mutex::new(jobs.into_iter().enumerate().collect());
         let is_over = AtomicBool::new(false);
         let (sender, events) = mpsc::channel();
         thread::scope(|scope| {
@@ -72,7 +73,8 @@ impl FileCopy<'_> {
                 match happened {
                     Happened::Progress { bytes, files_left } => {
                         done[number] = (bytes, files_left);
-                        let files_left = done.iter().filter_map(|(_, left)| *left).reduce(|a, b| a + b);
+                        let files_left =
+                            done.iter().filter_map(|(_, left)| *left).reduce(|a, b| a + b);
                         let bytes = done.iter().map(|(bytes, _)| bytes).sum();
                         other.report(Progress::Copied { bytes, expected, files_left });
                     }

@@ -119,8 +119,7 @@ impl BaseCopy {
         let tablespaces = map_tablespaces(&links, &self.tablespaces)?;
 
         let own_directories = links.iter().map(|(_, path)| path.clone());
-        let own_directories =
-            std::iter::once(source.data_directory.clone()).chain(own_directories);
+        let own_directories = std::iter::once(source.data_directory.clone()).chain(own_directories);
         let nonce = Nonce::create(own_directories.collect())?;
         let mut other = Conversation::open(self, progress, signals)?;
         let target = other.survey(Survey {
@@ -136,8 +135,7 @@ impl BaseCopy {
             tablespaces: &tablespaces,
         });
         let remote = Remote::new(self.reach.clone());
-        let copying =
-            Copying { copy: self, source: &source, remote: &remote, target, tablespaces };
+        let copying = Copying { copy: self, source: &source, remote: &remote, target, tablespaces };
         if self.dry_run {
             copying.dry_run(&mut other)?;
             other.close();

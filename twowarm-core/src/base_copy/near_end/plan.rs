@@ -206,7 +206,10 @@ mod tests {
     #[test]
     fn a_part_of_a_tablespace_is_copied_from_the_directory_that_exists_on_both_nodes() {
         let jobs = divide(&directory("PG"), files(&[50 * MIB, 50 * MIB]), 2);
-        assert_eq!((jobs[0].from.as_path(), jobs[1].from.as_path()), ("/from/PG".as_ref(), "/from".as_ref()));
+        assert_eq!(
+            (jobs[0].from.as_path(), jobs[1].from.as_path()),
+            ("/from/PG".as_ref(), "/from".as_ref())
+        );
         assert_eq!(jobs[1].rules, "- /PG/x\n+ /PG/5/1\n+ /PG/\n+ /PG/5/\n- *\n");
     }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use super::plan::Directory;
 use super::{BaseCopy, CopyError, TargetRole, shipping};
 use crate::base_copy::{
-    DataRules, Tablespace, Target, links_inside, links_inside_tablespace, tablespace_rules, unlogged_files,
-    whole_tablespace_rules,
+    DataRules, Tablespace, Target, links_inside, links_inside_tablespace, tablespace_rules,
+    unlogged_files, whole_tablespace_rules,
 };
 use crate::data_directory::{DirectoryContents, Role, control_bytes, identity};
 use crate::durable;
@@ -51,9 +51,9 @@ impl Source {
         let major = session.major();
         let role = if session.in_recovery()? { Role::Standby } else { Role::Primary };
         match role {
-            Role::Standby => check_standby(copy, Some(major), || {
-                CopyError::InRecovery(data_directory.clone())
-            })?,
+            Role::Standby => {
+                check_standby(copy, Some(major), || CopyError::InRecovery(data_directory.clone()))?
+            }
             Role::Primary => shipping::check_settings(copy, &mut session, &data_directory)?,
         }
         let cluster = found.control.ok_or_else(|| CopyError::NoControl(data_directory.clone()))?;
@@ -121,7 +121,8 @@ impl Source {
         target: &Target,
         tablespaces: &[Tablespace],
     ) -> Result<Directory, CopyError> {
-        let inside = tablespaces.iter().filter_map(|t| t.from.strip_prefix(&self.data_directory).ok());
+        let inside =
+            tablespaces.iter().filter_map(|t| t.from.strip_prefix(&self.data_directory).ok());
         let own_paths = self.own_paths.iter().chain(&target.own_paths).cloned();
         let own_paths: Vec<PathBuf> = own_paths.chain(inside.map(Path::to_owned)).collect();
         let left_out = ["pg_wal", "pg_xlog", "archive", "log", "pg_log"].map(PathBuf::from);
