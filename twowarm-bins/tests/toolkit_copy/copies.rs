@@ -38,7 +38,7 @@ impl Trio {
         trio.pair.ship();
         trio.pair.wait_for_rows("first", 20_000);
         // Without db2's archive, unless a test says so.
-        trio.db3.append_settings("[restore]\nrestore_from = []").unwrap();
+        trio.db3.append_settings("[restore]\nwait_limit = 1\nrestore_from = []").unwrap();
         succeeds(trio.db3.command("configStandby"));
         trio
     }
@@ -58,9 +58,9 @@ pub fn sum(node: &Node, table: &str) -> String {
     node.sql(&format!("select count(*), sum(n), sum(hashtext(md5)::bigint) from {table}")).unwrap()
 }
 
-/// Asserts that none of our files is left in a data directory.
+/// Asserts that no file of a copy is left in a data directory. restoreWALFile keeps some there.
 pub fn is_clean(node: &Node) {
-    let left = names(&node.pgdata()).into_iter().find(|name| name.starts_with(".twowarm"));
+    let left = names(&node.pgdata()).into_iter().find(|name| name.starts_with(".twowarm-"));
     assert_eq!(left, None, "on {}", node.name());
 }
 

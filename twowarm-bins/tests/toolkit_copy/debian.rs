@@ -6,11 +6,11 @@ use twowarm_core::testbed::{Node, wait_until};
 use crate::copies::sum;
 use crate::pair::{LIMIT, Pair, names, succeeds, wait_for_rows};
 
-/// Moves the configuration files out of the data directory, as Debian has them, and makes them name it.
+/// The directory of the configuration files, which Debian has in /etc/postgresql.
 fn etc_of(node: &Node) -> PathBuf {
-    let etc = node.home().join("etc/postgresql/main");
-    for directory in ["etc", "etc/postgresql", "etc/postgresql/main"] {
-        node.run_as().make_dir(&node.home().join(directory), 0o755).unwrap();
+    let etc = node.home().join("etc");
+    if !etc.exists() {
+        node.run_as().make_dir(&etc, 0o755).unwrap();
     }
     etc
 }

@@ -92,7 +92,8 @@ fn an_old_primary_becomes_the_standby_by_a_delta_copy_and_is_switched_back_to() 
 #[test]
 fn a_running_primary_and_one_of_another_cluster_are_not_overwritten() {
     let pair = failed_over();
-    pair.db1.start().unwrap();
+    // A start fails until the processes of the crashed server have ended.
+    wait_until("db1 to start", LIMIT, || pair.db1.start().is_ok()).unwrap();
     let mut overwrite = pair.db1.command("configStandby");
     overwrite.arg("--overwrite");
     let said = fails(overwrite, 1);

@@ -29,8 +29,9 @@ fn tablespaces_a_linked_pg_wal_checksums_large_segments_and_spaces_in_paths() {
     db1.append_conf(&db1.archiving_conf().unwrap()).unwrap();
     db1.start().unwrap();
     make_empty(&db2);
-    fs::create_dir(db2.home().join("my wal/pg_wal")).unwrap();
-    finish_owner(&db2);
+    let conf = fs::read_to_string(db2.local().join("postgresql.conf")).unwrap();
+    db2.write_local("postgresql.conf", conf + "min_wal_size = 128MB\n").unwrap();
+    db2.run_as().make_dir(&db2.home().join("my wal/pg_wal"), 0o700).unwrap();
     let (here, there) = (db1.home().join("table space"), db2.home().join("other table space"));
     db1.run_as().make_dir(&here, 0o700).unwrap();
     db1.sql(&format!("create tablespace side location '{}'", here.display())).unwrap();
@@ -63,11 +64,4 @@ fn tablespaces_a_linked_pg_wal_checksums_large_segments_and_spaces_in_paths() {
     assert_eq!(tables.map(|table| sum(&pair.db2, table)), expected);
     assert!(fs::symlink_metadata(&wal).unwrap().is_symlink());
     [&pair.db1, &pair.db2].into_iter().for_each(is_clean);
-}
-
-/// The directory was created by the user of the test.
-fn finish_owner(node: &twowarm_core::testbed::Node) {
-    let directory = node.home().join("my wal/pg_wal");
-    fs::remove_dir(&directory).unwrap();
-    node.run_as().make_dir(&directory, 0o700).unwrap();
 }

@@ -18,10 +18,12 @@ fn what_can_not_be_copied_to_a_dr_node_is_refused_by_name() {
         fs::remove_file(&owner).unwrap();
         let said = fails(pair.db2.command("copyToDR"), 1);
         assert!(said.contains("has not received any WAL"), "{said}");
-        pair.db2.run_as().write(&owner, text).unwrap();
-        // It is not the primary's WAL that this archive accepts.
-        let other = "version=1\nsystem_identifier=1\nnode_id=another\nlabel=x:/y\n";
-        pair.db2.run_as().write(&db3.archive().join(".owner"), other).unwrap();
+        pair.db2.run_as().write(&owner, &text).unwrap();
+        // db3's archive accepts the WAL of another primary only.
+        let identifier = String::from_utf8(text.clone()).unwrap();
+        let identifier = identifier.lines().nth(1).unwrap();
+        let other = format!("version=1\n{identifier}\nnode_id=another\nlabel=x:/y\n");
+        pair.db2.run_as().write(&db3.archive().join(".owner"), &other).unwrap();
         for node in [&pair.db1, &pair.db2] {
             let said = fails(node.command("copyToDR"), 1);
             assert!(said.contains("x:/y"), "{said}");

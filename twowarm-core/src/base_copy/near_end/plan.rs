@@ -184,14 +184,14 @@ mod tests {
 
     #[test]
     fn large_files_are_divided_into_parts_of_similar_size() {
-        let jobs = divide(&directory(""), files(&[100 * MIB, 60 * MIB, 50 * MIB, 2 * MIB]), 2);
+        let sizes = [100 * MIB, 60 * MIB, 50 * MIB, 2 * MIB];
+        let jobs = divide(&directory(""), files(&sizes), 2);
         assert_eq!(jobs.len(), 2);
-        assert_eq!(jobs.iter().map(|job| job.bytes).sum::<u64>(), 213 * MIB);
         assert!(jobs[0].deletes && !jobs[1].deletes);
-        // The first part has 1 MiB already.
-        assert_eq!(jobs[0].rules, "-p /5/1\n- /x\n");
-        assert_eq!(jobs[1].rules, "- /PG/x\n+ /5/1\n+ /5/\n- *\n");
-        assert_eq!(jobs[1].bytes, 100 * MIB);
+        assert_eq!((jobs[0].bytes, jobs[1].bytes), (111 * MIB, 102 * MIB));
+        // Each file is copied by one of them.
+        assert_eq!(jobs[0].rules, "-p /5/1\n-p /5/4\n- /x\n");
+        assert_eq!(jobs[1].rules, "- /PG/x\n+ /5/1\n+ /5/4\n+ /5/\n- *\n");
     }
 
     #[test]
