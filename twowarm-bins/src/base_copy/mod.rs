@@ -6,7 +6,7 @@ mod signals;
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal};
 
-use twowarm_core::base_copy::{BaseCopy, Callbacks, CopyLosses, Progress, TargetRole};
+use twowarm_core::base_copy::{Callbacks, CopyLosses, Progress, TargetRole};
 use twowarm_core::data_directory::check_owner;
 use twowarm_core::node::Install;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(
     }
     // Before the node's id is created: one that belongs to another user would stop archiving.
     check_owner(install.require_pgdata()?)?;
-    let copy = BaseCopy { dry_run, ..install.base_copy(role)? };
+    let copy = install.base_copy(role, dry_run)?;
     let mut display = Display::new(&copy.reach.node, role);
     let callbacks = Callbacks {
         progress: &mut |progress| {

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use twowarm_core::testbed::{Node, wait_until};
+use twowarm_core::testbed::{Node, finish, wait_until};
 
 use crate::copies::sum;
 use crate::pair::{LIMIT, Pair, names, succeeds, wait_for_rows};
@@ -17,7 +17,7 @@ fn etc_of(node: &Node) -> PathBuf {
 
 /// Starts the server as Debian's pg_ctlcluster does, or by the directory of its configuration.
 fn start(node: &Node, etc: &PathBuf, by_option: bool) {
-    let log = node.home().join("server.log");
+    let log = node.home().join("pg_ctl.log");
     let mut command = node.program(node.install().program("pg_ctl"));
     command.args(["start", "-s", "-l"]).arg(&log).arg("-D");
     if by_option {
@@ -26,11 +26,10 @@ fn start(node: &Node, etc: &PathBuf, by_option: bool) {
     } else {
         command.arg(etc);
     }
-    command.arg("-W").stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    assert!(command.status().unwrap().success(), "{}", node.log());
+    finish(command.arg("-W")).unwrap();
     let is_up = || node.client().is_ok();
-    wait_until("the server to start", LIMIT, is_up)
-        .unwrap_or_else(|e| panic!("{e}\n{}", node.log()));
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    wait_until("the server to start", LIMIT, is_up).unwrap_or_else(|e| panic!("{e}\n{}", said()));
 }
 
 fn works(by_option: bool) {

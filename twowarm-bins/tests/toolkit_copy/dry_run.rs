@@ -60,7 +60,10 @@ fn both(source: &Node, target: &Node) -> Both {
             .any(|part| text.contains(part))
     };
     let tree = source.pgroot().join("2warm");
-    (listing(&target.pgroot()), listing(&tree), names.filter(is_stable).collect())
+    let mut tree = listing(&tree);
+    // The socket of the process that ships ahead.
+    tree.retain(|path, _| !path.ends_with("look_ahead"));
+    (listing(&target.pgroot()), tree, names.filter(is_stable).collect())
 }
 
 fn dry(node: &Node, name: &str) -> Command {
@@ -93,7 +96,7 @@ fn a_dry_run_says_what_a_copy_would_do_and_does_nothing() {
     let before = both(&pair.db1, &pair.db2);
     // It asks nothing, although a file would be lost.
     let said = succeeds(dry(&pair.db1, "copyToStandby"));
-    for part in ["would be lost: deleted: dump.sql", "2 deleted: ", "base/1/99999"] {
+    for part in ["would be lost: deleted: dump.sql", " deleted: dump.sql, ", "base/1/99999"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     is_same(&before, &both(&pair.db1, &pair.db2));

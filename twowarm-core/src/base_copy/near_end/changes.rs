@@ -29,8 +29,7 @@ impl Changes {
         remote: &Remote,
         directory: &Directory,
     ) -> Result<Changes, CopyError> {
-        let Directory { from, to, name, rules, .. } = directory;
-        let (from, to) = (from.join(name), to.join(name));
+        let ((from, to), rules) = (directory.inner(), &directory.rules);
         let target = format!("{}:{}", remote.name(), to.display());
         let mut changes = Changes { target, ..Changes::default() };
         let transfer = Transfer { remote, from: &from, to: &to, options: &DRY_RUN, rules };

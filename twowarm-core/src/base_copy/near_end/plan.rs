@@ -30,6 +30,17 @@ pub(super) struct Directory {
     pub left_out: Vec<PathBuf>,
 }
 
+impl Directory {
+    /// The directory that is copied, on both nodes.
+    pub(super) fn inner(&self) -> (PathBuf, PathBuf) {
+        let inner = |outer: &Path| match self.name.as_str() {
+            "" => outer.to_owned(),
+            name => outer.join(name),
+        };
+        (inner(&self.from), inner(&self.to))
+    }
+}
+
 /// One run of rsync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Job {
@@ -47,7 +58,7 @@ pub(super) struct Job {
 pub(super) fn jobs(directories: &[Directory], streams: usize) -> Result<Vec<Job>, FileError> {
     let mut jobs = Vec::new();
     for directory in directories {
-        let files = Files::of(&directory.from.join(&directory.name), &directory.left_out)?;
+        let files = Files::of(&directory.inner().0, &directory.left_out)?;
         jobs.extend(divide(directory, files, streams));
     }
     jobs.sort_by_key(|job| Reverse(job.bytes));
@@ -125,9 +136,10 @@ fn divide(directory: &Directory, files: Files, streams: usize) -> Vec<Job> {
     // Perishable: if the source drops a database meanwhile, its directory is deleted with these files in it.
     let elsewhere = parts.iter().flat_map(|(_, paths)| paths);
     let elsewhere: String = elsewhere.map(|path| format!("-p /{path}\n")).collect();
+    let (inner_from, inner_to) = directory.inner();
     let all_others = Job {
-        from: from.join(name),
-        to: to.join(name),
+        from: inner_from,
+        to: inner_to,
         // rsync uses the first rule that matches.
         rules: elsewhere + rules,
         deletes: true,
