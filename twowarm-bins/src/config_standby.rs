@@ -14,19 +14,27 @@ use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 pub const COMMAND: Command = Command {
     manual: Manual {
         name: "configStandby",
-        arguments: "[--rejoin]",
+        arguments: "[--overwrite | --rejoin]",
         summary: "prepares the data directory of a standby, or makes an old primary one",
-        description: "Prepares this node's data directory for copyToStandby. The directory must be empty or hold an \
-                earlier standby. Creates the archive directory, empties pg_wal, deletes a trigger and writes the \
+        description: "Prepares this node's data directory for copyToStandby or copyToDR. The directory must be empty or \
+                hold an earlier standby. Creates the archive directory, empties pg_wal, deletes a trigger and writes the \
                 recovery settings. Refuses a directory in which a server is running, or that looks like a \
                 primary's. With --rejoin, on an old primary that flushPrimary has shut down: checks that its WAL \
                 ends exactly where the new primary's timeline forked, and makes it a standby without a copy.",
-        options: &[(
-            "--rejoin",
-            "Make this old primary a standby of the new primary. No file of the cluster is deleted or copied. Refuses \
-                if flushPrimary did not shut it down, if it was started since, or if the new primary lacks some of its \
-                WAL; then run copyToStandby on the new primary.",
-        )],
+        options: &[
+            (
+                "--overwrite",
+                "Also prepare the data directory of a stopped primary, so that a base copy overwrites it. It cannot be \
+                started any more. Its WAL files that were not archived and its pg_control are moved to a directory in \
+                PGDATA, whose name is printed.",
+            ),
+            (
+                "--rejoin",
+                "Make this old primary a standby of the new primary. No file of the cluster is deleted or copied. \
+                Refuses if flushPrimary did not shut it down, if it was started since, or if the new primary lacks \
+                some of its WAL; then run copyToStandby on the new primary.",
+            ),
+        ],
         answers: &[(DONE, "Success.")],
         files: &[
             ENVIRONMENT,
@@ -52,15 +60,16 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    match arguments {
-        [] => {}
+    let overwrite = match arguments {
+        [] => false,
+        [option] if option == "--overwrite" => true,
         [option] if option == "--rejoin" => return rejoin(install),
         [other] => {
             return Err(Failure::Usage(format!("invalid argument: {}", other.to_string_lossy())));
         }
         _ => return Err(Failure::Usage("too many arguments".into())),
-    }
-    let preparation = install.prepare_standby()?;
+    };
+    let preparation = install.prepare_standby(overwrite)?;
     preparation.run(&mut |step| {
         if let Some(text) = text_of(step) {
             print(&format!("{text}\n"));
@@ -122,6 +131,10 @@ fn text_of(step: PrepareStep) -> Option<String> {
         PrepareStep::DeletingContents { directory, files } => {
             format!("Deleting the contents of \"{}\" ({files} files)", directory.display())
         }
+        PrepareStep::SetAside { directory, wal_files } => format!(
+            "WAL files that were not archived are kept in \"{}\" ({wal_files} files), with pg_control if this was a primary",
+            directory.display()
+        ),
         PrepareStep::ArchiveContent(content) if content.has_other_clusters() => {
             format!("WARNING: {content}")
         }

@@ -2,9 +2,11 @@
 
 mod ancestors;
 pub mod archive_wal_file;
+mod base_copy;
 mod command;
 pub mod config_facts;
 pub mod config_standby;
+pub mod copy_to_dr;
 pub mod copy_to_standby;
 pub mod distrib_2warm;
 pub mod exit_codes;

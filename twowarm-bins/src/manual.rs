@@ -133,10 +133,11 @@ mod tests {
     use super::*;
     use crate::command::Command;
 
-    const ALL: [&Command; 14] = [
+    const ALL: [&Command; 15] = [
         &crate::archive_wal_file::COMMAND,
         &crate::config_facts::COMMAND,
         &crate::config_standby::COMMAND,
+        &crate::copy_to_dr::COMMAND,
         &crate::copy_to_standby::COMMAND,
         &crate::distrib_2warm::COMMAND,
         &crate::flush_primary::COMMAND,

@@ -1,4 +1,4 @@
-//! receiveBaseCopy: the far end of copyToStandby, started by sshd.
+//! receiveBaseCopy: the far end of copyToStandby and copyToDR, started by sshd.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -21,13 +21,13 @@ pub const COMMAND: Command = Command {
     manual: Manual {
         name: "receiveBaseCopy",
         arguments: "",
-        summary: "receives the base copy that copyToStandby sends",
-        description: "The far end of copyToStandby, started by sshd. It checks this node's data directory, makes sure \
+        summary: "receives the base copy that copyToStandby or copyToDR sends",
+        description: "The far end of copyToStandby and copyToDR, started by sshd. It checks this node's data directory, makes sure \
                 that no server can be started in it during the copy, and finishes the copy.",
         options: &[],
         answers: &[(DONE, "Success.")],
         files: &[ENVIRONMENT, SETTINGS],
-        see_also: &["copyToStandby(1)", "sshd(8)"],
+        see_also: &["copyToDR(1)", "copyToStandby(1)", "sshd(8)"],
     },
     caller: Caller::FarNode,
     failures: ExitPolicy::Scripts,

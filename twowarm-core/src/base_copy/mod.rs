@@ -1,6 +1,6 @@
-//! Base copies: a copy of a running primary becomes the data directory of another node.
+//! Base copies: a copy of a running primary or standby becomes the data directory of another node.
 //!
-//! [`BaseCopy`] is the near end, on the primary; [`CopyTarget`] the far end. `docs/base-copy.md` describes
+//! [`BaseCopy`] is the near end, on the node that is copied; [`CopyTarget`] the far end. `docs/base-copy.md` describes
 //! the protocol between them.
 
 mod cluster_names;
@@ -21,10 +21,12 @@ use links::tablespace_links;
 pub use message::{CopyMessage, Part, Survey, Tablespace, Target};
 pub(crate) use near_end::check_settings;
 pub use near_end::{
-    ArchiverFailure, BaseCopy, Callbacks, CopyError, CopyLosses, Progress, Signals, Wait,
+    ArchiverFailure, BaseCopy, Callbacks, Changes, CopyError, CopyLosses, Progress, Signals,
+    TargetRole, Wait,
 };
 use nonce::Nonce;
 pub use nonce::NonceError;
 use rules::{DataRules, tablespace_rules, unlogged_files, whole_tablespace_rules};
 pub use tablespaces::MappingError;
-use tablespaces::{map_tablespaces, own_tablespaces, rewrite_map};
+pub(crate) use tablespaces::own_tablespaces;
+use tablespaces::{map_tablespaces, rewrite_map};

@@ -79,9 +79,9 @@ impl DataRules {
     }
 }
 
-/// The rules for the directory of one version in a tablespace.
-pub(super) fn tablespace_rules(unlogged: &[String]) -> String {
-    temporary(&format!("/*/{TEMPORARY_TABLES}"), unlogged)
+/// The rules for the directory of one version in a tablespace, `prefix`/ its path below the anchor or empty.
+pub(super) fn tablespace_rules(prefix: &str, unlogged: &[String]) -> String {
+    temporary(&format!("/{prefix}*/{TEMPORARY_TABLES}"), unlogged)
 }
 
 /// The rules for a whole tablespace, as used before 9.0. Files that are not part of it are neither copied nor

@@ -79,7 +79,7 @@ pub(super) fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
 /// The tablespace directories of a data directory, without symbolic links in their paths: from its
 /// pg_tblspc, from the tablespace_map of a copy that was not started yet, and from the marker of an
 /// unfinished copy. What can't be read is left out.
-pub(super) fn own_tablespaces(pgdata: &Path, unfinished: Option<&CopyMarker>) -> BTreeSet<PathBuf> {
+pub(crate) fn own_tablespaces(pgdata: &Path, unfinished: Option<&CopyMarker>) -> BTreeSet<PathBuf> {
     let links = fs::read_dir(pgdata.join("pg_tblspc")).into_iter().flatten().flatten();
     let mut own: BTreeSet<PathBuf> =
         links.filter_map(|link| fs::read_link(link.path()).ok()).collect();

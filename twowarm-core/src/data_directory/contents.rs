@@ -72,7 +72,7 @@ pub enum NotATarget {
     },
     /// A cluster that was not a standby.
     #[error(
-        "\"{}\" looks like a primary's data directory (cluster {system_identifier}, and no standby.signal, recovery.signal or recovery.conf). HINT: empty it if this is the node that is to become the standby",
+        "\"{}\" looks like a primary's data directory (cluster {system_identifier}, and no standby.signal, recovery.signal or recovery.conf). HINT: if this node is to become the standby, run configStandby --overwrite on it and make a base copy",
         path.display()
     )]
     Primary {
@@ -176,6 +176,13 @@ impl DirectoryContents {
         }
         let found = list(&unexpected().collect::<Vec<_>>());
         Err(NotATarget::NotADataDirectory { path: self.path.clone(), found })
+    }
+
+    /// Whether its server was a standby when it last ran, by pg_control.
+    #[must_use]
+    pub fn ran_as_standby(&self) -> bool {
+        let control = self.control.as_ref().and_then(|cluster| cluster.control.as_ref());
+        control.is_some_and(|control| is_standby(control.state))
     }
 
     /// Whether it contains nothing that a standby must not replace.

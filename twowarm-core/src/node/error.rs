@@ -128,6 +128,9 @@ pub enum InstallError {
     /// `othernode` is missing or empty.
     #[error("no other node is configured. HINT: write its host name into \"{}\"", .0.display())]
     NoOtherNode(PathBuf),
+    /// `drnode` is missing or empty.
+    #[error("no DR node is configured. HINT: write its host name into \"{}\"", .0.display())]
+    NoDrNode(PathBuf),
 }
 
 impl Retryable for InstallError {

@@ -23,11 +23,11 @@ impl Install {
         }
     }
 
-    /// What makes this node's data directory ready for a base copy.
+    /// What makes this node's data directory ready for a base copy; with `overwrite` also that of a stopped primary.
     ///
     /// # Errors
     /// If no data directory or archive is known.
-    pub fn prepare_standby(&self) -> Result<PrepareStandby, InstallError> {
+    pub fn prepare_standby(&self, overwrite: bool) -> Result<PrepareStandby, InstallError> {
         Ok(PrepareStandby {
             data_directory: self.require_pgdata()?.to_owned(),
             archive: self.require_archive()?.to_owned(),
@@ -37,6 +37,7 @@ impl Install {
             remove: vec![self.archiving_active_file()],
             program: self.server_program(),
             login: self.login(),
+            overwrite,
         })
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::pgdata::Sources;
 use super::{Caller, Environment, InstallError, Invocation, PgdataSource, Settings};
 use crate::durable;
-use crate::file_error::FileError;
+use crate::file_error::{FileError, if_exists};
 use crate::identifiers::{NodeId, NodeName};
 
 /// The 2warm installation of a node: its directories and the content of its files.
@@ -199,6 +199,15 @@ impl Install {
         self.other_node.as_ref().ok_or_else(missing)
     }
 
+    /// The DR node.
+    ///
+    /// # Errors
+    /// If none is configured.
+    pub fn require_dr_node(&self) -> Result<&NodeName, InstallError> {
+        let missing = || InstallError::NoDrNode(self.local_replication().join("drnode"));
+        self.dr_node.as_ref().ok_or_else(missing)
+    }
+
     /// The trigger file that ends recovery on this node.
     ///
     /// # Errors
@@ -241,6 +250,19 @@ impl Install {
                 }
                 Err(e) => return Err(FileError::of("read", &file)(e).into()),
             }
+        }
+    }
+
+    /// The same, if it was created already.
+    ///
+    /// # Errors
+    /// If the file is invalid or can't be read.
+    pub fn existing_node_id(&self) -> Result<Option<NodeId>, InstallError> {
+        let path = self.local_replication().join("node_id");
+        let text = if_exists(fs::read_to_string(&path)).map_err(FileError::of("read", &path))?;
+        match text.as_deref().map(str::trim) {
+            None | Some("") => Ok(None),
+            Some(id) => id.parse().map(Some).map_err(|error| InstallError::NodeId { path, error }),
         }
     }
 

@@ -47,7 +47,7 @@ impl ExclusiveBackup {
         session.rows("set statement_timeout = 0")?;
         label_files::forget_earlier_server(pgdata)?;
         if let Found::Ours = label_files::look(pgdata, name)? {
-            log::info!("ending the online backup that an interrupted copyToStandby left running");
+            log::info!("ending the online backup that an interrupted base copy left running");
             end(&mut session, pgdata, name)?;
         }
         if session.major().spreads_backup_checkpoint() {
@@ -79,9 +79,7 @@ impl ExclusiveBackup {
                 if !end(&mut self.session, &self.pgdata, &self.name)? {
                     return Err(ServerError::UnknownBackup(self.pgdata.clone()));
                 }
-                log::info!(
-                    "ended the online backup that an interrupted copyToStandby left running"
-                );
+                log::info!("ended the online backup that an interrupted base copy left running");
                 self.session.row_without_limit(&question)
             }
             other => other,
@@ -171,7 +169,7 @@ impl Drop for ExclusiveBackup {
             && let Err(error) = self.abort()
         {
             log::warn!(
-                "could not end the online backup: {error}. HINT: the next copyToStandby ends it, and so does a restart of the server"
+                "could not end the online backup: {error}. HINT: the next base copy ends it, and so does a restart of the server"
             );
         }
     }

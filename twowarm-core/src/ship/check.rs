@@ -40,16 +40,16 @@ pub enum Defect {
 
 /// What is checked before a file is sent.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Checks {
+pub(crate) struct Checks {
     /// Whether a segment's records are checked, in addition to the header of its first page.
-    pub(super) records: bool,
+    pub(crate) records: bool,
     /// Whether a segment with damaged records is shipped nevertheless.
-    pub(super) ship_damaged: bool,
+    pub(crate) ship_damaged: bool,
 }
 
 /// Checks a file before it is sent: a standby that replayed a file of another content than its name says would
 /// end its recovery. A damaged segment stops every standby, and may still be repaired here.
-pub(super) fn check(
+pub(crate) fn check(
     file: &WalFile,
     hello: &Hello,
     checks: Checks,

@@ -37,6 +37,8 @@ pub use archive_call::{
     ArchiveCall, ArchiveCallError, ArchiveProgress, Backlog, Route, ShipperRoute, Waiting,
 };
 pub use check::Defect;
+#[cfg(feature = "server")]
+pub(crate) use check::{Checks, check};
 pub use content::BadContent;
 pub use error::ShipError;
 pub use far_program::{FarProgramError, check_machine, check_program};

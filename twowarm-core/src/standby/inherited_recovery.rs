@@ -39,7 +39,7 @@ pub(super) fn is_reset(name: &str) -> bool {
 /// after them.
 ///
 /// A server refuses to start if one target is set, even to an empty value, while another one is in force. So
-/// the target that `configuration` (the data directory's postgresql.conf) sets is reset first.
+/// the target that `configuration` (postgresql.conf) sets is reset first.
 pub(super) fn reset(set: &[(String, String)], major: PgMajor, configuration: &Path) -> String {
     let is_set = |wanted: &str| set.iter().any(|(name, _)| name == wanted);
     let inherited = inherited_target(configuration);

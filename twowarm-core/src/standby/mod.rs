@@ -10,6 +10,7 @@ mod rejoin;
 mod retry_settings;
 mod server_version;
 mod settings;
+mod unarchived_wal;
 mod wal_end;
 
 pub use archive_content::ArchiveContent;

@@ -2,14 +2,16 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::unarchived_wal::{SetAside, unarchived};
 use super::{
     ArchiveContent, RecoveryConfigError, RecoverySource, ServerProgram, ServerVersionError,
     lacks_for_failover,
 };
 use crate::archive::{self, Archive, ArchiveError};
+use crate::base_copy::own_tablespaces;
 use crate::data_directory::{
-    DirectoryContents, IdentityError, InUse, NotATarget, NotTheOwner, PROMOTE_FILES, check_owner,
-    lock_directory, server_configuration,
+    COPY_MARKER, CopyMarker, DirectoryContents, IdentityError, InUse, NotATarget, NotTheOwner,
+    PROMOTE_FILES, check_owner, lock_directory, server_configuration,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
@@ -19,6 +21,10 @@ use crate::server::{Login, runs_without_pid_file};
 ///
 /// It writes the recovery settings, empties the WAL directory, removes a trigger and creates the archive
 /// directory with its mark. Interrupted at any point, it is completed by the next run.
+///
+/// The data directory of a stopped primary is accepted only with `overwrite`. It becomes one in which a base copy was begun:
+/// without pg_control, so that it can't be started, and with the marker of its cluster, so that only a copy of that cluster
+/// overwrites it. pg_control and the WAL that was not archived are set aside.
 #[derive(Debug, Clone)]
 pub struct PrepareStandby {
     /// The data directory, which must exist.
@@ -39,6 +45,8 @@ pub struct PrepareStandby {
     pub program: ServerProgram,
     /// How to connect to a server of which there is no pid file.
     pub login: Login,
+    /// Whether the data directory of a stopped primary may be prepared to be overwritten by a base copy.
+    pub overwrite: bool,
 }
 
 /// What [`PrepareStandby::run`] does or finds, before it continues.
@@ -53,6 +61,13 @@ pub enum PrepareStep {
         directory: PathBuf,
         /// The number of files.
         files: usize,
+    },
+    /// Files that only this node has were moved to a directory.
+    SetAside {
+        /// The directory.
+        directory: PathBuf,
+        /// The number of WAL files that were not archived.
+        wal_files: usize,
     },
     /// The archive contains WAL files.
     ArchiveContent(ArchiveContent),
@@ -108,7 +123,12 @@ impl PrepareStandby {
         check_owner(pgdata)?;
         let _lock = lock_directory(pgdata)?;
         let found = DirectoryContents::read(pgdata)?;
-        found.may_be_prepared(self.archive_name()?.as_deref())?;
+        let old_primary = match found.may_be_prepared(self.archive_name()?.as_deref()) {
+            Err(NotATarget::Primary { system_identifier, .. }) if self.overwrite => {
+                Some(system_identifier)
+            }
+            other => other.map(|()| None)?,
+        };
         if runs_without_pid_file(pgdata, &self.login) {
             return Err(PrepareError::NoPidFile(pgdata.to_owned()));
         }
@@ -123,6 +143,10 @@ impl PrepareStandby {
 
         fs::set_permissions(pgdata, Permissions::from_mode(0o700))
             .map_err(FileError::of("set the mode of", pgdata))?;
+        let set_aside = SetAside::new(pgdata);
+        if let Some(cluster) = old_primary {
+            disable(pgdata, cluster, &set_aside)?;
+        }
         // First: without the files that are removed below, and with the recovery settings, the server can't
         // open as a primary.
         recovery.apply(pgdata)?;
@@ -132,6 +156,12 @@ impl PrepareStandby {
         self.remove.iter().try_for_each(|file| remove(file, report))?;
         let wal = pgdata.join(major.wal_directory());
         durable::create_directory(&wal)?;
+        let unarchived = unarchived(&wal, !found.ran_as_standby())?;
+        unarchived.iter().try_for_each(|file| set_aside.take(file))?;
+        if old_primary.is_some() || !unarchived.is_empty() {
+            let (directory, wal_files) = (set_aside.path().to_owned(), unarchived.len());
+            report(PrepareStep::SetAside { directory, wal_files });
+        }
         empty(&wal, report)?;
         durable::create_directory(&wal.join("archive_status"))?;
         self.prepare_archive(found.system_identifier(), report)?;
@@ -181,6 +211,18 @@ impl PrepareStandby {
         }
         Ok(())
     }
+}
+
+/// Makes sure that a primary's data directory can't be started any more, and that only a copy of its cluster replaces it.
+/// As a standby it would replay WAL of a timeline that its files may be ahead of.
+fn disable(pgdata: &Path, cluster: u64, set_aside: &SetAside) -> Result<(), FileError> {
+    let marker = CopyMarker {
+        system_identifier: cluster,
+        token: String::new(),
+        tablespaces: own_tablespaces(pgdata, None).into_iter().collect(),
+    };
+    durable::write(&pgdata.join(COPY_MARKER), marker.text().as_bytes())?;
+    set_aside.take(&pgdata.join("global/pg_control"))
 }
 
 fn remove(path: &Path, report: &mut dyn FnMut(PrepareStep)) -> Result<(), FileError> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{inherited_recovery, retry_settings};
 use crate::data_directory::{
     ConfigFileError, RecoveryMode, each_setting, is_true, missing_program, read_line,
-    read_settings, setting_line,
+    read_settings, server_configuration, setting_line,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
@@ -215,7 +215,7 @@ impl RecoveryConfig {
 
     /// `postgresql.auto.conf` with these settings in place of earlier ones of the same names, and with the
     /// recovery settings that came from the source's configuration reset: a standby that inherits a recovery
-    /// target promotes itself. `configuration` is the data directory's postgresql.conf. Before 12 only the
+    /// target promotes itself. `configuration` is the postgresql.conf that the server reads. Before 12 only the
     /// settings that do not belong into recovery.conf are written.
     #[must_use]
     pub fn in_auto_conf(&self, before: &str, configuration: &Path) -> String {
@@ -271,7 +271,9 @@ impl RecoveryConfig {
         }
         let auto_conf = file("postgresql.auto.conf");
         let before = read_if_exists(&auto_conf)?;
-        let after = self.in_auto_conf(&before, &file("postgresql.conf"));
+        let configuration = server_configuration(data_directory);
+        let configuration = configuration.unwrap_or_else(|| file("postgresql.conf"));
+        let after = self.in_auto_conf(&before, &configuration);
         if after != before {
             durable::write(&auto_conf, after.as_bytes())?;
         }

@@ -8,11 +8,12 @@ use super::{
 };
 
 /// The commands in a node's `2warm/global/replication`.
-pub const COMMANDS: [&str; 15] = [
+pub const COMMANDS: [&str; 16] = [
     "archiveWALFile",
     "configFacts",
     "configSetup",
     "configStandby",
+    "copyToDR",
     "copyToStandby",
     "distrib2warm",
     "flushPrimary",

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use super::{CopyTarget, FarEndError};
 use crate::archive::check_mark;
 use crate::base_copy::{Nonce, Survey, Target, own_tablespaces};
-use crate::data_directory::{CONFIGURATION, DirectoryContents, read_settings};
+use crate::data_directory::{
+    CONFIGURATION, DirectoryContents, server_configuration, server_settings,
+};
 use crate::file_error::FileError;
 use crate::server::runs_without_pid_file;
 use crate::ship::wire::{Hello, RefusalCode};
@@ -95,7 +97,7 @@ fn real(path: &Path) -> PathBuf {
 
 fn itself(directory: &Path) -> FarEndError {
     let message = format!(
-        "\"{}\" is the source of the copy. HINT: correct othernode, PGDATA or the tablespace mapping",
+        "\"{}\" is the source of the copy. HINT: correct othernode or drnode, PGDATA or the tablespace mapping",
         directory.display()
     );
     FarEndError::refusal(RefusalCode::SELF, message)
@@ -141,10 +143,13 @@ fn check_tablespace(
     Ok(())
 }
 
-/// The server's log directory, as set in the target's postgresql.conf.
+/// The log directory of the target's server, as set in the configuration that it will read.
 fn log_directory(pgdata: &Path) -> Option<PathBuf> {
-    let text = fs::read_to_string(pgdata.join("postgresql.conf")).ok()?;
-    let settings = read_settings(&text).ok()?;
-    let last = settings.into_iter().rev().find(|(_, name, _)| name == "log_directory")?;
-    Some(pgdata.join(last.2))
+    let mut directory = None;
+    server_settings(&server_configuration(pgdata)?, pgdata, &mut |name, value| {
+        if name == "log_directory" {
+            directory = Some(pgdata.join(value));
+        }
+    });
+    directory
 }

@@ -31,8 +31,8 @@ pub struct CopyTarget {
     pub local_replication: PathBuf,
     /// The node's `2warm/local`. A configuration file in it replaces the primary's.
     pub local: PathBuf,
-    /// The node's id, by which it detects that it is the sender itself.
-    pub node_id: NodeId,
+    /// The node's id, if it has one, by which it detects that it is the sender itself.
+    pub node_id: Option<NodeId>,
     /// How to log in to a server that runs without a postmaster.pid.
     pub login: Login,
     /// The node's recovery settings.
@@ -68,7 +68,7 @@ impl CopyTarget {
             let message = "receiveBaseCopy receives base copies, not WAL";
             return Err(FarEndError::refusal(RefusalCode::PURPOSE, message));
         }
-        if hello.node_id == self.node_id {
+        if self.node_id.as_ref() == Some(&hello.node_id) {
             let message = "both nodes have the same node_id, so the copy would overwrite its source. HINT: if these are two nodes, remove 2warm/local/replication/node_id on the one that receives the copy";
             return Err(FarEndError::refusal(RefusalCode::SELF, message));
         }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::feed::Feed;
 use super::progress::{Progress, Signals, Wait, wait};
 use super::{BaseCopy, CopyError};
 use crate::base_copy::{CopyMessage, Part, Survey, Target};
@@ -7,7 +8,8 @@ use crate::limits::Every;
 use crate::server::Canceller;
 use crate::ship::carrier::NodeTransport;
 use crate::ship::wire::{Frame, Message, Purpose, WireError};
-use crate::ship::{FarCommand, Link};
+use crate::ship::{FarCommand, Link, ShipError};
+use crate::wal::SegmentName;
 
 /// How often the far end is told that the copy continues; well below its time limit.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -23,6 +25,8 @@ struct Connection<'a> {
     link: Link,
     keep_alive: Every,
     signals: &'a mut dyn Signals,
+    /// Ships the WAL of the copy meanwhile.
+    feed: Option<Feed>,
 }
 
 impl<'a> Conversation<'a> {
@@ -33,8 +37,26 @@ impl<'a> Conversation<'a> {
     ) -> Result<Conversation<'a>, CopyError> {
         let transport = NodeTransport::by_ssh(&copy.reach, FarCommand::ReceiveBaseCopy)?;
         let link = Link::open(&transport, copy.local_node.hello(Purpose::BaseCopy)?)?;
-        let connection = Connection { link, keep_alive: Every::new(KEEP_ALIVE), signals };
+        let connection =
+            Connection { link, keep_alive: Every::new(KEEP_ALIVE), signals, feed: None };
         Ok(Conversation { connection, progress })
+    }
+
+    /// From now on the WAL of the copy is shipped by this.
+    pub(super) fn feed(&mut self, feed: Feed) {
+        self.connection.feed = Some(feed);
+    }
+
+    /// The backup begins in this segment.
+    pub(super) fn backup_begins(&mut self, first: SegmentName) -> Result<(), ShipError> {
+        self.connection.feed.as_mut().map_or(Ok(()), |feed| feed.begin(first))
+    }
+
+    /// Ships those of these WAL files that this node has, unless the server's archive_command ships them.
+    pub(super) fn ship(&self, names: &[String]) -> Result<(), ShipError> {
+        let Some(feed) = &self.connection.feed else { return Ok(()) };
+        let names: Vec<_> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        feed.ship(&names)
     }
 
     /// Tells the caller.
@@ -163,6 +185,9 @@ impl Connection<'_> {
         self.check_signals()?;
         if self.keep_alive.is_due() {
             self.link.send(&Message::Working)?;
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.ship_next();
         }
         Ok(())
     }

@@ -3,13 +3,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ArchiverFailure, CopyLosses};
+use crate::archive::ArchiveError;
 use crate::base_copy::{LinksError, MappingError};
 use crate::data_directory::{IdentityError, InUse, NotTheOwner};
 use crate::file_error::FileError;
 use crate::rsync::RsyncError;
 use crate::server::ServerError;
 use crate::ship::ssh::SshError;
-use crate::ship::{LinkError, NodeError, SendError};
+use crate::ship::{LinkError, NodeError, SendError, ShipError};
+use crate::timelines::HistoryFileError;
+use crate::version::PgMajor;
 use crate::wal::SegmentName;
 
 /// Why a base copy failed.
@@ -43,6 +46,15 @@ pub enum CopyError {
     /// The other node's archive could not be written to.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// The WAL of the copy could not be shipped.
+    #[error(transparent)]
+    Ship(#[from] ShipError),
+    /// This node's archive could not be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A timeline history file could not be read.
+    #[error(transparent)]
+    History(#[from] HistoryFileError),
     /// rsync failed.
     #[error(transparent)]
     Rsync(#[from] RsyncError),
@@ -66,9 +78,26 @@ pub enum CopyError {
     /// The server is in recovery.
     #[error("the server in \"{}\" is in recovery. HINT: run copyToStandby on the primary", .0.display())]
     InRecovery(PathBuf),
+    /// The version can't take a backup of a standby by SQL.
+    #[error(
+        "PostgreSQL {0} takes a base backup of a standby only by the replication protocol, which copies all files. HINT: run copyToDR on the primary"
+    )]
+    NoStandbyBackup(PgMajor),
+    /// Archiving is turned off, so that a DR node would get no WAL after the copy.
+    #[error(
+        "\"{}\" does not exist: archiving is off, and the DR node would receive no WAL after the copy. HINT: run copyToStandby first",
+        .0.display()
+    )]
+    ArchivingOff(PathBuf),
+    /// The standby's archive never received WAL.
+    #[error(
+        "the archive \"{}\" has not received any WAL from a primary, so there is none for the copy. HINT: run copyToDR on the primary",
+        .0.display()
+    )]
+    NothingReceived(PathBuf),
     /// The caller did not agree to the losses.
     #[error(
-        "files in {} that are not part of the cluster would be lost: {}. HINT: move them away, or run copyToStandby --yes",
+        "files in {} that are not part of the cluster would be lost: {}. HINT: move them away, or use --yes",
         .0.target, .0
     )]
     NotAgreed(Box<CopyLosses>),
@@ -125,7 +154,7 @@ pub enum CopyError {
     },
     /// The copy is complete, but its WAL does not arrive.
     #[error(
-        "{missing} WAL files required by the copy are missing from the archive of {node}, the first is {first}, and none arrived within {} s{}. The copy is complete; it can be started once they have arrived. HINT: see the messages of archiveWALFile in the server's log",
+        "{missing} WAL files required by the copy are missing from the archive of {node}, the first is {first}, and none arrived within {} s{}. The copy is complete; it can be started once they have arrived. HINT: {hint}",
         limit.as_secs(), told(failure)
     )]
     NotArrived {
@@ -139,6 +168,8 @@ pub enum CopyError {
         limit: Duration,
         /// Why the server does not archive, if it says so.
         failure: Option<Box<ArchiverFailure>>,
+        /// What to do.
+        hint: &'static str,
     },
     /// The copy is complete, but the server stopped before its WAL was shipped.
     #[error(
@@ -165,11 +196,13 @@ pub enum CopyError {
     },
     /// The copy was begun and failed.
     #[error(
-        "the copy in {target} is incomplete and cannot be started; run copyToStandby again to continue it: {cause}"
+        "the copy in {target} is incomplete and cannot be started; run {command} again to continue it: {cause}"
     )]
     Incomplete {
         /// The other node's data directory, as `NODE:PATH`.
         target: String,
+        /// The command that makes this copy.
+        command: &'static str,
         /// Why it failed.
         cause: Box<CopyError>,
     },

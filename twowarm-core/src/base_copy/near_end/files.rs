@@ -1,60 +1,149 @@
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::Duration;
 
 use super::conversation::Conversation;
+use super::plan::Job;
 use super::{CopyError, Progress};
+use crate::limits::each_message;
 use crate::rsync::{Event, Outcome, Remote, Transfer};
 
-/// No owners, which only root could set; no devices and sockets, which a data directory does not need.
-/// Files are compared by checksum: a server changes files without changing their size, and faster than the
-/// resolution of the file system's time. In place, so that a large file needs no space for a second copy.
-const OPTIONS: [&str; 5] =
-    ["-rlpt", "--checksum", "--inplace", "--delete", "--info=progress2,stats1"];
+/// No owners, which only root could set; no devices and sockets, which a data directory does not need. In place, so that
+/// a large file needs no space for a second copy.
+const OPTIONS: [&str; 4] = ["-rlpt", "--inplace", "--info=progress2,stats1", "--checksum"];
+
+/// Of the first attempt where there is no older copy: no checksum is needed for what has to be sent anyway. Otherwise
+/// files are compared by checksum: a server changes files without changing their size, and faster than the resolution of
+/// the file system's time.
+const FIRST_COPY: [&str; 4] = ["-rlpt", "--inplace", "--info=progress2,stats1", "--ignore-times"];
 
 /// rsync reports a file that is truncated while it is read as an error; the next attempt copies it.
 const ATTEMPTS: u32 = 3;
 
-/// Copies directories and adds up their progress.
+/// How often the connection to the far end is kept alive.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs several rsyncs at once.
 pub(super) struct FileCopy<'a> {
     pub remote: &'a Remote,
-    /// Bytes that are expected in total, if known.
-    pub expected: Option<u64>,
-    /// Bytes of the transfers that are completed.
-    pub completed: u64,
+    /// How many run at a time.
+    pub streams: usize,
+    /// Whether the target contains an older copy.
+    pub older_copy: bool,
 }
 
+/// What happened in a job.
+enum Happened {
+    Progress { bytes: u64, files_left: Option<u64> },
+    Line(String),
+    Retrying(String),
+    Ended(Result<(), CopyError>),
+}
+
+/// Another job has failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the copy has failed")]
+struct Abandoned;
+
 impl FileCopy<'_> {
-    /// Copies the content of a directory.
-    pub(super) fn copy(
-        &mut self,
+    /// Runs all jobs, in this order; reports the progress of all together.
+    pub(super) fn run(
+        &self,
         other: &mut Conversation<'_>,
-        from: &Path,
-        to: &Path,
-        rules: &str,
+        jobs: Vec<Job>,
     ) -> Result<(), CopyError> {
-        let transfer = Transfer { remote: self.remote, from, to, options: &OPTIONS, rules };
-        let mut messages = Vec::new();
-        for _ in 0..ATTEMPTS {
+        let expected = jobs.iter().map(|job| job.bytes).sum();
+        let mut done: Vec<(u64, Option<u64>)> = vec![(0, None); jobs.len()];
+        let queue: Mutex<VecDeque<(usize, Job)>> =
+            Mutex::new(jobs.into_iter().enumerate().collect());
+        let is_over = AtomicBool::new(false);
+        let (sender, events) = mpsc::channel();
+        thread::scope(|scope| {
+            for _ in 0..self.streams {
+                let (sender, queue, is_over) = (sender.clone(), &queue, &is_over);
+                scope.spawn(move || self.work(queue, is_over, &sender));
+            }
+            drop(sender);
+            let followed = each_message(&events, TICK, &mut |message| {
+                let Some((number, happened)) = message else { return other.keep_alive() };
+                match happened {
+                    Happened::Progress { bytes, files_left } => {
+                        done[number] = (bytes, files_left);
+                        let files_left =
+                            done.iter().filter_map(|(_, left)| *left).reduce(|a, b| a + b);
+                        let bytes = done.iter().map(|(bytes, _)| bytes).sum();
+                        other.report(Progress::Copied { bytes, expected, files_left });
+                    }
+                    Happened::Line(line) => other.report(Progress::Output(&line)),
+                    Happened::Retrying(cause) => other.report(Progress::Retrying(&cause)),
+                    Happened::Ended(result) => {
+                        done[number].1 = None;
+                        return result;
+                    }
+                }
+                Ok(())
+            });
+            is_over.store(true, Ordering::Relaxed);
+            followed
+        })
+    }
+
+    /// Runs one job after the other.
+    fn work(
+        &self,
+        queue: &Mutex<VecDeque<(usize, Job)>>,
+        is_over: &AtomicBool,
+        events: &Sender<(usize, Happened)>,
+    ) {
+        let next = || queue.lock().ok()?.pop_front();
+        while let Some((number, job)) = next() {
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            let tell = |happened| _ = events.send((number, happened));
+            let result = self.copy(&job, is_over, &tell);
+            tell(Happened::Ended(result));
+        }
+    }
+
+    /// Runs rsync until everything is copied.
+    fn copy(
+        &self,
+        job: &Job,
+        is_over: &AtomicBool,
+        tell: &dyn Fn(Happened),
+    ) -> Result<(), CopyError> {
+        let (mut messages, mut completed) = (Vec::new(), 0);
+        for attempt in 0..ATTEMPTS {
+            let is_first_copy = attempt == 0 && !self.older_copy;
+            let mut options = if is_first_copy { FIRST_COPY } else { OPTIONS }.to_vec();
+            options.extend(job.deletes.then_some("--delete"));
             let mut current = 0;
+            let (from, to): (&Path, &Path) = (&job.from, &job.to);
+            let transfer =
+                Transfer { remote: self.remote, from, to, options: &options, rules: &job.rules };
             let outcome = transfer.run(&mut |event| {
                 match event {
+                    _ if is_over.load(Ordering::Relaxed) => return Err(Abandoned),
                     Event::Progress(progress) => {
                         current = progress.bytes;
-                        other.report(Progress::Copied {
-                            bytes: self.completed + current,
-                            expected: self.expected,
-                            files_left: progress.files_left,
-                        });
+                        let bytes = completed + current;
+                        tell(Happened::Progress { bytes, files_left: progress.files_left });
                     }
-                    Event::Line(line) => other.report(Progress::Output(line)),
-                    Event::Tick => other.keep_alive()?,
+                    Event::Line(line) => tell(Happened::Line(line.to_owned())),
+                    Event::Tick => {}
                 }
-                Ok::<(), CopyError>(())
-            })?;
-            self.completed += current;
-            match outcome {
+                Ok(())
+            });
+            match outcome? {
                 Outcome::Complete => return Ok(()),
                 Outcome::Partial(lines) => {
-                    lines.iter().for_each(|line| other.report(Progress::Retrying(line)));
+                    completed += current;
+                    lines.iter().for_each(|line| tell(Happened::Retrying(line.clone())));
                     messages = lines;
                 }
             }

@@ -2,14 +2,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::conversation::Conversation;
-use super::{CopyError, Progress, Wait};
+use super::plan::Directory;
+use super::{CopyError, Progress};
 use crate::base_copy::rules_without_cluster;
 use crate::data_directory::CONFIGURATION;
-use crate::rsync::{Event, Transfer};
+use crate::rsync::{Event, Remote, Transfer};
 
 /// rsync's options for a dry run of a copy. With `--existing` rsync leaves out what is new: otherwise a
 /// symbolic link that is replaced by a file looks like a new file.
-pub(super) const DRY_RUN: [&str; 6] =
+const DRY_RUN: [&str; 6] =
     ["-rlpt", "--checksum", "--delete", "--dry-run", "--existing", "--out-format=%i %n"];
 
 /// How many names of each kind are printed.
@@ -31,6 +32,12 @@ pub struct CopyLosses {
 }
 
 impl CopyLosses {
+    /// Whether nothing is lost.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.deleted.is_empty() && self.overwritten.is_empty()
+    }
+
     /// Adds a line of the dry run's output: rsync's itemized change, and the path.
     fn add(&mut self, line: &str) {
         let Some((change, path)) = line.split_once(' ') else { return };
@@ -73,16 +80,17 @@ impl fmt::Display for CopyLosses {
     }
 }
 
-/// Finds the losses by a dry run of the transfer, and fails if the caller does not agree to them.
-/// Configuration files are reported, but need no agreement: the primary's replace them.
-pub(super) fn obtain_agreement(
+/// Finds the losses by a dry run of the copy of the data directory. Configuration files are only reported: the source's
+/// replace them.
+pub(super) fn find(
     other: &mut Conversation<'_>,
-    transfer: &Transfer<'_>,
-    agree: &mut (dyn FnMut(&CopyLosses) -> bool + Send),
-) -> Result<(), CopyError> {
-    let rules = rules_without_cluster() + transfer.rules;
-    let transfer = Transfer { rules: &rules, ..transfer.clone() };
-    let target = format!("{}:{}", transfer.remote.name(), transfer.to.display());
+    remote: &Remote,
+    data: &Directory,
+) -> Result<CopyLosses, CopyError> {
+    let rules = rules_without_cluster() + &data.rules;
+    let transfer =
+        Transfer { remote, from: &data.from, to: &data.to, options: &DRY_RUN, rules: &rules };
+    let target = format!("{}:{}", remote.name(), data.to.display());
     let mut losses = CopyLosses { target, ..CopyLosses::default() };
     transfer.run(&mut |event| match event {
         Event::Line(line) => {
@@ -96,11 +104,7 @@ pub(super) fn obtain_agreement(
     for name in losses.overwritten.extract_if(.., is_configuration) {
         other.report(Progress::ConfigurationOverwritten(&name));
     }
-    let is_lossless = losses.deleted.is_empty() && losses.overwritten.is_empty();
-    if is_lossless || other.during(Wait::Agreement, || agree(&losses))? {
-        return Ok(());
-    }
-    Err(CopyError::NotAgreed(Box::new(losses)))
+    Ok(losses)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{CopyError, CopyLosses};
+use super::{Changes, CopyError, CopyLosses};
 use crate::base_copy::{Tablespace, Target};
 use crate::limits::{Every, with_ticks};
 use crate::version::PgMajor;
@@ -87,15 +87,24 @@ pub enum Progress<'a> {
         /// The position from which on WAL is shipped, as the server wrote it.
         from: &'a str,
     },
+    /// A dry run: these files would be lost.
+    WouldLose(&'a CopyLosses),
+    /// A dry run: this would be changed in a directory.
+    WouldCopy(&'a Changes),
+    /// The copy ships the WAL that it requires.
+    Feeding {
+        /// The DR node's archive directory.
+        archive: &'a str,
+    },
     /// The online backup has begun in this segment.
     BackupBegun(SegmentName),
     /// Files are being copied.
     Copied {
         /// Bytes of the files processed so far, whether they were sent or already present.
         bytes: u64,
-        /// The size of the databases in bytes, if the server tells. The files are larger.
-        expected: Option<u64>,
-        /// Files of the current directory still to be checked, among those found so far.
+        /// The size of all files in bytes, when the copy began.
+        expected: u64,
+        /// Files still to be checked, among those found so far.
         files_left: Option<u64>,
     },
     /// A line of rsync's output.

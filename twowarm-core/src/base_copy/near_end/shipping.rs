@@ -4,13 +4,14 @@ use std::io;
 use std::path::Path;
 
 use super::conversation::Conversation;
-use super::{BaseCopy, CopyError, Progress};
+use super::feed::{Feed, probe_archive};
+use super::source::Source;
+use super::{BaseCopy, CopyError, Progress, TargetRole};
 use crate::data_directory::missing_program;
 use crate::durable;
+use crate::file_error::FileError;
 use crate::server::{ServerError, Session};
-use crate::ship::carrier::NodeTransport;
 use crate::ship::wire::Purpose;
-use crate::ship::{FarCommand, Link, Sender};
 
 /// Fails unless the server's settings archive by archiveWALFile.
 pub(crate) fn check_settings(
@@ -39,19 +40,37 @@ pub(crate) fn check_settings(
         let (name, then) = ("archive_command", "reload");
         return Err(CopyError::Archiving { name, value, wanted: COMMAND, then });
     }
-    match missing_program(data_directory, &value) {
-        Some(path) => Err(CopyError::ArchiveCommandMissing(path)),
-        None => Ok(()),
+    if let Some(path) = missing_program(data_directory, &value) {
+        return Err(CopyError::ArchiveCommandMissing(path));
     }
+    Ok(())
 }
 
-/// Turns shipping on, once the other node has written to its archive.
+/// A DR node gets its WAL from the standby, to which the server must ship already.
+pub(super) fn check_active(copy: &BaseCopy) -> Result<(), CopyError> {
+    let active = &copy.archiving_active;
+    let is_active = || active.try_exists().map_err(FileError::of("look for", active));
+    if copy.role == TargetRole::DrNode && !is_active()? {
+        return Err(CopyError::ArchivingOff(active.clone()));
+    }
+    Ok(())
+}
+
+/// Makes sure that the WAL of the copy gets to the other node. To the standby the server's archive_command ships it,
+/// which is turned on once that node has written to its archive; to a DR node the copy itself does.
 pub(super) fn start(
     copy: &BaseCopy,
     other: &mut Conversation<'_>,
+    source: &Source,
     session: &mut Session,
 ) -> Result<(), CopyError> {
-    let archive = probe_archive(copy)?;
+    if copy.role == TargetRole::DrNode {
+        let (feed, archive) = Feed::open(copy, source)?;
+        other.feed(feed);
+        other.report(Progress::Feeding { archive: &archive });
+        return Ok(());
+    }
+    let archive = probe_archive(&copy.reach, copy.local_node.hello(Purpose::ShipWal)?)?;
     match durable::create(&copy.archiving_active, b"") {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
         _ => {}
@@ -59,14 +78,4 @@ pub(super) fn start(
     let from = session.value(session.major().switch_wal())?;
     other.report(Progress::Shipping { archive: &archive, from: &from });
     Ok(())
-}
-
-/// Makes the other node's receiveWALFile write to its archive and register this node as its sender.
-fn probe_archive(copy: &BaseCopy) -> Result<String, CopyError> {
-    let transport = NodeTransport::by_ssh(&copy.reach, FarCommand::ReceiveWalFile)?;
-    let mut sender = Sender::new(Link::open(&transport, copy.local_node.hello(Purpose::ShipWal)?)?);
-    sender.probe()?;
-    let archive = sender.link().welcome().archive.clone();
-    sender.close();
-    Ok(archive)
 }

@@ -1,21 +1,25 @@
-//! What copyToStandby prints.
+//! What a base copy prints.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use twowarm_core::base_copy::{Progress, Wait};
+use twowarm_core::base_copy::{Changes, Progress, TargetRole, Wait};
 use twowarm_core::identifiers::NodeName;
 use twowarm_core::limits::Every;
 
 use crate::command::print;
 
 /// How often progress is logged where there is no terminal for a bar.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// How many names of files that would be deleted are printed.
+const LISTED: usize = 20;
 
 /// Shows the progress of a copy: a line for each step, and a bar while files are copied.
 pub(super) struct Display<'a> {
     node: &'a NodeName,
+    role: TargetRole,
     started: Instant,
     bar: ProgressBar,
     has_terminal: bool,
@@ -23,14 +27,15 @@ pub(super) struct Display<'a> {
 }
 
 impl Display<'_> {
-    pub fn new(node: &NodeName) -> Display<'_> {
+    pub fn new(node: &NodeName, role: TargetRole) -> Display<'_> {
         let has_terminal = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-        let style = "{elapsed_precise} [{wide_bar}] {bytes} of about {total_bytes} {msg}";
+        let style = "[{wide_bar}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left {msg}";
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        Display { node, started: Instant::now(), bar, has_terminal, line: Every::new(LINE_EVERY) }
+        let line = Every::new(LINE_EVERY);
+        Display { node, role, started: Instant::now(), bar, has_terminal, line }
     }
 
     pub fn show(&mut self, progress: Progress<'_>) {
@@ -59,6 +64,14 @@ impl Display<'_> {
             Progress::Shipping { archive, from } => {
                 self.print(&format!("WAL from {from} on is shipped to {node}:{archive}"));
             }
+            Progress::Feeding { archive } => {
+                self.print(&format!("The WAL of the copy is shipped to {node}:{archive}"));
+            }
+            Progress::WouldLose(losses) => self.print(&format!(
+                "Files in {} that are not part of the cluster would be lost: {losses}",
+                losses.target
+            )),
+            Progress::WouldCopy(changes) => self.print(&summary(changes)),
             Progress::BackupBegun(segment) => {
                 self.print(&format!("The online backup begins in WAL file {segment}"));
                 self.start_bar();
@@ -93,9 +106,16 @@ impl Display<'_> {
         }
     }
 
-    pub fn done(&self) {
+    pub fn done(&self, dry_run: bool) {
         let elapsed = HumanDuration(self.started.elapsed());
-        self.print(&format!("Done in {elapsed}. The standby can be started"));
+        self.print(&match (dry_run, self.role) {
+            (true, _) => "This was a dry run: nothing was changed".to_owned(),
+            (false, TargetRole::Standby) => format!("Done in {elapsed}. The standby can be started"),
+            (false, TargetRole::DrNode) => format!(
+                "Done in {elapsed}. The server on {} can be started. HINT: rsyncDR on the standby ships the WAL that follows",
+                self.node
+            ),
+        });
     }
 
     fn print(&self, line: &str) {
@@ -110,19 +130,43 @@ impl Display<'_> {
         self.line.reset();
     }
 
-    fn advance_bar(&mut self, bytes: u64, expected: Option<u64>, files_left: Option<u64>) {
-        if let Some(expected) = expected {
-            // The estimate may be too small.
-            self.bar.set_length(expected.max(bytes));
-        }
+    fn advance_bar(&mut self, bytes: u64, expected: u64, files_left: Option<u64>) {
+        // Files may have grown.
+        let expected = expected.max(bytes);
+        self.bar.set_length(expected);
         self.bar.set_position(bytes);
         if let Some(left) = files_left {
             self.bar.set_message(format!("({left} files to check)"));
         }
         if !self.has_terminal && self.line.is_due() {
-            log::info!("{} copied or found unchanged so far", HumanBytes(bytes));
+            log::info!(
+                "{} of {} copied or found unchanged ({} %), {}/s, {} left",
+                HumanBytes(bytes),
+                HumanBytes(expected),
+                bytes * 100 / expected.max(1),
+                HumanBytes(self.bar.per_sec() as u64),
+                HumanDuration(self.bar.eta())
+            );
         }
     }
+}
+
+/// What a dry run found in one directory.
+fn summary(changes: &Changes) -> String {
+    let Changes { target, new, overwritten, bytes, deleted, .. } = changes;
+    let mut text = format!(
+        "{target}: {new} files would be created and {overwritten} overwritten ({}), {} deleted",
+        HumanBytes(*bytes),
+        deleted.len()
+    );
+    if !deleted.is_empty() {
+        let more = deleted.len().saturating_sub(LISTED);
+        text += &format!(": {}", deleted[..deleted.len() - more].join(", "));
+        if more > 0 {
+            text += &format!(" and {more} more");
+        }
+    }
+    text
 }
 
 fn name_of(wait: Wait) -> &'static str {
