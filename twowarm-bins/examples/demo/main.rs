@@ -1,14 +1,16 @@
-//! A primary, a standby and a failover on this machine: `make demo`.
+//! A primary, a standby and a DR node on this machine, a switchover and two failovers: `make demo`.
 //!
-//! Exits with 0 only if all rows in WAL that the standby had acknowledged are there after the failover. With `BREAK=1`
-//! in the environment one archived segment is removed before the failover, and the demo must report missing rows: this
-//! shows that it would detect a loss.
+//! Exits with 0 only if all rows in WAL that another node had acknowledged are there after each failover. With
+//! `BREAK=1` in the environment one archived segment is removed before the first failover, and the demo must report
+//! missing rows: this shows that it would detect a loss.
 
+mod disaster;
 mod load;
 mod nodes;
 mod sabotage;
 mod shipping;
 mod story;
+mod switching;
 mod verdict;
 
 use std::env;
@@ -24,8 +26,8 @@ use shipping::Shipped;
 use story::{say, step};
 use verdict::Verdict;
 
-/// A demo that takes longer has failed. It normally takes about half of this.
-const LIMIT: Duration = Duration::from_secs(115);
+/// A demo that takes longer has failed. It normally takes about a third of this.
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// The size of the load: more than a dozen segments, and a rest that does not fill one.
 const SHIPPED_BATCHES: u32 = 24;
@@ -34,8 +36,9 @@ const UNSHIPPED_BATCHES: u32 = 3;
 const UNSHIPPED_ROWS: u32 = 200;
 
 const INTRODUCTION: &str = "\
-twowarm demo: a primary (db1) ships its WAL to a warm standby (db2), crashes, and db2 takes over.
-Both are real PostgreSQL servers in a temporary directory. Lines with | are the output of our commands.";
+twowarm demo: a primary (db1) ships its WAL to a standby (db2), which relays it to a DR node (db3). Primary and standby
+exchange their roles and back; the standby is down for a while; the primary crashes, then the new primary too.
+All are real PostgreSQL servers in a temporary directory. Lines with | are the output of our commands.";
 
 fn main() -> ExitCode {
     let broken = env::var("BREAK").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
@@ -46,10 +49,7 @@ fn main() -> ExitCode {
         std::process::exit(1);
     });
     match tell(broken) {
-        Ok(verdict) => {
-            verdict.tell();
-            if verdict.nothing_shipped_is_lost() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-        }
+        Ok(verdict) => verdict.conclude(),
         Err(error) => {
             say!("FAILED: the demo could not continue.\n{error}");
             ExitCode::FAILURE
@@ -60,13 +60,18 @@ fn main() -> ExitCode {
 fn tell(broken: bool) -> Result<Verdict, BedError> {
     story::line(INTRODUCTION);
     step!(
-        "Start two nodes: db1 with PostgreSQL, db2 without a cluster. Each has its own sshd and 2warm tree"
+        "Start three nodes: db1 with PostgreSQL, db2 and db3 without a cluster. Each has its own sshd and 2warm tree"
     );
-    let nodes = Nodes::new()?;
-    step!("Install the commands on db2, from db1");
+    let mut nodes = Nodes::new()?;
+    step!("Install the commands on db2 and db3, from db1");
     nodes.distribute()?;
     step!("Make db2 a standby: prepare it, make a base copy of db1, start the server");
     nodes.make_standby()?;
+    if !broken {
+        step!("Make db3 a DR node: prepare it, make a base copy of the standby, start the server");
+        nodes.make_dr_node()?;
+        switching::there_and_back(&nodes)?;
+    }
 
     step!(
         "Write to db1: {SHIPPED_BATCHES} batches of {SHIPPED_ROWS} rows, each in one transaction"
@@ -85,6 +90,10 @@ fn tell(broken: bool) -> Result<Verdict, BedError> {
 
     step!("Look at db2");
     shipped.tell(&before, &nodes)?;
+    let shipped = match broken {
+        true => shipped,
+        false => disaster::standby_is_down(&mut nodes, &mut load)?,
+    };
     if let Some(sabotage) = &sabotage {
         sabotage.take_a_segment_away(&nodes)?;
     }
@@ -104,5 +113,10 @@ fn tell(broken: bool) -> Result<Verdict, BedError> {
     );
 
     step!("Count the rows on db2");
-    Verdict::count(&load, &shipped, &nodes.db2)
+    let verdict = Verdict::count(&load, &shipped, &nodes.db2)?;
+    if broken || !verdict.nothing_shipped_is_lost() {
+        return Ok(verdict);
+    }
+    verdict.tell();
+    disaster::primary_and_standby_are_lost(&nodes, load, &shipped)
 }

@@ -1,4 +1,4 @@
-//! The two nodes, and the steps of the manual that make one of them a standby.
+//! The three nodes, and the steps of the manual that make one a standby and one a DR node.
 
 use std::env;
 use std::fs;
@@ -11,24 +11,35 @@ use twowarm_core::wal::Lsn;
 
 use crate::story::say;
 
-/// As in the manual. The standby gets the same file with its own port.
+/// As in the manual. The other nodes get the same file with their own ports.
 const ARCHIVING: &str = "wal_level = replica\n\
     archive_mode = on\n\
     archive_command = '../2warm/global/replication/archiveWALFile %p %f'\n";
 
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
-/// db1, the primary, and db2, the standby.
+/// db1, the primary, db2, the standby, and db3, the DR node.
 pub struct Nodes {
     pub db1: Node,
     pub db2: Node,
+    pub db3: Node,
 }
 
 impl Nodes {
-    /// Creates both. db1 runs and has the commands; db2 has its local files and an empty data directory.
+    /// Creates them. db1 runs and has the commands; the others have their local files and an empty data directory.
     pub fn new() -> Result<Nodes, BedError> {
         let bed = Testbed::new()?;
         let (db1, db2) = bed.pair()?;
+        let mut db3 = bed.node("db3")?;
+        db3.start_sshd()?;
+        for node in [&db1, &db2] {
+            node.reach(&db3)?;
+            db3.reach(node)?;
+            node.write_local("replication/drnode", "db3\n")?;
+        }
+        for (node, other) in [(&db1, "db2"), (&db2, "db1"), (&db3, "db2")] {
+            node.write_local("replication/othernode", format!("{other}\n"))?;
+        }
         db1.install_commands(&built_commands()?, &COMMANDS)?;
         db1.initdb(&[])?;
         db1.append_conf(ARCHIVING)?;
@@ -37,14 +48,16 @@ impl Nodes {
             BedError(format!("could not read {}: {error}", conf_file.display()))
         })?;
         db1.write_local("postgresql.conf", &conf)?;
-        db2.write_local("postgresql.conf", conf + &db2.own_conf()?)?;
-        db2.run_as().make_dir(&db2.pgdata(), 0o700)?;
+        for node in [&db2, &db3] {
+            node.write_local("postgresql.conf", conf.clone() + &node.own_conf()?)?;
+            node.run_as().make_dir(&node.pgdata(), 0o700)?;
+        }
         db1.start()?;
         say!("db1 runs PostgreSQL {} as user {}.", bed.install().major()?, db1.run_as().user());
-        Ok(Nodes { db1, db2 })
+        Ok(Nodes { db1, db2, db3 })
     }
 
-    /// Installs the commands on db2.
+    /// Installs the commands on the others.
     pub fn distribute(&self) -> Result<(), BedError> {
         self.run_on(&self.db1, "distrib2warm")
     }
@@ -55,6 +68,15 @@ impl Nodes {
         self.run_on(&self.db1, "copyToStandby")?;
         self.start_standby()?;
         say!("db2 is running: restoreWALFile waits for the next segment.");
+        Ok(())
+    }
+
+    /// Prepares db3, copies db2 over it and starts it.
+    pub fn make_dr_node(&self) -> Result<(), BedError> {
+        self.run_on(&self.db3, "configStandby")?;
+        self.run_on(&self.db2, "copyToDR")?;
+        self.db3.start_warm()?;
+        say!("db3 is running. db2 relays to it by rsyncDR, which cron would run.");
         Ok(())
     }
 
@@ -100,7 +122,7 @@ impl Nodes {
     }
 
     fn log_tail(&self) -> String {
-        [&self.db1, &self.db2]
+        [&self.db1, &self.db2, &self.db3]
             .map(|node| {
                 let log = node.log();
                 let lines: Vec<&str> = log.lines().collect();

@@ -1,6 +1,7 @@
-//! Compares the rows on db2 with those that must be there.
+//! Compares the rows on a node with those that must be there.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 
 use twowarm_core::testbed::{BedError, Node};
 
@@ -8,9 +9,10 @@ use crate::load::{Batch, FILLER, Load};
 use crate::shipping::Shipped;
 use crate::story::{line, say};
 
-/// The result of the count on db2.
+/// The result of the count on a node.
 #[derive(Default)]
 pub struct Verdict {
+    node: String,
     expected: Tally,
     found: Tally,
     /// Batches that must be there and are missing or incomplete.
@@ -34,12 +36,12 @@ impl Tally {
 }
 
 impl Verdict {
-    /// Compares the rows on db2 with those that were committed before the end of the last acknowledged segment. A row
-    /// counts only if its content is right.
-    pub fn count(load: &Load, shipped: &Shipped, db2: &Node) -> Result<Verdict, BedError> {
+    /// Compares the rows on a node with those that were committed before the end of the last acknowledged segment. A
+    /// row counts only if its content is right.
+    pub fn count(load: &Load, shipped: &Shipped, node: &Node) -> Result<Verdict, BedError> {
         let end = shipped.end()?;
-        let held = rows_by_batch(db2)?;
-        let mut verdict = Verdict::default();
+        let held = rows_by_batch(node)?;
+        let mut verdict = Verdict { node: node.name().to_owned(), ..Verdict::default() };
         for &Batch { id, rows, committed } in &load.batches {
             let rows = u64::from(rows);
             let held = held.get(&id).copied();
@@ -65,16 +67,16 @@ impl Verdict {
         self.missing.is_empty() && self.expected.batches > 0
     }
 
-    /// Prints the numbers and the result.
+    /// Prints the numbers.
     pub fn tell(&self) {
-        let Verdict { expected, found, missing, .. } = self;
+        let Verdict { node, expected, found, .. } = self;
         say!(
             "Shipped before the crash:      {:>2} batches, {} rows",
             expected.batches,
             expected.rows
         );
         say!(
-            "Complete on db2:               {:>2} of these batches, {} rows",
+            "Complete on {node}:               {:>2} of these batches, {} rows",
             found.batches,
             found.rows
         );
@@ -83,21 +85,28 @@ impl Verdict {
             self.unshipped,
             self.unshipped_lost
         );
+    }
+
+    /// Prints the numbers and the result, and returns the demo's exit code.
+    pub fn conclude(&self) -> ExitCode {
+        let Verdict { node, expected, found, missing, .. } = self;
+        self.tell();
         line("");
         if self.nothing_shipped_is_lost() {
-            say!("PASSED: all rows that were shipped before the crash are on db2.");
-        } else {
-            say!("Shipped batches that are missing or incomplete on db2: {missing:?}");
-            say!(
-                "FAILED: {} rows that were shipped before the crash are lost.",
-                expected.rows - found.rows
-            );
+            say!("PASSED: all rows that were shipped before the crash are on {node}.");
+            return ExitCode::SUCCESS;
         }
+        say!("Shipped batches that are missing or incomplete on {node}: {missing:?}");
+        say!(
+            "FAILED: {} rows that were shipped before the crash are lost.",
+            expected.rows - found.rows
+        );
+        ExitCode::FAILURE
     }
 }
 
-fn rows_by_batch(db2: &Node) -> Result<BTreeMap<u32, u64>, BedError> {
-    let answer = db2.sql(&format!(
+fn rows_by_batch(node: &Node) -> Result<BTreeMap<u32, u64>, BedError> {
+    let answer = node.sql(&format!(
         "select id, count(n) filter (where filler = {FILLER})
          from batches left join rows on batch = id group by id"
     ))?;
@@ -107,6 +116,6 @@ fn rows_by_batch(db2: &Node) -> Result<BTreeMap<u32, u64>, BedError> {
     };
     answer
         .lines()
-        .map(|line| row(line).ok_or_else(|| BedError(format!("db2 counted {line:?}"))))
+        .map(|line| row(line).ok_or_else(|| BedError(format!("{} counted {line:?}", node.name()))))
         .collect()
 }
