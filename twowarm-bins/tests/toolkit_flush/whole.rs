@@ -102,7 +102,7 @@ fn over_and_back(mode: &str, times: u32) -> Vec<Duration> {
         stop.store(true, Ordering::SeqCst);
         longest = client.join().unwrap();
     });
-    let last = if times % 2 == 0 { &pair.db1 } else { &pair.db2 };
+    let last = if times.is_multiple_of(2) { &pair.db1 } else { &pair.db2 };
     let (found, written) = (rows(last).unwrap(), before + acknowledged.load(Ordering::SeqCst));
     // A commit may be made without its acknowledgment whenever the session is terminated.
     assert!((written..=written + u64::from(times)).contains(&found), "{found} of {written}");
