@@ -188,7 +188,7 @@ pub enum ServerLeft {
 #[derive(Debug)]
 pub struct FlushFailure {
     /// Why.
-    pub error: FlushError,
+    pub error: Box<FlushError>,
     /// The state of the server.
     pub left: ServerLeft,
 }

@@ -71,7 +71,8 @@ impl FlushPrimary {
     /// server does not stop, or if one of the nodes does not hold all of its WAL. Also says in which state the server was left.
     pub fn run(&self, report: Report<'_>) -> Result<Receipt, FlushFailure> {
         let mut left = ServerLeft::Unchanged;
-        self.flush(&mut left, report).map_err(|error| FlushFailure { error, left })
+        let flushed = self.flush(&mut left, report);
+        flushed.map_err(|error| FlushFailure { error: Box::new(error), left })
     }
 
     /// Checks what can be checked before anything is changed.

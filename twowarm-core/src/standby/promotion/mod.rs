@@ -21,7 +21,7 @@ use self::archive_question::{Answer, Content, Line, Question};
 pub use self::archiving::{Archiving, ArchivingSwitch};
 pub use self::damage::Damage;
 pub use self::error::{NotQueried, PromotionError};
-use self::opening::wait_until_open;
+use self::opening::{end_first_segment, wait_until_open};
 pub use self::receipt_check::ReceiptState;
 use self::replaying::Backlog;
 pub use self::step::{PromotionStep, WaitingFor};
@@ -180,7 +180,8 @@ impl Promotion {
         let before = self.check_archive(report)?;
         let has_receipt = matches!(before.receipt, Some(ReceiptState::Complete(_)));
         let is_smart = self.mode == PromotionMode::Smart;
-        report(PromotionStep::Archiving(self.archiving.set(pgdata, has_receipt && is_smart)?));
+        let archiving = self.archiving.set(pgdata, has_receipt && is_smart)?;
+        report(PromotionStep::Archiving(archiving));
         let settings = recovery_settings(pgdata)?;
         let triggered = Instant::now();
         let content: &[u8] = if is_smart { b"smart\n" } else { b"fast\n" };
@@ -202,6 +203,9 @@ impl Promotion {
             return opened.map(|()| Promoted::Open(after));
         }
         self.remove_trigger(is_requested)?;
+        if opened.is_ok() && archiving != Archiving::Off {
+            end_first_segment(pgdata, &self.login);
+        }
         self.complete_archive(&before, report);
         opened.map(|()| Promoted::Open(after))
     }
