@@ -141,6 +141,15 @@ fn segments_that_only_the_dr_node_has_are_passed_over() {
     three.relay();
     assert!(names.iter().all(|name| holds(&three.db3, name)));
     assert!(three.floor() > names[5]);
+    // More than are looked for by name.
+    let names: Vec<String> = (0..40).map(|_| three.ship()).collect();
+    for name in &names[..38] {
+        let (here, there) = (three.db2.archive().join(name), three.db3.archive().join(name));
+        three.db3.run_as().write(&there, fs::read(&here).unwrap()).unwrap();
+        fs::remove_file(here).unwrap();
+    }
+    three.relay();
+    assert!(three.floor() > names[39] && holds(&three.db3, &names[39]));
     // One that neither has.
     let names: Vec<String> = (0..3).map(|_| three.ship()).collect();
     fs::remove_file(three.db2.archive().join(&names[1])).unwrap();
