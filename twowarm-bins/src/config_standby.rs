@@ -131,9 +131,14 @@ fn text_of(step: PrepareStep) -> Option<String> {
         PrepareStep::DeletingContents { directory, files } => {
             format!("Deleting the contents of \"{}\" ({files} files)", directory.display())
         }
-        PrepareStep::SetAside { directory, wal_files } => format!(
-            "WAL files that were not archived are kept in \"{}\" ({wal_files} files), with pg_control if this was a primary",
-            directory.display()
+        PrepareStep::SetAside { directory, wal_files, control } => format!(
+            "Moved to \"{}\": {wal_files} WAL files that were not archived{}. HINT: delete it when you do not need them",
+            directory.display(),
+            if control {
+                ", and pg_control, without which the old primary cannot be started"
+            } else {
+                ""
+            }
         ),
         PrepareStep::ArchiveContent(content) if content.has_other_clusters() => {
             format!("WARNING: {content}")

@@ -21,6 +21,8 @@ pub(super) struct Display<'a> {
     node: &'a NodeName,
     role: TargetRole,
     started: Instant,
+    /// When the first file was copied.
+    copying: Instant,
     bar: ProgressBar,
     has_terminal: bool,
     line: Every,
@@ -35,7 +37,8 @@ impl Display<'_> {
             bar.set_style(style);
         }
         let line = Every::new(LINE_EVERY);
-        Display { node, role, started: Instant::now(), bar, has_terminal, line }
+        let started = Instant::now();
+        Display { node, role, started, copying: started, bar, has_terminal, line }
     }
 
     pub fn show(&mut self, progress: Progress<'_>) {
@@ -81,7 +84,11 @@ impl Display<'_> {
             }
             Progress::Output(line) => self.bar.suspend(|| print(&format!("  {line}\n"))),
             Progress::Retrying(cause) => log::warn!("{cause}; retrying"),
-            Progress::FilesCopied => self.bar.finish_and_clear(),
+            Progress::FilesCopied(bytes) => {
+                self.bar.finish_and_clear();
+                let (bytes, elapsed) = (HumanBytes(bytes), HumanDuration(self.copying.elapsed()));
+                self.print(&format!("{bytes} are copied or unchanged after {elapsed}"));
+            }
             Progress::BackupEnded(segment) => {
                 self.print(&format!("The online backup ends in WAL file {segment}"));
             }
@@ -127,6 +134,7 @@ impl Display<'_> {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
         self.bar.reset();
+        self.copying = Instant::now();
         self.line.reset();
     }
 

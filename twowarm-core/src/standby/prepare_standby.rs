@@ -62,12 +62,14 @@ pub enum PrepareStep {
         /// The number of files.
         files: usize,
     },
-    /// Files that only this node has were moved to a directory.
+    /// WAL that only this node has was moved to a directory.
     SetAside {
         /// The directory.
         directory: PathBuf,
         /// The number of WAL files that were not archived.
         wal_files: usize,
+        /// Whether pg_control of an old primary was moved as well.
+        control: bool,
     },
     /// The archive contains WAL files.
     ArchiveContent(ArchiveContent),
@@ -159,8 +161,11 @@ impl PrepareStandby {
         let unarchived = unarchived(&wal, !found.ran_as_standby())?;
         unarchived.iter().try_for_each(|file| set_aside.take(file))?;
         if old_primary.is_some() || !unarchived.is_empty() {
-            let (directory, wal_files) = (set_aside.path().to_owned(), unarchived.len());
-            report(PrepareStep::SetAside { directory, wal_files });
+            report(PrepareStep::SetAside {
+                directory: set_aside.path().to_owned(),
+                wal_files: unarchived.len(),
+                control: old_primary.is_some(),
+            });
         }
         empty(&wal, report)?;
         durable::create_directory(&wal.join("archive_status"))?;

@@ -99,7 +99,7 @@ impl Copying<'_> {
         let start = || Backup::start(session, pgdata, login, LABEL);
         let backup = other.during_statement(checkpoint, canceller, start)??;
         let layout = self.source.layout;
-        let first = layout.containing(self.source.timeline, backup.start_lsn());
+        let first = layout.containing(self.source.checkpoint_timeline()?, backup.start_lsn());
         other.report(Progress::BackupBegun(first));
         other.backup_begins(first)?;
         self.copy_files(other)?;
@@ -123,8 +123,8 @@ impl Copying<'_> {
     fn copy_files(&self, other: &mut Conversation<'_>) -> Result<(), CopyError> {
         let jobs = plan::jobs(&self.directories()?, STREAMS)?;
         let (remote, older_copy) = (self.remote, self.target.older_copy);
-        FileCopy { remote, streams: STREAMS, older_copy }.run(other, jobs)?;
-        other.report(Progress::FilesCopied);
+        let bytes = FileCopy { remote, streams: STREAMS, older_copy }.run(other, jobs)?;
+        other.report(Progress::FilesCopied(bytes));
         Ok(())
     }
 

@@ -14,12 +14,12 @@ use crate::rsync::{Event, Outcome, Remote, Transfer};
 
 /// No owners, which only root could set; no devices and sockets, which a data directory does not need. In place, so that
 /// a large file needs no space for a second copy.
-const OPTIONS: [&str; 4] = ["-rlpt", "--inplace", "--info=progress2,stats1", "--checksum"];
+const OPTIONS: [&str; 4] = ["-rlpt", "--inplace", "--info=progress2", "--checksum"];
 
 /// Of the first attempt where there is no older copy: no checksum is needed for what has to be sent anyway. Otherwise
 /// files are compared by checksum: a server changes files without changing their size, and faster than the resolution of
 /// the file system's time.
-const FIRST_COPY: [&str; 4] = ["-rlpt", "--inplace", "--info=progress2,stats1", "--ignore-times"];
+const FIRST_COPY: [&str; 4] = ["-rlpt", "--inplace", "--info=progress2", "--ignore-times"];
 
 /// rsync reports a file that is truncated while it is read as an error; the next attempt copies it.
 const ATTEMPTS: u32 = 3;
@@ -50,12 +50,12 @@ enum Happened {
 struct Abandoned;
 
 impl FileCopy<'_> {
-    /// Runs all jobs, in this order; reports the progress of all together.
+    /// Runs all jobs, in this order; reports the progress of all together. Returns the size of the files.
     pub(super) fn run(
         &self,
         other: &mut Conversation<'_>,
         jobs: Vec<Job>,
-    ) -> Result<(), CopyError> {
+    ) -> Result<u64, CopyError> {
         let expected = jobs.iter().map(|job| job.bytes).sum();
         let mut done: Vec<(u64, Option<u64>)> = vec![(0, None); jobs.len()];
         let queue: Mutex<VecDeque<(usize, Job)>> =
@@ -89,7 +89,8 @@ impl FileCopy<'_> {
             });
             is_over.store(true, Ordering::Relaxed);
             followed
-        })
+        })?;
+        Ok(done.iter().map(|(bytes, _)| bytes).sum())
     }
 
     /// Runs one job after the other.

@@ -111,8 +111,8 @@ pub enum Progress<'a> {
     Output(&'a str),
     /// Some files could not be copied, for this reason; they are tried again.
     Retrying(&'a str),
-    /// All files are copied.
-    FilesCopied,
+    /// All files are copied; their size in bytes.
+    FilesCopied(u64),
     /// The online backup has ended in this segment.
     BackupEnded(SegmentName),
     /// The copy is on disk. This setting of the other node needs to be changed before a failover.

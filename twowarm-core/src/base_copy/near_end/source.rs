@@ -27,8 +27,8 @@ pub(super) struct Source {
     pub major: PgMajor,
     /// How WAL positions and segment names correspond.
     pub layout: SegmentLayout,
-    /// The timeline of its last checkpoint.
-    pub timeline: TimelineId,
+    /// The timeline of its last checkpoint when it was examined.
+    timeline: TimelineId,
     /// Paths relative to the data directory that belong to this node, not to the cluster: archive and logs.
     own_paths: Vec<PathBuf>,
     /// postgresql.conf.
@@ -172,6 +172,12 @@ impl Source {
             }
         }
         Ok(found)
+    }
+
+    /// The timeline of the last checkpoint. That of a backup may be the first one after a promotion.
+    pub(super) fn checkpoint_timeline(&self) -> Result<TimelineId, CopyError> {
+        let control = identity(&self.data_directory)?.and_then(|cluster| cluster.control);
+        Ok(control.map_or(self.timeline, |control| control.timeline))
     }
 
     /// The segment in which replay would begin after a restart, which the backup of a standby begins in as well, unless
