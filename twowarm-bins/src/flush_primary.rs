@@ -29,10 +29,10 @@ pub const COMMAND: Command = Command {
             ("SECONDS", "The time for --wait; 30 by default."),
             (
                 "--force",
-                "Stop a server that does not stop in time without a checkpoint; with --undo: go on although a node \
+                "Stop a server that does not stop in time without a checkpoint; with --undo: continue although a node \
                  cannot be asked.",
             ),
-            ("--undo", "Go on with this server as the primary."),
+            ("--undo", "Continue with this server as the primary."),
         ],
         answers: &[(
             DONE,

@@ -5,7 +5,7 @@ use crate::data_directory::{Role, check_owner, role_of, running_server};
 use crate::receipt::ReceiptFile;
 use crate::ship::{LinkError, LocalNode, ShipError};
 
-/// Ends a flush so that the old primary can go on: its receipt is void everywhere, and sessions are let in.
+/// Ends a flush so that the old primary can continue: its receipt is void everywhere, and sessions are let in.
 #[derive(Debug)]
 pub struct UndoFlush {
     /// The old primary.
@@ -14,7 +14,7 @@ pub struct UndoFlush {
     pub local_replication: PathBuf,
     /// The standby, and the DR node if there is one.
     pub destinations: Vec<Destination>,
-    /// Whether to go on if a node can't be asked whether it was promoted.
+    /// Whether to continue if a node can't be asked whether it was promoted.
     pub force: bool,
 }
 
