@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 
 use twowarm_core::data_directory::{Identity, identity};
 use twowarm_core::receipt::{Receipt, ReceiptId, Tail};
-use twowarm_core::testbed::{Node, StopMode, wait_until};
+use twowarm_core::testbed::{Node, StopMode, names_in, wait_until};
 use twowarm_core::wal::{Expected, check_segment_header};
 
 use crate::pair::{LIMIT, succeeds};
 
 /// Stops a primary, ships the WAL up to its shutdown checkpoint to `to`, and gives both the receipt.
 pub fn flush(from: &Node, to: &Node) -> Receipt {
+    // Through 9.4 a promoted server archives its first segment only after a checkpoint.
+    from.sql("checkpoint").unwrap();
     ship(from, to);
+    let status = wal_of(from).join("archive_status");
+    let waiting = || names_in(&status).iter().any(|name| name.ends_with(".ready"));
+    wait_until("all to be archived", LIMIT, || !waiting())
+        .unwrap_or_else(|error| panic!("{error}\n{}", from.relevant_log()));
     from.stop(StopMode::Fast).unwrap();
     let receipt = receipt_of(from);
     write_receipt(from, to, &receipt);
@@ -50,6 +56,12 @@ fn write_receipt(from: &Node, to: &Node, receipt: &Receipt) {
     to.run_as().write(&to.archive().join(format!("{name}.partial")), tail).unwrap();
     to.run_as().write(&to.archive().join(".receipt"), receipt.to_string()).unwrap();
     from.write_local("replication/receipt", receipt.to_string()).unwrap();
+}
+
+/// Standby mode, on versions that have it.
+pub fn standby_mode(node: &Node) -> &'static str {
+    let has = node.install().major().unwrap().has_standby_mode_promotion();
+    if has { "standby" } else { "warm" }
 }
 
 /// The server's WAL directory.
