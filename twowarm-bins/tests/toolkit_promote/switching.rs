@@ -87,11 +87,13 @@ pub fn rejoin(node: &Node) -> std::process::Command {
 pub fn switch_over(from: &Node, to: &Node) -> Duration {
     flush(from, to);
     let said = succeeds(trigger(to, &["--require-receipt"]));
+    println!("{said}");
     assert!(said.contains("all its WAL is here") && said.contains("Archiving is on"), "{said}");
     // The history is shipped as soon as the old primary has a prepared archive; otherwise it is fetched.
     let start = Instant::now();
     let said = succeeds(rejoin(from));
     let took = start.elapsed();
+    println!("{said}");
     assert!(said.contains("can follow it without a copy"), "{said}");
     from.start_warm().unwrap();
     took
