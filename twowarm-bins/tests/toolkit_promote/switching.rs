@@ -5,14 +5,20 @@ use std::time::{Duration, Instant};
 
 use twowarm_core::data_directory::{Identity, identity};
 use twowarm_core::receipt::{Receipt, ReceiptId, Tail};
-use twowarm_core::testbed::{Node, StopMode, wait_until};
+use twowarm_core::testbed::{Node, StopMode, names_in, wait_until};
 use twowarm_core::wal::{Expected, check_segment_header};
 
 use crate::pair::{LIMIT, succeeds};
 
 /// Stops a primary, ships the WAL up to its shutdown checkpoint to `to`, and gives both the receipt.
 pub fn flush(from: &Node, to: &Node) -> Receipt {
+    // Through 9.4 a promoted server archives its first segment only after a checkpoint.
+    from.sql("checkpoint").unwrap();
     ship(from, to);
+    let status = wal_of(from).join("archive_status");
+    let waiting = || names_in(&status).iter().any(|name| name.ends_with(".ready"));
+    wait_until("all to be archived", LIMIT, || !waiting())
+        .unwrap_or_else(|error| panic!("{error}\n{}", from.relevant_log()));
     from.stop(StopMode::Fast).unwrap();
     let receipt = receipt_of(from);
     write_receipt(from, to, &receipt);
@@ -52,6 +58,12 @@ fn write_receipt(from: &Node, to: &Node, receipt: &Receipt) {
     from.write_local("replication/receipt", receipt.to_string()).unwrap();
 }
 
+/// Standby mode, on versions that have it.
+pub fn standby_mode(node: &Node) -> &'static str {
+    let has = node.install().major().unwrap().has_standby_mode_promotion();
+    if has { "standby" } else { "warm" }
+}
+
 /// The server's WAL directory.
 pub fn wal_of(node: &Node) -> std::path::PathBuf {
     node.pgdata().join(node.install().major().unwrap().wal_directory())
@@ -75,11 +87,13 @@ pub fn rejoin(node: &Node) -> std::process::Command {
 pub fn switch_over(from: &Node, to: &Node) -> Duration {
     flush(from, to);
     let said = succeeds(trigger(to, &["--require-receipt"]));
+    println!("{said}");
     assert!(said.contains("all its WAL is here") && said.contains("Archiving is on"), "{said}");
     // The history is shipped as soon as the old primary has a prepared archive; otherwise it is fetched.
     let start = Instant::now();
     let said = succeeds(rejoin(from));
     let took = start.elapsed();
+    println!("{said}");
     assert!(said.contains("can follow it without a copy"), "{said}");
     from.start_warm().unwrap();
     took
