@@ -38,7 +38,8 @@ fn an_old_primary_becomes_the_standby_by_a_delta_copy_and_is_switched_back_to() 
     let said = fails(db1.command("configStandby"), 1);
     assert!(said.contains("looks like a primary's") && said.contains("--overwrite"), "{said}");
     assert!(db1.pgdata().join("global/pg_control").exists(), "nothing was changed");
-    let wal = names(&db1.pgdata().join("pg_wal"));
+    let wal = db1.install().major().unwrap().wal_directory();
+    let wal = names(&db1.pgdata().join(wal));
 
     let mut overwrite = db1.command("configStandby");
     overwrite.arg("--overwrite");
