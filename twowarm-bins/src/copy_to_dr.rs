@@ -14,8 +14,8 @@ pub const COMMAND: Command = Command {
         name: "copyToDR",
         arguments: ARGUMENTS,
         summary: "makes a base copy of this node's running server on the DR node",
-        description: "Makes a base copy of this node's running server on the DR node, which becomes a standby with an \
-                archive of its own. Run it after configStandby on the DR node: on the standby, from PostgreSQL 9.6 on, \
+        description: "Makes a base copy of this node's running server on the DR node, which becomes a standby with its \
+                own archive. Run it after configStandby on the DR node: on the standby, from PostgreSQL 9.6 on, \
                 so that the primary is not burdened, or on the primary. It ships the WAL that the copy requires to the \
                 DR node's archive; rsyncDR ships what follows. Files there that are not part of the cluster and would \
                 be deleted or overwritten are listed first, and you are asked; --yes answers yes.",

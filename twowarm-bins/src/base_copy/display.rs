@@ -186,6 +186,7 @@ fn name_of(wait: Wait) -> &'static str {
             "the checkpoint, which this server version spreads over checkpoint_completion_target of checkpoint_timeout"
         }
         Wait::Checkpoint { spread: false } => "the checkpoint",
+        Wait::Shipping => "the WAL of the copy to be shipped",
         Wait::BackupEnd { archives: true } => {
             "the end of the backup, for which this version waits until its WAL is archived. HINT: if this takes long, see the messages of archiveWALFile in the server's log"
         }

@@ -118,7 +118,7 @@ fn a_possible_primary_is_refused_and_not_changed() {
         node.stop(stop).unwrap();
         let before = names(&node.pgdata());
         let said = fails(node.command("configStandby"), 1);
-        assert!(said.contains("looks like a primary") && said.contains("empty"), "{said}");
+        assert!(said.contains("looks like a primary") && said.contains("--overwrite"), "{said}");
         assert_eq!(names(&node.pgdata()), before);
         node.start().unwrap();
     }

@@ -1,6 +1,6 @@
-use twowarm_core::testbed::{COMMANDS, Node, Testbed};
+use twowarm_core::testbed::{COMMANDS, Node, Testbed, wait_until};
 
-use crate::pair::{Pair, make_empty, names, succeeds};
+use crate::pair::{LIMIT, Pair, make_empty, names, succeeds};
 
 /// One of the built commands.
 const BUILT: &str = env!("CARGO_BIN_EXE_copyToDR");
@@ -50,6 +50,11 @@ impl Trio {
         let text = text.replace("restore_from = []", "restore_from = [\"db2\"]");
         self.db3.run_as().write(&settings, text).unwrap();
         self.pair.ship();
+        let is_segment = |name: &String| name.len() == 24;
+        let last = names(&self.pair.db2.archive()).into_iter().rfind(is_segment).unwrap();
+        let fetched = self.db3.archive().join(&last);
+        wait_until(&format!("{last} to be fetched"), LIMIT, || fetched.exists())
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.db3.relevant_log()));
     }
 }
 

@@ -10,7 +10,7 @@ fn set_aside(node: &Node) -> std::path::PathBuf {
     node.pgdata().join(".twowarm-unarchived-1")
 }
 
-/// A primary crashed with WAL that nobody received; its standby was promoted and has written since.
+/// A primary crashed with WAL that no other node received; its standby was promoted and has written since.
 fn failed_over() -> Pair {
     let mut pair = Pair::with_standby_in("standby");
     pair.fill("second", 30_000);
@@ -38,7 +38,8 @@ fn an_old_primary_becomes_the_standby_by_a_delta_copy_and_is_switched_back_to() 
     let said = fails(db1.command("configStandby"), 1);
     assert!(said.contains("looks like a primary's") && said.contains("--overwrite"), "{said}");
     assert!(db1.pgdata().join("global/pg_control").exists(), "nothing was changed");
-    let wal = names(&db1.pgdata().join("pg_wal"));
+    let wal = db1.install().major().unwrap().wal_directory();
+    let wal = names(&db1.pgdata().join(wal));
 
     let mut overwrite = db1.command("configStandby");
     overwrite.arg("--overwrite");
@@ -46,7 +47,7 @@ fn an_old_primary_becomes_the_standby_by_a_delta_copy_and_is_switched_back_to() 
     assert!(said.contains(set_aside(db1).to_str().unwrap()), "{said}");
     let kept = names(&set_aside(db1));
     assert!(kept.contains(&"pg_control".to_owned()), "{kept:?}");
-    // The rows of "lost" are in segments that nobody else has.
+    // The rows of "lost" are in segments that no other node has.
     let segments: Vec<&String> = kept.iter().filter(|name| name.len() == 24).collect();
     assert!(segments.len() > 1 && segments.iter().all(|name| wal.contains(name)), "{kept:?}");
     assert!(segments.iter().all(|name| !db2.archive().join(name).exists()), "{kept:?}");

@@ -45,7 +45,7 @@ fn tablespaces_a_linked_pg_wal_checksums_large_segments_and_spaces_in_paths() {
         .unwrap();
 
     succeeds(pair.db2.command("configStandby"));
-    let wal = pair.db2.pgdata().join("pg_wal");
+    let wal = pair.db2.pgdata().join(major.wal_directory());
     fs::remove_dir_all(&wal).unwrap();
     symlink(pair.db2.home().join("my wal/pg_wal"), &wal).unwrap();
     succeeds(pair.db2.command("configStandby"));

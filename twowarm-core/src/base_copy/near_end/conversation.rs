@@ -53,10 +53,13 @@ impl<'a> Conversation<'a> {
     }
 
     /// Ships those of these WAL files that this node has, unless the server's archive_command ships them.
-    pub(super) fn ship(&self, names: &[String]) -> Result<(), ShipError> {
-        let Some(feed) = &self.connection.feed else { return Ok(()) };
+    /// The outer error is that of the copy.
+    pub(super) fn ship(&mut self, names: &[String]) -> Result<Result<(), ShipError>, CopyError> {
+        let Some(feed) = self.connection.feed.take() else { return Ok(Ok(())) };
         let names: Vec<_> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        feed.ship(&names)
+        let shipped = self.during(Wait::Shipping, || feed.ship(&names))?;
+        self.connection.feed = Some(feed);
+        Ok(shipped)
     }
 
     /// Tells the caller.

@@ -12,8 +12,8 @@ use crate::ship::wire::{Hello, Purpose};
 use crate::ship::{Checks, FarCommand, Link, Sender, ShipError, WalFile, check};
 use crate::wal::{SegmentLayout, SegmentName, WalFileName};
 
-/// How many segments are shipped at a time, so that the copy is not left alone for long.
-const AT_A_TIME: usize = 4;
+/// How many segments are shipped at a time: meanwhile the far end of the copy is not told that it continues.
+const AT_A_TIME: usize = 2;
 
 /// Ships the WAL of a backup to the archive of a DR node: from a primary's WAL directory, from a standby's archive.
 pub(super) struct Feed {

@@ -145,6 +145,8 @@ pub enum Wait {
         /// Whether the server spreads it over checkpoint_completion_target of checkpoint_timeout (8.3).
         spread: bool,
     },
+    /// WAL that the copy ships itself.
+    Shipping,
     /// The end of the backup.
     BackupEnd {
         /// Whether the server waits until the WAL of the backup is archived (8.4 to 9.6).

@@ -28,9 +28,9 @@ pub(super) fn wait_for(
     let mut last_arrival = Instant::now();
     let mut heartbeat = Every::new(HEARTBEAT);
     loop {
-        let shipped = other.ship(&names);
         let missing = other.missing(&names)?;
         let Some(first) = missing.first() else { break };
+        let shipped = other.ship(&missing)?;
         if missing.len() < names.len() {
             last_arrival = Instant::now();
         }
