@@ -30,10 +30,10 @@ pub const COMMAND: Command = Command {
             ("SECONDS", "The time for --wait; 30 by default."),
             (
                 "--force",
-                "Stop a server that does not stop in time without a checkpoint; with --undo: go on although a node \
+                "Stop a server that does not stop in time without a checkpoint; with --undo: continue although a node \
                  cannot be asked.",
             ),
-            ("--undo", "Go on with this server as the primary."),
+            ("--undo", "Continue with this server as the primary."),
         ],
         answers: &[(
             DONE,
@@ -46,7 +46,10 @@ pub const COMMAND: Command = Command {
             OTHER_NODE,
             DR_NODE,
             ("PGROOT/2warm/local/replication/receipt", "The receipt of the last flush."),
-            ("PGROOT/2warm/local/replication/flushing", "Exists while pg_hba.conf rejects all sessions: until this node is a standby, or --undo."),
+            (
+                "PGROOT/2warm/local/replication/flushing",
+                "Exists while pg_hba.conf rejects all sessions: until this node is a standby, or --undo.",
+            ),
         ],
         see_also: &["switchover(1)", "triggerStandby(1)", "configStandby(1)", "pg_ctl(1)"],
     },
@@ -115,20 +118,18 @@ fn flush(install: &Install, wait: Option<Duration>, force: bool) -> Result<Recei
 /// Lets sessions in again before a signal ends the process, unless the server is stopped.
 pub(crate) fn when_interrupted(install: &Install, flush: &FlushPrimary) -> std::io::Result<()> {
     let (pgdata, local) = (flush.node.data_directory.clone(), install.local_replication());
-    before_the_end(move || {
-        match running_server(&pgdata) {
-            Ok(Some(_)) => match let_sessions_in(&pgdata, &local) {
-                Ok(()) => log::warn!(
-                    "interrupted: sessions are let in again, unless the server is shutting down"
-                ),
-                Err(error) => log::error!(
-                    "{error}. Sessions are still rejected. HINT: run flushPrimary --undo"
-                ),
-            },
-            _ => log::warn!(
-                "interrupted: the server is stopped. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
+    before_the_end(move || match running_server(&pgdata) {
+        Ok(Some(_)) => match let_sessions_in(&pgdata, &local) {
+            Ok(()) => log::warn!(
+                "interrupted: sessions are let in again, unless the server is shutting down"
             ),
-        }
+            Err(error) => {
+                log::error!("{error}. Sessions are still rejected. HINT: run flushPrimary --undo")
+            }
+        },
+        _ => log::warn!(
+            "interrupted: the server is stopped. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
+        ),
     })
 }
 

@@ -22,7 +22,7 @@ pub const COMMAND: Command = Command {
             --require-receipt\" on the standby, makes this node a standby as configStandby --rejoin does, and starts \
             its server by start_command in 2warm.toml. No row is lost, and nothing is copied.\n\n\
             If a step fails, the message says which node is the primary and what to run. If the standby was \
-            certainly not promoted, this node goes on as the primary.",
+            certainly not promoted, this node remains the primary.",
         options: &[
             ("--wait", "How long sessions may take to end before they are terminated."),
             ("SECONDS", "The time for --wait; 30 by default."),
@@ -111,7 +111,7 @@ fn tell(step: SwitchoverStep<'_>) {
             None => return,
         },
         SwitchoverStep::Rejoined => "This node is a standby".to_owned(),
-        SwitchoverStep::Undone => "The receipt is void: this node goes on as the primary".to_owned(),
+        SwitchoverStep::Undone => "The receipt is void: this node remains the primary".to_owned(),
         SwitchoverStep::Started => "The server of this node was started".to_owned(),
         SwitchoverStep::MustBeStarted => {
             "Start the server of this node as usual. start_command under [server] in 2warm.toml lets switchover do so"

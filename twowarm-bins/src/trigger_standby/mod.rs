@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use twowarm_core::archive::OtherArchive;
-use twowarm_core::data_directory::{RecoveryMode, recovery_settings};
+use twowarm_core::data_directory::{
+    RecoveryMode, Role, recovery_settings, role_of, running_server,
+};
 use twowarm_core::node::{Caller, Install, Invocation};
 use twowarm_core::standby::{Promoted, Promotion, PromotionError, PromotionMode};
 
@@ -23,7 +25,7 @@ use report::Report;
 pub(crate) const COMMAND: Command = Command {
     manual: Manual {
         name: "triggerStandby",
-        arguments: "[smart|fast] [--require-receipt] [--accept-gap] [--no-wait]",
+        arguments: "[smart|fast] [--require-receipt] [--accept-gap] [--no-wait] [--check]",
         summary: "promotes this node's standby",
         description: "Promotes this node's standby. smart (the default) first replays all WAL that has arrived, fast does \
                 not. First, complete segments that only this node's pg_wal has are put into the archive, so that it has no gap \
@@ -42,6 +44,7 @@ pub(crate) const COMMAND: Command = Command {
             ),
             ("--accept-gap", "Replay what comes before a missing or damaged segment."),
             ("--no-wait", "Return at once; you must remove the trigger file."),
+            ("--check", "Only check that this node's standby is running."),
         ],
         answers: &[(
             DONE,
@@ -125,6 +128,9 @@ impl Request {
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
+    if matches!(arguments, [only] if only == "--check") {
+        return check(install);
+    }
     let request = Request::parse(arguments).map_err(Failure::Usage)?;
     let promotion = Promotion {
         accept_gap: request.accept_gap,
@@ -153,6 +159,22 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         }
         Err(error) => return Err(error.into()),
     }
+    Ok(DONE)
+}
+
+/// Whether the standby can be promoted, for switchover on the primary, which recognizes this line.
+fn check(install: &Install) -> Result<u8, Failure> {
+    let pgdata = install.require_pgdata()?;
+    let shown = pgdata.display();
+    if role_of(pgdata)? == Role::Primary {
+        let why = format!("\"{shown}\" does not contain a standby");
+        return Err(Failure::Failed(why.into()));
+    }
+    if running_server(pgdata)?.is_none() {
+        let why = format!("the standby in \"{shown}\" is not running. HINT: start its server");
+        return Err(Failure::Failed(why.into()));
+    }
+    print(&format!("The standby in \"{shown}\" is running\n"));
     Ok(DONE)
 }
 

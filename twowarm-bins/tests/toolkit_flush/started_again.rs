@@ -38,9 +38,7 @@ fn the_earlier_receipt_is_void_before_a_new_one_is_made() {
 /// The receipt of an earlier switchover cannot be made void any more.
 #[test]
 fn undo_lets_sessions_in_after_an_earlier_switchover_and_back() {
-    let mut pair = Pair::new("standby");
-    pair.db1.start_sshd().unwrap();
-    pair.db2.reach(&pair.db1).unwrap();
+    let pair = Pair::new("standby");
     pair.db2.write_local("replication/othernode", "db1\n").unwrap();
     for node in [&pair.db1, &pair.db2] {
         start_command(node);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use twowarm_core::testbed::{LIMIT, Node, StopMode, wait_until};
+use twowarm_core::testbed::{LIMIT, Node, StopMode, finish, wait_until};
 
 use crate::pair::{Pair, Running, rows};
 
@@ -12,12 +12,14 @@ use crate::pair::{Pair, Running, rows};
 pub fn start_command(node: &Node) {
     let pg_ctl = node.install().program("pg_ctl");
     let line = format!(
-        "[server]\nstart_command = [\"{}\", \"-w\", \"-D\", \"{}\", \"-l\", \"{}\", \"start\"]",
+        "[server]\nstart_command = [\"{}\", \"-w\", \"-D\", \"{}\", \"-l\", \"{}\", \"start\"]\n",
         pg_ctl.display(),
         node.pgdata().display(),
-        node.home().join("server.log").display()
+        node.pgdata().join("start.log").display()
     );
-    node.append_settings(&line).unwrap();
+    let settings = std::fs::read_to_string(node.local().join("2warm.toml")).unwrap();
+    assert!(settings.contains("[server]\n"), "{settings}");
+    node.write_local("2warm.toml", settings.replace("[server]\n", &line)).unwrap();
 }
 
 #[test]
@@ -35,9 +37,7 @@ fn a_dry_run_changes_nothing() {
 
 /// Clients that reconnect to either node insert all the time; each acknowledged row is found in the end.
 fn over_and_back(mode: &str, times: u32) -> Vec<Duration> {
-    let mut pair = Pair::new(mode);
-    pair.db1.start_sshd().unwrap();
-    pair.db2.reach(&pair.db1).unwrap();
+    let pair = Pair::new(mode);
     pair.db2.write_local("replication/othernode", "db1\n").unwrap();
     for node in [&pair.db1, &pair.db2] {
         start_command(node);
@@ -102,7 +102,7 @@ fn over_and_back(mode: &str, times: u32) -> Vec<Duration> {
         stop.store(true, Ordering::SeqCst);
         longest = client.join().unwrap();
     });
-    let last = if times % 2 == 0 { &pair.db1 } else { &pair.db2 };
+    let last = if times.is_multiple_of(2) { &pair.db1 } else { &pair.db2 };
     let (found, written) = (rows(last).unwrap(), before + acknowledged.load(Ordering::SeqCst));
     // A commit may be made without its acknowledgment whenever the session is terminated.
     assert!((written..=written + u64::from(times)).contains(&found), "{found} of {written}");
@@ -124,25 +124,51 @@ fn over_and_back_in_warm_mode() {
     over_and_back("warm", 2);
 }
 
-/// triggerStandby refuses, so this node goes on as the primary.
+#[test]
+fn a_standby_that_is_not_running_is_noticed_first() {
+    let pair = Pair::new("standby");
+    pair.db2.stop(StopMode::Fast).unwrap();
+    let said = pair.fails("switchover", &["--wait", "0"]);
+    assert!(said.contains("is not running") && said.contains("Nothing was changed"), "{said}");
+    pair.db2.start_warm().unwrap();
+    pair.flows(10);
+    pair.is_as_before();
+}
+
+/// A triggerStandby that ends in this way when it is to promote.
+fn replace_trigger(pair: &Pair, end: &str) {
+    let text = format!(
+        "#!/bin/sh\nif [ \"$1\" = --check ]; then echo 'The standby in x is running'; exit; fi\n{end}\n"
+    );
+    let place = pair.db2.global().join("replication/triggerStandby");
+    let aside = place.with_extension("new");
+    let mut write = std::process::Command::new("sh");
+    write.args(["-c", "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\" && mv \"$0\" \"$2\""]);
+    finish(write.arg(&aside).arg(text).arg(&place)).unwrap();
+}
+
 #[test]
 fn a_standby_that_refuses_leaves_the_old_primary() {
     let pair = Pair::new("standby");
     start_command(&pair.db1);
-    // A segment that is damaged in the archive is noticed by triggerStandby only.
-    let archive = pair.db2.archive();
-    pair.db2.stop(StopMode::Fast).unwrap();
-    pair.db1.sql("insert into t select generate_series(1, 100)").unwrap();
-    let damaged = pair.db1.switch_wal().unwrap();
-    pair.db1.wait_until_archived(&damaged).unwrap();
-    let mut bytes = std::fs::read(archive.join(&damaged)).unwrap();
-    bytes[8192 + 100..8192 + 200].fill(0xEE);
-    pair.db2.run_as().write(&archive.join(&damaged), bytes).unwrap();
+    replace_trigger(&pair, "echo 'triggerStandby: ERROR: not now' >&2; exit 1");
     let said = pair.fails("switchover", &["--wait", "0"]);
-    assert!(said.contains("triggerStandby on db2: "), "{said}");
-    assert!(said.contains("This node is still the primary"), "{said}");
-    assert_eq!(rows(&pair.db1), Some(200));
-    assert_eq!(pair.receipt(), None);
+    assert!(said.contains("triggerStandby on db2: not now"), "{said}");
+    assert!(said.ends_with("This node is still the primary"), "{said}");
+    pair.is_as_before();
+    pair.flows(10);
+    pair.db1.stop(StopMode::Fast).unwrap();
+}
+
+/// The standby may have been promoted, or may be a moment later.
+#[test]
+fn a_promotion_whose_end_is_not_known_starts_no_primary() {
+    let pair = Pair::new("standby");
+    start_command(&pair.db1);
+    replace_trigger(&pair, "kill -9 $$");
+    let said = pair.fails("switchover", &["--wait", "0"]);
+    assert!(said.contains("run triggerStandby on db2"), "{said}");
+    assert!(pair.db1.pid().is_none() && pair.receipt().is_some());
 }
 
 /// Killed at a step, the switchover is completed by the single commands, or undone.

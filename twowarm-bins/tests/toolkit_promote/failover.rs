@@ -30,6 +30,9 @@ pub fn stop_archiving(node: &Node) {
     kill(Pid::from_raw(node.pid().unwrap()), Signal::SIGHUP).unwrap();
     let stopped = || node.sql("show archive_command").unwrap() == "false";
     wait_until("archive_command to change", LIMIT, stopped).unwrap();
+    // The process that ships ahead remains for some seconds.
+    let ended = || !node.runs("archiveWALFile");
+    wait_until("archiveWALFile to end", LIMIT, ended).unwrap();
 }
 
 fn segments(node: &Node) -> Vec<String> {

@@ -44,7 +44,7 @@ fn only_a_node_exactly_at_its_receipt_rejoins() {
 
     // The new primary did not replay all.
     let history = db1.archive().join("00000002.history");
-    let text = fs::read_to_string(&history).unwrap();
+    let text = fs::read_to_string(pair.db2.archive().join("00000002.history")).unwrap();
     let earlier = format!("1\t{}\tno recovery target specified\n", receipt.checkpoint);
     db1.run_as().write(&history, earlier).unwrap();
     refused(&pair, &["forked from timeline 1", &receipt.checkpoint.to_string(), "copyToStandby"]);

@@ -72,7 +72,8 @@ fn an_interrupted_rejoin_is_completed_by_the_next() {
     let receipt = flush(&pair.db1, &pair.db2);
     succeeds(trigger(&pair.db2, &[]));
     let db1 = &pair.db1;
-    let signal = db1.pgdata().join("standby.signal");
+    let in_file = !db1.install().major().unwrap().has_recovery_signal();
+    let signal = db1.pgdata().join(if in_file { "recovery.conf" } else { "standby.signal" });
     let begun = db1.pgdata().join(".twowarm_rejoin");
     let active = db1.local().join("replication/archiving_active");
     db1.run_as().write(&db1.pgdata().join("trigger"), "smart\n").unwrap();
@@ -83,12 +84,13 @@ fn an_interrupted_rejoin_is_completed_by_the_next() {
     assert!(signal.exists() && !begun.exists() && !active.exists());
     assert!(!db1.pgdata().join("trigger").exists());
     db1.run_as().write(&begun, format!("{}\n", receipt.id)).unwrap();
-    fs::remove_file(db1.pgdata().join("postgresql.auto.conf")).unwrap();
+    let settings = if in_file { "recovery.conf" } else { "postgresql.auto.conf" };
+    db1.run_as().write(&db1.pgdata().join(settings), "").unwrap();
     db1.run_as().write(&active, "").unwrap();
     succeeds(rejoin(db1));
     assert!(!begun.exists() && !active.exists());
-    let auto_conf = fs::read_to_string(db1.pgdata().join("postgresql.auto.conf")).unwrap();
-    assert!(auto_conf.contains("restoreWALFile"), "{auto_conf}");
+    let settings = fs::read_to_string(db1.pgdata().join(settings)).unwrap();
+    assert!(settings.contains("restoreWALFile"), "{settings}");
     // The server was started although the first run was interrupted.
     db1.run_as().write(&begun, format!("{}\n", receipt.id)).unwrap();
     db1.run_as().write(&active, "").unwrap();

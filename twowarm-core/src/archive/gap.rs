@@ -12,8 +12,8 @@ use crate::timelines::Timelines;
 #[cfg(feature = "ship")]
 use crate::wal::TimelineId;
 use crate::wal::{
-    Completeness, ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
-    TimelineHistory, check_segment_header, completeness,
+    Completeness, ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName,
+    SegmentPlace, TimelineHistory, check_segment_header, completeness,
 };
 
 /// A segment that a standby still needs is missing, and a later one is in the archive. A failover would end
@@ -295,7 +295,11 @@ pub(crate) fn has_whole_segment(directory: &Path, name: SegmentName, expected: &
 
 /// Whether a file is the segment of this name, and complete. A recycled file is another segment, and the last one is
 /// not complete.
-pub(crate) fn is_whole(file: &mut File, name: SegmentName, expected: &Expected) -> io::Result<bool> {
+pub(crate) fn is_whole(
+    file: &mut File,
+    name: SegmentName,
+    expected: &Expected,
+) -> io::Result<bool> {
     let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
     Read::by_ref(file).take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page)?;
     let length = file.metadata()?.len();

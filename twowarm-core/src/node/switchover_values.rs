@@ -38,7 +38,7 @@ impl Install {
         })
     }
 
-    /// What ends a flush of this node's primary, so that it can go on.
+    /// What ends a flush of this node's primary, so that it can continue.
     ///
     /// # Errors
     /// As [`flush_primary`](Install::flush_primary).

@@ -11,9 +11,9 @@ mod running_role;
 mod session;
 mod statements;
 
+pub use admission::let_sessions_in;
 #[cfg(feature = "ship")]
 pub(crate) use admission::{are_kept_out, keep_sessions_out, keep_sessions_out_of_stopped};
-pub use admission::let_sessions_in;
 pub use backup::{Backup, FinishedBackup};
 pub use connect::Login;
 pub(crate) use connect::runs_without_pid_file;

@@ -23,8 +23,8 @@ pub enum FarCommand {
     SendWalFile,
     /// Promotes the node's standby, if it has all WAL of a flushed primary.
     TriggerStandby,
-    /// Prints the node's configuration: shows that the key may start commands there.
-    DescribeStandby,
+    /// Checks that the node's standby is running.
+    CheckStandby,
 }
 
 impl FarCommand {
@@ -35,7 +35,7 @@ impl FarCommand {
             FarCommand::ReceiveWalFile => "receiveWALFile",
             FarCommand::ReceiveBaseCopy => "receiveBaseCopy",
             FarCommand::SendWalFile => "sendWALFile",
-            FarCommand::TriggerStandby | FarCommand::DescribeStandby => "triggerStandby",
+            FarCommand::TriggerStandby | FarCommand::CheckStandby => "triggerStandby",
         }
     }
 
@@ -46,7 +46,7 @@ impl FarCommand {
                 ""
             }
             FarCommand::TriggerStandby => " smart --require-receipt",
-            FarCommand::DescribeStandby => " debug",
+            FarCommand::CheckStandby => " --check",
         }
     }
 
@@ -64,7 +64,7 @@ impl FarCommand {
             FarCommand::ReceiveBaseCopy
             | FarCommand::SendWalFile
             | FarCommand::TriggerStandby
-            | FarCommand::DescribeStandby => "run distrib2warm",
+            | FarCommand::CheckStandby => "run distrib2warm",
         }
     }
 
@@ -72,9 +72,9 @@ impl FarCommand {
     pub(super) fn key(self, reach: &Reach) -> Option<&PathBuf> {
         match self {
             FarCommand::ReceiveWalFile => reach.key.as_ref(),
-            FarCommand::ReceiveBaseCopy
-            | FarCommand::TriggerStandby
-            | FarCommand::DescribeStandby => reach.key_for_copies(),
+            FarCommand::ReceiveBaseCopy | FarCommand::TriggerStandby | FarCommand::CheckStandby => {
+                reach.key_for_copies()
+            }
             FarCommand::SendWalFile => reach.fetch_key.as_ref().or(reach.key.as_ref()),
         }
     }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::FlushError;
-use crate::server::{Login, ServerError, Session, are_kept_out, keep_sessions_out, let_sessions_in};
+use crate::server::{
+    Login, ServerError, Session, are_kept_out, keep_sessions_out, let_sessions_in,
+};
 
 const POLL: Duration = Duration::from_millis(10);
 

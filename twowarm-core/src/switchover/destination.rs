@@ -8,7 +8,9 @@ use crate::archive::has_segment;
 use crate::receipt::Receipt;
 use crate::ship::carrier::NodeTransport;
 use crate::ship::wire::Purpose;
-use crate::ship::{Link, LinkError, SendError, Sender, ShipError, ShipProgress, Shipper, Transport, WalFile};
+use crate::ship::{
+    Link, LinkError, SendError, Sender, ShipError, ShipProgress, Shipper, Transport, WalFile,
+};
 use crate::wal::{Expected, SegmentName, WalFileName};
 
 /// How often a connection is used while it waits: the far end limits the time without data.
@@ -169,9 +171,7 @@ impl Drop for Connected<'_> {
 pub(super) fn void(sender: &mut Sender, receipt: &Receipt) -> Result<(), SendError> {
     sender.void_receipt(&receipt.id)?;
     match sender.held_receipt()?.receipt {
-        Some(other)
-            if (&other.node_id, other.timeline) == (&receipt.node_id, receipt.timeline) =>
-        {
+        Some(other) if (&other.node_id, other.timeline) == (&receipt.node_id, receipt.timeline) => {
             sender.void_receipt(&other.id)
         }
         _ => Ok(()),

@@ -130,7 +130,9 @@ pub enum FlushError {
         missing: SegmentName,
     },
     /// The server was started while the receipt was delivered.
-    #[error("the server was started again. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary")]
+    #[error(
+        "the server was started again. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
+    )]
     StartedAgain,
     /// A node could not be asked to forget the receipt.
     #[error(
@@ -191,7 +193,7 @@ pub enum ServerLeft {
 #[derive(Debug)]
 pub struct FlushFailure {
     /// Why.
-    pub error: FlushError,
+    pub error: Box<FlushError>,
     /// The state of the server.
     pub left: ServerLeft,
 }

@@ -10,6 +10,9 @@ use crate::ship::{ConnectError, FarCommand, Transport};
 /// The line that triggerStandby prints when the server has committed a write.
 const OPEN: &str = "The server is open: ";
 
+/// The line that `triggerStandby --check` prints for a standby whose server is running.
+const RUNNING: &str = "The standby in ";
+
 /// The beginning of the last line of a triggerStandby that has refused.
 const ERROR: &str = "triggerStandby: ERROR: ";
 
@@ -21,8 +24,8 @@ const SILENT_LIMITS: u32 = 10;
 pub struct FarPromotion {
     /// Starts triggerStandby there.
     pub promote: NodeTransport,
-    /// Starts it with the argument `debug`.
-    pub describe: NodeTransport,
+    /// Starts it to check that the standby is running.
+    pub check: NodeTransport,
 }
 
 /// Why the standby was not promoted, as far as is known.
@@ -51,7 +54,7 @@ pub enum NotPromoted {
         why: String,
     },
     /// The connection ended before triggerStandby did.
-    #[error("the connection to triggerStandby on {node} ended: {why}")]
+    #[error("triggerStandby on {node} did not report that the server is open: {why}")]
     Unknown {
         /// The node.
         node: String,
@@ -77,7 +80,7 @@ impl FarPromotion {
     pub fn new(reach: &Reach) -> Result<FarPromotion, SshError> {
         Ok(FarPromotion {
             promote: NodeTransport::by_ssh(reach, FarCommand::TriggerStandby)?,
-            describe: NodeTransport::by_ssh(reach, FarCommand::DescribeStandby)?,
+            check: NodeTransport::by_ssh(reach, FarCommand::CheckStandby)?,
         })
     }
 
@@ -87,21 +90,24 @@ impl FarPromotion {
         self.promote.node()
     }
 
-    /// Checks that triggerStandby can be started there.
+    /// Checks that triggerStandby can be started there, and that the standby is running.
     ///
     /// # Errors
-    /// If it can't.
+    /// If not.
     pub fn check(&self) -> Result<(), NotPromoted> {
-        let mut described = false;
-        let ended = run(&self.describe, &mut |line| described |= line.starts_with("PGROOT"))?;
-        let why = match (ended, described) {
-            (Ended::Regularly(_), true) => return Ok(()),
-            (Ended::Regularly(words), false) => {
-                words.unwrap_or_else(|| "it prints something else than expected".into())
+        let node = self.node().to_owned();
+        let mut is_running = false;
+        match run(&self.check, &mut |line| is_running |= line.starts_with(RUNNING))? {
+            Ended::Regularly(_) if is_running => Ok(()),
+            Ended::Regularly(Some(words)) => match words.strip_prefix(ERROR) {
+                Some(why) => Err(NotPromoted::Refused { node, why: why.to_owned() }),
+                None => Err(NotPromoted::Unusable { node, why: words }),
+            },
+            Ended::Regularly(None) => {
+                Err(NotPromoted::Unusable { node, why: "unexpected output".into() })
             }
-            (Ended::Lost(why), _) => why,
-        };
-        Err(NotPromoted::Unusable { node: self.node().to_owned(), why })
+            Ended::Lost(why) => Err(NotPromoted::Unusable { node, why }),
+        }
     }
 
     /// Promotes it, and waits until it has committed a write. `line` is called for each line that triggerStandby prints.
@@ -110,9 +116,10 @@ impl FarPromotion {
     /// If it was not promoted, or if that is not known.
     pub fn run(&self, line: &mut dyn FnMut(&str)) -> Result<(), NotPromoted> {
         let node = self.node().to_owned();
-        let mut is_open = false;
+        let (mut is_open, mut last) = (false, String::new());
         let ended = run(&self.promote, &mut |text| {
             is_open |= text.starts_with(OPEN);
+            text.clone_into(&mut last);
             line(text);
         })?;
         match ended {
@@ -122,7 +129,7 @@ impl FarPromotion {
                 None => Err(NotPromoted::Unknown { node, why: words }),
             },
             Ended::Regularly(None) => {
-                Err(NotPromoted::Unknown { node, why: "it printed nothing".into() })
+                Err(NotPromoted::Unknown { node, why: format!("its last line is \"{last}\"") })
             }
             Ended::Lost(why) => Err(NotPromoted::Unknown { node, why }),
         }

@@ -72,7 +72,8 @@ impl FlushPrimary {
     /// server does not stop, or if one of the nodes does not hold all of its WAL. Also says in which state the server was left.
     pub fn run(&self, report: Report<'_>) -> Result<Receipt, FlushFailure> {
         let mut left = ServerLeft::Unchanged;
-        self.flush(&mut left, report).map_err(|error| FlushFailure { error, left })
+        let flushed = self.flush(&mut left, report);
+        flushed.map_err(|error| FlushFailure { error: Box::new(error), left })
     }
 
     /// Checks what can be checked before anything is changed.
@@ -298,11 +299,7 @@ impl FlushPrimary {
 
     /// Stores this node's copy of the receipt before any other node has it, so that it can be made void. An earlier
     /// attempt's is used again; another one is void, since only the newest is known to undo.
-    fn receipt(
-        &self,
-        new: Receipt,
-        nodes: &mut [Connected<'_>],
-    ) -> Result<Receipt, FlushError> {
+    fn receipt(&self, new: Receipt, nodes: &mut [Connected<'_>]) -> Result<Receipt, FlushError> {
         let file = ReceiptFile::of_node(&self.local_replication);
         match current(file.read()?, &self.node.data_directory)? {
             Some(stored) if stored == (Receipt { id: stored.id.clone(), ..new.clone() }) => {

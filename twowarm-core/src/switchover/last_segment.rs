@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::FlushError;
-use crate::data_directory::{IdentityError, control_file};
+use crate::data_directory::control_file;
 use crate::durable::Aside;
 use crate::file_error::FileError;
 use crate::receipt::Tail;
@@ -27,7 +27,7 @@ pub(super) struct EndOfWal {
 /// pg_control of a cluster that was shut down cleanly as a primary.
 pub(super) fn clean_control(data_directory: &Path) -> Result<ControlFile, FlushError> {
     let unknown = || FlushError::UnknownVersion(data_directory.to_owned());
-    let control = control_file(data_directory).map_err(IdentityError::from)?;
+    let control = control_file(data_directory)?;
     let control = control.ok_or_else(unknown)?;
     match control.state {
         ClusterState::ShutDown => Ok(control),

@@ -78,8 +78,14 @@ impl Switchover {
     pub fn check(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
         self.flush
             .check(&mut |step| report(SwitchoverStep::Flush(step)))
-            .map_err(SwitchoverError::NotReady)?;
-        self.promotion.check().map_err(SwitchoverError::NoTrigger)?;
+            .map_err(|error| SwitchoverError::NotReady(Box::new(error)))?;
+        self.check_promotion(report)?;
+        Ok(())
+    }
+
+    fn check_promotion(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
+        let checked = self.promotion.check();
+        checked.map_err(|error| SwitchoverError::NoTrigger(Box::new(error)))?;
         report(SwitchoverStep::CanPromote { node: self.promotion.node() });
         Ok(())
     }
@@ -89,9 +95,8 @@ impl Switchover {
     /// # Errors
     /// If a step fails.
     pub fn run(&self, report: Report<'_>) -> Result<Receipt, SwitchoverError> {
-        self.promotion.check().map_err(SwitchoverError::NoTrigger)?;
+        self.check_promotion(report)?;
         let node = self.promotion.node();
-        report(SwitchoverStep::CanPromote { node });
         let flushed = self.flush.run(&mut |step| report(SwitchoverStep::Flush(step)));
         let receipt = flushed.map_err(|failure| {
             let now = self.after(&failure, report);
@@ -105,7 +110,7 @@ impl Switchover {
                 true => self.go_on(report),
                 false => NowPrimary::Unknown(node.to_owned()),
             };
-            SwitchoverError::Promotion { error, now }
+            SwitchoverError::Promotion { error: Box::new(error), now }
         })?;
         report(SwitchoverStep::Promoted { node });
         self.follow(report).map_err(|error| SwitchoverError::Rejoin {

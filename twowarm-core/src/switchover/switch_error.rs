@@ -42,10 +42,10 @@ impl fmt::Display for NowPrimary {
 pub enum SwitchoverError {
     /// Refused before anything was changed.
     #[error("{0}. Nothing was changed")]
-    NotReady(FlushError),
+    NotReady(Box<FlushError>),
     /// triggerStandby can't be started on the other node. Nothing was changed.
     #[error("{0}. Nothing was changed")]
-    NoTrigger(NotPromoted),
+    NoTrigger(Box<NotPromoted>),
     /// The primary could not be flushed.
     #[error("{} {now}", sentence(failure))]
     Flush {
@@ -58,7 +58,7 @@ pub enum SwitchoverError {
     #[error("{}. {now}", error)]
     Promotion {
         /// Why.
-        error: NotPromoted,
+        error: Box<NotPromoted>,
         /// Which node is the primary.
         now: NowPrimary,
     },

@@ -2,14 +2,12 @@ use std::path::{Path, PathBuf};
 
 use super::destination::void;
 use super::{Destination, FlushError};
-use crate::data_directory::{
-    IdentityError, Reached, Role, check_owner, control_file, role_of, running_server,
-};
+use crate::data_directory::{Reached, Role, check_owner, control_file, role_of, running_server};
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::server::let_sessions_in;
 use crate::ship::{LinkError, LocalNode, ShipError};
 
-/// Ends a flush so that the old primary can go on: its receipt is void everywhere, and sessions are let in.
+/// Ends a flush so that the old primary can continue: its receipt is void everywhere, and sessions are let in.
 #[derive(Debug)]
 pub struct UndoFlush {
     /// The old primary.
@@ -18,7 +16,7 @@ pub struct UndoFlush {
     pub local_replication: PathBuf,
     /// The standby, and the DR node if there is one.
     pub destinations: Vec<Destination>,
-    /// Whether to go on if a node can't be asked whether it was promoted.
+    /// Whether to continue if a node can't be asked whether it was promoted.
     pub force: bool,
 }
 
@@ -78,7 +76,7 @@ pub(super) fn current(
     receipt: Option<Receipt>,
     data_directory: &Path,
 ) -> Result<Option<Receipt>, FlushError> {
-    let control = control_file(data_directory).map_err(IdentityError::from)?;
+    let control = control_file(data_directory)?;
     let timeline = control.map(|control| Reached::of(&control).timeline);
     Ok(receipt.filter(|receipt| timeline.is_none_or(|timeline| timeline <= receipt.timeline)))
 }

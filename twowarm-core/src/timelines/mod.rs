@@ -88,6 +88,13 @@ impl<'a> Timelines<'a> {
     /// All histories in the archive and in the server's WAL directory. A timeline can be in both.
     pub(crate) fn all(&self) -> Result<Vec<TimelineHistory>, HistoryFileError> {
         let mut histories = self.archived_after(TimelineId::FIRST)?;
+        histories.extend(self.in_wal_directory()?);
+        Ok(histories)
+    }
+
+    /// All histories in the server's WAL directory.
+    pub(crate) fn in_wal_directory(&self) -> Result<Vec<TimelineHistory>, HistoryFileError> {
+        let mut histories = Vec::new();
         for wal in self.wal_directories().filter(|wal| wal.is_dir()) {
             let files = HistoryFiles { directory: &wal, invalid: Invalid::Fail };
             histories.extend(files.listed_after(TimelineId::FIRST)?);

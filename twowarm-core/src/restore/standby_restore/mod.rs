@@ -13,14 +13,14 @@ use super::standby_policy::ServerMode;
 use super::{GiveUp, Order, Outcome, RecoveryMemory, RecoveryOrders, RestoreRequest};
 use crate::archive::OtherArchive;
 use crate::data_directory::{
-    IdentityError, PROMOTE_FILES, RecoveryMode, identity, last_place_needed, major_version,
-    recovery_settings, request_promotion,
+    IdentityError, PROMOTE_FILES, RecoveryMode, control_file, identity, last_place_needed,
+    major_version, recovery_settings, request_promotion,
 };
 use crate::identifiers::NodeName;
 use crate::prune::Keep;
 use crate::prune::RestartPoint;
 use crate::trigger::{Trigger, TriggerLook, Writing};
-use crate::wal::{SegmentName, WalFileName};
+use crate::wal::{ClusterState, SegmentName, WalFileName};
 
 /// One call of a standby's restore_command, from the request to the answer.
 ///
@@ -228,6 +228,7 @@ impl StandbyRestore {
                     wait_limit: match settings.streams {
                         // Streaming is faster than the archive, and begins when the archive has nothing.
                         true => Duration::ZERO,
+                        false if self.starts_with_own_wal() => Duration::ZERO,
                         // A server that obeys `promote` has deleted that file and still asks.
                         false if memory.archive_unavailable() => {
                             self.wait_limit.min(ONCE_UNAVAILABLE)
@@ -242,6 +243,20 @@ impl StandbyRestore {
             }
             _ => ServerMode::Warm { restart_for_timeline: self.restart_for_timeline },
         }
+    }
+
+    /// Whether the segment of the last checkpoint is requested by a server that was shut down as a primary and now
+    /// starts as a standby. It has that checkpoint in its own WAL directory, where it looks after the archive.
+    fn starts_with_own_wal(&self) -> bool {
+        let Some(name) = self.request.name.segment() else { return false };
+        let control = control_file(&self.data_directory).ok().flatten();
+        control.is_some_and(|control| {
+            let own = control.layout().containing(control.timeline, control.checkpoint);
+            let has = |wal: &str| self.data_directory.join(wal).join(own.to_string()).exists();
+            control.state == ClusterState::ShutDown
+                && name.place == own.place
+                && (has("pg_wal") || has("pg_xlog"))
+        })
     }
 
     /// Before 9.3 the file `promote` exists for a moment only; between two calls it goes unnoticed.

@@ -6,9 +6,7 @@ use std::path::Path;
 
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError};
-use crate::data_directory::{
-    IdentityError, Role, control_file, identity, lock_directory, role_of,
-};
+use crate::data_directory::{IdentityError, Role, control_file, identity, lock_directory, role_of};
 use crate::file_error::FileError;
 use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
 use crate::ship::content::{Content, check_content};

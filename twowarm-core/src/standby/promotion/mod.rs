@@ -25,14 +25,14 @@ use self::archive_question::{Answer, Content, Line, Question};
 pub use self::archiving::{Archiving, ArchivingSwitch};
 pub use self::damage::Damage;
 pub use self::error::{NotQueried, PromotionError};
-use self::opening::wait_until_open;
+use self::opening::{end_first_segment, wait_until_open};
 pub use self::receipt_check::ReceiptState;
 use self::replaying::Backlog;
 pub use self::step::{PromotionStep, WaitingFor};
 use crate::archive::OtherArchive;
 use crate::data_directory::{
-    DirectoryContents, InUse, PROMOTE_FILES, lock_directory, recovery_settings, request_promotion, running_server,
-    write_for_server,
+    DirectoryContents, InUse, PROMOTE_FILES, lock_directory, recovery_settings, request_promotion,
+    running_server, write_for_server,
 };
 use crate::durable;
 use crate::limits::with_ticks;
@@ -187,7 +187,8 @@ impl Promotion {
         let before = self.check_archive(report)?;
         let has_receipt = matches!(before.receipt, Some(ReceiptState::Complete(_)));
         let is_smart = self.mode == PromotionMode::Smart;
-        report(PromotionStep::Archiving(self.archiving.set(pgdata, has_receipt && is_smart)?));
+        let archiving = self.archiving.set(pgdata, has_receipt && is_smart)?;
+        report(PromotionStep::Archiving(archiving));
         let settings = recovery_settings(pgdata)?;
         let triggered = Instant::now();
         let content: &[u8] = if is_smart { b"smart\n" } else { b"fast\n" };
@@ -210,6 +211,9 @@ impl Promotion {
             return opened.map(|()| Promoted::Open(after));
         }
         self.remove_trigger(is_requested)?;
+        if opened.is_ok() && archiving != Archiving::Off {
+            end_first_segment(pgdata, &self.login);
+        }
         self.complete_archive(&before, report);
         opened.map(|()| Promoted::Open(after))
     }

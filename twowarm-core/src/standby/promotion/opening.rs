@@ -11,6 +11,8 @@ use crate::server::{Login, ServerError, Session};
 use crate::wal::ClusterState;
 
 const POLL: Duration = Duration::from_millis(100);
+/// The same in the first second, in which a server without a backlog opens.
+const FIRST_POLL: Duration = Duration::from_millis(20);
 
 /// Waits until the running server of a data directory commits a write. It waits as long as the server
 /// replays, but no longer than `limit` while every attempt to query it fails.
@@ -23,6 +25,7 @@ pub(super) fn wait_until_open(
 ) -> Result<(), PromotionError> {
     let mut heartbeat = Every::new(HEARTBEAT);
     let mut failing = Failing { limit, since: None };
+    let begun = Instant::now();
     loop {
         if running_server(data_directory)?.is_none() {
             return Err(PromotionError::Stopped);
@@ -48,7 +51,8 @@ pub(super) fn wait_until_open(
             let what = error.as_ref().map_or_else(replay, WaitingFor::Connection);
             report(PromotionStep::Waiting(what));
         }
-        thread::sleep(POLL);
+        let is_first = begun.elapsed() < Duration::from_secs(1);
+        thread::sleep(if is_first { FIRST_POLL } else { POLL });
     }
 }
 
@@ -86,6 +90,18 @@ fn try_write(data_directory: &Path, login: &Login) -> Result<bool, ServerError> 
     }
     session.commit_a_write()?;
     Ok(true)
+}
+
+/// Ends the first segment of the new timeline, so that it is shipped: other nodes need it to follow, and a server with
+/// little traffic does not fill it soon.
+pub(super) fn end_first_segment(data_directory: &Path, login: &Login) {
+    let switched = Session::open(data_directory, login).and_then(|mut session| {
+        let switch = session.major().switch_wal();
+        session.rows(switch)
+    });
+    if let Err(error) = switched {
+        log::warn!("could not end the first segment of the new timeline: {error}");
+    }
 }
 
 #[cfg(test)]

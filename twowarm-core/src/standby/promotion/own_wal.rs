@@ -13,8 +13,8 @@ use crate::data_directory::Reached;
 use crate::file_error::{FileError, if_exists};
 use crate::timelines::Timelines;
 use crate::wal::{
-    ControlFile, Expected, SegmentInHistory, SegmentName, SegmentPlace, TimelineHistory, TimelineId,
-    WalFileName, check_history,
+    ControlFile, Expected, ForkPoint, SegmentInHistory, SegmentName, SegmentPlace, TimelineHistory,
+    TimelineId, WalFileName,
 };
 
 /// The history of the timeline that a standby replays.
@@ -104,34 +104,33 @@ fn own_segments(data_directory: &Path) -> Result<Vec<(SegmentName, PathBuf)>, Fi
 }
 
 /// Puts the history of the timeline that a promotion began into the archive of the promoted node. Its own archive_command
-/// ships it to other nodes only.
-pub(super) fn keep_history(
+/// ships it to other nodes only. Through 9.2 a history does not tell the position of the fork; then the first segment of
+/// the timeline too, by which an old primary finds it.
+pub(super) fn keep_new_timeline(
     archive: &Archive,
     left: TimelineId,
+    control: &ControlFile,
     data_directory: &Path,
     tell: &mut dyn FnMut(Line),
 ) -> Result<(), PromotionError> {
-    let mut newest: Option<(TimelineId, Vec<u8>)> = None;
-    for wal in wal_directories(data_directory) {
-        let Ok(entries) = fs::read_dir(&wal) else { continue };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let Some(Ok(WalFileName::History(timeline))) = name.to_str().map(str::parse) else {
-                continue;
-            };
-            let path = entry.path();
-            let text = fs::read(&path).map_err(FileError::of("read", &path))?;
-            let is_next =
-                check_history(timeline, &text).is_ok_and(|history| history.parent() == Some(left));
-            if is_next && newest.as_ref().is_none_or(|(known, _)| *known < timeline) {
-                newest = Some((timeline, text));
-            }
-        }
+    let own = Timelines::new(archive.path(), Some(data_directory)).in_wal_directory()?;
+    let next = own.into_iter().filter(|history| history.parent() == Some(left));
+    let Some(history) = next.max_by_key(TimelineHistory::timeline) else { return Ok(()) };
+    let timeline = history.timeline();
+    let name = WalFileName::History(timeline);
+    if archive.put(name, history.as_bytes())? == Stored::New {
+        tell(Line::Kept(name));
     }
-    if let Some((timeline, text)) = newest {
-        let name = WalFileName::History(timeline);
-        if archive.put(name, &text)? == Stored::New {
-            tell(Line::Kept(name));
+    if let Some(ForkPoint::Segment(fork)) = history.begins() {
+        let first = SegmentName { timeline, ..*fork };
+        let name = WalFileName::Segment(first);
+        let expected = Expected::of(control);
+        for wal in wal_directories(data_directory) {
+            let path = wal.join(first.to_string());
+            let is_whole = |file: &mut fs::File| is_whole(file, first, &expected);
+            if archive.put_copy(name, &path, is_whole)? == Some(Stored::New) {
+                tell(Line::Kept(name));
+            }
         }
     }
     Ok(())

@@ -158,8 +158,14 @@ impl Rejoin {
         Ok(())
     }
 
+    /// Creates and marks the archive directory, if the node has none, and opens it. Done before the other node is
+    /// promoted, the new primary can ship to this node at once. It can be repeated.
+    ///
     /// A missing archive directory of a node that has a mark is an unmounted disk.
-    fn prepare_archive(&self) -> Result<Archive, RejoinError> {
+    ///
+    /// # Errors
+    /// If the archive directory can't be created, or is not the one that has the node's mark.
+    pub fn prepare_archive(&self) -> Result<Archive, RejoinError> {
         if !archive::is_marked_for(&self.local_replication)? {
             durable::create_directory(&self.archive)?;
             archive::mark(&self.archive, &self.local_replication)?;

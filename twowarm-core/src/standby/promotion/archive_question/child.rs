@@ -31,7 +31,7 @@ pub(super) fn answer(
             let history = history.unwrap_or_else(|| TimelineHistory::without_ancestors(left));
             let keep = &mut *tell;
             own_wal::keep_segments(&archive, &history, &control, data_directory, keep_until, keep)?;
-            own_wal::keep_history(&archive, left, data_directory, tell)?;
+            own_wal::keep_new_timeline(&archive, left, &control, data_directory, tell)?;
         } else {
             complete_and_check(question, others, &archive, given, &control, keep_until, tell)?;
         }
