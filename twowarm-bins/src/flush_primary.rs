@@ -6,7 +6,8 @@ use std::time::Duration;
 use twowarm_core::data_directory::running_server;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::receipt::Receipt;
-use twowarm_core::switchover::{FlushPrimary, FlushStep, UndoFlush, let_sessions_in};
+use twowarm_core::server::let_sessions_in;
+use twowarm_core::switchover::{FlushPrimary, FlushStep, UndoFlush};
 
 use crate::command::{Command, Failure, print};
 use crate::exit_codes::{DONE, ExitPolicy};
@@ -21,7 +22,7 @@ pub const COMMAND: Command = Command {
         summary: "stops the primary for a switchover",
         description: "The first half of a switchover; the second half is triggerStandby on the standby. Lets no new \
             session in, waits for the sessions to end and terminates the others, waits until all WAL is archived, and \
-            stops the server. Then it ships the last segment up to the shutdown checkpoint and a receipt, and asks the \
+            stops the server. Until this node is a standby or --undo is run, its pg_hba.conf rejects sessions, so that nothing is written if it is started again. Then it ships the last segment up to the shutdown checkpoint and a receipt, and asks the \
             standby and the DR node whether they hold all of it. It can be run again after any failure.\n\n\
             With --undo the receipt is void on all nodes, and the server can be started again as the primary.",
         options: &[
@@ -45,7 +46,10 @@ pub const COMMAND: Command = Command {
             OTHER_NODE,
             DR_NODE,
             ("PGROOT/2warm/local/replication/receipt", "The receipt of the last flush."),
-            ("PGROOT/2warm/local/replication/flushing", "Exists while sessions are kept out."),
+            (
+                "PGROOT/2warm/local/replication/flushing",
+                "Exists while pg_hba.conf rejects all sessions: until this node is a standby, or --undo.",
+            ),
         ],
         see_also: &["switchover(1)", "triggerStandby(1)", "configStandby(1)", "pg_ctl(1)"],
     },
@@ -111,21 +115,21 @@ fn flush(install: &Install, wait: Option<Duration>, force: bool) -> Result<Recei
     Ok(flush.run(&mut tell)?)
 }
 
-/// Lets sessions in again before a signal ends the process.
+/// Lets sessions in again before a signal ends the process, unless the server is stopped.
 pub(crate) fn when_interrupted(install: &Install, flush: &FlushPrimary) -> std::io::Result<()> {
     let (pgdata, local) = (flush.node.data_directory.clone(), install.local_replication());
-    before_the_end(move || {
-        if let Err(error) = let_sessions_in(&pgdata, &local) {
-            log::error!("{error}. Sessions are still rejected. HINT: run flushPrimary --undo");
-        }
-        match running_server(&pgdata) {
-            Ok(Some(_)) => log::warn!(
+    before_the_end(move || match running_server(&pgdata) {
+        Ok(Some(_)) => match let_sessions_in(&pgdata, &local) {
+            Ok(()) => log::warn!(
                 "interrupted: sessions are let in again, unless the server is shutting down"
             ),
-            _ => log::warn!(
-                "interrupted: the server is stopped. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
-            ),
-        }
+            Err(error) => {
+                log::error!("{error}. Sessions are still rejected. HINT: run flushPrimary --undo")
+            }
+        },
+        _ => log::warn!(
+            "interrupted: the server is stopped. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
+        ),
     })
 }
 

@@ -65,6 +65,7 @@ fn a_flush_that_was_killed_can_be_repeated() {
             }
         }
         pair.db1.start().unwrap();
+        pair.on_db1("flushPrimary", &["--undo"]);
         let expected = rows(&pair.db1);
         pair.on_db1("flushPrimary", &[]);
         pair.on_db2("triggerStandby", &[]);

@@ -5,6 +5,7 @@
 mod broken_off;
 mod pair;
 mod refusals;
+mod started_again;
 mod switchover;
 mod undo;
 mod whole;

@@ -67,7 +67,11 @@ fn the_tail_contains_nothing_else_and_promotes_no_standby() {
     tail.read_to_end(&mut behind).unwrap();
     assert!(!behind.is_empty() && behind.iter().all(|byte| *byte == 0));
 
-    // The same server again, without --undo: its segment arrives under its plain name.
+    // The same server again, without --undo, by editing pg_hba.conf: its segment arrives under its plain name.
+    let hba = pair.db1.pgdata().join("pg_hba.conf");
+    let text = fs::read_to_string(&hba).unwrap();
+    let (_, own) = text.split_once("# flushPrimary: end\n").unwrap();
+    pair.db1.run_as().write(&hba, own).unwrap();
     pair.db1.start().unwrap();
     pair.flows(100);
     assert!(pair.db2.is_in_recovery().unwrap());

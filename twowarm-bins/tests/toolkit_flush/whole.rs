@@ -9,7 +9,7 @@ use twowarm_core::testbed::{LIMIT, Node, StopMode, finish, wait_until};
 use crate::pair::{Pair, Running, rows};
 
 /// Lets commands on a node start its server, as start_command does at a site.
-fn start_command(node: &Node) {
+pub fn start_command(node: &Node) {
     let pg_ctl = node.install().program("pg_ctl");
     let line = format!(
         "[server]\nstart_command = [\"{}\", \"-w\", \"-D\", \"{}\", \"-l\", \"{}\", \"start\"]\n",

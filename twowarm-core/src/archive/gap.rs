@@ -3,7 +3,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::{Archive, ArchiveError};
@@ -12,8 +12,8 @@ use crate::timelines::Timelines;
 #[cfg(feature = "ship")]
 use crate::wal::TimelineId;
 use crate::wal::{
-    ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
-    TimelineHistory, check_segment_header,
+    Completeness, ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName,
+    SegmentPlace, TimelineHistory, check_segment_header, completeness,
 };
 
 /// A segment that a standby still needs is missing, and a later one is in the archive. A failover would end
@@ -95,7 +95,7 @@ impl Archive {
         self.gap_before(None, next, control, data_directory)
     }
 
-    /// The same as if the segment `end` were in the archive too.
+    /// The same as if the segment `end` were in the archive too. Then each segment before it must be complete.
     fn gap_before(
         &self,
         end: Option<SegmentName>,
@@ -110,7 +110,9 @@ impl Archive {
         let (mut listing, wal) = (self.segments()?, wal_directories(data_directory));
         listing.extend(end);
         let expected = Expected::of(control);
-        let has = |name| wal.iter().any(|wal| has_segment(wal, name, &expected));
+        let in_wal: fn(&Path, SegmentName, &Expected) -> bool =
+            if end.is_some() { has_whole_segment } else { has_segment };
+        let has = |name| wal.iter().any(|wal| in_wal(wal, name, &expected));
         Ok(gap(listing, next.place, &histories, control.layout(), &has))
     }
 }
@@ -210,7 +212,7 @@ impl Archive {
         let history = own_history(&timelines, SegmentName { timeline, place: next })?;
         let wal = data_directory.map(wal_directories);
         let expected = control.map(Expected::of).unwrap_or_default();
-        let has = |name| wal.iter().flatten().any(|wal| has_segment(wal, name, &expected));
+        let has = |name| wal.iter().flatten().any(|wal| has_whole_segment(wal, name, &expected));
         Ok(gap(listing, next, &[history], layout, &has).map(|gap| gap.missing))
     }
 }
@@ -283,6 +285,29 @@ pub(crate) fn has_segment(directory: &Path, name: SegmentName, expected: &Expect
         .read_to_end(&mut first_page)
         .and_then(|_| file.metadata());
     read.is_ok_and(|found| check_segment_header(&first_page, name, found.len(), expected).is_ok())
+}
+
+/// The same, and the segment is complete: replication by streaming may have ended in the middle of it.
+pub(crate) fn has_whole_segment(directory: &Path, name: SegmentName, expected: &Expected) -> bool {
+    let file = File::open(directory.join(name.to_string()));
+    file.and_then(|mut file| is_whole(&mut file, name, expected)).unwrap_or(false)
+}
+
+/// Whether a file is the segment of this name, and complete. A recycled file is another segment, and the last one is
+/// not complete.
+pub(crate) fn is_whole(
+    file: &mut File,
+    name: SegmentName,
+    expected: &Expected,
+) -> io::Result<bool> {
+    let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
+    Read::by_ref(file).take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page)?;
+    let length = file.metadata()?.len();
+    let Ok(header) = check_segment_header(&first_page, name, length, expected) else {
+        return Ok(false);
+    };
+    file.rewind()?;
+    Ok(completeness(name, &header, file)? == Completeness::Whole)
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub use error::ArchiveError;
 pub(crate) use gap::gap;
 pub use gap::{Gap, Given};
 #[cfg(feature = "server")]
-pub(crate) use gap::{has_segment, next_needed, wal_directories};
+pub(crate) use gap::{has_segment, has_whole_segment, is_whole, next_needed, wal_directories};
 pub use incoming::Stored;
 #[cfg(any(feature = "ship", feature = "server"))]
 pub(crate) use incoming::have_same_bytes;

@@ -1,6 +1,7 @@
 //! Sessions on a PostgreSQL server, the statements of each version, and online backups.
 
 mod addresses;
+mod admission;
 mod backup;
 mod connect;
 mod error;
@@ -10,6 +11,9 @@ mod running_role;
 mod session;
 mod statements;
 
+pub use admission::let_sessions_in;
+#[cfg(feature = "ship")]
+pub(crate) use admission::{are_kept_out, keep_sessions_out, keep_sessions_out_of_stopped};
 pub use backup::{Backup, FinishedBackup};
 pub use connect::Login;
 pub(crate) use connect::runs_without_pid_file;

@@ -15,7 +15,7 @@ use crate::data_directory::{
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
-use crate::server::{Login, runs_without_pid_file};
+use crate::server::{Login, let_sessions_in, runs_without_pid_file};
 
 /// Makes an empty data directory, or that of an earlier standby, ready for a base copy.
 ///
@@ -152,6 +152,7 @@ impl PrepareStandby {
         // First: without the files that are removed below, and with the recovery settings, the server can't
         // open as a primary.
         recovery.apply(pgdata)?;
+        let_sessions_in(pgdata, &self.mark_directory)?;
         for name in ["trigger", PROMOTE_FILES[0]] {
             remove(&pgdata.join(name), report)?;
         }

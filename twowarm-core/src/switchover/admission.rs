@@ -1,30 +1,12 @@
-//! Whether the server lets new sessions in. While a primary is flushed its pg_hba.conf begins with lines that reject
-//! all, superusers too. A setting in the catalogs would be replicated, and the promoted standby would refuse sessions.
-//!
-//! `all` does not match the connections of streaming standbys, which must get the last WAL too.
+//! Whether the server lets new sessions in, for a flush.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use super::FlushError;
-use crate::data_directory::running_server;
-use crate::durable::{self, Aside};
-use crate::file_error::{FileError, if_exists};
-use crate::server::{Login, ServerError, Session};
-
-const BEGIN: &str = "# flushPrimary: begin. No session is let in until flushPrimary ends, or flushPrimary --undo is run.\n";
-const REJECT: &str =
-    "local all all reject\nhost all all 0.0.0.0/0 reject\nhost all all ::/0 reject\n";
-const END: &str = "# flushPrimary: end\n";
-
-/// The file in `local/replication` that names the changed pg_hba.conf.
-const STATE: &str = "flushing";
+use crate::server::{
+    Login, ServerError, Session, are_kept_out, keep_sessions_out, let_sessions_in,
+};
 
 const POLL: Duration = Duration::from_millis(10);
 
@@ -32,18 +14,23 @@ const POLL: Duration = Duration::from_millis(10);
 pub(super) struct Closed<'a> {
     data_directory: &'a Path,
     local_replication: &'a Path,
+    is_kept: bool,
 }
 
 impl Closed<'_> {
-    /// Lets sessions in again.
-    pub(super) fn open(&self) -> Result<(), FileError> {
-        let_sessions_in(self.data_directory, self.local_replication)
+    /// Sessions are kept out further on: a server that is stopped and started again must not write anything as long as
+    /// its receipt is valid.
+    pub(super) fn keep(mut self) {
+        self.is_kept = true;
     }
 }
 
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
-        if let Err(error) = self.open() {
+        if self.is_kept {
+            return;
+        }
+        if let Err(error) = let_sessions_in(self.data_directory, self.local_replication) {
             log::error!("{error}. Sessions are still rejected. HINT: run flushPrimary --undo");
         }
     }
@@ -55,7 +42,7 @@ pub(super) fn own_session(
     data_directory: &Path,
     local_replication: &Path,
 ) -> Result<Session, FlushError> {
-    let was_closed = local_replication.join(STATE).exists();
+    let was_closed = are_kept_out(local_replication);
     let_sessions_in(data_directory, local_replication)?;
     let begun = Instant::now();
     loop {
@@ -78,14 +65,8 @@ pub(super) fn close<'a>(
     local_replication: &'a Path,
 ) -> Result<Closed<'a>, FlushError> {
     let file = PathBuf::from(session.setting("hba_file")?);
-    let file = file.canonicalize().map_err(FileError::of("find", &file))?;
-    let text = fs::read(&file).map_err(FileError::of("read", &file))?;
-    let state = format!("version=1\nhba_file={}\n", file.display());
-    durable::write(&local_replication.join(STATE), state.as_bytes())?;
-    let closed = Closed { data_directory, local_replication };
-    let rejecting = [BEGIN.as_bytes(), REJECT.as_bytes(), END.as_bytes(), &without_block(&text)];
-    replace(&file, &rejecting.concat())?;
-    reload(data_directory)?;
+    let closed = Closed { data_directory, local_replication, is_kept: false };
+    keep_sessions_out(&file, data_directory, local_replication)?;
     let begun = Instant::now();
     loop {
         let last = match Session::open(data_directory, login) {
@@ -98,108 +79,5 @@ pub(super) fn close<'a>(
             return Err(FlushError::NotClosed { file, limit: login.time_limit, last });
         }
         std::thread::sleep(POLL);
-    }
-}
-
-/// Lets sessions in again after a flush, also one that was interrupted. Nothing is changed if they were not kept out.
-///
-/// # Errors
-/// If pg_hba.conf or the file that names it can't be read or written.
-pub fn let_sessions_in(data_directory: &Path, local_replication: &Path) -> Result<(), FileError> {
-    let state = local_replication.join(STATE);
-    let text = if_exists(fs::read_to_string(&state)).map_err(FileError::of("read", &state))?;
-    let Some(text) = text else { return Ok(()) };
-    // An incomplete file was written before pg_hba.conf was changed.
-    if let Some(file) = text.lines().find_map(|line| line.strip_prefix("hba_file=")) {
-        let file = Path::new(file);
-        let text = fs::read(file).map_err(FileError::of("read", file))?;
-        let original = without_block(&text);
-        if original != text {
-            replace(file, &original)?;
-        }
-        reload(data_directory)?;
-    }
-    durable::remove(&state)
-}
-
-/// The text without the lines of a flush; all other lines are kept, also ones that were added meanwhile.
-fn without_block(text: &[u8]) -> Vec<u8> {
-    let is = |line: &[u8], mark: &str| line == mark.as_bytes();
-    let mut inside = false;
-    let mut kept = Vec::with_capacity(text.len());
-    for line in text.split_inclusive(|&byte| byte == b'\n') {
-        if is(line, BEGIN) {
-            inside = true;
-        } else if inside && is(line, END) {
-            inside = false;
-        } else if !inside {
-            kept.extend(line);
-        }
-    }
-    kept
-}
-
-/// Replaces the file atomically by one of the same owner and mode.
-fn replace(file: &Path, text: &[u8]) -> Result<(), FileError> {
-    let before = fs::metadata(file).map_err(FileError::of("read", file))?;
-    let directory = file.parent().unwrap_or(Path::new("/"));
-    let mut aside = Aside::create_in(directory, ".pg_hba.conf")?;
-    let mut write = || {
-        aside.file().write_all(text)?;
-        aside.file().set_permissions(before.permissions())?;
-        let now = aside.file().metadata()?;
-        if (now.uid(), now.gid()) != (before.uid(), before.gid()) {
-            fchown(aside.file(), Some(before.uid()), Some(before.gid()))?;
-        }
-        Ok(())
-    };
-    write().map_err(FileError::of::<std::io::Error>("write", file))?;
-    aside.replace(file)
-}
-
-/// Makes a running server read pg_hba.conf again, as pg_ctl reload does.
-fn reload(data_directory: &Path) -> Result<(), FileError> {
-    let Some(server) = running_server(data_directory)? else { return Ok(()) };
-    let file = data_directory.join("postmaster.pid");
-    kill(Pid::from_raw(server.pid), Signal::SIGHUP).map_err(FileError::of("signal", &file))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn only_the_lines_of_the_flush_are_removed() {
-        let own = "# mine\nlocal all all trust\nhost all all ::/0 reject";
-        let block = [BEGIN, REJECT, END].concat();
-        assert_eq!(without_block(own.as_bytes()), own.as_bytes());
-        let closed = format!("{block}{own}");
-        assert_eq!(without_block(closed.as_bytes()), own.as_bytes());
-        let twice = format!("{block}local a a md5\n{closed}");
-        assert_eq!(without_block(twice.as_bytes()), format!("local a a md5\n{own}").as_bytes());
-        assert_eq!(without_block(b"\xff\n"), b"\xff\n");
-    }
-
-    #[test]
-    fn the_file_keeps_its_mode_and_is_found_after_an_interruption() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("pg_hba.conf");
-        fs::write(&file, [BEGIN, REJECT, END, "local all all trust\n"].concat()).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
-        let open = || let_sessions_in(dir.path(), dir.path());
-        open().unwrap();
-        assert!(fs::read_to_string(&file).unwrap().starts_with(BEGIN), "no flush is known");
-        let state = dir.path().join(STATE);
-        fs::write(&state, "version=1\n").unwrap();
-        open().unwrap();
-        assert!(!state.exists());
-        fs::write(&state, format!("version=1\nhba_file={}\n", file.display())).unwrap();
-        open().unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "local all all trust\n");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
-        assert!(!state.exists());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

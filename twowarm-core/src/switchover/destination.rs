@@ -8,7 +8,9 @@ use crate::archive::has_segment;
 use crate::receipt::Receipt;
 use crate::ship::carrier::NodeTransport;
 use crate::ship::wire::Purpose;
-use crate::ship::{Link, LinkError, Sender, ShipError, ShipProgress, Shipper, Transport, WalFile};
+use crate::ship::{
+    Link, LinkError, SendError, Sender, ShipError, ShipProgress, Shipper, Transport, WalFile,
+};
 use crate::wal::{Expected, SegmentName, WalFileName};
 
 /// How often a connection is used while it waits: the far end limits the time without data.
@@ -100,6 +102,13 @@ impl<'a> Connected<'a> {
         self.prove(receipt, own, report)
     }
 
+    /// Makes an earlier receipt void.
+    pub(super) fn void(&mut self, receipt: &Receipt) -> Result<(), FlushError> {
+        let voided = self.sender().and_then(|sender| Ok(void(sender, receipt)?));
+        let node = self.destination.node().to_owned();
+        voided.map_err(|error| FlushError::NotVoided { node, error })
+    }
+
     fn send(&mut self, receipt: &Receipt, tail: &Path) -> Result<(), ShipError> {
         let sender = self.sender()?;
         sender.send(WalFileName::Partial(receipt.segment), tail)?;
@@ -155,6 +164,17 @@ impl Drop for Connected<'_> {
         if let Some(sender) = self.sender.take() {
             sender.leave();
         }
+    }
+}
+
+/// Makes a receipt of this node void on another node, and any other one that it holds from the same timeline of this node.
+pub(super) fn void(sender: &mut Sender, receipt: &Receipt) -> Result<(), SendError> {
+    sender.void_receipt(&receipt.id)?;
+    match sender.held_receipt()?.receipt {
+        Some(other) if (&other.node_id, other.timeline) == (&receipt.node_id, receipt.timeline) => {
+            sender.void_receipt(&other.id)
+        }
+        _ => Ok(()),
     }
 }
 

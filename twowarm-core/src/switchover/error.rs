@@ -129,6 +129,11 @@ pub enum FlushError {
         /// The first missing segment.
         missing: SegmentName,
     },
+    /// The server was started while the receipt was delivered.
+    #[error(
+        "the server was started again. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
+    )]
+    StartedAgain,
     /// A node could not be asked to forget the receipt.
     #[error(
         "could not void the receipt on {node}: {error}. If {node} was promoted, this server must not be started as a primary. HINT: if {node} was certainly not promoted, run flushPrimary --undo --force"

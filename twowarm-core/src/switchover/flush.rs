@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::admission::{self, Closed};
 use super::destination::{Connected, OwnWal};
-use super::last_segment::{end_of_wal, note_archived};
+use super::last_segment::{clean_control, end_of_wal, note_archived};
+use super::undo::current;
 use super::{Destination, FlushError, FlushFailure, FlushStep, ServerLeft, archived, shutdown};
 use crate::base_copy::check_settings;
 use crate::data_directory::{Role, check_owner, major_version, role_of, running_server};
 use crate::limits::{Every, with_ticks};
 use crate::receipt::{Receipt, ReceiptFile, ReceiptId};
 use crate::rsync::{Event, Remote, Transfer};
-use crate::server::{Login, Session};
+use crate::server::{Login, Session, keep_sessions_out_of_stopped};
 use crate::ship::{LocalNode, NodeError, WalFile};
 use crate::wal::{Expected, SegmentName, WalFileName};
 
@@ -124,6 +125,7 @@ impl FlushPrimary {
         }
         let mut nodes = self.connect(report)?;
         if is_running {
+            self.void_earlier(&mut nodes)?;
             let closed = self.archive_all(&mut nodes, report)?;
             *left = ServerLeft::Stopping;
             let mut keep_open = || nodes.iter_mut().for_each(Connected::keep_open);
@@ -131,10 +133,9 @@ impl FlushPrimary {
                 shutdown::stop(pgdata, self.stop_limit, self.force, report, &mut keep_open)?;
             *left = ServerLeft::Stopped;
             report(FlushStep::Stopped(after));
-            closed.open()?;
+            closed.keep();
         } else {
-            // An interrupted flush has left it so.
-            admission::let_sessions_in(pgdata, &self.local_replication)?;
+            keep_sessions_out_of_stopped(pgdata, &self.local_replication)?;
             report(FlushStep::AlreadyStopped);
         }
         self.deliver(&mut nodes, report)
@@ -254,7 +255,7 @@ impl FlushPrimary {
         let major = major.ok_or_else(|| NodeError::NoVersion(pgdata.join("PG_VERSION")))?;
         let wal = pgdata.join(major.wal_directory());
         let end = end_of_wal(pgdata, &wal)?;
-        let receipt = self.receipt(&Receipt {
+        let new = Receipt {
             system_identifier: end.control.system_identifier,
             timeline: end.control.timeline,
             segment: end.segment,
@@ -263,7 +264,8 @@ impl FlushPrimary {
             node_id: self.node.node_id.clone(),
             label: self.node.label.clone(),
             id: ReceiptId::random()?,
-        })?;
+        };
+        let receipt = self.receipt(new, nodes)?;
         report(FlushStep::End(&receipt));
         let not_archived = not_archived(&wal, end.segment)?;
         let tail = end.copy_in(&self.local_replication)?;
@@ -274,21 +276,40 @@ impl FlushPrimary {
         for file in &not_archived {
             note_archived(&wal, &file.name.to_string())?;
         }
+        // It is not known whether a server that was started meanwhile has written more.
+        if running_server(pgdata)?.is_some() || clean_control(pgdata)? != end.control {
+            return Err(FlushError::StartedAgain);
+        }
         Ok(receipt)
     }
 
-    /// Stores this node's copy of the receipt before any other node has it, so that it can be made void. An earlier
-    /// attempt's is used again.
-    fn receipt(&self, receipt: &Receipt) -> Result<Receipt, FlushError> {
+    /// A server that runs after a flush may have written more than its receipt says.
+    fn void_earlier(&self, nodes: &mut [Connected<'_>]) -> Result<(), FlushError> {
         let file = ReceiptFile::of_node(&self.local_replication);
-        let stored = file.read()?;
-        let again =
-            stored.filter(|stored| *stored == Receipt { id: stored.id.clone(), ..receipt.clone() });
-        if let Some(again) = again {
-            return Ok(again);
+        match current(file.read()?, &self.node.data_directory)? {
+            Some(earlier) => self.void(&earlier, nodes),
+            None => Ok(()),
         }
-        file.write(receipt)?;
-        Ok(receipt.clone())
+    }
+
+    fn void(&self, receipt: &Receipt, nodes: &mut [Connected<'_>]) -> Result<(), FlushError> {
+        nodes.iter_mut().try_for_each(|node| node.void(receipt))?;
+        Ok(ReceiptFile::of_node(&self.local_replication).remove()?)
+    }
+
+    /// Stores this node's copy of the receipt before any other node has it, so that it can be made void. An earlier
+    /// attempt's is used again; another one is void, since only the newest is known to undo.
+    fn receipt(&self, new: Receipt, nodes: &mut [Connected<'_>]) -> Result<Receipt, FlushError> {
+        let file = ReceiptFile::of_node(&self.local_replication);
+        match current(file.read()?, &self.node.data_directory)? {
+            Some(stored) if stored == (Receipt { id: stored.id.clone(), ..new.clone() }) => {
+                return Ok(stored);
+            }
+            Some(other) => self.void(&other, nodes)?,
+            None => {}
+        }
+        file.write(&new)?;
+        Ok(new)
     }
 }
 

@@ -15,7 +15,6 @@ mod switch;
 mod switch_error;
 mod undo;
 
-pub use admission::let_sessions_in;
 pub use destination::Destination;
 pub use error::{FlushError, FlushFailure, ServerLeft};
 pub use far_promotion::{FarPromotion, NotPromoted};

@@ -1,8 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Destination, FlushError, admission};
-use crate::data_directory::{Role, check_owner, role_of, running_server};
-use crate::receipt::ReceiptFile;
+use super::destination::void;
+use super::{Destination, FlushError};
+use crate::data_directory::{Reached, Role, check_owner, control_file, role_of, running_server};
+use crate::receipt::{Receipt, ReceiptFile};
+use crate::server::let_sessions_in;
 use crate::ship::{LinkError, LocalNode, ShipError};
 
 /// Ends a flush so that the old primary can continue: its receipt is void everywhere, and sessions are let in.
@@ -43,16 +45,16 @@ impl UndoFlush {
         check_owner(pgdata)?;
         let is_running = running_server(pgdata)?.is_some();
         let file = ReceiptFile::of_node(&self.local_replication);
-        let receipt = file.read()?;
+        let receipt = current(file.read()?, pgdata)?;
         if let Some(receipt) = &receipt {
             for destination in &self.destinations {
-                let void = || -> Result<(), ShipError> {
+                let voided = || -> Result<(), ShipError> {
                     let mut sender = destination.connect()?;
-                    sender.void_receipt(&receipt.id)?;
+                    void(&mut sender, receipt)?;
                     sender.close();
                     Ok(())
                 };
-                let Err(error) = void() else { continue };
+                let Err(error) = voided() else { continue };
                 let node = destination.node().to_owned();
                 let is_refused = is_refused(&error);
                 let error = FlushError::NotVoided { node, error };
@@ -63,9 +65,20 @@ impl UndoFlush {
             }
             file.remove()?;
         }
-        admission::let_sessions_in(pgdata, &self.local_replication)?;
+        let_sessions_in(pgdata, &self.local_replication)?;
         Ok(Undone { had_receipt: receipt.is_some(), is_running })
     }
+}
+
+/// The receipt, unless it is that of an earlier switchover: this node has been promoted since, and its receipt is only
+/// evidence on the other nodes, which cannot make it void any more.
+pub(super) fn current(
+    receipt: Option<Receipt>,
+    data_directory: &Path,
+) -> Result<Option<Receipt>, FlushError> {
+    let control = control_file(data_directory)?;
+    let timeline = control.map(|control| Reached::of(&control).timeline);
+    Ok(receipt.filter(|receipt| timeline.is_none_or(|timeline| timeline <= receipt.timeline)))
 }
 
 /// Whether the node has answered, and refuses.

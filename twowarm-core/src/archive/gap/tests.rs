@@ -177,3 +177,17 @@ proptest! {
         prop_assert_eq!(found.map(|gap| number(gap.found)), after);
     }
 }
+
+/// Streaming ended in the middle of it, so that a receipt is not complete by it.
+#[test]
+fn a_segment_that_was_streamed_in_part_is_not_whole() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/18-1MB");
+    let packed = std::fs::read(sample.join("wal/00000002000000000000001C.partial.zst")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let name: SegmentName = "00000002000000000000001C".parse().unwrap();
+    std::fs::write(dir.path().join(name.to_string()), zstd::decode_all(&packed[..]).unwrap())
+        .unwrap();
+    let expected = Expected::default();
+    assert!(has_segment(dir.path(), name, &expected));
+    assert!(!has_whole_segment(dir.path(), name, &expected));
+}

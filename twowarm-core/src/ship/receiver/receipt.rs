@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError};
-use crate::data_directory::{Role, control_file, role_of};
+use crate::data_directory::{IdentityError, Role, control_file, identity, lock_directory, role_of};
 use crate::file_error::FileError;
 use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
 use crate::ship::content::{Content, check_content};
@@ -113,10 +113,15 @@ impl Receiver {
         if let Some(later) = self.descendant(archive, &receipt, |_| true)? {
             return Err(promoted(&later));
         }
-        if let Some(pgdata) = &self.data_directory
-            && let Some(why) = promotion(pgdata)
-        {
-            return Err(refusal(RefusalCode::PAST_FORK, false, why));
+        let mut _locked = None;
+        if let Some(pgdata) = self.data_directory.as_deref().filter(|path| path.exists()) {
+            // triggerStandby reads the receipt and writes the trigger file under this lock.
+            let locked = lock_directory(pgdata);
+            _locked = Some(locked.map_err(|e| refusal(RefusalCode::ARCHIVE, true, e))?);
+            let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+            if let Some(why) = promotion(pgdata).map_err(unknown)? {
+                return Err(refusal(RefusalCode::PAST_FORK, false, why));
+            }
         }
         // The receipt first: without it the other file is not used.
         file.remove().map_err(failed)?;
@@ -176,15 +181,15 @@ fn tail(
 }
 
 /// Why the node of a data directory is a primary, or will be one.
-fn promotion(pgdata: &Path) -> Option<String> {
-    let is_cluster = control_file(pgdata).is_ok_and(|control| control.is_some());
-    if is_cluster && role_of(pgdata).is_ok_and(|role| role == Role::Primary) {
-        return Some("this node is a primary".into());
+fn promotion(pgdata: &Path) -> Result<Option<String>, IdentityError> {
+    if identity(pgdata)?.is_some() && role_of(pgdata)? == Role::Primary {
+        return Ok(Some("this node is a primary".into()));
     }
     let trigger = pgdata.join("trigger");
-    trigger.exists().then(|| {
+    let exists = trigger.try_exists().map_err(FileError::of("look for", &trigger))?;
+    Ok(exists.then(|| {
         format!("this node is being promoted: its trigger file \"{}\" exists", trigger.display())
-    })
+    }))
 }
 
 fn promoted(later: &TimelineHistory) -> Refusal {

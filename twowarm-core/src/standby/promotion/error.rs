@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Damage, ReceiptState};
 use crate::Retryable;
 use crate::archive::{ArchiveError, Gap};
-use crate::data_directory::IdentityError;
+use crate::data_directory::{IdentityError, InUse};
 use crate::file_error::FileError;
 use crate::server::ServerError;
 use crate::timelines::{HistoryFileError, NewerTimeline};
@@ -20,6 +20,9 @@ pub enum PromotionError {
     /// The data directory's own files can't be read.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// A receipt is being made void, or another command uses the data directory.
+    #[error(transparent)]
+    InUse(#[from] InUse),
     /// The archive can't be read.
     #[error(transparent)]
     ReadArchive(#[from] ArchiveError),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::PromotionError;
 use super::archive_question::Line;
 use crate::archive::{
-    Archive, FetchStep, Given, OtherArchive, Stored, Wanted, has_segment, next_needed,
+    Archive, FetchStep, Given, OtherArchive, Stored, Wanted, has_whole_segment, next_needed,
     wal_directories,
 };
 use crate::limits::Background;
@@ -149,7 +149,7 @@ impl Wanting<'_> {
             let expected = Expected::of(self.control);
             let is_missing = |name: &SegmentName| {
                 !archived.contains(&name.place)
-                    && !wal.iter().any(|wal| has_segment(wal, *name, &expected))
+                    && !wal.iter().any(|wal| has_whole_segment(wal, *name, &expected))
             };
             segments.extend((next..after).filter_map(segment).filter(is_missing).take(MOST));
         }

@@ -12,10 +12,14 @@ mod replaying;
 mod step;
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::fcntl::Flock;
 
 use self::archive_question::{Answer, Content, Line, Question};
 pub use self::archiving::{Archiving, ArchivingSwitch};
@@ -27,8 +31,8 @@ use self::replaying::Backlog;
 pub use self::step::{PromotionStep, WaitingFor};
 use crate::archive::OtherArchive;
 use crate::data_directory::{
-    DirectoryContents, PROMOTE_FILES, recovery_settings, request_promotion, running_server,
-    write_for_server,
+    DirectoryContents, InUse, PROMOTE_FILES, lock_directory, recovery_settings, request_promotion,
+    running_server, write_for_server,
 };
 use crate::durable;
 use crate::limits::with_ticks;
@@ -145,6 +149,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A fast promotion, and the check of the archive after any, wait no longer for the archive.
 const SHORT_LIMIT: Duration = Duration::from_secs(2);
 
+const LOCK_POLL: Duration = Duration::from_millis(20);
+
 impl Promotion {
     /// Must be called when the program starts, before it evaluates its arguments; if this returns an exit
     /// code, the program must exit with it. The archive is read by a child process, because a file system that
@@ -177,6 +183,7 @@ impl Promotion {
         let Some(control) = found.control.filter(|_| found.recovery.is_some()) else {
             return Err(PromotionError::NotAStandby(pgdata.to_owned()));
         };
+        let locked = self.lock()?;
         let before = self.check_archive(report)?;
         let has_receipt = matches!(before.receipt, Some(ReceiptState::Complete(_)));
         let is_smart = self.mode == PromotionMode::Smart;
@@ -186,6 +193,7 @@ impl Promotion {
         let triggered = Instant::now();
         let content: &[u8] = if is_smart { b"smart\n" } else { b"fast\n" };
         write_for_server(pgdata, &self.trigger, content)?;
+        drop(locked);
         let is_running = running_server(pgdata)?.is_some();
         // While a server streams, its restore_command, which sees the trigger file, is not called.
         let is_requested = is_running && settings.streams;
@@ -208,6 +216,20 @@ impl Promotion {
         }
         self.complete_archive(&before, report);
         opened.map(|()| Promoted::Open(after))
+    }
+
+    /// Until the trigger file is written no receipt can be made void here: the old primary would be opened again, too.
+    /// Without a required receipt, a lock that can't be had does not hold up a failover.
+    fn lock(&self) -> Result<Option<Flock<File>>, PromotionError> {
+        let begun = Instant::now();
+        loop {
+            match lock_directory(&self.data_directory) {
+                Ok(locked) => return Ok(Some(locked)),
+                Err(InUse::Locked(_)) if begun.elapsed() < SHORT_LIMIT => thread::sleep(LOCK_POLL),
+                Err(error) if self.require_receipt => return Err(error.into()),
+                Err(_) => return Ok(None),
+            }
+        }
     }
 
     fn question(&self, check_for: Duration, keep_for: Duration) -> Question {

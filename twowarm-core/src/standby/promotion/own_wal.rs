@@ -3,19 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::PromotionError;
 use super::archive_question::Line;
-use crate::archive::{Archive, Given, Stored, next_needed, wal_directories};
+use crate::archive::{Archive, Given, Stored, is_whole, next_needed, wal_directories};
 use crate::data_directory::Reached;
 use crate::file_error::{FileError, if_exists};
 use crate::timelines::Timelines;
 use crate::wal::{
-    Completeness, ControlFile, Expected, ForkPoint, PageHeader, SegmentInHistory, SegmentName,
-    SegmentPlace, TimelineHistory, TimelineId, WalFileName, check_segment_header, completeness,
+    ControlFile, Expected, ForkPoint, SegmentInHistory, SegmentName, SegmentPlace, TimelineHistory,
+    TimelineId, WalFileName,
 };
 
 /// The history of the timeline that a standby replays.
@@ -102,19 +101,6 @@ fn own_segments(data_directory: &Path) -> Result<Vec<(SegmentName, PathBuf)>, Fi
     }
     found.sort_unstable_by_key(|(name, _): &(SegmentName, _)| (name.place, name.timeline));
     Ok(found)
-}
-
-/// Whether a file is the segment of this name, and complete. A recycled file is another segment, and the last one is
-/// not complete.
-fn is_whole(file: &mut fs::File, name: SegmentName, expected: &Expected) -> std::io::Result<bool> {
-    let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-    Read::by_ref(file).take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page)?;
-    let length = file.metadata()?.len();
-    let Ok(header) = check_segment_header(&first_page, name, length, expected) else {
-        return Ok(false);
-    };
-    file.rewind()?;
-    Ok(completeness(name, &header, file)? == Completeness::Whole)
 }
 
 /// Puts the history of the timeline that a promotion began into the archive of the promoted node. Its own archive_command

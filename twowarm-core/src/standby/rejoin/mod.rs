@@ -19,7 +19,7 @@ use crate::data_directory::{
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
 use crate::receipt::{Receipt, ReceiptFile};
-use crate::server::{Login, runs_without_pid_file};
+use crate::server::{Login, let_sessions_in, runs_without_pid_file};
 use crate::wal::{ClusterState, ControlFile, TimelineId, WalFileName};
 
 /// Makes an old primary, which flushPrimary has shut down, a standby of the node that was promoted then.
@@ -128,6 +128,8 @@ impl Rejoin {
             }
         }
         recovery.apply(pgdata)?;
+        // Not before: until then a start by mistake would open a second primary.
+        let_sessions_in(pgdata, &self.local_replication)?;
         Archive::open(&self.archive)?.unbind()?;
         status_files::mark_archived(pgdata, major, &receipt)?;
         for file in &self.remove {

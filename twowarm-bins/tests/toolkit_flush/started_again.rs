@@ -1,0 +1,55 @@
+//! A server that is started again after a flush writes nothing while its receipt is valid.
+
+use crate::pair::{Pair, Running, rows};
+use crate::whole::start_command;
+
+/// As a boot of the machine starts it: two primaries would be open after triggerStandby.
+#[test]
+fn a_server_that_is_started_again_rejects_sessions_until_undo() {
+    let pair = Pair::new("standby");
+    pair.on_db1("flushPrimary", &[]);
+    pair.db1.start().unwrap();
+    let error = pair.db1.client().err().unwrap().to_string();
+    assert!(error.contains("pg_hba.conf rejects connection"), "{error}");
+    let said = pair.on_db1("flushPrimary", &["--undo"]);
+    assert!(said.contains("is running as the primary"), "{said}");
+    pair.is_as_before();
+    pair.flows(10);
+}
+
+/// A receipt of which only the standby knows could not be made void by --undo.
+#[test]
+fn the_earlier_receipt_is_void_before_a_new_one_is_made() {
+    let pair = Pair::new("standby");
+    pair.on_db1("flushPrimary", &[]);
+    let earlier = pair.receipt().unwrap();
+    pair.db1.start().unwrap();
+    let mut flush = Running::start(pair.db1.command("flushPrimary"));
+    flush.prints("New sessions are rejected");
+    assert_eq!(pair.receipt(), None);
+    flush.interrupt();
+    pair.flows(10);
+    pair.on_db1("flushPrimary", &[]);
+    assert_ne!(pair.receipt().unwrap().id, earlier.id);
+    pair.on_db2("triggerStandby", &["--require-receipt"]);
+    assert_eq!(rows(&pair.db2), Some(110));
+}
+
+/// The receipt of an earlier switchover cannot be made void any more.
+#[test]
+fn undo_lets_sessions_in_after_an_earlier_switchover_and_back() {
+    let pair = Pair::new("standby");
+    pair.db2.write_local("replication/othernode", "db1\n").unwrap();
+    for node in [&pair.db1, &pair.db2] {
+        start_command(node);
+    }
+    pair.on_db1("switchover", &["--wait", "0"]);
+    pair.on_db2("switchover", &["--wait", "0"]);
+    assert_eq!(pair.db1.timeline().unwrap(), 3);
+    let mut flush = Running::start(pair.db1.command("flushPrimary"));
+    flush.prints("New sessions are rejected");
+    flush.kill();
+    let said = pair.on_db1("flushPrimary", &["--undo"]);
+    assert!(said.contains("is running as the primary"), "{said}");
+    pair.db1.sql("insert into t values (1)").unwrap();
+}
