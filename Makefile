@@ -1,4 +1,4 @@
-# make demo           a primary, a standby and a failover on this machine
+# make demo           a primary, a standby and a DR node on this machine, a switchover and two failovers
 # make demo BREAK=1   the same with one shipped segment taken away: must fail
 # make test           formatting, lints, docs, feature sets, dependencies, the oldest Rust and all tests
 # make check          the same without the tests

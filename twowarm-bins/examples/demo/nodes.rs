@@ -74,6 +74,8 @@ impl Nodes {
     /// Prepares db3, copies db2 over it and starts it.
     pub fn make_dr_node(&self) -> Result<(), BedError> {
         self.run_on(&self.db3, "configStandby")?;
+        // A standby can be copied once it accepts connections.
+        self.replayed()?;
         self.run_on(&self.db2, "copyToDR")?;
         self.db3.start_warm()?;
         say!("db3 is running. db2 relays to it by rsyncDR, which cron would run.");

@@ -66,7 +66,7 @@ pub enum ShipError {
 
 impl ShipError {
     /// Whether the other node's archive belongs to another sender.
-    pub(super) fn is_another_sender(&self) -> bool {
+    pub(crate) fn is_another_sender(&self) -> bool {
         matches!(self, ShipError::Link(LinkError::Refused { refusal, .. }) if refusal.code == RefusalCode::ANOTHER_SENDER)
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{FlushError, FlushStep};
 use crate::archive::has_segment;
+use crate::data_directory::{Reached, control_file, major_version};
 use crate::receipt::Receipt;
 use crate::ship::carrier::NodeTransport;
 use crate::ship::wire::Purpose;
@@ -44,21 +45,44 @@ impl Destination {
         self.shipper.transport.node()
     }
 
+    /// Connects, and asks what the node holds: so it is known that it can be asked.
     pub(super) fn connect(&self) -> Result<Sender, ShipError> {
+        match (self.ask(), self.own_history()) {
+            // It may not know yet that this node was promoted.
+            (Err(error), Some(history)) if error.is_another_sender() => {
+                self.shipper.ship(&[history], &mut |_| {})?;
+                self.ask()
+            }
+            (asked, _) => asked,
+        }
+    }
+
+    fn ask(&self) -> Result<Sender, ShipError> {
         let hello = self.shipper.node.hello(Purpose::ShipWal)?;
         let link = Link::open(&self.shipper.transport, hello)?;
-        Ok(Sender::with_options(link, self.shipper.send.clone()))
+        let mut sender = Sender::with_options(link, self.shipper.send.clone());
+        sender.held_receipt()?;
+        Ok(sender)
+    }
+
+    /// The history of this node's timeline, if it was promoted.
+    fn own_history(&self) -> Option<WalFile> {
+        let pgdata = self.shipper.node.data_directory.as_path();
+        let timeline = Reached::of(&control_file(pgdata).ok()??).timeline;
+        let wal = pgdata.join(major_version(pgdata).ok()??.wal_directory());
+        let name = WalFileName::History(timeline);
+        let path = wal.join(name.to_string());
+        path.exists().then_some(WalFile { name, path })
     }
 }
 
 impl<'a> Connected<'a> {
-    /// Connects, and asks what the node holds: so it is known before anything is changed that it can be asked.
+    /// Connects before anything is changed.
     pub(super) fn open(
         destination: &'a Destination,
         report: &mut dyn FnMut(FlushStep<'_>),
     ) -> Result<Connected<'a>, FlushError> {
-        let mut sender = destination.connect()?;
-        sender.held_receipt()?;
+        let sender = destination.connect()?;
         report(FlushStep::Connected { node: destination.node() });
         Ok(Connected { destination, sender: Some(sender), last_used: Instant::now() })
     }
