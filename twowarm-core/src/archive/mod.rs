@@ -26,6 +26,7 @@ mod mark;
 mod other_archive;
 mod relayed;
 mod scratch;
+#[cfg(feature = "ship")]
 mod takeover;
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ use std::path::{Path, PathBuf};
 
 pub use binding::{BadBinding, Binding, Machines};
 pub use consumers::Consumer;
-pub use error::ArchiveError;
+pub use error::{ArchiveError, NotASuccessor};
 pub(crate) use gap::gap;
 pub use gap::{Gap, Given};
 #[cfg(feature = "server")]
@@ -53,7 +54,6 @@ pub(crate) use mark::is_marked_for;
 pub use mark::{check_mark, mark};
 pub use other_archive::{FetchStep, OtherArchive, Wanted};
 pub use scratch::ScratchFile;
-pub use takeover::NotASuccessor;
 #[cfg(feature = "ship")]
 pub(crate) use takeover::{NodeCluster, SenderLock};
 

@@ -6,50 +6,13 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{Archive, ArchiveError, Binding, Machines};
+use super::{Archive, ArchiveError, Binding, Machines, NotASuccessor};
 use crate::data_directory::{Reached, Role};
 use crate::file_error::FileError;
 use crate::timelines::{Timelines, can_follow};
 use crate::wal::{
-    ControlFile, Lsn, SegmentInHistory, SegmentLayout, SegmentName, TimelineHistory, TimelineId,
-    WalFileName,
+    ControlFile, SegmentInHistory, SegmentLayout, TimelineHistory, TimelineId, WalFileName,
 };
-
-/// Why a timeline does not continue what an archive has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotASuccessor {
-    /// The archive has this timeline already, from its sender, or a newer one.
-    #[error(
-        "the archive already has timeline {0}. HINT: if the sender is the primary, run configStandby on the receiving node, which accepts a new sender"
-    )]
-    NotNewer(TimelineId),
-    /// The archive and the node have nothing with which the history could be compared.
-    #[error(
-        "neither the archive nor the data directory contains anything to compare it with. HINT: run configStandby on the receiving node, which accepts a new sender"
-    )]
-    NothingToCompare,
-    /// The history does not contain the archive's newest timeline, or contains it with another history.
-    #[error(
-        "it is not a child of timeline {0} as the archive has it. HINT: if the sender is the primary, the receiving node needs a new base copy"
-    )]
-    Unrelated(TimelineId),
-    /// The archive has WAL that the new timeline lacks.
-    #[error(
-        "the archive has {0}, which is past the point where that timeline forked: the promoted node lacks this WAL. HINT: if it may be lost, the receiving node needs a new base copy (copyToStandby or copyToDR) from the promoted node"
-    )]
-    Lost(SegmentName),
-    /// The node has replayed WAL that the new timeline lacks.
-    #[error(
-        "the receiving node has replayed timeline {timeline} up to {position}, which that timeline does not contain. HINT: if the sender is the primary, the receiving node needs a new base copy (copyToStandby or copyToDR)"
-    )]
-    Replayed {
-        /// The node's timeline.
-        timeline: TimelineId,
-        /// How far its server has replayed, at least.
-        position: Lsn,
-    },
-}
 
 /// What an archive and its node have.
 #[derive(Debug, Clone, Copy)]
@@ -244,6 +207,7 @@ impl Archive {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wal::Lsn;
 
     const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/15/pg_control");
 

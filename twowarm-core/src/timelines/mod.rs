@@ -12,6 +12,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "ship")]
 pub(crate) use forks::can_follow;
 pub use forks::{Following, ForkedBefore, NewerTimeline, Superseded};
 pub use history_files::HistoryFileError;
@@ -86,6 +87,7 @@ impl<'a> Timelines<'a> {
     }
 
     /// All histories in the archive and in the server's WAL directory. A timeline can be in both.
+    #[cfg(feature = "ship")]
     pub(crate) fn all(&self) -> Result<Vec<TimelineHistory>, HistoryFileError> {
         let mut histories = self.archived_after(TimelineId::FIRST)?;
         histories.extend(self.in_wal_directory()?);
