@@ -1,9 +1,19 @@
 use std::fs;
 
-use twowarm_core::testbed::{COMMANDS, StopMode};
+use twowarm_core::testbed::{COMMANDS, Node, StopMode};
 
-use crate::pair::{Pair, make_empty, set_mode, succeeds, wait_for_rows};
+use crate::pair::{Pair, make_empty, names, set_mode, succeeds, wait_for_rows};
 use crate::switching::{certified, ship, trigger};
+
+/// Copies the segments that a node's archive lacks from another one's.
+fn hand_on(from: &Node, to: &Node) {
+    for name in names(&from.archive()).iter().filter(|name| name.len() == 24) {
+        let place = to.archive().join(name);
+        if !place.exists() {
+            to.run_as().write(&place, fs::read(from.archive().join(name)).unwrap()).unwrap();
+        }
+    }
+}
 
 /// Timelines 1, 2 and 3, all of which a third node follows in standby mode without a restart.
 #[test]
@@ -23,6 +33,8 @@ fn a_third_node_follows_two_failovers() {
     db3.reach(db1).unwrap();
     succeeds(db3.command("configStandby"));
     succeeds(db1.command("copyToStandby"));
+    // Meanwhile db1 shipped to db3 only. Later db3 removes what it has replayed.
+    hand_on(&db3, db2);
     db3.start_warm().unwrap();
     db1.write_local("replication/othernode", "db2\n").unwrap();
     db2.reach(&db3).unwrap();
@@ -31,12 +43,7 @@ fn a_third_node_follows_two_failovers() {
     // db1's WAL reaches both.
     db1.sql("create table second as select generate_series(1, 10) n").unwrap();
     ship(db1, db2);
-    for name in crate::pair::names(&db2.archive()).iter().filter(|name| name.len() == 24) {
-        let place = db3.archive().join(name);
-        if !place.exists() {
-            db3.run_as().write(&place, fs::read(db2.archive().join(name)).unwrap()).unwrap();
-        }
-    }
+    hand_on(db2, &db3);
     wait_for_rows(&db3, "second", 10);
     db1.stop(StopMode::Immediate).unwrap();
     db1.write_local("replication/othernode", "").unwrap();
