@@ -70,7 +70,8 @@ impl Node {
     fn recovers(&self, context: &str) -> Stored {
         let stored = self.send(&self.transport(RECEIVER, &[])).expect(context);
         assert!(fs::read(self.archive().join(NAME)).expect(context) == segment_two(), "{context}");
-        assert_eq!(names_in(&self.archive()), [".incoming", ".owner", NAME], "{context}");
+        let expected = [".incoming", ".owner", ".owner.lock", NAME];
+        assert_eq!(names_in(&self.archive()), expected, "{context}");
         assert_eq!(names_in(&self.archive().join(".incoming")), [""; 0], "{context}");
         stored
     }

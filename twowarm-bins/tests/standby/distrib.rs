@@ -240,3 +240,27 @@ fn a_node_does_not_copy_its_installation_onto_itself() {
     assert!(said.contains("db1 is this node") && said.contains("othernode"), "{said}");
     assert_eq!(names(&db1.global().join("replication")), before);
 }
+
+/// Another architecture, or an older system, whose libraries the commands do not fit.
+#[test]
+fn a_node_on_which_the_commands_do_not_run_is_reported() {
+    let (db1, mut db2) = nodes_with(&["distrib2warm", "archiveWALFile"], &[]);
+    let there = db2.global().join("replication/archiveWALFile");
+    let _ = fs::remove_file(&there);
+    let run = "sh -c \"$SSH_ORIGINAL_COMMAND\"";
+    let copy_key = db1.copy_key();
+    let uname = format!("case $SSH_ORIGINAL_COMMAND in uname*) echo Linux other;; *) {run};; esac");
+    db2.sshd().authorize(copy_key, Some(&uname)).unwrap();
+    let said = fails(db1.command("distrib2warm"), 1);
+    assert!(said.contains("db2 is Linux other, but the commands of this node are"), "{said}");
+    assert!(!there.exists());
+    let old = format!(
+        "case $SSH_ORIGINAL_COMMAND in *--version) echo GLIBC_9 not found >&2; exit 1;; *) {run};; esac"
+    );
+    db2.sshd().authorize(copy_key, Some(&old)).unwrap();
+    let said = fails(db1.command("distrib2warm"), 1);
+    assert!(said.contains("does not run on db2: GLIBC_9 not found"), "{said}");
+    db2.sshd().authorize(copy_key, Some(run)).unwrap();
+    succeeds(db1.command("distrib2warm"));
+    assert!(there.exists());
+}

@@ -4,7 +4,7 @@ use std::fs;
 
 use twowarm_core::testbed::{StopMode, wait_until};
 
-use crate::nodes::{LIMIT, Three, has_rows, holds, promote, relay_from, ship};
+use crate::nodes::{LIMIT, Three, has_rows, holds, promote, relay_from, rsync_dr, ship};
 
 #[test]
 fn the_dr_node_follows_the_promoted_standby() {
@@ -84,4 +84,32 @@ fn the_dr_node_fails_over_when_the_others_are_gone() {
     three.db3.wait_for_promotion().unwrap();
     three.db3.sql("insert into t values (1)").unwrap();
     assert_eq!(three.db3.sql("select count(*) from t").unwrap(), "4");
+}
+
+/// The relay that follows notices the promotion, and sends what it had received before.
+#[test]
+fn a_relay_that_follows_notices_the_promotion() {
+    let mut three = Three::new();
+    three.ship();
+    let mut following = rsync_dr(&three.db2).arg("--follow").spawn().unwrap();
+    has_rows(&three.db3, 1);
+    three.db3.sshd().stop();
+    let names = [three.ship(), three.ship()];
+    has_rows(&three.db2, 3);
+    three.db1.stop(StopMode::Immediate).unwrap();
+    three.db1.sshd().stop();
+    promote(&three.db2);
+    three.db3.sshd().restart().unwrap();
+    wait_until("the segments of the old timeline", LIMIT, || {
+        names.iter().all(|name| holds(&three.db3, name))
+    })
+    .unwrap();
+    assert!(holds(&three.db3, "00000002.history"));
+    let owner = fs::read_to_string(three.db3.archive().join(".owner")).unwrap();
+    assert!(owner.contains("former="), "{owner}");
+    three.db2.write_local("replication/archiving_active", "").unwrap();
+    ship(&three.db2);
+    has_rows(&three.db3, 4);
+    following.kill().unwrap();
+    following.wait().unwrap();
 }

@@ -141,6 +141,15 @@ fn segments_that_only_the_dr_node_has_are_passed_over() {
     three.relay();
     assert!(names.iter().all(|name| holds(&three.db3, name)));
     assert!(three.floor() > names[5]);
+    // More than are looked for by name.
+    let names: Vec<String> = (0..40).map(|_| three.ship()).collect();
+    for name in &names[..38] {
+        let (here, there) = (three.db2.archive().join(name), three.db3.archive().join(name));
+        three.db3.run_as().write(&there, fs::read(&here).unwrap()).unwrap();
+        fs::remove_file(here).unwrap();
+    }
+    three.relay();
+    assert!(three.floor() > names[39] && holds(&three.db3, &names[39]));
     // One that neither has.
     let names: Vec<String> = (0..3).map(|_| three.ship()).collect();
     fs::remove_file(three.db2.archive().join(&names[1])).unwrap();
@@ -158,50 +167,38 @@ fn segments_that_only_the_dr_node_has_are_passed_over() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// The number of system calls of a run.
+/// The number of system calls by which a run looks into the archive. Others depend on the load of the machine.
 fn calls(node: &Node) -> usize {
     let trace = node.home().join("trace");
     let mut command = node.program("strace");
     command.args(["-f", "-qq", "-o"]).arg(&trace);
-    command.arg(node.global().join("replication/rsyncDR"));
-    let start = std::time::Instant::now();
-    let output = command.output().unwrap();
+    let output = command.arg(node.global().join("replication/rsyncDR")).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
-    let count = fs::read_to_string(&trace).unwrap().lines().count();
-    println!("{count} system calls, {:?} under strace", start.elapsed());
-    count
+    let archive = node.archive().display().to_string();
+    let trace = fs::read_to_string(&trace).unwrap();
+    trace.lines().filter(|line| line.contains(&archive) || line.contains("getdents")).count()
 }
 
 #[test]
 fn a_run_costs_the_same_in_a_large_archive() {
     let three = Three::stopped();
-    // The segments before these have been relayed long ago.
     for _ in 0..20 {
         three.ship();
     }
     three.relay();
-    let archive = three.db2.archive();
-    let fill = |from: u32, to: u32| {
+    let mut counts = Vec::new();
+    for (from, to) in [(0, 100), (100, 20_000)] {
+        // Segments that are not to be relayed, because they are those of an abandoned timeline.
         for number in from..to {
-            let name = format!("00000001{:08X}{:08X}", 0xF000 + number / 256, number % 256);
-            fs::write(archive.join(name), "").unwrap();
+            let name = format!("00000009{:08X}{:08X}", 0xF000 + number / 256, number % 256);
+            fs::write(three.db2.archive().join(name), "").unwrap();
         }
         // The first run lists it.
         three.relay();
-    };
-    let mut counts = Vec::new();
-    for (from, to) in [(0, 100), (100, 100_000)] {
-        fill(from, to);
-        calls(&three.db2);
         let idle = calls(&three.db2);
         three.ship();
-        let busy = calls(&three.db2);
-        let start = std::time::Instant::now();
-        three.relay();
-        println!("{to} segments: {idle} and {busy} system calls, {:?} idle", start.elapsed());
-        counts.push((idle, busy));
+        counts.push((idle, calls(&three.db2)));
     }
-    assert!(counts[1].0 <= counts[0].0 + 20, "{counts:?}");
-    // A transfer waits for the line now and then.
-    assert!(counts[1].1 <= counts[0].1 + counts[0].1 / 4, "{counts:?}");
+    // A small directory is listed when it has changed.
+    assert!(counts[1].0 <= counts[0].0 && counts[1].1 <= counts[0].1, "{counts:?}");
 }

@@ -21,7 +21,7 @@ impl Three {
     pub fn new() -> Three {
         let three = Three::stopped();
         for node in [&three.db2, &three.db3] {
-            start_standby(node);
+            node.start_warm().unwrap();
         }
         three
     }
@@ -51,7 +51,7 @@ impl Three {
         for node in [&db2, &db3] {
             node.copy_of(&db1).unwrap();
             node.run_as().make_dir(&node.archive(), 0o700).unwrap();
-            node.run_as().write(&node.pgdata().join("standby.signal"), "").unwrap();
+            be_standby(node);
         }
         for node in [&db1, &db2, &db3] {
             node.append_conf(&node.archiving_conf().unwrap()).unwrap();
@@ -106,17 +106,23 @@ pub fn said(output: &Output) -> String {
     )
 }
 
-/// Starts a node's server in standby mode.
-pub fn start_standby(node: &Node) {
-    let command = "exec ../2warm/global/replication/restoreWALFile %f %p %r";
-    node.append_conf(&format!("restore_command = '{command}'\nwal_receiver_status_interval = 0"))
-        .unwrap();
+/// Makes a node's data directory that of a standby in standby mode.
+fn be_standby(node: &Node) {
+    let settings = "restore_command = 'exec ../2warm/global/replication/restoreWALFile %f %p %r'\n";
+    let timeline = "recovery_target_timeline = 'latest'\n";
+    let major = node.install().major().unwrap();
+    if major.has_recovery_signal() {
+        node.append_conf(&format!("{settings}wal_receiver_status_interval = 0")).unwrap();
+        node.run_as().write(&node.pgdata().join("standby.signal"), "").unwrap();
+    } else {
+        let text = format!("standby_mode = 'on'\n{settings}{timeline}");
+        node.run_as().write(&node.pgdata().join("recovery.conf"), text).unwrap();
+    }
     let sample = fs::read_to_string(node.pgdata().join("postgresql.conf")).unwrap();
     if sample.contains("recovery_prefetch") {
         // Otherwise the server asks for the segment after the last one before it replays that to its end.
         node.append_conf("recovery_prefetch = off").unwrap();
     }
-    node.start_warm().unwrap();
 }
 
 pub fn promote(node: &Node) {

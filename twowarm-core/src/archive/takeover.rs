@@ -240,3 +240,43 @@ impl Archive {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/15/pg_control");
+
+    /// The verdict on a history of timeline 2 that forked in segment 5, for a node that has replayed timeline 1 or another
+    /// one up to a position in half segments.
+    fn verdict(role: Role, timeline: u32, halves: u64) -> Result<(), NotASuccessor> {
+        let mut control = ControlFile::parse(&std::fs::read(SAMPLE).unwrap()).unwrap();
+        let size = control.segment_size.bytes();
+        control.timeline = TimelineId::new(timeline).unwrap();
+        control.min_recovery_point = None;
+        control.min_recovery_timeline = None;
+        control.checkpoint = Lsn(halves * size / 2);
+        let text = format!("1\t{}\tx\n", Lsn(5 * size + 4096));
+        let second = TimelineId::new(2).unwrap();
+        let history = TimelineHistory::parse(second, text.as_bytes()).unwrap();
+        let node = Some(NodeCluster { control: &control, role });
+        let held = Held { names: &[], histories: &[], shipped: TimelineId::new(1).ok(), node };
+        check_succession(&history, control.layout(), held)
+    }
+
+    #[test]
+    fn a_node_that_has_replayed_past_the_fork_cannot_follow() {
+        assert_eq!(verdict(Role::Standby, 1, 9), Ok(()));
+        assert_eq!(verdict(Role::Standby, 1, 10), Ok(()));
+        for past in [11, 18] {
+            let replayed = verdict(Role::Standby, 1, past);
+            assert!(matches!(replayed, Err(NotASuccessor::Replayed { .. })), "{replayed:?}");
+        }
+        // It follows the new timeline already, by streaming. A primary there is the promoted node itself.
+        assert_eq!(verdict(Role::Standby, 2, 18), Ok(()));
+        for (role, timeline) in [(Role::Primary, 2), (Role::Standby, 3)] {
+            let known = TimelineId::new(timeline).unwrap();
+            assert_eq!(verdict(role, timeline, 18), Err(NotASuccessor::NotNewer(known)));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::wire::{Hello, Purpose};
+use crate::archive::Binding;
 use crate::data_directory::{IdentityError, identity, major_version};
 use crate::identifiers::{MachineId, NodeId};
 use crate::version::PgMajor;
@@ -58,6 +59,23 @@ impl LocalNode {
             relay_for: None,
             relayed_by: None,
             promoted_to: None,
+        })
+    }
+}
+
+impl LocalNode {
+    /// The message with which it ships WAL: its own, or for a relay the one of the WAL's origin.
+    pub(super) fn hello_for(&self, origin: Option<&Binding>) -> Result<Hello, NodeError> {
+        let own = self.hello(Purpose::ShipWal)?;
+        Ok(match origin {
+            None => own,
+            Some(origin) => Hello {
+                node_id: origin.node_id.clone(),
+                label: origin.label.clone(),
+                machine: origin.machine.clone(),
+                relayed_by: Some(own.node_id),
+                ..own
+            },
         })
     }
 }

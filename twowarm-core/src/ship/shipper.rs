@@ -173,20 +173,9 @@ impl<T> Shipper<T> {
         }
     }
 
-    /// The message with which this node presents itself, or for a relay the origin of the WAL.
     pub(super) fn hello(&self) -> Result<Hello, ShipError> {
-        let own = self.node.hello(Purpose::ShipWal)?;
-        let hello = Hello { relay_for: self.relay_for.clone(), ..own };
-        Ok(match &self.origin {
-            None => hello,
-            Some(origin) => Hello {
-                node_id: origin.node_id.clone(),
-                label: origin.label.clone(),
-                machine: origin.machine.clone(),
-                relayed_by: Some(hello.node_id),
-                ..hello
-            },
-        })
+        let hello = self.node.hello_for(self.origin.as_ref())?;
+        Ok(Hello { relay_for: self.relay_for.clone(), ..hello })
     }
 
     fn checks(&self) -> Checks {

@@ -65,3 +65,36 @@ impl WalFile {
         matches!(self.name, WalFileName::History(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histories_that_wait_are_shipped_before_files_of_older_timelines() {
+        let dir = tempfile::tempdir().unwrap();
+        let status = dir.path().join("archive_status");
+        fs::create_dir(&status).unwrap();
+        let file =
+            |name: &str| WalFile { name: name.parse().unwrap(), path: dir.path().join(name) };
+        let first = |name: &str| {
+            let files = file(name).histories_to_ship_first().into_iter();
+            files.map(|file| file.name.to_string()).collect::<Vec<_>>()
+        };
+        let old = ["000000010000000000000005", "000000010000000000000005.partial"];
+        assert_eq!(first(old[0]), [""; 0]);
+        fs::write(status.join("00000002.history.done"), "").unwrap();
+        fs::write(status.join("00000003.history.ready"), "").unwrap();
+        for name in old.into_iter().chain(["000000020000000000000005"]) {
+            assert_eq!(first(name), ["00000003.history"], "{name}");
+        }
+        for name in ["000000030000000000000005", "00000002.history", "00000003.history"] {
+            assert_eq!(first(name), [""; 0], "{name}");
+        }
+        assert_eq!(file(old[0]).own_history(), None);
+        fs::write(dir.path().join("00000003.history"), "").unwrap();
+        let own = file("000000030000000000000005").own_history();
+        assert_eq!(own, Some(file("00000003.history")));
+        assert_eq!(file("00000003.history").own_history(), None);
+    }
+}

@@ -39,6 +39,8 @@ pub(super) struct Work<'a, T> {
     position: SegmentName,
     /// History, `.partial` and backup history files, and segments of older timelines, to be sent before it.
     before: VecDeque<WalFile>,
+    /// The first later segment that a listing has found, more than [`AHEAD`] names away.
+    beyond: Option<SegmentName>,
     /// Segments that were sent and not yet acknowledged, oldest first.
     in_flight: VecDeque<SegmentName>,
     unrecorded: usize,
@@ -103,6 +105,7 @@ impl<'a, T> Work<'a, T> {
             line,
             note: Note::read(relay.note_file()),
             before: VecDeque::new(),
+            beyond: None,
             in_flight: VecDeque::new(),
             unrecorded: 0,
             note_changed: false,
@@ -167,9 +170,17 @@ impl<'a, T> Work<'a, T> {
             path.exists() && !self.note.has(name, &path)
         });
         if let Some(listed) = self.listing_is_due() {
-            let found = self.archive.names()?.into_iter();
-            let others = found.filter(|name| !matches!(name, WalFileName::Segment(_)));
-            let others: Vec<WalFileName> = others.collect();
+            let mut others = self.archive.names()?;
+            others.retain(|name| match *name {
+                WalFileName::Segment(segment) => {
+                    let is_later = segment.place > self.position.place
+                        && self.line.segment(segment.place) == segment
+                        && self.beyond.is_none_or(|beyond| segment.place < beyond.place);
+                    self.beyond = if is_later { Some(segment) } else { self.beyond };
+                    false
+                }
+                _ => true,
+            });
             self.note.sent.retain(|name, _| others.contains(name));
             names.extend(others.into_iter().filter(|&name| !self.note.has(name, &self.path(name))));
             self.note.listed = Some(listed);
@@ -203,6 +214,9 @@ impl<'a, T> Work<'a, T> {
         let segment = self.line.number(self.position);
         let due = Listed { modified: modified(&self.relay.archive)?, at: now(), segment };
         let Some(last) = self.note.listed else { return Some(due) };
+        if self.note.stuck.is_some_and(|(missing, _)| missing == self.position) {
+            return Some(due);
+        }
         if last.modified == due.modified {
             return None;
         }
@@ -241,7 +255,8 @@ impl<'a, T> Work<'a, T> {
     fn next_here(&self) -> Option<SegmentName> {
         let is_here = |segment: &SegmentName| self.path(WalFileName::Segment(*segment)).exists();
         let names = std::iter::successors(Some(self.position), |&name| Some(self.line.after(name)));
-        names.take(AHEAD).find(is_here)
+        let beyond = self.beyond.filter(|beyond| beyond.place > self.position.place);
+        names.take(AHEAD).chain(beyond).find(is_here)
     }
 
     /// A file was acknowledged.
@@ -311,14 +326,21 @@ impl<'a, T> Work<'a, T> {
         now().saturating_sub(since)
     }
 
-    /// The receipt in the archive, if the other node has another one or none.
-    pub(super) fn receipts(&self) -> Result<Option<Receipt>, RelayError> {
+    /// The receipt in the archive.
+    pub(super) fn receipt(&self) -> Result<Option<Receipt>, RelayError> {
         Ok(Receipt::in_archive(&self.relay.archive)?)
     }
 
     fn receipt_is_due(&self) -> bool {
-        let id = self.receipts().ok().flatten().map(|receipt| receipt.id);
-        self.origin.is_some() && id != self.note.receipt
+        let receipt = self.receipt().ok().flatten();
+        match receipt {
+            _ if self.origin.is_none() => false,
+            Some(receipt) => {
+                self.note.receipt.as_ref() != Some(&receipt.id)
+                    && self.path(WalFileName::Partial(receipt.segment)).exists()
+            }
+            None => self.note.receipt.is_some(),
+        }
     }
 }
 
