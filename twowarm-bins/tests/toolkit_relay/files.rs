@@ -69,7 +69,13 @@ fn a_dr_node_keeps_segments_for_point_in_time_recovery() {
 fn an_archive_without_a_standby_keeps_what_is_configured() {
     let three = Three::stopped();
     three.db3.append_settings("[archive]\nkeep_days = 2").unwrap();
-    fs::remove_file(three.db3.pgdata().join("global/pg_control")).unwrap();
+    // All by which a directory shows that it has a cluster, or is to get one.
+    for name in ["global/pg_control", "PG_VERSION", "standby.signal", "recovery.conf"] {
+        let path = three.db3.pgdata().join(name);
+        if path.exists() {
+            fs::remove_file(path).unwrap();
+        }
+    }
     let names: Vec<String> = (0..4).map(|_| three.ship()).collect();
     three.relay();
     assert!(names.iter().all(|name| holds(&three.db3, name)));

@@ -146,6 +146,26 @@ impl Archive {
         }
     }
 
+    /// Registers a consumer, or moves it back: it needs this segment and all later ones again, because it gets a new base
+    /// copy, and what it has acknowledged before may be gone with its disk.
+    ///
+    /// # Errors
+    /// If its file can't be read or written.
+    pub fn restart_consumer(
+        &self,
+        name: &NodeName,
+        first_needed: SegmentName,
+    ) -> Result<(), ArchiveError> {
+        let file = self.consumer_file(name)?;
+        self.create_consumers_directory()?;
+        let known = if_exists(fs::read_to_string(&file)).map_err(FileError::of("read", &file))?;
+        let known = known.and_then(|known| parsed(String::new(), &known).floor.ok());
+        if known.is_some_and(|known| known.place <= first_needed.place) {
+            return Ok(());
+        }
+        Ok(durable::write(&file, new_text(first_needed).as_bytes())?)
+    }
+
     /// Moves a consumer on: it now needs only this segment and later ones. It is durable when this returns. A
     /// consumer moves back only to the beginning of a newer timeline, and an unreadable file is replaced.
     ///
@@ -275,6 +295,23 @@ mod tests {
         archive.remove_consumer(&db3).unwrap();
         archive.remove_consumer(&db3).unwrap();
         assert_eq!(floors(&archive), []);
+    }
+
+    #[test]
+    fn a_new_base_copy_moves_a_consumer_back() {
+        let (_dir, archive) = archive();
+        let db3 = "db3".parse().unwrap();
+        let at = |number| [("db3".to_owned(), Floor::From(segment(number).place))];
+        archive.restart_consumer(&db3, segment(5)).unwrap();
+        assert_eq!(floors(&archive), at(5));
+        archive.advance_consumer(&db3, segment(9)).unwrap();
+        archive.restart_consumer(&db3, segment(7)).unwrap();
+        assert_eq!(floors(&archive), at(7));
+        archive.restart_consumer(&db3, segment(8)).unwrap();
+        assert_eq!(floors(&archive), at(7));
+        fs::write(archive.path().join(".consumers/db3"), "x").unwrap();
+        archive.restart_consumer(&db3, segment(6)).unwrap();
+        assert_eq!(floors(&archive), at(6));
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn relayed(copy: &BaseCopy, source: &Source) -> Result<Hello, CopyError> {
     let archive = Archive::open(&copy.archive)?;
     let origin =
         archive.binding()?.ok_or_else(|| CopyError::NothingReceived(copy.archive.clone()))?;
-    archive.register_consumer(&copy.reach.node, source.redo_segment()?)?;
+    archive.restart_consumer(&copy.reach.node, source.redo_segment()?)?;
     let own = copy.local_node.hello(Purpose::ShipWal)?;
     Ok(Hello { node_id: origin.node_id, label: origin.label, machine: origin.machine, ..own })
 }

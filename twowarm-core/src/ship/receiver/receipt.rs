@@ -6,7 +6,9 @@ use std::path::Path;
 
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError};
-use crate::data_directory::{IdentityError, Role, control_file, identity, lock_directory, role_of};
+use crate::data_directory::{
+    IdentityError, InUse, Role, control_file, identity, lock_directory, role_of,
+};
 use crate::file_error::FileError;
 use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
 use crate::ship::content::{Content, check_content};
@@ -116,7 +118,12 @@ impl Receiver {
         let mut _locked = None;
         if let Some(pgdata) = self.data_directory.as_deref().filter(|path| path.exists()) {
             // triggerStandby reads the receipt and writes the trigger file under this lock.
-            let locked = lock_directory(pgdata);
+            let locked = lock_directory(pgdata).map_err(|e| match e {
+                InUse::Locked(_) => {
+                    "triggerStandby, configStandby or a base copy is running".into()
+                }
+                InUse::File(e) => e.to_string(),
+            });
             _locked = Some(locked.map_err(|e| refusal(RefusalCode::ARCHIVE, true, e))?);
             let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
             if let Some(why) = promotion(pgdata).map_err(unknown)? {

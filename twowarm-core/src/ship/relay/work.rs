@@ -41,6 +41,8 @@ pub(super) struct Work<'a, T> {
     before: VecDeque<WalFile>,
     /// The first later segment that a listing has found, more than [`AHEAD`] names away.
     beyond: Option<SegmentName>,
+    /// The first segment that the other node needs, by its record when it was read or written last.
+    recorded: SegmentName,
     /// Segments that were sent and not yet acknowledged, oldest first.
     in_flight: VecDeque<SegmentName>,
     unrecorded: usize,
@@ -102,6 +104,7 @@ impl<'a, T> Work<'a, T> {
             archive,
             origin: (role == Role::Standby).then_some(owner),
             position: line.resume(floor),
+            recorded: floor,
             line,
             note: Note::read(relay.note_file()),
             before: VecDeque::new(),
@@ -120,6 +123,7 @@ impl<'a, T> Work<'a, T> {
         if (&again.origin, &again.line) != (&self.origin, &self.line)
             || !again.before.is_empty()
             || again.receipt_is_due()
+            || again.recorded.place < self.recorded.place
         {
             return true;
         }
@@ -284,14 +288,22 @@ impl<'a, T> Work<'a, T> {
         self.in_flight.front().copied().unwrap_or(self.position)
     }
 
-    /// Records durably what was acknowledged.
+    /// Records durably what was acknowledged. Not over a record that a new base copy has moved back: that node may have
+    /// lost what it had acknowledged.
     pub(super) fn record(&mut self) -> Result<(), RelayError> {
         if self.note_changed {
             self.note.write()?;
             self.note_changed = false;
         }
         self.unrecorded = 0;
-        Ok(self.archive.advance_consumer(&self.relay.to, self.first_unsent())?)
+        let known = self.archive.consumer(&self.relay.to)?.and_then(|known| known.floor.ok());
+        if known.is_some_and(|known| known.place < self.recorded.place) {
+            return Ok(());
+        }
+        let first = self.first_unsent();
+        self.archive.advance_consumer(&self.relay.to, first)?;
+        self.recorded = first;
+        Ok(())
     }
 
     pub(super) fn position(&self) -> SegmentName {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Cursor;
 
 use super::*;
-use crate::data_directory::Role;
+use crate::data_directory::{Role, lock_directory};
 use crate::receipt::{Receipt, ReceiptId, Tail};
 use crate::ship::HeldReceipt;
 use crate::ship::wire::{Capabilities, Features};
@@ -202,6 +202,15 @@ fn a_receipt_is_not_void_once_the_node_was_promoted() {
     fs::write(&history, "1\t0/1B00000\tx\n2\t0/1C000A0\tx\n").unwrap();
     is_kept("timeline 3");
     fs::remove_file(history).unwrap();
+    // triggerStandby has read the receipt, and is about to write the trigger file.
+    let locked = lock_directory(pgdata).unwrap();
+    let refusal = refused(flushed.void().map(|()| Stored::New));
+    assert!(refusal.retryable && refusal.message.contains("is running"), "{}", refusal.message);
+    drop(locked);
+    // What the node is must be known.
+    fs::write(pgdata.join("PG_VERSION"), "x\n").unwrap();
+    flushed.void().unwrap_err();
+    fs::write(pgdata.join("PG_VERSION"), "18\n").unwrap();
     flushed.void().unwrap();
 }
 
