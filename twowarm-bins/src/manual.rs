@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::command::Command;
 
-    const ALL: [&Command; 16] = [
+    const ALL: [&Command; 15] = [
         &crate::archive_wal_file::COMMAND,
         &crate::config_facts::COMMAND,
         &crate::config_standby::COMMAND,

@@ -11,7 +11,7 @@ fn foreign(pair: &Pair) -> bool {
     names_in(&pair.db2.archive()).iter().any(|name| name.ends_with(".foreign"))
 }
 
-/// flushPrimary has not been rewritten, so the script is used together with our commands.
+/// The original flushPrimary with other commands of twowarm.
 #[test]
 fn a_segment_copied_by_flush_primary_neither_opens_a_standby_nor_stops_archiving() {
     let mut pair = Pair::new();

@@ -96,6 +96,9 @@ impl Switchover {
     /// If a step fails.
     pub fn run(&self, report: Report<'_>) -> Result<Receipt, SwitchoverError> {
         self.check_promotion(report)?;
+        // So that the new primary can ship to this node at once.
+        let prepared = self.rejoin.prepare_archive();
+        prepared.map_err(|error| SwitchoverError::NoArchive(Box::new(error)))?;
         let node = self.promotion.node();
         let flushed = self.flush.run(&mut |step| report(SwitchoverStep::Flush(step)));
         let receipt = flushed.map_err(|failure| {

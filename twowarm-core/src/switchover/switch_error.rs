@@ -46,6 +46,9 @@ pub enum SwitchoverError {
     /// triggerStandby can't be started on the other node. Nothing was changed.
     #[error("{0}. Nothing was changed")]
     NoTrigger(Box<NotPromoted>),
+    /// This node could not become a standby, since it cannot receive WAL. Nothing was changed.
+    #[error("{0}. Nothing was changed")]
+    NoArchive(Box<RejoinError>),
     /// The primary could not be flushed.
     #[error("{} {now}", sentence(failure))]
     Flush {

@@ -110,7 +110,13 @@ fn relayed(copy: &BaseCopy, source: &Source) -> Result<Hello, CopyError> {
         archive.binding()?.ok_or_else(|| CopyError::NothingReceived(copy.archive.clone()))?;
     archive.restart_consumer(&copy.reach.node, source.redo_segment()?)?;
     let own = copy.local_node.hello(Purpose::ShipWal)?;
-    Ok(Hello { node_id: origin.node_id, label: origin.label, machine: origin.machine, ..own })
+    Ok(Hello {
+        relayed_by: Some(own.node_id),
+        node_id: origin.node_id,
+        label: origin.label,
+        machine: origin.machine,
+        ..own
+    })
 }
 
 /// Makes the other node's receiveWALFile write to its archive and register the sender of the WAL; returns the
