@@ -49,7 +49,9 @@ const INDENT: usize = 17;
 impl Manual {
     /// What `--help` prints.
     pub(crate) fn help(&self, failures: ExitPolicy) -> String {
-        let mut text = format!("Usage: {}\n", self.usage());
+        const USAGE: &str = "Usage: ";
+        let usage = wrapped(&self.usage(), USAGE.len());
+        let mut text = format!("{USAGE}{}\n", usage.trim_start());
         for paragraph in self.description.split("\n\n") {
             text += &format!("\n{}\n", wrapped(paragraph, 0));
         }

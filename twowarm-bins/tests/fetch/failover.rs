@@ -9,7 +9,7 @@ use crate::failures::{Mounted, fill, unfit};
 use crate::nodes::{LIMIT, Pair, name};
 
 /// A limit for what needs no answer of the DR node; the machine may be busy.
-const AT_ONCE: Duration = Duration::from_millis(1500);
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 fn end(pair: &Pair, file: &str, code: i32) -> (Duration, String) {
     let begun = Instant::now();
@@ -37,12 +37,12 @@ fn smart_restores_what_is_there_only_and_asks_once_for_what_is_nowhere() {
 #[test]
 fn a_hung_dr_node_delays_a_smart_failover_once_by_the_time_limit() {
     for pair in [Pair::standby(), Pair::warm()] {
-        pair.db2.prepend_settings("time_limit = 3").unwrap();
+        pair.db2.prepend_settings("time_limit = 8").unwrap();
         let mut db3 = pair;
         db3.db3.sshd().freeze();
         db3.write("trigger", "smart");
         let (took, said) = end(&db3, name(1), 1);
-        assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(6), "{took:?} {said}");
+        assert!(took >= Duration::from_secs(8) && took < Duration::from_secs(14), "{took:?} {said}");
         assert!(said.contains("treated as empty for the rest of this failover"), "{said}");
         for file in [name(1), "00000002.history", name(1), "00000003.history"] {
             let (took, said) = end(&db3, file, 1);
@@ -158,7 +158,7 @@ fn without_an_intact_copy_the_own_damaged_one_is_restored() {
         pair.put_as(&pair.db2, name(1), &damaged);
         pair.write("trigger", "smart");
         let (took, said) = end(pair, name(1), 0);
-        assert!(took >= at_least && took < at_least + Duration::from_secs(3), "{took:?} {said}");
+        assert!(took >= at_least && took < at_least + AT_ONCE, "{took:?} {said}");
         let restored = fs::read(pair.db2.pgdata().join("pg_wal/RECOVERYXLOG")).unwrap();
         assert!(restored == damaged, "{said}");
         let (took, said) = end(pair, name(1), 0);
@@ -174,9 +174,9 @@ fn without_an_intact_copy_the_own_damaged_one_is_restored() {
     pair.put_as(&pair.db3, name(1), &damaged);
     restores_own(&pair, at_once);
     for mut pair in [Pair::standby(), Pair::warm()] {
-        pair.db2.prepend_settings("time_limit = 3").unwrap();
+        pair.db2.prepend_settings("time_limit = 8").unwrap();
         pair.db3.sshd().freeze();
-        restores_own(&pair, Duration::from_secs(3));
+        restores_own(&pair, Duration::from_secs(8));
         pair.db3.sshd().thaw();
     }
 }
