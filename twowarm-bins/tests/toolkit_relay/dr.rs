@@ -156,3 +156,27 @@ fn with_follow_a_segment_is_relayed_within_a_second() {
     following.wait().unwrap();
     assert!(since.elapsed() < Duration::from_secs(1));
 }
+
+/// Its disk was replaced: copyToDR moves the record back to where the new base copy begins.
+#[test]
+fn a_dr_node_that_gets_a_new_base_copy_is_sent_again_what_it_had_acknowledged() {
+    let three = Three::stopped();
+    let first = three.ship();
+    three.relay();
+    let record = three.db2.archive().join(".consumers/db3");
+    let before = fs::read(&record).unwrap();
+    let mut following = rsync_dr(&three.db2).arg("--follow").stdout(Stdio::null()).spawn().unwrap();
+    let names = [three.ship(), three.ship()];
+    let are_there = || names.iter().all(|name| holds(&three.db3, name));
+    wait_until("the segments", LIMIT, are_there).unwrap();
+    wait_until("the record", LIMIT, || fs::read(&record).unwrap() != before).unwrap();
+    for name in [&first, &names[0], &names[1]] {
+        fs::remove_file(three.db3.archive().join(name)).unwrap();
+    }
+    three.db2.run_as().write(&record, before).unwrap();
+    wait_until("the segments again", LIMIT, are_there).unwrap();
+    assert!(!holds(&three.db3, &first));
+    let pid = nix::unistd::Pid::from_raw(following.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    following.wait().unwrap();
+}

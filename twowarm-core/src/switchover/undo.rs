@@ -40,6 +40,8 @@ impl UndoFlush {
     pub fn run(&self, not_asked: &mut dyn FnMut(&FlushError)) -> Result<Undone, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         if role_of(pgdata)? == Role::Standby {
+            // A rejoin that was killed may have left it so.
+            let_sessions_in(pgdata, &self.local_replication)?;
             return Err(FlushError::Standby(pgdata.to_owned()));
         }
         check_owner(pgdata)?;

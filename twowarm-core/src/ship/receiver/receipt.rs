@@ -6,9 +6,7 @@ use std::path::Path;
 
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError};
-use crate::data_directory::{
-    IdentityError, InUse, Role, control_file, identity, lock_directory, role_of,
-};
+use crate::data_directory::{IdentityError, InUse, Role, identity, lock_directory, role_of};
 use crate::file_error::FileError;
 use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
 use crate::ship::content::{Content, check_content};
@@ -139,9 +137,12 @@ impl Receiver {
     /// The receipt here, and the first segment that is missing before it or before the last segment.
     pub(super) fn held(&self, archive: &Archive, hello: &Hello) -> Result<Held, Refusal> {
         let receipt = Receipt::in_archive(archive.path()).map_err(unreadable)?;
+        let pgdata = self.data_directory.as_deref();
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        // Where replay would start must not be guessed.
+        let cluster = pgdata.map(identity).transpose().map_err(unknown)?.flatten();
+        let control = cluster.and_then(|cluster| cluster.control);
         let missing = || {
-            let pgdata = self.data_directory.as_deref();
-            let control = pgdata.and_then(|pgdata| control_file(pgdata).ok().flatten());
             let last = archive.segments()?.into_iter().max();
             let end = receipt.as_ref().map(|receipt| receipt.segment);
             let newest = last.into_iter().chain(end).max_by_key(|segment| segment.timeline);

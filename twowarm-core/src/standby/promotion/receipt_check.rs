@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::PromotionError;
 use crate::archive::{Archive, Given};
+use crate::data_directory::redo_place;
 use crate::receipt::Receipt;
 use crate::standby::wal_end::tail_of;
 use crate::wal::{ControlFile, Expected, SegmentName, TimelineId, WalFileName};
@@ -51,6 +52,15 @@ pub(super) fn check(
             "{segment} is in the archive, so the primary was started again after that shutdown"
         ));
     }
+    // That segment may have been removed since.
+    let is_later = |name: &SegmentName| name.timeline == timeline && name.place > segment.place;
+    if redo_place(data_directory, control) > segment.place
+        || archive.segments()?.iter().any(is_later)
+    {
+        return incomplete(format!(
+            "there is WAL from after {segment}, so the primary was started again after that shutdown"
+        ));
+    }
     if let Some(missing) = archive.missing_before(segment, given, control, data_directory)? {
         return incomplete(format!("{missing} is missing"));
     }
@@ -74,5 +84,55 @@ fn ends_with_receipt(
     match found.end == receipt.end && found.last_record == Some(receipt.checkpoint) {
         true => Ok(()),
         false => Err(format!("WAL ends at {}, not at {}", found.end, receipt.end)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data_directory::control_file;
+    use crate::receipt::{ReceiptFile, ReceiptId};
+    use std::fs;
+
+    /// The archive no longer has the segment under its plain name, which shows that its primary has gone on.
+    #[test]
+    fn a_receipt_before_the_restart_point_is_out_of_date() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/18-1MB");
+        let dir = tempfile::tempdir().unwrap();
+        let [directory, pgdata] = ["archive", "data"].map(|name| dir.path().join(name));
+        fs::create_dir(&directory).unwrap();
+        fs::create_dir_all(pgdata.join("global")).unwrap();
+        fs::copy(sample.join("pg_control"), pgdata.join("global/pg_control")).unwrap();
+        let control = control_file(&pgdata).unwrap().unwrap();
+        let timeline = control.timeline;
+        let layout = control.layout();
+        let number = layout.number(redo_place(&pgdata, &control)).unwrap();
+        let archive = Archive::open(&directory).unwrap();
+        let found = |number: u64, later: &str| {
+            let segment = SegmentName { timeline, place: layout.place(number).unwrap() };
+            let receipt = Receipt {
+                system_identifier: control.system_identifier,
+                timeline,
+                segment,
+                checkpoint: layout.start(segment.place).unwrap(),
+                end: control.checkpoint,
+                node_id: "db1".parse().unwrap(),
+                label: "db1".into(),
+                id: ReceiptId::random().unwrap(),
+            };
+            let receipt = Receipt { end: crate::wal::Lsn(receipt.checkpoint.0 + 100), ..receipt };
+            ReceiptFile::in_archive(&directory).write(&receipt).unwrap();
+            if !later.is_empty() {
+                fs::write(directory.join(later), "").unwrap();
+            }
+            match check(&archive, timeline, Given::Nothing, &control, &pgdata).unwrap() {
+                Some(ReceiptState::Incomplete { why, .. }) => why,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(found(number - 1, "").contains("started again"));
+        assert!(found(number, "").contains(".partial is missing"));
+        let later = SegmentName { timeline, place: layout.place(number + 1).unwrap() };
+        assert!(found(number, &later.to_string()).contains("started again"));
     }
 }
