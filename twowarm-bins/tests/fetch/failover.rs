@@ -42,7 +42,10 @@ fn a_hung_dr_node_delays_a_smart_failover_once_by_the_time_limit() {
         db3.db3.sshd().freeze();
         db3.write("trigger", "smart");
         let (took, said) = end(&db3, name(1), 1);
-        assert!(took >= Duration::from_secs(8) && took < Duration::from_secs(14), "{took:?} {said}");
+        assert!(
+            took >= Duration::from_secs(8) && took < Duration::from_secs(14),
+            "{took:?} {said}"
+        );
         assert!(said.contains("treated as empty for the rest of this failover"), "{said}");
         for file in [name(1), "00000002.history", name(1), "00000003.history"] {
             let (took, said) = end(&db3, file, 1);

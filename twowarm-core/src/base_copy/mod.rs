@@ -28,5 +28,4 @@ use nonce::Nonce;
 pub use nonce::NonceError;
 use rules::{DataRules, tablespace_rules, unlogged_files, whole_tablespace_rules};
 pub use tablespaces::MappingError;
-pub(crate) use tablespaces::own_tablespaces;
 use tablespaces::{map_tablespaces, rewrite_map};

@@ -1,9 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Tablespace;
-use crate::data_directory::CopyMarker;
+use crate::data_directory::map_lines as lines;
 
 /// Why tablespaces can't be copied to the paths that they are mapped to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,33 +75,6 @@ pub(super) fn rewrite_map(map: &[u8], tablespaces: &[Tablespace]) -> Vec<u8> {
     rewritten
 }
 
-/// The tablespace directories of a data directory, without symbolic links in their paths: from its
-/// pg_tblspc, from the tablespace_map of a copy that was not started yet, and from the marker of an
-/// unfinished copy. What can't be read is left out.
-pub(crate) fn own_tablespaces(pgdata: &Path, unfinished: Option<&CopyMarker>) -> BTreeSet<PathBuf> {
-    let links = fs::read_dir(pgdata.join("pg_tblspc")).into_iter().flatten().flatten();
-    let mut own: BTreeSet<PathBuf> =
-        links.filter_map(|link| fs::read_link(link.path()).ok()).collect();
-    own.extend(paths_in_map(&fs::read(pgdata.join("tablespace_map")).unwrap_or_default()));
-    own.extend(unfinished.into_iter().flat_map(|marker| marker.tablespaces.iter().cloned()));
-    own.into_iter().filter_map(|path| path.canonicalize().ok()).collect()
-}
-
-/// The directories in a `tablespace_map`. A copy that was not started yet has no links to them.
-fn paths_in_map(map: &[u8]) -> Vec<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    let path = |line: &[u8]| {
-        let escaped = &line[line.iter().position(|&b| b == b' ')? + 1..];
-        let mut bytes = escaped.strip_suffix(b"\n").unwrap_or(escaped).iter();
-        let mut unescaped = Vec::new();
-        while let Some(&byte) = bytes.next() {
-            unescaped.push(if byte == b'\\' { *bytes.next()? } else { byte });
-        }
-        Some(PathBuf::from(std::ffi::OsString::from_vec(unescaped)))
-    };
-    lines(map).filter_map(path).collect()
-}
-
 /// If the line is that of a tablespace with another path: its OID as written, and the new path.
 fn mapped<'a>(line: &'a [u8], tablespaces: &'a [Tablespace]) -> Option<(&'a [u8], &'a Path)> {
     let space = line.iter().position(|&b| b == b' ')?;
@@ -110,16 +82,6 @@ fn mapped<'a>(line: &'a [u8], tablespaces: &'a [Tablespace]) -> Option<(&'a [u8]
     let number: u32 = std::str::from_utf8(oid).ok()?.parse().ok()?;
     let tablespace = tablespaces.iter().find(|t| t.oid == number && t.from != t.to)?;
     Some((oid, &tablespace.to))
-}
-
-/// The lines, with their newlines. An escaped newline is part of a path.
-fn lines(map: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut escape = false;
-    map.split_inclusive(move |&byte| {
-        let ends = byte == b'\n' && !escape;
-        escape = byte == b'\\' && !escape;
-        ends
-    })
 }
 
 /// A path with line breaks and backslashes escaped, as the server reads it.
@@ -138,6 +100,7 @@ fn escaped(path: &Path) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_directory::paths_in_map;
 
     fn links() -> Vec<(u32, PathBuf)> {
         vec![(16384, "/ts/a".into()), (16385, "/ts/b b".into())]

@@ -17,6 +17,8 @@ mod recovery_settings;
 mod replayed;
 mod role;
 mod server_user;
+#[cfg(feature = "server")]
+mod tablespaces;
 
 #[cfg(feature = "server")]
 pub(crate) use config_file::read_line;
@@ -44,3 +46,9 @@ pub use recovery_settings::{RecoveryMode, RecoverySettings, recovery_settings};
 pub use replayed::Reached;
 pub use role::{Role, role_of};
 pub use server_user::{NotTheOwner, check_owner, write_for_server};
+#[cfg(all(feature = "server", feature = "ship"))]
+pub(crate) use tablespaces::map_lines;
+#[cfg(feature = "server")]
+pub(crate) use tablespaces::own_tablespaces;
+#[cfg(all(test, feature = "server", feature = "ship"))]
+pub(crate) use tablespaces::paths_in_map;

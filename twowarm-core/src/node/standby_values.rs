@@ -3,8 +3,7 @@
 use super::{Install, InstallError};
 use crate::data_directory::CONFIGURATION;
 use crate::standby::{
-    ArchivingSwitch, PrepareStandby, Promotion, PromotionMode, RecoverySource, Rejoin,
-    ServerProgram,
+    ArchivingSwitch, PrepareStandby, Promotion, PromotionMode, RecoverySource, ServerProgram,
 };
 
 /// The restore_command of a standby in a 2warm tree, relative to the data directory. Servers before 8.3 pass
@@ -41,28 +40,11 @@ impl Install {
         })
     }
 
-    fn server_program(&self) -> ServerProgram {
+    pub(super) fn server_program(&self) -> ServerProgram {
         ServerProgram {
             bindir: self.settings.server.bindir.clone(),
             search_path: self.variable("PATH").map(Into::into),
         }
-    }
-
-    /// What makes this node, an old primary, a standby of the new one.
-    ///
-    /// # Errors
-    /// If no data directory or archive is known.
-    pub fn rejoin(&self) -> Result<Rejoin, InstallError> {
-        Ok(Rejoin {
-            data_directory: self.require_pgdata()?.to_owned(),
-            archive: self.require_archive()?.to_owned(),
-            local_replication: self.local_replication(),
-            recovery: self.recovery_source(),
-            remove: vec![self.trigger_file()?, self.archiving_active_file()],
-            program: self.server_program(),
-            login: self.login(),
-            others: self.archives_of(self.other_node.iter().chain(&self.dr_node)),
-        })
     }
 
     /// What promotes this node's standby, with waiting and without accepting a gap.

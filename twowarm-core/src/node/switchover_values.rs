@@ -1,4 +1,4 @@
-//! The values that flushing this node's primary takes.
+//! The values that a switchover of this node takes: flushing its primary, and rejoining.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use super::{Install, InstallError, Verify};
 use crate::identifiers::NodeName;
 use crate::rsync::Remote;
 use crate::ship::{FarCommand, Shipper};
+use crate::standby::Rejoin;
 use crate::switchover::{
     Destination, FarPromotion, FlushPrimary, SaveLogs, StartServer, Switchover, UndoFlush,
 };
@@ -15,6 +16,23 @@ use crate::switchover::{
 const WAIT: Duration = Duration::from_secs(30);
 
 impl Install {
+    /// What makes this node, an old primary, a standby of the new one.
+    ///
+    /// # Errors
+    /// If no data directory or archive is known.
+    pub fn rejoin(&self) -> Result<Rejoin, InstallError> {
+        Ok(Rejoin {
+            data_directory: self.require_pgdata()?.to_owned(),
+            archive: self.require_archive()?.to_owned(),
+            local_replication: self.local_replication(),
+            recovery: self.recovery_source(),
+            remove: vec![self.trigger_file()?, self.archiving_active_file()],
+            program: self.server_program(),
+            login: self.login(),
+            others: self.archives_of(self.other_node.iter().chain(&self.dr_node)),
+        })
+    }
+
     /// What stops this node's primary for a switchover, with the default time for sessions to end.
     ///
     /// # Errors

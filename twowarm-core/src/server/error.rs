@@ -167,7 +167,8 @@ impl ServerError {
         }
     }
 
-    /// Whether the server let this client not in, whatever its password.
+    /// Whether the server rejects this client, whatever its password.
+    #[cfg(feature = "ship")]
     pub(crate) fn is_rejected(&self) -> bool {
         match self {
             ServerError::Connect { error, .. } => {

@@ -105,6 +105,28 @@ impl PgMajor {
         )
     }
 
+    /// Names the session in pg_stat_activity (9.0 on).
+    pub(crate) fn name_session(self) -> Option<&'static str> {
+        (self >= PgMajor::of(9, 0)).then_some("set application_name = 'twowarm'")
+    }
+
+    /// Makes commits in the session independent of synchronous standbys (9.1 on).
+    pub(crate) fn commit_alone(self) -> Option<&'static str> {
+        (self >= PgMajor::of(9, 1)).then_some("set synchronous_commit = local")
+    }
+
+    /// A transaction that writes WAL and leaves nothing behind.
+    pub(crate) fn committed_write(self) -> &'static str {
+        if self >= PgMajor::of(8, 3) {
+            "select txid_current()"
+        } else {
+            "create temporary table twowarm_write (); drop table twowarm_write"
+        }
+    }
+}
+
+#[cfg(feature = "ship")]
+impl PgMajor {
     /// The process ids of the other sessions of clients.
     pub(crate) fn other_sessions(self) -> String {
         self.of_other_sessions("")
@@ -125,25 +147,6 @@ impl PgMajor {
         format!(
             "select {function}({id}) from pg_stat_activity where {id} <> pg_backend_pid() and {is_client}"
         )
-    }
-
-    /// Names the session in pg_stat_activity (9.0 on).
-    pub(crate) fn name_session(self) -> Option<&'static str> {
-        (self >= PgMajor::of(9, 0)).then_some("set application_name = 'twowarm'")
-    }
-
-    /// Makes commits in the session independent of synchronous standbys (9.1 on).
-    pub(crate) fn commit_alone(self) -> Option<&'static str> {
-        (self >= PgMajor::of(9, 1)).then_some("set synchronous_commit = local")
-    }
-
-    /// A transaction that writes WAL and leaves nothing behind.
-    pub(crate) fn committed_write(self) -> &'static str {
-        if self >= PgMajor::of(8, 3) {
-            "select txid_current()"
-        } else {
-            "create temporary table twowarm_write (); drop table twowarm_write"
-        }
     }
 }
 

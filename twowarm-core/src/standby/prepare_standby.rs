@@ -8,10 +8,9 @@ use super::{
     lacks_for_failover,
 };
 use crate::archive::{self, Archive, ArchiveError};
-use crate::base_copy::own_tablespaces;
 use crate::data_directory::{
     COPY_MARKER, CopyMarker, DirectoryContents, IdentityError, InUse, NotATarget, NotTheOwner,
-    PROMOTE_FILES, check_owner, lock_directory, server_configuration,
+    PROMOTE_FILES, check_owner, lock_directory, own_tablespaces, server_configuration,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

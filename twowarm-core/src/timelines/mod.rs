@@ -95,6 +95,7 @@ impl<'a> Timelines<'a> {
     }
 
     /// All histories in the server's WAL directory.
+    #[cfg(any(feature = "ship", feature = "server"))]
     pub(crate) fn in_wal_directory(&self) -> Result<Vec<TimelineHistory>, HistoryFileError> {
         let mut histories = Vec::new();
         for wal in self.wal_directories().filter(|wal| wal.is_dir()) {

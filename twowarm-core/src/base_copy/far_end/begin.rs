@@ -3,7 +3,8 @@ use std::io;
 use std::path::Path;
 
 use super::FarEndError;
-use crate::base_copy::{Survey, own_tablespaces};
+use crate::base_copy::Survey;
+use crate::data_directory::own_tablespaces;
 use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, running_server};
 use crate::durable;
 use crate::file_error::{FileError, if_exists};

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{CopyTarget, FarEndError};
 use crate::archive::check_mark;
-use crate::base_copy::{Nonce, Survey, Target, own_tablespaces};
+use crate::base_copy::{Nonce, Survey, Target};
+use crate::data_directory::own_tablespaces;
 use crate::data_directory::{
     CONFIGURATION, DirectoryContents, server_configuration, server_settings,
 };
