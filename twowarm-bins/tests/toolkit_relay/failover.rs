@@ -4,7 +4,7 @@ use std::fs;
 
 use twowarm_core::testbed::{StopMode, wait_until};
 
-use crate::nodes::{LIMIT, Three, has_rows, holds, promote, relay_from, rsync_dr, ship};
+use crate::nodes::{LIMIT, Three, has_rows, holds, promote, relay_from, rsync_dr, said, ship};
 
 #[test]
 fn the_dr_node_follows_the_promoted_standby() {
@@ -84,6 +84,29 @@ fn the_dr_node_fails_over_when_the_others_are_gone() {
     three.db3.wait_for_promotion().unwrap();
     three.db3.sql("insert into t values (1)").unwrap();
     assert_eq!(three.db3.sql("select count(*) from t").unwrap(), "4");
+}
+
+/// db1's archive belongs to db2 meanwhile, and db2's to db1 again afterwards.
+#[test]
+fn the_dr_node_follows_a_switchover_and_the_way_back() {
+    let three = Three::new();
+    three.ship();
+    three.relay();
+    for (from, to) in [(&three.db1, &three.db2), (&three.db2, &three.db1)] {
+        has_rows(to, from.sql("select count(*) from t").unwrap().parse().unwrap());
+        let output = from.command("switchover").args(["--wait", "1"]).output().unwrap();
+        assert!(output.status.success(), "{}\n{}", said(&output), to.log());
+        from.start_warm().unwrap();
+        ship(to);
+        has_rows(from, to.sql("select count(*) from t").unwrap().parse().unwrap());
+        // By cron on both.
+        for node in [to, from] {
+            relay_from(node);
+        }
+    }
+    has_rows(&three.db3, 3);
+    let owner = fs::read_to_string(three.db3.archive().join(".owner")).unwrap();
+    assert!(owner.contains("timeline=3"), "{owner}");
 }
 
 /// The relay that follows notices the promotion, and sends what it had received before.

@@ -1,6 +1,7 @@
 //! What is relayed next. Names are tried, so that the cost does not depend on the size of the archive; it is listed only
 //! now and then, for files whose names can't be known.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -200,7 +201,11 @@ impl<'a, T> Work<'a, T> {
             }
             _ => true,
         });
-        names.sort_by_key(|name| !matches!(name, WalFileName::History(_)));
+        // The newest history comes first: after several promotions only it shows that the sender of this archive may send.
+        names.sort_by_key(|name| match name {
+            WalFileName::History(timeline) => (false, Reverse(timeline.number())),
+            _ => (true, Reverse(0)),
+        });
         self.before = names.into_iter().map(|name| self.file(name)).collect();
         Ok(())
     }
