@@ -32,7 +32,7 @@ pub const COMMAND: Command = Command {
                 "--rejoin",
                 "Make this old primary a standby of the new primary. No file of the cluster is deleted or copied. \
                 Refuses if flushPrimary did not shut it down, if it was started since, or if the new primary lacks \
-                some of its WAL; then run copyToStandby on the new primary.",
+                some of its WAL; then run configStandby --overwrite here and copyToStandby on the new primary.",
             ),
         ],
         answers: &[(DONE, "Success.")],

@@ -128,7 +128,7 @@ pub(crate) fn when_interrupted(install: &Install, flush: &FlushPrimary) -> std::
             }
         },
         _ => log::warn!(
-            "interrupted: the server is stopped. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
+            "interrupted: the server is stopped. HINT: if the standby was promoted meanwhile, run configStandby --rejoin; otherwise run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
         ),
     })
 }

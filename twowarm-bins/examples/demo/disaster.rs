@@ -45,6 +45,11 @@ pub fn primary_and_standby_are_lost(
     nodes.db2.wait_until_archived(&last)?;
     nodes.run_on(&nodes.db2, "rsyncDR")?;
     say!("db2 has shipped {last} to db3, and relayed what it had received from db1.");
+    wait_until("db3 to follow db2", LIMIT, || {
+        nodes.db3.sql("select count(*) from taken_over").is_ok_and(|rows| rows == "2")
+    })
+    .map_err(|error| nodes.with_logs(&error.to_string()))?;
+    say!("db3 follows db2 without a restart.");
     nodes.db2.stop(StopMode::Immediate)?;
     let triggered = Instant::now();
     nodes.run_on(&nodes.db3, "triggerStandby")?;

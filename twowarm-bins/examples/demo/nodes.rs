@@ -102,10 +102,12 @@ impl Nodes {
         if status.success() {
             return Ok(());
         }
-        let (name, log) = (node.name(), self.log_tail());
-        let text =
-            format!("{command} on {name} failed ({status}). The servers' logs end with\n{log}");
-        Err(BedError(text))
+        Err(self.with_logs(&format!("{command} on {} failed ({status})", node.name())))
+    }
+
+    /// An error with the ends of the servers' logs.
+    pub fn with_logs(&self, error: &str) -> BedError {
+        BedError(format!("{error}. The servers' logs end with\n{}", self.log_tail()))
     }
 
     /// Runs one of the commands, with its arguments after spaces; shows its output and returns how it ended.

@@ -46,7 +46,10 @@ fn switch_over(nodes: &Nodes, from: &Node, to: &Node, rows: u32) -> Result<(), B
     wait_until(&what, LIMIT, || {
         from.sql("select count(*) from switched").is_ok_and(|found| found == expected.to_string())
     })?;
-    nodes.run_on(from, "rsyncDR")?;
+    say!("cron runs rsyncDR on both: {} has WAL that db3 has not received yet.", to.name());
+    for node in [to, from] {
+        nodes.run_on(node, "rsyncDR")?;
+    }
     say!("{} follows as a standby, without a copy: it has all {expected} rows.", from.name());
     Ok(())
 }

@@ -86,6 +86,24 @@ fn the_dr_node_fails_over_when_the_others_are_gone() {
     assert_eq!(three.db3.sql("select count(*) from t").unwrap(), "4");
 }
 
+/// Its machine runs, and an earlier switchover has left an archive there.
+#[test]
+fn an_old_primary_that_crashed_gets_no_wal_that_the_dr_node_needs() {
+    let three = Three::new();
+    three.ship();
+    three.relay();
+    has_rows(&three.db2, 1);
+    let Three { db1, db2, db3 } = &three;
+    db1.run_as().make_dir(&db1.archive(), 0o700).unwrap();
+    db1.stop(StopMode::Immediate).unwrap();
+    let output = db2.command("triggerStandby").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let first = ship(db2);
+    assert!(holds(db3, &first) && !holds(db1, &first) && !holds(db1, "00000002.history"));
+    assert!(db2.log().contains("cannot follow timeline 2"), "{}", db2.log());
+    has_rows(db3, 2);
+}
+
 /// db1's archive belongs to db2 meanwhile, and db2's to db1 again afterwards.
 #[test]
 fn the_dr_node_follows_a_switchover_and_the_way_back() {

@@ -97,7 +97,7 @@ pub enum ArchiveError {
     },
     /// The archive belongs to a node that was promoted.
     #[error(
-        "archive \"{}\" belongs to {bound}, which was promoted (timeline {timeline}): {sender} is not the primary. HINT: if {sender} is the former primary, stop its server and make it a standby: run configStandby --rejoin on it, or if that refuses, copyToStandby on {bound}. If {sender} is the primary, run configStandby on the receiving node, which accepts a new sender",
+        "archive \"{}\" belongs to {bound}, which was promoted (timeline {timeline}): {sender} is not the primary. HINT: if {sender} is the former primary, stop its server and make it a standby: run configStandby --rejoin on it, or if that refuses, configStandby --overwrite on it and copyToStandby on {bound}. If {sender} is the primary, run configStandby on the receiving node, which accepts a new sender",
         archive.display()
     )]
     Promoted {

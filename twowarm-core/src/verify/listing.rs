@@ -15,9 +15,9 @@ pub(super) struct Listing {
 }
 
 /// The programs' own files, and a file system's.
-const OWN: [&str; 5] = [".owner", ".archive", ".incoming", ".consumers", "lost+found"];
+const OWN: [&str; 6] = [".owner", ".archive", ".incoming", ".consumers", ".receipt", "lost+found"];
 /// How the name of a file begins that is being written.
-const OWN_UNFINISHED: [&str; 3] = [".owner.", ".archive.", ".nfs"];
+const OWN_UNFINISHED: [&str; 4] = [".owner.", ".archive.", ".receipt.", ".nfs"];
 
 impl Listing {
     /// Lists an archive that may be in use.

@@ -84,7 +84,14 @@ fn eighteen(segments: usize) -> Scratch {
 fn a_sound_archive_replays_from_its_first_record_to_its_last() {
     for major in [PgMajor::of(8, 3), PgMajor::of(9, 3), PgMajor::of(9, 5), PgMajor::of(18, 0)] {
         let scratch = Scratch::new(major, 4);
-        for own in [".archive", ".owner.5-0.tmp", ".nfs0001"] {
+        for own in [
+            ".archive",
+            ".owner.5-0.tmp",
+            ".owner.lock",
+            ".receipt",
+            ".receipt.5-0.tmp",
+            ".nfs0001",
+        ] {
             scratch.put(own, "x");
         }
         fs::create_dir(scratch.path(".incoming")).unwrap();

@@ -8,8 +8,9 @@ use crate::archive::{
     Archive, ArchiveError, Binding, Incoming, NodeCluster, SenderLock, check_mark,
 };
 use crate::data_directory::{Reached, Role, identity, role_of};
+use crate::receipt::Receipt;
 use crate::ship::wire::{Hello, Purpose, Refusal, RefusalCode};
-use crate::wal::{SegmentLayout, SegmentName, WalFileName, check_history};
+use crate::wal::{SegmentLayout, SegmentName, TimelineId, WalFileName, check_history};
 
 impl Receiver {
     /// Opens the archive for this sender, if it may send here.
@@ -114,6 +115,26 @@ impl Receiver {
         let is_later =
             control.is_some_and(|control| Reached::of(&control).timeline > segment.timeline);
         Ok(is_later && role_of(directory).map_err(unknown)? == Role::Primary)
+    }
+
+    /// The timeline of this node's cluster, if that is a primary that cannot follow a later timeline: an old primary that
+    /// flushPrimary has not stopped. WAL that it stored would be lost to the nodes that need it.
+    pub(super) fn cannot_follow(
+        &self,
+        timeline: TimelineId,
+    ) -> Result<Option<TimelineId>, Refusal> {
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        let Some(directory) = &self.data_directory else { return Ok(None) };
+        let control = identity(directory).map_err(unknown)?.and_then(|found| found.control);
+        let Some(own) = control.map(|control| Reached::of(&control).timeline) else {
+            return Ok(None);
+        };
+        if own >= timeline || role_of(directory).map_err(unknown)? != Role::Primary {
+            return Ok(None);
+        }
+        let receipt = Receipt::of_node(&self.local_replication)
+            .map_err(|e| refusal(RefusalCode::CONFIGURATION, true, e))?;
+        Ok((receipt.is_none_or(|receipt| receipt.timeline != own)).then_some(own))
     }
 
     /// The sender has this node's id: it is this node, or the original distrib2warm has copied its id here.

@@ -141,12 +141,22 @@ impl FileInFlight {
             };
             if let Some((later, place)) = abandoned {
                 let message = format!(
-                    "{name} is not part of the cluster's history: timeline {} forked off {place} this segment (see \"{}\" on the receiving node). The sender continues an abandoned timeline. HINT: stop the sender's server and make it a standby: run configStandby --rejoin on it, or if that refuses, copyToStandby on the node that was promoted",
+                    "{name} is not part of the cluster's history: timeline {} forked off {place} this segment (see \"{}\" on the receiving node). The sender continues an abandoned timeline. HINT: stop the sender's server and make it a standby: run configStandby --rejoin on it, or if that refuses, configStandby --overwrite on it and copyToStandby on the node that was promoted",
                     later.timeline,
                     later.history.display()
                 );
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }
+        }
+        if hello.purpose == Purpose::ShipWal
+            && let Some(own) = receiver.cannot_follow(name.timeline())?
+        {
+            let message = format!(
+                "the data directory there is that of a primary on timeline {own}, which cannot follow timeline {}. HINT: make that node a standby: run configStandby --rejoin on it if flushPrimary has stopped it, else configStandby --overwrite on it and copyToStandby on {}",
+                name.timeline(),
+                hello.label
+            );
+            return Err(refusal(RefusalCode::NOT_A_STANDBY, true, message));
         }
         let _sender_stays = if hello.purpose == Purpose::FetchWal {
             // Fetched by this node: who sends to its archive stays the same.

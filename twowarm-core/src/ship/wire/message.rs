@@ -215,6 +215,8 @@ impl RefusalCode {
     pub const ABSENT: RefusalCode = RefusalCode(14);
     /// The records of the segment are damaged.
     pub const DAMAGED_RECORDS: RefusalCode = RefusalCode(15);
+    /// The receiving node is a primary that cannot follow the file's timeline. It counts as down until it is a standby.
+    pub const NOT_A_STANDBY: RefusalCode = RefusalCode(16);
 }
 
 impl Message {

@@ -10,7 +10,7 @@ use crate::timelines::HistoryFileError;
 use crate::version::PgMajor;
 use crate::wal::{Lsn, SegmentName, TimelineId};
 
-const COPY: &str = "HINT: this node needs a copy: run copyToStandby on the new primary, which transfers only what differs";
+const COPY: &str = "HINT: this node needs a copy: run configStandby --overwrite here and then copyToStandby on the new primary, which transfers only what differs";
 
 /// Why an old primary was not made a standby. Nothing that the server reads was changed, except after an error of a
 /// file.
