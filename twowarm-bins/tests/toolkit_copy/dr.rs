@@ -1,5 +1,6 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use twowarm_core::testbed::{Node, StopMode, finish};
 
@@ -97,4 +98,21 @@ fn a_warm_standby_that_answers_queries_is_copied_too() {
     trio.pair.wait_for_rows("second", 1000);
     made(&trio, &trio.pair.db2);
     replays_and_is_promoted(&trio, "second", 1000);
+}
+
+/// WAL has the other half.
+#[test]
+fn a_copy_uses_half_of_the_rate_limit() {
+    let trio = Trio::new();
+    let db1 = &trio.pair.db1;
+    let settings = fs::read_to_string(db1.local().join("2warm.toml")).unwrap();
+    let section = format!("[node.{}]", trio.db3.name());
+    assert!(settings.contains(&section), "{settings}");
+    let limited = settings.replace(&section, &format!("{section}\nrate_limit = {}", 16 << 20));
+    db1.write_local("2warm.toml", limited).unwrap();
+    let begun = Instant::now();
+    made(&trio, db1);
+    let size = db1.sql("select sum(pg_database_size(oid)) from pg_database").unwrap();
+    let at_least = size.parse::<f64>().unwrap() / f64::from(8 << 20) / 2.0;
+    assert!(begun.elapsed().as_secs_f64() > at_least, "{:?} for {size}", begun.elapsed());
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Install, InstallError};
 use crate::base_copy::{BaseCopy, CopyTarget, TargetRole};
-use crate::identifiers::NodeId;
+use crate::identifiers::{NodeId, NodeName};
 use crate::ship::LocalNode;
 
 /// A wait for WAL files ends if none arrives for this many time limits, and not before a minute: a server
@@ -39,10 +39,17 @@ impl Install {
             saved_configuration: self.local().join("postgresql.conf"),
             reach: self.reach(node),
             role,
+            rate_limit: self.copy_rate_limit(node),
             dry_run,
             tablespaces: self.section(node).map(|own| own.tablespaces.clone()).unwrap_or_default(),
             wal_time_limit: wal_time_limit(self.settings.time_limit),
         })
+    }
+
+    /// Half of the node's `rate_limit`: the other half remains for WAL, which comes first.
+    fn copy_rate_limit(&self, node: &NodeName) -> Option<u64> {
+        let limit = self.section(node)?.rate_limit.filter(|&limit| limit > 0)?;
+        Some((limit / 2).max(1))
     }
 
     /// This node as the target of a base copy.

@@ -238,7 +238,7 @@ pub struct NodeSettings {
     /// How many connections ship a backlog at the same time. Default: as many as the line's delay calls for.
     #[serde(deserialize_with = "channels")]
     pub channels: Option<u32>,
-    /// `rate_limit`, in bytes per second, for WAL to that node. Default: no limit.
+    /// `rate_limit`, in bytes per second, for WAL to that node; base copies use half of it. Default: no limit.
     pub rate_limit: Option<u64>,
     /// The file of known host keys.
     pub known_hosts: Option<PathBuf>,

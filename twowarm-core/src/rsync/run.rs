@@ -27,7 +27,7 @@ pub struct Transfer<'a> {
     /// The directory on the other node; its parent must exist.
     pub to: &'a Path,
     /// rsync's options: what is copied, and how.
-    pub options: &'a [&'static str],
+    pub options: &'a [&'a str],
     /// Filter rules, one per line, anchored at the directory.
     pub rules: &'a str,
 }

@@ -123,7 +123,9 @@ impl Copying<'_> {
     fn copy_files(&self, other: &mut Conversation<'_>) -> Result<(), CopyError> {
         let jobs = plan::jobs(&self.directories()?, STREAMS)?;
         let (remote, older_copy) = (self.remote, self.target.older_copy);
-        let bytes = FileCopy { remote, streams: STREAMS, older_copy }.run(other, jobs)?;
+        let rate_limit = self.copy.rate_limit;
+        let copy = FileCopy { remote, streams: STREAMS, rate_limit, older_copy };
+        let bytes = copy.run(other, jobs)?;
         other.report(Progress::FilesCopied(bytes));
         Ok(())
     }

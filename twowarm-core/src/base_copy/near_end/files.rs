@@ -32,6 +32,8 @@ pub(super) struct FileCopy<'a> {
     pub remote: &'a Remote,
     /// How many run at a time.
     pub streams: usize,
+    /// How many bytes they send per second together, if that is limited.
+    pub rate_limit: Option<u64>,
     /// Whether the target contains an older copy.
     pub older_copy: bool,
 }
@@ -123,6 +125,8 @@ impl FileCopy<'_> {
             let is_first_copy = attempt == 0 && !self.older_copy;
             let mut options = if is_first_copy { FIRST_COPY } else { OPTIONS }.to_vec();
             options.extend(job.deletes.then_some("--delete"));
+            let limit = self.rate_limit.map(|limit| stream_limit(limit, self.streams));
+            options.extend(limit.as_deref());
             let mut current = 0;
             let (from, to): (&Path, &Path) = (&job.from, &job.to);
             let transfer =
@@ -151,5 +155,21 @@ impl FileCopy<'_> {
         }
         let cause = messages.into_iter().find(|line| !line.starts_with("rsync error:"));
         Err(CopyError::Partial { attempts: ATTEMPTS, cause: cause.unwrap_or_default() })
+    }
+}
+
+/// rsync's option for its share of a limit. It takes KiB per second, and 0 would be no limit.
+fn stream_limit(limit: u64, streams: usize) -> String {
+    format!("--bwlimit={}", (limit / 1024 / streams as u64).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_share_a_limit() {
+        assert_eq!(stream_limit(8 << 20, 4), "--bwlimit=2048");
+        assert_eq!(stream_limit(1, 4), "--bwlimit=1");
     }
 }

@@ -75,6 +75,8 @@ pub struct BaseCopy {
     pub role: TargetRole,
     /// Tablespace directories of this node whose path differs on the other node, and that path.
     pub tablespaces: BTreeMap<PathBuf, PathBuf>,
+    /// How many bytes of files are sent per second, if that is limited.
+    pub rate_limit: Option<u64>,
     /// Only report what the copy would change, on either node.
     pub dry_run: bool,
     /// The wait for the WAL of the backup fails if no WAL file arrives for this long. A server repeats a
