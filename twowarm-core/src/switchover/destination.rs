@@ -7,6 +7,7 @@ use super::{FlushError, FlushStep};
 use crate::archive::has_segment;
 use crate::data_directory::{Reached, control_file, major_version};
 use crate::receipt::Receipt;
+use crate::retry::Retryable;
 use crate::ship::carrier::NodeTransport;
 use crate::ship::wire::Purpose;
 use crate::ship::{
@@ -82,7 +83,12 @@ impl<'a> Connected<'a> {
         destination: &'a Destination,
         report: &mut dyn FnMut(FlushStep<'_>),
     ) -> Result<Connected<'a>, FlushError> {
-        let sender = destination.connect()?;
+        let sender = destination.connect().map_err(|error| {
+            match !destination.must_be_complete && error.is_retryable() {
+                true => FlushError::DrNode { node: destination.node().to_owned(), error },
+                false => error.into(),
+            }
+        })?;
         report(FlushStep::Connected { node: destination.node() });
         Ok(Connected { destination, sender: Some(sender), last_used: Instant::now() })
     }

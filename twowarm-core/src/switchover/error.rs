@@ -42,6 +42,16 @@ pub enum FlushError {
     /// Another node can't be reached, or refuses a request.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// The DR node can't be reached before anything was changed.
+    #[error(
+        "{error}. HINT: {node} is the DR node. To continue without it, empty local/replication/drnode; run rsyncDR on both nodes when it is back"
+    )]
+    DrNode {
+        /// The DR node.
+        node: String,
+        /// Why.
+        error: ShipError,
+    },
     /// A file that the server had not archived can't be shipped.
     #[error(transparent)]
     Ship(#[from] ShipError),
