@@ -24,11 +24,12 @@ impl Bed {
         fs::read(self.far.archive.join(name)).unwrap()
     }
 
-    /// The far node has a data directory, with the pg_control of a sample.
+    /// The far node has the data directory of a standby, with the pg_control of a sample.
     pub(super) fn give_pg_control(&self, sample: &Path) {
         let global = self.far.data_directory.join("global");
         fs::create_dir_all(&global).unwrap();
         fs::copy(sample, global.join("pg_control")).unwrap();
+        fs::write(self.far.data_directory.join("standby.signal"), "").unwrap();
     }
 }
 
@@ -274,6 +275,12 @@ fn the_advice_for_a_conflict_depends_on_what_was_replayed() {
     let said = advice(ahead, &bytes);
     assert!(said.contains("has not replayed") && said.contains("remove"), "{said}");
 
+    // An old primary cannot follow.
+    let signal = bed.far.data_directory.join("standby.signal");
+    fs::remove_file(&signal).unwrap();
+    let refusal = refused(bed.send(sample.hello.clone(), HISTORY, GOOD_HISTORY));
+    assert_eq!((refusal.code, refusal.retryable), (RefusalCode::NOT_A_STANDBY, true));
+    fs::write(signal, "").unwrap();
     bed.send(sample.hello.clone(), HISTORY, GOOD_HISTORY).unwrap();
     advice(HISTORY, b"1\t0/4000158\tx\n");
 }
