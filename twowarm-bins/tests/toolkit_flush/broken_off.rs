@@ -1,5 +1,9 @@
 //! A flush that is killed leaves a running primary, or a stopped one. It can be repeated, and it can be undone.
 
+use std::time::Duration;
+
+use twowarm_core::testbed::wait_until;
+
 use crate::pair::{Client, Pair, Running, rows};
 
 /// The first words of the line after which it is killed.
@@ -13,20 +17,17 @@ const STEPS: [&str; 7] = [
     "db2 holds all WAL",
 ];
 
+/// A server that was told to stop stops within this time.
+const SIGNALED: Duration = Duration::from_secs(3);
+
 fn kill_after(pair: &Pair, step: &str) {
     let mut command = pair.db1.command("flushPrimary");
     command.args(["--wait", "0"]);
     let mut flush = Running::start(command);
     flush.prints(step);
     flush.kill();
-    // The server may have been told to stop.
-    let stops = || {
-        let file = std::fs::read_to_string(pair.db1.pgdata().join("postmaster.pid"));
-        file.is_ok_and(|text| text.contains("stopping"))
-    };
-    while pair.db1.pid().is_some() && stops() {
-        std::thread::yield_now();
-    }
+    // It may have told the server to stop before it was killed.
+    let _ = wait_until("the server to stop", SIGNALED, || pair.db1.pid().is_none());
 }
 
 #[test]
