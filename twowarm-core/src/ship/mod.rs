@@ -21,6 +21,7 @@ mod receipts;
 mod receiver;
 mod relay;
 mod sender;
+mod session;
 mod shipper;
 mod shutdown_budget;
 pub mod ssh;
