@@ -1,5 +1,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -28,4 +30,43 @@ pub fn lock_directory(directory: &Path) -> Result<Flock<File>, InUse> {
         Errno::EWOULDBLOCK => InUse::Locked(directory.into()),
         other => FileError::of("lock", directory)(other).into(),
     })
+}
+
+/// What the far end of a command that was killed or interrupted needs to notice it and to end.
+pub(crate) const ENDING: Duration = Duration::from_secs(10);
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// As [`lock_directory`], but waits for another process to release the lock.
+///
+/// # Errors
+/// If another process still has it locked after `limit`, or it can't be opened.
+pub(crate) fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, InUse> {
+    let begun = Instant::now();
+    loop {
+        match lock_directory(directory) {
+            Err(InUse::Locked(_)) if begun.elapsed() < limit => thread::sleep(POLL),
+            ended => return ended,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_released_in_time_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let held = lock_directory(path).unwrap();
+        let locked = wait_for_lock(path, Duration::from_millis(1));
+        assert!(matches!(locked, Err(InUse::Locked(_))));
+        let waiting = thread::spawn({
+            let path = path.to_owned();
+            move || wait_for_lock(&path, Duration::from_secs(60)).map(|_| ())
+        });
+        drop(held);
+        waiting.join().unwrap().unwrap();
+    }
 }

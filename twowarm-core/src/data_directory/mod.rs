@@ -31,6 +31,7 @@ pub use identity::{Identity, IdentityError, control_bytes, control_file, identit
 pub(crate) use identity::{last_place_needed, redo_place};
 #[cfg(feature = "server")]
 pub(crate) use listening::Listening;
+pub(crate) use lock::{ENDING, wait_for_lock};
 pub use lock::{InUse, lock_directory};
 pub use pid_file::{PidFile, running_server};
 pub use postmaster::Postmaster;

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::archive::{self, Archive, ArchiveError};
 use crate::data_directory::{
-    COPY_MARKER, CopyMarker, DirectoryContents, IdentityError, InUse, NotATarget, NotTheOwner,
-    PROMOTE_FILES, check_owner, lock_directory, own_tablespaces, server_configuration,
+    COPY_MARKER, CopyMarker, DirectoryContents, ENDING, IdentityError, InUse, NotATarget,
+    NotTheOwner, PROMOTE_FILES, check_owner, own_tablespaces, server_configuration, wait_for_lock,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
@@ -122,7 +122,7 @@ impl PrepareStandby {
     pub fn run(&self, report: &mut dyn FnMut(PrepareStep)) -> Result<(), PrepareError> {
         let pgdata = self.data_directory.as_path();
         check_owner(pgdata)?;
-        let _lock = lock_directory(pgdata)?;
+        let _lock = wait_for_lock(pgdata, ENDING)?;
         let found = DirectoryContents::read(pgdata)?;
         let old_primary = match found.may_be_prepared(self.archive_name()?.as_deref()) {
             Err(NotATarget::Primary { system_identifier, .. }) if self.overwrite => {

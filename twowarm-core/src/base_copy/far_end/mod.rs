@@ -14,7 +14,7 @@ pub use error::FarEndError;
 
 use self::connection::{Connection, Received, unexpected};
 use super::{CopyMessage, Part, Survey};
-use crate::data_directory::{check_owner, lock_directory};
+use crate::data_directory::{ENDING, check_owner, wait_for_lock};
 use crate::identifiers::NodeId;
 use crate::server::Login;
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
@@ -85,7 +85,7 @@ impl CopyTarget {
         // Before the lock: if this is the source, its near end holds the lock.
         checks::is_not_the_source(&self.data_directory, &survey)?;
         // Held to the end: one copy at a time.
-        let _lock = lock_directory(&self.data_directory)?;
+        let _lock = near_end.while_working(|| wait_for_lock(&self.data_directory, ENDING))?;
         let target = near_end.while_working(|| checks::check(self, &hello, &survey))?;
         near_end.send_copy(&CopyMessage::Target(target))?;
         Incoming { target: self, hello, survey, parts: Parts::default() }.receive(near_end)

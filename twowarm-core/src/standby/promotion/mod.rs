@@ -16,7 +16,6 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::Flock;
@@ -31,8 +30,8 @@ use self::replaying::Backlog;
 pub use self::step::{PromotionStep, WaitingFor};
 use crate::archive::OtherArchive;
 use crate::data_directory::{
-    DirectoryContents, InUse, PROMOTE_FILES, lock_directory, recovery_settings, request_promotion,
-    running_server, write_for_server,
+    DirectoryContents, PROMOTE_FILES, recovery_settings, request_promotion, running_server,
+    wait_for_lock, write_for_server,
 };
 use crate::durable;
 use crate::limits::with_ticks;
@@ -149,8 +148,6 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// A fast promotion, and the check of the archive after any, wait no longer for the archive.
 const SHORT_LIMIT: Duration = Duration::from_secs(2);
 
-const LOCK_POLL: Duration = Duration::from_millis(20);
-
 impl Promotion {
     /// Must be called when the program starts, before it evaluates its arguments; if this returns an exit
     /// code, the program must exit with it. The archive is read by a child process, because a file system that
@@ -221,14 +218,10 @@ impl Promotion {
     /// Until the trigger file is written no receipt can be made void here: the old primary would be opened again, too.
     /// Without a required receipt, a lock that can't be had does not hold up a failover.
     fn lock(&self) -> Result<Option<Flock<File>>, PromotionError> {
-        let begun = Instant::now();
-        loop {
-            match lock_directory(&self.data_directory) {
-                Ok(locked) => return Ok(Some(locked)),
-                Err(InUse::Locked(_)) if begun.elapsed() < SHORT_LIMIT => thread::sleep(LOCK_POLL),
-                Err(error) if self.require_receipt => return Err(error.into()),
-                Err(_) => return Ok(None),
-            }
+        match wait_for_lock(&self.data_directory, SHORT_LIMIT) {
+            Ok(locked) => Ok(Some(locked)),
+            Err(error) if self.require_receipt => Err(error.into()),
+            Err(_) => Ok(None),
         }
     }
 

@@ -14,7 +14,7 @@ use self::fork::Fork;
 use super::{RecoverySource, ServerProgram, lacks_for_failover};
 use crate::archive::{self, Archive, OtherArchive, check_mark};
 use crate::data_directory::{
-    DirectoryContents, NotATarget, PROMOTE_FILES, STATE_PREFIX, check_owner, lock_directory,
+    DirectoryContents, ENDING, NotATarget, PROMOTE_FILES, STATE_PREFIX, check_owner, wait_for_lock,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
@@ -84,7 +84,7 @@ impl Rejoin {
     pub fn run(&self, report: &mut dyn FnMut(RejoinStep)) -> Result<(), RejoinError> {
         let pgdata = self.data_directory.as_path();
         check_owner(pgdata)?;
-        let _lock = lock_directory(pgdata)?;
+        let _lock = wait_for_lock(pgdata, ENDING)?;
         let found = DirectoryContents::read(pgdata)?;
         if let Some(pid) = found.running {
             return Err(NotATarget::Running { path: pgdata.to_owned(), pid }.into());
