@@ -32,6 +32,7 @@ pub fn lock_directory(directory: &Path) -> Result<Flock<File>, InUse> {
     })
 }
 
+#[cfg(feature = "server")]
 /// What the far end of a command that was killed or interrupted needs to notice it and to end.
 pub(crate) const ENDING: Duration = Duration::from_secs(10);
 
@@ -41,7 +42,7 @@ const POLL: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// If another process still has it locked after `limit`, or it can't be opened.
-pub(crate) fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, InUse> {
+pub fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, InUse> {
     let begun = Instant::now();
     loop {
         match lock_directory(directory) {

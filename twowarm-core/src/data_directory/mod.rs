@@ -31,8 +31,9 @@ pub use identity::{Identity, IdentityError, control_bytes, control_file, identit
 pub(crate) use identity::{last_place_needed, redo_place};
 #[cfg(feature = "server")]
 pub(crate) use listening::Listening;
-pub(crate) use lock::{ENDING, wait_for_lock};
-pub use lock::{InUse, lock_directory};
+#[cfg(feature = "server")]
+pub(crate) use lock::ENDING;
+pub use lock::{InUse, lock_directory, wait_for_lock};
 pub use pid_file::{PidFile, running_server};
 pub use postmaster::Postmaster;
 pub(crate) use postmaster::{PROMOTE_FILES, request_promotion};
