@@ -76,8 +76,15 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         }
     })?;
     install.remember_data_directory()?;
+    let copy = match &install.other_node {
+        Some(other) => format!(
+            "copyToStandby on the primary ({other}), or copyToDR if this node is to be the DR node"
+        ),
+        // A DR node has none.
+        None => "copyToDR on the standby or on the primary".to_owned(),
+    };
     print(&format!(
-        "The standby is ready for a base copy: run copyToStandby on the primary. WAL files will arrive in \"{}\"\n",
+        "The standby is ready for a base copy. WAL files will arrive in \"{}\". HINT: run {copy}\n",
         preparation.archive.display()
     ));
     if let Some(node) = &install.dr_node {

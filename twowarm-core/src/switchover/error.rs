@@ -8,6 +8,7 @@ use crate::data_directory::{IdentityError, NotTheOwner};
 use crate::file_error::FileError;
 use crate::receipt::ReceiptError;
 use crate::server::ServerError;
+use crate::ship::wire::RefusalCode;
 use crate::ship::{LinkError, NodeError, SendError, ShipError};
 use crate::wal::{ClusterState, Lsn, SegmentName, Unsound, WalFileName};
 
@@ -16,8 +17,24 @@ use crate::wal::{ClusterState, Lsn, SegmentName, Unsound, WalFileName};
 #[non_exhaustive]
 pub enum FlushError {
     /// The node is a standby.
-    #[error("\"{}\" contains a standby. HINT: run flushPrimary on the primary", .0.display())]
-    Standby(PathBuf),
+    #[error("\"{}\" contains a standby. HINT: run flushPrimary on the primary, {primary}", data_directory.display())]
+    Standby {
+        /// The data directory.
+        data_directory: PathBuf,
+        /// The other node.
+        primary: String,
+    },
+    /// The node is a standby, so its server is not kept from being the primary.
+    #[error("\"{}\" contains a standby: there is no flush to undo", .0.display())]
+    NothingToUndo(PathBuf),
+    /// The standby is the primary now.
+    #[error(
+        "{node} was promoted and is the primary now. This server must not be started as a primary. HINT: run configStandby --rejoin on this node; if that refuses, run configStandby --overwrite on this node and copyToStandby on {node}"
+    )]
+    Promoted {
+        /// The other node.
+        node: String,
+    },
     /// WAL is not shipped.
     #[error("archiving is not active, because \"{}\" does not exist. HINT: run copyToStandby, which makes a standby and creates it", .0.display())]
     NotActive(PathBuf),
@@ -154,6 +171,20 @@ pub enum FlushError {
         /// Why.
         error: ShipError,
     },
+}
+
+impl FlushError {
+    /// The failure to connect to a node; one that was promoted says so.
+    pub(super) fn of(node: &str, error: ShipError) -> FlushError {
+        match &error {
+            ShipError::Link(LinkError::Refused { refusal, .. })
+                if refusal.code == RefusalCode::PROMOTED =>
+            {
+                FlushError::Promoted { node: node.to_owned() }
+            }
+            _ => error.into(),
+        }
+    }
 }
 
 impl From<LinkError> for FlushError {

@@ -89,11 +89,19 @@ impl FlushPrimary {
         Ok(())
     }
 
+    /// The refusal on a standby.
+    fn is_standby(&self) -> FlushError {
+        FlushError::Standby {
+            data_directory: self.node.data_directory.clone(),
+            primary: self.destinations.first().map(Destination::node).unwrap_or_default().to_owned(),
+        }
+    }
+
     /// Whether the server of the primary is running.
     fn is_running(&self) -> Result<bool, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         if role_of(pgdata)? == Role::Standby {
-            return Err(FlushError::Standby(pgdata.to_owned()));
+            return Err(self.is_standby());
         }
         check_owner(pgdata)?;
         Ok(running_server(pgdata)?.is_some())
@@ -108,7 +116,7 @@ impl FlushPrimary {
         let pgdata = self.node.data_directory.as_path();
         let mut session = admission::own_session(&self.login, pgdata, &self.local_replication)?;
         if session.in_recovery()? {
-            return Err(FlushError::Standby(pgdata.to_owned()));
+            return Err(self.is_standby());
         }
         if !self.archiving_active.exists() {
             return Err(FlushError::NotActive(self.archiving_active.clone()));

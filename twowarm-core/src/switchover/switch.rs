@@ -2,7 +2,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{
-    FarPromotion, FlushFailure, FlushPrimary, FlushStep, NotPromoted, NowPrimary, ServerLeft,
+    FarPromotion, FlushError, FlushFailure, FlushPrimary, FlushStep, NotPromoted, NowPrimary, ServerLeft,
     StartServer, SwitchoverError, UndoFlush,
 };
 use crate::receipt::Receipt;
@@ -76,11 +76,18 @@ impl Switchover {
     /// # Errors
     /// If this node is not a primary that ships its WAL, or another node can't be reached or can't do its part.
     pub fn check(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
-        self.flush
-            .check(&mut |step| report(SwitchoverStep::Flush(step)))
-            .map_err(|error| SwitchoverError::NotReady(Box::new(error)))?;
-        self.check_promotion(report)?;
-        Ok(())
+        self.check_flush(report)?;
+        self.check_promotion(report)
+    }
+
+    fn check_flush(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
+        let checked = self.flush.check(&mut |step| report(SwitchoverStep::Flush(step)));
+        checked.map_err(|error| match error {
+            FlushError::Standby { data_directory, primary } => {
+                SwitchoverError::Standby { data_directory, primary }
+            }
+            error => SwitchoverError::NotReady(Box::new(error)),
+        })
     }
 
     fn check_promotion(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
@@ -95,6 +102,8 @@ impl Switchover {
     /// # Errors
     /// If a step fails.
     pub fn run(&self, report: Report<'_>) -> Result<Receipt, SwitchoverError> {
+        // This is reported when it is done.
+        self.check_flush(&mut |_| {})?;
         self.check_promotion(report)?;
         // So that the new primary can ship to this node at once.
         let prepared = self.rejoin.prepare_archive();

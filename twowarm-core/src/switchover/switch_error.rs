@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::PathBuf;
 
 use super::{FlushError, FlushFailure, NotPromoted, NotStarted};
 use crate::standby::RejoinError;
@@ -40,6 +41,14 @@ impl fmt::Display for NowPrimary {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SwitchoverError {
+    /// The node is a standby.
+    #[error("\"{}\" contains a standby. HINT: run switchover on the primary, {primary}", data_directory.display())]
+    Standby {
+        /// The data directory.
+        data_directory: PathBuf,
+        /// The other node.
+        primary: String,
+    },
     /// Refused before anything was changed.
     #[error("{0}. Nothing was changed")]
     NotReady(Box<FlushError>),

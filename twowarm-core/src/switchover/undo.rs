@@ -42,7 +42,7 @@ impl UndoFlush {
         if role_of(pgdata)? == Role::Standby {
             // A rejoin that was killed may have left it so.
             let_sessions_in(pgdata, &self.local_replication)?;
-            return Err(FlushError::Standby(pgdata.to_owned()));
+            return Err(FlushError::NothingToUndo(pgdata.to_owned()));
         }
         check_owner(pgdata)?;
         let is_running = running_server(pgdata)?.is_some();
@@ -59,7 +59,10 @@ impl UndoFlush {
                 let Err(error) = voided() else { continue };
                 let node = destination.node().to_owned();
                 let is_refused = is_refused(&error);
-                let error = FlushError::NotVoided { node, error };
+                let error = match FlushError::of(&node, error) {
+                    FlushError::Ship(error) => FlushError::NotVoided { node, error },
+                    promoted => promoted,
+                };
                 if is_refused || !self.force {
                     return Err(error);
                 }

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError};
-use crate::data_directory::{IdentityError, InUse, Role, identity, lock_directory, role_of};
+use crate::data_directory::{IdentityError, InUse, Reached, Role, identity, lock_directory, role_of};
 use crate::file_error::FileError;
 use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
 use crate::ship::content::{Content, check_content};
 use crate::ship::wire::{Hello, Refusal, RefusalCode, Stored};
 use crate::timelines::Timelines;
 use crate::wal::{
-    ForkPoint, SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, WalFileName,
+    ControlFile, ForkPoint, SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, TimelineId,
+    WalFileName,
 };
 
 /// What an archive holds: the text of a receipt, and the name of the first missing segment.
@@ -134,6 +135,41 @@ impl Receiver {
         Ok(Stored::New)
     }
 
+    /// A primary can't be the standby that is to take over. If it was promoted, the sender is the old primary.
+    fn refuse_as_primary(
+        &self,
+        archive: &Archive,
+        control: Option<&ControlFile>,
+        hello: &Hello,
+    ) -> Result<(), Refusal> {
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        let (Some(pgdata), Some(control)) = (&self.data_directory, control) else { return Ok(()) };
+        if role_of(pgdata).map_err(unknown)? != Role::Primary {
+            return Ok(());
+        }
+        let own = Reached::of(control).timeline;
+        let sender = archive.binding().map_err(|e| refusal_of(&e))?;
+        let sent = sender.and_then(|sender| sender.timeline);
+        let (code, message) = match sent.is_none_or(|sent| sent < own) && own > TimelineId::FIRST {
+            true => (
+                RefusalCode::PROMOTED,
+                format!(
+                    "the standby here was promoted and is a primary, on timeline {own}. HINT: run configStandby --rejoin on {}",
+                    hello.label
+                ),
+            ),
+            false => (
+                RefusalCode::NOT_A_STANDBY,
+                format!(
+                    "\"{}\" contains a primary, on timeline {own}, not a standby. HINT: make it a standby (configStandby --rejoin, or configStandby --overwrite here and copyToStandby on {})",
+                    pgdata.display(),
+                    hello.label
+                ),
+            ),
+        };
+        Err(refusal(code, false, message))
+    }
+
     /// The receipt here, and the first segment that is missing before it or before the last segment.
     pub(super) fn held(&self, archive: &Archive, hello: &Hello) -> Result<Held, Refusal> {
         let receipt = Receipt::in_archive(archive.path()).map_err(unreadable)?;
@@ -142,6 +178,7 @@ impl Receiver {
         // Where replay would start must not be guessed.
         let cluster = pgdata.map(identity).transpose().map_err(unknown)?.flatten();
         let control = cluster.and_then(|cluster| cluster.control);
+        self.refuse_as_primary(archive, control.as_ref(), hello)?;
         let missing = || {
             let last = archive.segments()?.into_iter().max();
             let end = receipt.as_ref().map(|receipt| receipt.segment);
