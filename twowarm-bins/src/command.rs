@@ -123,6 +123,14 @@ impl Command {
                 file.display()
             );
         }
+        if let (Some([other, dr]), Some(node)) = (&install.same_nodes, &install.other_node) {
+            log::log!(
+                level(log::Level::Warn),
+                "{node} is the other node in \"{}\" and also the DR node in \"{}\", so there is no DR node. HINT: write a third node into the latter, or empty it",
+                other.display(),
+                dr.display()
+            );
+        }
         if let (Some(pgdata), Some(named_by)) = (&install.pgdata, &install.pgdata_named_by)
             && named_by.is_assumed()
         {

@@ -44,14 +44,15 @@ pub(crate) fn gap(
     layout: SegmentLayout,
     has: &dyn Fn(SegmentName) -> bool,
 ) -> Option<Gap> {
-    let counts = |name: SegmentName| {
-        histories.iter().any(|history| {
+    let history_of = |name: SegmentName| {
+        histories.iter().find(|history| {
             matches!(
                 history.locate(name, layout),
                 SegmentInHistory::Included | SegmentInHistory::AtFork
             )
         })
     };
+    let counts = |name| history_of(name).is_some();
     let there = listing.into_iter().filter(|name| name.place >= next && counts(*name));
     let mut there: Vec<SegmentName> = there.collect();
     there.sort_unstable_by_key(|name| name.place);
@@ -69,7 +70,8 @@ pub(crate) fn gap(
         while expected < number {
             let place = layout.place(expected)?;
             if !has(place) {
-                let timeline = histories.first()?.newest_with(place, layout)?;
+                // After a fork the file of the parent's name never existed.
+                let timeline = history_of(found)?.newest_with(place, layout)?;
                 return Some(Gap { missing: SegmentName { timeline, place }, found });
             }
             expected += 1;

@@ -71,7 +71,7 @@ impl Install {
     /// The node that gets the WAL while the standby is down.
     fn relay_node(&self) -> Option<&NodeName> {
         let hold = self.settings.archive.when_standby_down == Some(WhenStandbyDown::Hold);
-        self.dr_node.as_ref().filter(|&relay| !hold && Some(relay) != self.other_node.as_ref())
+        self.dr_node.as_ref().filter(|_| !hold)
     }
 
     fn route(

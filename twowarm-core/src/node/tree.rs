@@ -25,6 +25,8 @@ pub struct Install {
     pub other_node: Option<NodeName>,
     /// The disaster-recovery node.
     pub dr_node: Option<NodeName>,
+    /// If a DR node is configured that is the other node: what names the two. There is no DR node then.
+    pub same_nodes: Option<[PathBuf; 2]>,
     /// `local/environment.sh`.
     pub environment: Environment,
     /// `local/2warm.toml`.
@@ -97,18 +99,27 @@ impl Install {
         let archive = archive
             .or_else(|| settings.archive.directory.clone())
             .or_else(|| Some(pgdata.as_ref()?.join("archive")));
+        let source = |variable: &str, file: &str| match environment.get(variable) {
+            Some(_) => local.join("environment.sh"),
+            None => local.join("replication").join(file),
+        };
         let node = |variable: &str, file: &str| match environment.get(variable) {
-            Some(name) => parse_node(name, &local.join("environment.sh")),
-            None => read_node(&local.join("replication").join(file)),
+            Some(name) => parse_node(name, &source(variable, file)),
+            None => read_node(&source(variable, file)),
         };
         let (other_node, dr_node) = (node("OTHERNODE", "othernode")?, node("DRNODE", "drnode")?);
+        // It would be relayed to the node that has it already, and nothing would be removed from the archive.
+        let is_same = dr_node.is_some() && dr_node == other_node;
+        let same_nodes =
+            is_same.then(|| [source("OTHERNODE", "othernode"), source("DRNODE", "drnode")]);
         Ok(Install {
             pgroot,
             pgdata,
             pgdata_named_by,
             archive,
             other_node,
-            dr_node,
+            dr_node: dr_node.filter(|_| !is_same),
+            same_nodes,
             environment,
             settings,
         })

@@ -377,10 +377,10 @@ impl Source for ArchiveSource<'_> {
         }
         let Some(mut fetching) = self.fetching.take() else { return Found::Absent };
         let layout = self.cluster.as_ref().and_then(Identity::layout);
-        let requested = self.request.name;
+        let requested = self.request.name.segment().map(|segment| segment.place);
         let mut has_gap = || {
-            let missing = self.gap().map(|gap| WalFileName::Segment(gap.missing));
-            missing == Some(requested)
+            let missing = self.gap().map(|gap| gap.missing.place);
+            missing.is_some() && missing == requested
         };
         let found = match found.is_unfit_file() {
             true => fetching.look_for_intact(order, layout),

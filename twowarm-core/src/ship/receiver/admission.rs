@@ -32,6 +32,13 @@ impl Receiver {
         if hello.relayed_by.as_ref().unwrap_or(&hello.node_id) == &self.node_id {
             return Err(refusal(RefusalCode::SELF, false, self.same_id(hello)));
         }
+        if hello.relayed_by.is_some() && hello.node_id == self.node_id {
+            let message = format!(
+                "this node, {}, has written the WAL that the standby wants to relay to it: it is the primary, not the DR node. HINT: write the DR node into local/replication/drnode on the standby, or nothing if there is none",
+                self.label
+            );
+            return Err(refusal(RefusalCode::SELF, false, message));
+        }
         let cluster = match &self.data_directory {
             Some(directory) => {
                 identity(directory).map_err(|e| refusal(RefusalCode::CONFIGURATION, true, e))?

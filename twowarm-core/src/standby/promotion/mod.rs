@@ -215,6 +215,26 @@ impl Promotion {
         opened.map(|()| Promoted::Open(after))
     }
 
+    /// What the archive has of a receipt of flushPrimary. Nothing is changed.
+    ///
+    /// # Errors
+    /// If the archive can't be read.
+    pub fn receipt(&self) -> Result<Option<ReceiptState>, PromotionError> {
+        let answer = self.question(Duration::ZERO, Duration::ZERO).ask(
+            self.archive_limit,
+            HEARTBEAT,
+            &mut |_| {},
+        );
+        let failed = |why: String| PromotionError::Archive { archive: self.archive.clone(), why };
+        match answer {
+            Answer::Read(content) => Ok(content.receipt),
+            Answer::Failed(why) => Err(failed(why)),
+            Answer::TimedOut => {
+                Err(failed(format!("no answer within {} s", self.archive_limit.as_secs())))
+            }
+        }
+    }
+
     /// Until the trigger file is written no receipt can be made void here: the old primary would be opened again, too.
     /// Without a required receipt, a lock that can't be had does not hold up a failover.
     fn lock(&self) -> Result<Option<Flock<File>>, PromotionError> {
