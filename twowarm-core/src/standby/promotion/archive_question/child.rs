@@ -53,7 +53,9 @@ fn complete_and_check(
 ) -> Result<(), PromotionError> {
     let Question { data_directory, archive: directory, .. } = question;
     let history = own_wal::replayed_history(directory, given, control, data_directory)?;
-    own_wal::keep_segments(archive, &history, control, data_directory, keep_until, tell)?;
+    if question.keep_for > Duration::ZERO {
+        own_wal::keep_segments(archive, &history, control, data_directory, keep_until, tell)?;
+    }
     if question.fetch_for > Duration::ZERO {
         let server = (control, data_directory.as_path());
         fetch_first::fetch(archive, &history, given, server, &others(), question.fetch_for, tell)?;
