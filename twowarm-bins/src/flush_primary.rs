@@ -137,6 +137,12 @@ pub(crate) fn tell(step: FlushStep<'_>) {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let line = match step {
         FlushStep::Connected { node } => format!("{node} can be reached"),
+        FlushStep::WithoutDrNode { node, error } => {
+            log::warn!(
+                "{node}, the DR node, is left out: {error}. HINT: it gets the WAL when it is back, by rsyncDR on both other nodes"
+            );
+            return;
+        }
         FlushStep::SavingLogs => "Copying the server's log files to the standby".to_owned(),
         FlushStep::LogsNotSaved(error) => {
             log::warn!("could not copy the server's log files: {error}");

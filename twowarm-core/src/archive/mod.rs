@@ -38,8 +38,8 @@ use std::path::{Path, PathBuf};
 pub use binding::{BadBinding, Binding, Machines};
 pub use consumers::Consumer;
 pub use error::{ArchiveError, NotASuccessor};
-pub(crate) use gap::{gap, next_needed};
 pub use gap::{Gap, Given};
+pub(crate) use gap::{gap, next_needed};
 #[cfg(feature = "server")]
 pub(crate) use gap::{has_segment, has_whole_segment, is_whole, wal_directories};
 pub use incoming::Stored;

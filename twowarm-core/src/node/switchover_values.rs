@@ -49,6 +49,7 @@ impl Install {
             destinations: self.destinations()?,
             wait: WAIT,
             force: false,
+            without_dr: false,
             archive_limit: wal_time_limit(self.settings.time_limit),
             stop_limit: self.settings.server.stop_limit,
             save_logs: save_logs

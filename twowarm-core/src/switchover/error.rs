@@ -61,9 +61,19 @@ pub enum FlushError {
     Send(#[from] SendError),
     /// The DR node can't be reached before anything was changed.
     #[error(
-        "{error}. HINT: {node} is the DR node. To continue without it, empty local/replication/drnode; run rsyncDR on both nodes when it is back"
+        "{error}. HINT: {node} is the DR node. To continue without it, specify --without-dr: it gets the WAL later by rsyncDR, which must run on both other nodes"
     )]
     DrNode {
+        /// The DR node.
+        node: String,
+        /// Why.
+        error: ShipError,
+    },
+    /// The DR node can't be reached and may hold the receipt of an earlier flush, which is out of date.
+    #[error(
+        "{error}. {node} is the DR node and may hold the receipt of an earlier flushPrimary, which must be made void first. HINT: run the command again when {node} is back; if {node} was certainly not promoted, flushPrimary --undo --force ignores it"
+    )]
+    EarlierReceipt {
         /// The DR node.
         node: String,
         /// Why.

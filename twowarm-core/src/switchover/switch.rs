@@ -1,9 +1,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::undo::Asked;
 use super::{
-    FarPromotion, FlushError, FlushFailure, FlushPrimary, FlushStep, NotPromoted, NowPrimary, ServerLeft,
-    StartServer, SwitchoverError, UndoFlush,
+    FarPromotion, FlushError, FlushFailure, FlushPrimary, FlushStep, NotPromoted, NowPrimary,
+    ServerLeft, StartServer, SwitchoverError, UndoFlush,
 };
 use crate::receipt::Receipt;
 use crate::retry::Retryable;
@@ -109,9 +110,15 @@ impl Switchover {
         let prepared = self.rejoin.prepare_archive();
         prepared.map_err(|error| SwitchoverError::NoArchive(Box::new(error)))?;
         let node = self.promotion.node();
-        let flushed = self.flush.run(&mut |step| report(SwitchoverStep::Flush(step)));
+        let mut asked = Asked::All;
+        let flushed = self.flush.run(&mut |step| {
+            if matches!(step, FlushStep::WithoutDrNode { .. }) {
+                asked = Asked::Standby;
+            }
+            report(SwitchoverStep::Flush(step));
+        });
         let receipt = flushed.map_err(|failure| {
-            let now = self.after(&failure, report);
+            let now = self.after(&failure, asked, report);
             SwitchoverError::Flush { failure, now }
         })?;
         report(SwitchoverStep::Promoting { node });
@@ -119,7 +126,7 @@ impl Switchover {
             self.promotion.run(&mut |line| report(SwitchoverStep::Printed { node, line }));
         promoted.map_err(|error: NotPromoted| {
             let now = match error.is_certain() {
-                true => self.go_on(report),
+                true => self.go_on(asked, report),
                 false => NowPrimary::Unknown(node.to_owned()),
             };
             SwitchoverError::Promotion { error: Box::new(error), now }
@@ -138,19 +145,19 @@ impl Switchover {
     }
 
     /// Which node is the primary after a flush that failed.
-    fn after(&self, failure: &FlushFailure, report: Report<'_>) -> NowPrimary {
+    fn after(&self, failure: &FlushFailure, asked: Asked, report: Report<'_>) -> NowPrimary {
         match failure.left {
             ServerLeft::Unchanged => NowPrimary::ThisRunning,
             // The standby was not triggered.
             ServerLeft::Stopping => NowPrimary::ThisStopped,
-            ServerLeft::Stopped => self.go_on(report),
+            ServerLeft::Stopped => self.go_on(asked, report),
         }
     }
 
     /// Ends the flush, so that this node is the primary again: only after the other node has confirmed that it
     /// was not promoted.
-    fn go_on(&self, report: Report<'_>) -> NowPrimary {
-        if let Err(error) = self.undo.run(&mut |_| {}) {
+    fn go_on(&self, asked: Asked, report: Report<'_>) -> NowPrimary {
+        if let Err(error) = self.undo.ask(asked, &mut |_| {}) {
             log::error!("{error}");
             return NowPrimary::Unknown(self.promotion.node().to_owned());
         }

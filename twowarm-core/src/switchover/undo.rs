@@ -20,6 +20,14 @@ pub struct UndoFlush {
     pub force: bool,
 }
 
+/// Which nodes are asked to make a receipt void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    All,
+    /// Not the DR node, which was left out of the flush.
+    Standby,
+}
+
 /// How a flush was undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -38,6 +46,14 @@ impl UndoFlush {
     /// If the node is a standby, if another node was promoted, and without [`force`](UndoFlush::force) if one can't be asked. Then
     /// the receipt stays, and a server that is stopped must not be started.
     pub fn run(&self, not_asked: &mut dyn FnMut(&FlushError)) -> Result<Undone, FlushError> {
+        self.ask(Asked::All, not_asked)
+    }
+
+    pub(super) fn ask(
+        &self,
+        asked: Asked,
+        not_asked: &mut dyn FnMut(&FlushError),
+    ) -> Result<Undone, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         if role_of(pgdata)? == Role::Standby {
             // A rejoin that was killed may have left it so.
@@ -49,7 +65,8 @@ impl UndoFlush {
         let file = ReceiptFile::of_node(&self.local_replication);
         let receipt = current(file.read()?, pgdata)?;
         if let Some(receipt) = &receipt {
-            for destination in &self.destinations {
+            let is_asked = |node: &&Destination| asked == Asked::All || node.must_be_complete;
+            for destination in self.destinations.iter().filter(is_asked) {
                 let voided = || -> Result<(), ShipError> {
                     let mut sender = destination.connect()?;
                     void(&mut sender, receipt)?;

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{Archive, ArchiveError};
-use crate::data_directory::{IdentityError, InUse, Reached, Role, identity, lock_directory, role_of};
+use crate::data_directory::{
+    IdentityError, InUse, Reached, Role, identity, lock_directory, role_of,
+};
 use crate::file_error::FileError;
 use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
 use crate::ship::content::{Content, check_content};
