@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::standby::{PrepareStep, RejoinStep};
 
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, invalid_argument, print};
 use crate::exit_codes::{DONE, ExitPolicy};
 use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
@@ -64,9 +64,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         [] => false,
         [option] if option == "--overwrite" => true,
         [option] if option == "--rejoin" => return rejoin(install),
-        [other] => {
-            return Err(Failure::Usage(format!("invalid argument: {}", other.to_string_lossy())));
-        }
+        [other] => return Err(Failure::Usage(invalid_argument(other))),
         _ => return Err(Failure::Usage("too many arguments".into())),
     };
     let preparation = install.prepare_standby(overwrite)?;

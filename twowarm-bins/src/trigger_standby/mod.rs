@@ -12,7 +12,7 @@ use twowarm_core::data_directory::{
 use twowarm_core::node::{Caller, Install, Invocation};
 use twowarm_core::standby::{Promoted, Promotion, PromotionError, PromotionMode, ReceiptState};
 
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, invalid_argument, print};
 use crate::exit_codes::{DONE, ExitPolicy};
 use crate::interruption::before_the_end;
 use crate::manual::{DR_NODE, ENVIRONMENT, Manual, SETTINGS};
@@ -121,7 +121,7 @@ impl Request {
                     check = true;
                     continue;
                 }
-                _ => return Err(format!("invalid argument: {}", argument.to_string_lossy())),
+                _ => return Err(invalid_argument(argument)),
             };
             if mode.replace(wanted).is_some() {
                 return Err("specify either smart or fast".into());
@@ -217,14 +217,11 @@ fn note(promotion: &Promotion) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(words: &[&str]) -> Result<Request, String> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Request::parse(&words)
-    }
+    use crate::command::arguments;
 
     #[test]
     fn arguments_in_any_order() {
+        let parse = |words: &[&str]| Request::parse(&arguments(words));
         let mode = PromotionMode::Smart;
         let smart =
             Request { mode, accept_gap: false, require_receipt: false, wait: true, check: false };

@@ -167,14 +167,11 @@ fn with_bar(verify: &VerifyArchive) -> Result<Verdict, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(words: &[&str]) -> Result<Request, String> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Request::parse(&words)
-    }
+    use crate::command::arguments;
 
     #[test]
     fn arguments_in_any_order() {
+        let parse = |words: &[&str]| Request::parse(&arguments(words));
         assert_eq!(parse(&[]), Ok(Request::default()));
         let all = Request { directory: Some("/a".into()), json: true, certify: true };
         assert_eq!(parse(&["--certify", "/a", "--json"]), Ok(all));
