@@ -1,5 +1,6 @@
 //! What triggerStandby tells while it promotes.
 
+use indicatif::HumanDuration;
 use twowarm_core::standby::{
     Archiving, Promotion, PromotionMode, PromotionStep, ReceiptState, WaitingFor,
 };
@@ -108,6 +109,14 @@ fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
             log::warn!("could not fetch what the archive lacks: {why}")
         }
         PromotionStep::Receipt(state) => receipt(state),
+        PromotionStep::LastSegment { segment, age } => print(&format!(
+            "Without a receipt of flushPrimary, later transactions of the primary are lost: the last complete WAL file here is {segment}, which the primary finished {} ago\n",
+            HumanDuration(age)
+        )),
+        PromotionStep::LastTransaction { committed, age } => print(&format!(
+            "The last transaction that was replayed was committed at {committed}, {} ago\n",
+            HumanDuration(age)
+        )),
         PromotionStep::Archiving(Archiving::ForOldPrimary) => {
             print(
                 "Archiving is on: the WAL of the new primary is shipped to the old one, which can rejoin (configStandby --rejoin)\n",

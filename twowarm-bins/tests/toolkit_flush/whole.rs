@@ -187,7 +187,19 @@ fn a_switchover_that_was_killed_leaves_one_primary() {
         switchover.kill();
         if promoted {
             assert!(!pair.db2.is_in_recovery().unwrap());
-            assert!(pair.fails("flushPrimary", &["--undo"]).contains("must not be started"));
+            for (command, arguments) in [
+                ("flushPrimary", &[][..]),
+                ("flushPrimary", &["--undo"]),
+                ("switchover", &[]),
+                ("switchover", &["--dry-run"]),
+            ] {
+                let said = pair.fails(command, arguments);
+                assert!(said.contains("db2 was promoted and is the primary now"), "{said}");
+                assert!(said.contains("configStandby --rejoin on this node"), "{said}");
+            }
+            pair.on_db1("configStandby", &["--rejoin"]);
+            pair.db1.start_warm().unwrap();
+            wait_until("db1 to follow", LIMIT, || rows(&pair.db1) == rows(&pair.db2)).unwrap();
         } else {
             pair.on_db1("flushPrimary", &["--undo"]);
             pair.is_as_before();
@@ -197,4 +209,44 @@ fn a_switchover_that_was_killed_leaves_one_primary() {
             pair.flows(10);
         }
     }
+}
+
+/// Regression: triggerStandby was waited for, and then it was advised to update it.
+#[test]
+fn a_key_that_is_restricted_to_another_command_is_named() {
+    let mut pair = Pair::new("standby");
+    let receiver = pair.db2.global().join("replication/receiveWALFile").display().to_string();
+    let Pair { db1, db2 } = &mut pair;
+    db2.sshd().authorize(db1.copy_key(), Some(&receiver)).unwrap();
+    let key = db1.copy_key().private().display().to_string();
+    for carrier in ["", "[node.db2]\ncarrier = \"openssh\"\n"] {
+        let settings = std::fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+        if !carrier.is_empty() {
+            let settings = settings.replace("[node.db2]\n", carrier);
+            pair.db1.write_local("2warm.toml", settings).unwrap();
+        }
+        for arguments in [&["--dry-run"][..], &["--wait", "0"]] {
+            let said = pair.fails("switchover", arguments);
+            for words in [&key, "only for receiveWALFile", "set copy_key", "Nothing was changed"] {
+                assert!(said.contains(words), "{words}: {said}");
+            }
+        }
+    }
+    pair.is_as_before();
+    let Pair { db1, db2 } = &mut pair;
+    db2.sshd().refuse(db1.copy_key()).unwrap();
+    let said = pair.fails("switchover", &["--dry-run"]);
+    assert!(said.contains("refused the login"), "{said}");
+}
+
+#[test]
+fn a_switchover_on_the_standby_names_the_primary() {
+    let pair = Pair::new("standby");
+    pair.db2.write_local("replication/othernode", "db1\n").unwrap();
+    for arguments in [&["--dry-run"][..], &[]] {
+        let run = finish(pair.db2.command("switchover").args(arguments));
+        let said = run.unwrap_err().to_string();
+        assert!(said.contains("HINT: run switchover on the primary, db1"), "{said}");
+    }
+    pair.flows(10);
 }

@@ -398,6 +398,25 @@ mod tests {
     }
 
     #[test]
+    fn a_dr_node_that_is_the_other_node_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let replication = dir.path().join("2warm/local/replication");
+        fs::create_dir_all(&replication).unwrap();
+        fs::create_dir_all(dir.path().join("2warm/global")).unwrap();
+        let files = ["othernode", "drnode"].map(|name| replication.join(name));
+        files.iter().for_each(|file| fs::write(file, "db2\n").unwrap());
+        let install = find(dir.path()).unwrap();
+        assert_eq!((install.dr_node, install.same_nodes), (None, Some(files.clone())));
+        let environment = dir.path().join("2warm/local/environment.sh");
+        fs::write(&environment, "DRNODE=db2\n").unwrap();
+        let named_by = find(dir.path()).unwrap().same_nodes;
+        assert_eq!(named_by, Some([files[0].clone(), environment.clone()]));
+        fs::write(&environment, "DRNODE=db3\n").unwrap();
+        let install = find(dir.path()).unwrap();
+        assert!(install.dr_node.is_some() && install.same_nodes.is_none());
+    }
+
+    #[test]
     fn the_error_for_an_invalid_node_id_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let replication = dir.path().join("2warm/local/replication");

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::Flock;
 
@@ -24,7 +24,7 @@ use self::archive_question::{Answer, Content, Line, Question};
 pub use self::archiving::{Archiving, ArchivingSwitch};
 pub use self::damage::Damage;
 pub use self::error::{NotQueried, PromotionError};
-use self::opening::{end_first_segment, wait_until_open};
+use self::opening::{end_first_segment, report_last_transaction, wait_until_open};
 pub use self::receipt_check::ReceiptState;
 use self::replaying::Backlog;
 pub use self::step::{PromotionStep, WaitingFor};
@@ -184,6 +184,11 @@ impl Promotion {
         let before = self.check_archive(report)?;
         let has_receipt = matches!(before.receipt, Some(ReceiptState::Complete(_)));
         let is_smart = self.mode == PromotionMode::Smart;
+        if let (false, true, Some(segment)) = (has_receipt, is_smart, before.last)
+            && let Some(age) = before.finished.and_then(age_of)
+        {
+            report(PromotionStep::LastSegment { segment, age });
+        }
         let archiving = self.archiving.set(pgdata, has_receipt && is_smart)?;
         report(PromotionStep::Archiving(archiving));
         let settings = recovery_settings(pgdata)?;
@@ -210,6 +215,9 @@ impl Promotion {
         self.remove_trigger(is_requested)?;
         if opened.is_ok() && archiving != Archiving::Off {
             end_first_segment(pgdata, &self.login);
+        }
+        if !has_receipt && opened.is_ok() {
+            report_last_transaction(pgdata, &self.login, report);
         }
         self.complete_archive(&before, report);
         opened.map(|()| Promoted::Open(after))
@@ -329,6 +337,12 @@ impl Promotion {
         }
         Ok(())
     }
+}
+
+/// How long ago a time is, given in seconds since 1970.
+fn age_of(seconds: u64) -> Option<Duration> {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+    SystemTime::now().duration_since(time).ok()
 }
 
 /// Reports what was done to the archive.
