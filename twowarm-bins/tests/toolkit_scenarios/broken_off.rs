@@ -1,0 +1,170 @@
+//! A switchover that is broken off. Each time at most one node lets clients commit, no acknowledged row is lost, and what the
+//! command prints last, or the manual's table after `kill -9`, leads to a primary with a standby.
+//!
+//! Not broken off separately, because nothing changes in between: before "db2 can be reached"; at "Terminated" (as at
+//! "New sessions are rejected"); at "The server was shut down" (as at "The shutdown checkpoint is at"); at "The WAL of
+//! this node ends" and "Fetched" (as at "is the primary").
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use twowarm_core::testbed::{LIMIT, Node, wait_until};
+
+use crate::load::Load;
+use crate::running::Running;
+use crate::site::{Site, log, run};
+
+const REACHED: &str = "can be reached";
+const REJECTED: &str = "New sessions are rejected";
+const ARCHIVED: &str = "All WAL is archived";
+const STOPPING: &str = "Waiting for the server to shut down";
+const END: &str = "The shutdown checkpoint is at";
+const HELD: &str = "holds all WAL up to the end";
+const PROMOTING: &str = "Running triggerStandby on";
+const TRIGGERED: &str = "was triggered";
+const OPEN: &str = "The server is open";
+const PROMOTED: &str = " is the primary\n";
+const FORKED: &str = "this node can follow it";
+const REJOINED: &str = "This node is a standby";
+
+/// A pair with a client that writes all the time.
+struct Broken {
+    site: Site,
+    load: Load,
+}
+
+impl Broken {
+    fn new() -> Broken {
+        let site = Site::new("standby");
+        let load = Load::start(&[&site.db1, &site.db2]);
+        Broken { site, load }
+    }
+
+    /// Starts a switchover and waits until it says this; returns it with the old primary and its standby.
+    fn begin(&self, step: &str) -> (Running, &Node, &Node) {
+        self.load.goes_on();
+        let (from, to) = self.site.roles();
+        let mut switchover = Running::start(from, "switchover", &["--wait", "0"]);
+        assert!(switchover.says(&[step.trim_end()]), "{step}: {:?}", switchover.end());
+        (switchover, from, to)
+    }
+
+    fn one_primary_at_most(&self, what: &str) {
+        let open = self.site.open();
+        assert!(open.len() < 2, "{what}: clients can commit on {open:?}\n{}", self.site.logs());
+    }
+
+    /// The servers that were killed are started, and the pair is as before.
+    fn recovers(&self, what: &str) {
+        for node in [&self.site.db1, &self.site.db2] {
+            if node.pid().is_none() {
+                node.start_warm().unwrap_or_else(|error| panic!("{what}: {error}"));
+            }
+        }
+        self.site.is_healthy(&self.load);
+    }
+
+    /// What the last message of a switchover says.
+    fn do_next(&self, what: &str, said: &str, from: &Node, to: &Node) {
+        let last = said.lines().last().unwrap_or_default();
+        println!("{what}: {last}");
+        if last.contains("still the primary") {
+            assert_eq!(last.contains("start its server"), from.pid().is_none(), "{what}: {said}");
+        } else if last.contains("run triggerStandby on") {
+            let said = run(to, "triggerStandby", &[]);
+            if said.contains("HINT: start it") {
+                to.start_warm().unwrap();
+                to.wait_for_promotion().unwrap();
+                run(to, "sh", &["-c", "rm -f trigger"]);
+            }
+            rejoin(from);
+        } else if last.contains("run configStandby --rejoin on this node, and start its server") {
+            assert!(last.contains("is the primary now"), "{what}: {said}");
+            rejoin(from);
+        } else {
+            assert!(last.contains("this node is its standby"), "{what}: {said}");
+        }
+    }
+}
+
+fn rejoin(node: &Node) {
+    run(node, "configStandby", &["--rejoin"]);
+    node.start_warm().unwrap();
+}
+
+/// Kills the postmaster and its children; returns whether it was running.
+fn crash(node: &Node) -> bool {
+    let Some(pid) = node.pid() else { return false };
+    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    let is_gone = || {
+        let children = node.processes().filter(|process| process.command.starts_with("postgres:"));
+        let count = children.inspect(|process| process.kill()).count();
+        count == 0 && node.pid().is_none()
+    };
+    wait_until("the server to end", LIMIT, is_gone).unwrap();
+    true
+}
+
+#[test]
+fn the_command_is_killed() {
+    let broken = Broken::new();
+    for step in
+        [REACHED, REJECTED, ARCHIVED, STOPPING, END, HELD, PROMOTING, TRIGGERED, PROMOTED, FORKED, REJOINED]
+    {
+        let (switchover, from, to) = broken.begin(step);
+        switchover.signal(Signal::SIGKILL);
+        switchover.end();
+        broken.one_primary_at_most(step);
+        let mut undo = from.command("flushPrimary");
+        let undo = undo.arg("--undo").output().unwrap();
+        println!("{step}: {}", String::from_utf8_lossy(&undo.stderr));
+        if !undo.status.success() {
+            if to.is_in_recovery().unwrap_or(true) {
+                run(to, "triggerStandby", &[]);
+            }
+            if step != REJOINED {
+                rejoin(from);
+            }
+        }
+        broken.recovers(step);
+    }
+}
+
+#[test]
+fn the_old_primary_is_killed() {
+    let broken = Broken::new();
+    for step in [REACHED, REJECTED, ARCHIVED, STOPPING] {
+        let (switchover, from, to) = broken.begin(step);
+        crash(from);
+        let (_, said) = switchover.end();
+        broken.one_primary_at_most(step);
+        broken.do_next(step, &said, from, to);
+        broken.recovers(step);
+    }
+}
+
+#[test]
+fn the_standby_is_killed() {
+    let broken = Broken::new();
+    for step in [REACHED, REJECTED, STOPPING, END, PROMOTING, TRIGGERED, OPEN, FORKED] {
+        let (switchover, from, to) = broken.begin(step);
+        assert!(crash(to), "{}", log(to));
+        let (_, said) = switchover.end();
+        broken.one_primary_at_most(step);
+        broken.do_next(step, &said, from, to);
+        broken.recovers(step);
+    }
+}
+
+#[test]
+fn the_network_is_cut() {
+    let broken = Broken::new();
+    for step in [ARCHIVED, STOPPING, END, PROMOTING, TRIGGERED, OPEN, FORKED] {
+        let (switchover, from, to) = broken.begin(step);
+        broken.site.cut_network(true);
+        let (_, said) = switchover.end();
+        broken.one_primary_at_most(step);
+        broken.site.cut_network(false);
+        broken.do_next(step, &said, from, to);
+        broken.recovers(step);
+    }
+}
