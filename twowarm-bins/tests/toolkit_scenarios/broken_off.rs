@@ -69,12 +69,16 @@ impl Broken {
         println!("{what}: {last}");
         if last.contains("still the primary") {
             assert_eq!(last.contains("start its server"), from.pid().is_none(), "{what}: {said}");
+        } else if last.contains("run switchover again, which continues") {
+            let said = run(from, "switchover", &["--wait", "0"]);
+            assert!(said.contains("this node is its standby"), "{what}: {said}");
         } else if last.contains("run triggerStandby on") {
             let said = run(to, "triggerStandby", &[]);
             if said.contains("HINT: start it") {
                 to.start_warm().unwrap();
                 to.wait_for_promotion().unwrap();
-                run(to, "sh", &["-c", "rm -f trigger"]);
+                // As its note says.
+                std::fs::remove_file(to.pgdata().join("trigger")).unwrap();
             }
             rejoin(from);
         } else if last.contains("run configStandby --rejoin on this node, and start its server") {

@@ -156,6 +156,14 @@ pub enum FlushError {
     },
 }
 
+impl FlushError {
+    /// Whether another node has answered that it does not make the receipt void, because it was promoted.
+    pub(super) fn is_refused(&self) -> bool {
+        let FlushError::NotVoided { error, .. } = self else { return false };
+        matches!(error, ShipError::Link(LinkError::Refused { refusal, .. }) if !refusal.retryable)
+    }
+}
+
 impl From<LinkError> for FlushError {
     fn from(error: LinkError) -> FlushError {
         FlushError::Send(error.into())

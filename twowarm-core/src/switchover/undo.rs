@@ -5,7 +5,7 @@ use super::{Destination, FlushError};
 use crate::data_directory::{Reached, Role, check_owner, control_file, role_of, running_server};
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::server::let_sessions_in;
-use crate::ship::{LinkError, LocalNode, ShipError};
+use crate::ship::{LocalNode, ShipError};
 
 /// Ends a flush so that the old primary can continue: its receipt is void everywhere, and sessions are let in.
 #[derive(Debug)]
@@ -58,9 +58,8 @@ impl UndoFlush {
                 };
                 let Err(error) = voided() else { continue };
                 let node = destination.node().to_owned();
-                let is_refused = is_refused(&error);
                 let error = FlushError::NotVoided { node, error };
-                if is_refused || !self.force {
+                if error.is_refused() || !self.force {
                     return Err(error);
                 }
                 not_asked(&error);
@@ -81,9 +80,4 @@ pub(super) fn current(
     let control = control_file(data_directory)?;
     let timeline = control.map(|control| Reached::of(&control).timeline);
     Ok(receipt.filter(|receipt| timeline.is_none_or(|timeline| timeline <= receipt.timeline)))
-}
-
-/// Whether the node has answered, and refuses.
-fn is_refused(error: &ShipError) -> bool {
-    matches!(error, ShipError::Link(LinkError::Refused { refusal, .. }) if !refusal.retryable)
 }
