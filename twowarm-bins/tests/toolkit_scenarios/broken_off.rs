@@ -84,14 +84,27 @@ impl Broken {
         } else if last.contains("run configStandby --rejoin on this node, and start its server") {
             assert!(last.contains("is the primary now"), "{what}: {said}");
             rejoin(from);
+        } else if last.contains("if the standby was promoted meanwhile, run configStandby --rejoin") {
+            assert!(!to.is_in_recovery().unwrap(), "{what}: {said}");
+            rejoin(from);
+        } else if last.contains("sessions are let in again") {
+            assert!(from.pid().is_some(), "{what}: {said}");
         } else {
             assert!(last.contains("this node is its standby"), "{what}: {said}");
         }
     }
 }
 
+/// Until the history of the new timeline has arrived, the command says that it is to be run again.
 fn rejoin(node: &Node) {
-    run(node, "configStandby", &["--rejoin"]);
+    let rejoins = || {
+        let rejoin = node.command("configStandby").arg("--rejoin").output().unwrap();
+        let said = String::from_utf8_lossy(&rejoin.stderr).into_owned();
+        let is_to_be_repeated = said.contains("run this command again");
+        assert!(rejoin.status.success() || is_to_be_repeated, "{said}\n{}", log(node));
+        rejoin.status.success()
+    };
+    wait_until("the old primary to rejoin", LIMIT, rejoins).unwrap();
     node.start_warm().unwrap();
 }
 
@@ -149,7 +162,7 @@ fn the_old_primary_is_killed() {
 #[test]
 fn the_standby_is_killed() {
     let broken = Broken::new();
-    for step in [REACHED, REJECTED, STOPPING, END, PROMOTING, TRIGGERED, OPEN, FORKED] {
+    for step in [REJECTED, PROMOTING, TRIGGERED, OPEN, FORKED] {
         let (switchover, from, to) = broken.begin(step);
         assert!(crash(to), "{}", log(to));
         let (_, said) = switchover.end();
@@ -162,13 +175,40 @@ fn the_standby_is_killed() {
 #[test]
 fn the_network_is_cut() {
     let broken = Broken::new();
-    for step in [ARCHIVED, STOPPING, END, PROMOTING, TRIGGERED, OPEN, FORKED] {
-        let (switchover, from, to) = broken.begin(step);
+    for step in [ARCHIVED, END, PROMOTING, TRIGGERED, OPEN, FORKED] {
+        let (mut switchover, from, to) = broken.begin(step);
         broken.site.cut_network(true);
+        if step == OPEN {
+            // It would wait a minute for the history of the new timeline.
+            assert!(switchover.says(&["The WAL of this node ends"]));
+            switchover.signal(Signal::SIGTERM);
+        }
         let (_, said) = switchover.end();
         broken.one_primary_at_most(step);
         broken.site.cut_network(false);
         broken.do_next(step, &said, from, to);
         broken.recovers(step);
+    }
+}
+
+/// A network that is cut before the server is stopped delays the switchover, which can be interrupted.
+#[test]
+fn the_network_is_cut_while_wal_is_archived() {
+    let broken = Broken::new();
+    for is_repaired in [true, false] {
+        let (mut switchover, from, to) = broken.begin(REACHED);
+        broken.site.cut_network(true);
+        // The first of these unless everything was archived at that moment.
+        let waits = switchover.says(&["to be archived", "Failed", "ERROR"]);
+        if waits && is_repaired {
+            broken.site.cut_network(false);
+        } else if waits {
+            switchover.signal(Signal::SIGTERM);
+        }
+        let (_, said) = switchover.end();
+        broken.one_primary_at_most(REACHED);
+        broken.site.cut_network(false);
+        broken.do_next(REACHED, &said, from, to);
+        broken.recovers(REACHED);
     }
 }
