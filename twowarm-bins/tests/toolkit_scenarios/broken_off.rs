@@ -5,6 +5,8 @@
 //! "New sessions are rejected"); at "The server was shut down" (as at "The shutdown checkpoint is at"); at "The WAL of
 //! this node ends" and "Fetched" (as at "is the primary").
 
+use std::fs;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twowarm_core::testbed::{LIMIT, Node, wait_until};
@@ -53,13 +55,20 @@ impl Broken {
         assert!(open.len() < 2, "{what}: clients can commit on {open:?}\n{}", self.site.logs());
     }
 
-    /// The servers that were killed are started, and the pair is as before.
+    /// The servers that are stopped are started, and the pair is as before. A server may have been told to stop just before
+    /// the command was killed.
     fn recovers(&self, what: &str) {
-        for node in [&self.site.db1, &self.site.db2] {
-            if node.pid().is_none() {
-                node.start_warm().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let count = self.load.acknowledged().len();
+        let goes_on = || {
+            for node in [&self.site.db1, &self.site.db2] {
+                if node.pid().is_none() {
+                    node.start_warm().unwrap_or_else(|error| panic!("{what}: {error}"));
+                }
             }
-        }
+            self.load.acknowledged().len() > count
+        };
+        wait_until("a primary that is open", LIMIT, goes_on)
+            .unwrap_or_else(|error| panic!("{what}: {error}\n{}", self.site.logs()));
         self.site.is_healthy(&self.load);
     }
 
@@ -78,7 +87,7 @@ impl Broken {
                 to.start_warm().unwrap();
                 to.wait_for_promotion().unwrap();
                 // As its note says.
-                std::fs::remove_file(to.pgdata().join("trigger")).unwrap();
+                fs::remove_file(to.pgdata().join("trigger")).unwrap();
             }
             rejoin(from);
         } else if last.contains("run configStandby --rejoin on this node, and start its server") {
@@ -118,6 +127,11 @@ fn crash(node: &Node) -> bool {
         count == 0 && node.pid().is_none()
     };
     wait_until("the server to end", LIMIT, is_gone).unwrap();
+    // Until process 1 reaps it, the next server takes it for a running one.
+    let lock = format!(".s.PGSQL.{}.lock", node.port());
+    for file in [node.pgdata().join("postmaster.pid"), node.socket_dir().join(lock)] {
+        fs::remove_file(file).unwrap();
+    }
     true
 }
 

@@ -1,10 +1,13 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use postgres::config::TargetSessionAttrs;
 use postgres::{Client, Config, NoTls};
 use twowarm_core::testbed::{LIMIT, Node, wait_until};
+
+/// The next row. Loads of one test continue each other.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// A client that inserts and commits one row after the other. When its session ends, it connects to the node that is the
 /// primary then.
@@ -56,9 +59,9 @@ impl Drop for Load {
 
 /// Each row is inserted once: it is not known whether one that was not acknowledged was committed.
 fn insert(config: &Config, acknowledged: &Mutex<Vec<u64>>, stop: &AtomicBool) {
-    let mut rows = 1..;
     while let Some(mut session) = connect(config, stop) {
-        while let Some(id) = rows.next().filter(|_| !stop.load(Ordering::SeqCst)) {
+        while !stop.load(Ordering::SeqCst) {
+            let id = NEXT.fetch_add(1, Ordering::SeqCst);
             if session.simple_query(&format!("insert into load values ({id})")).is_err() {
                 break;
             }

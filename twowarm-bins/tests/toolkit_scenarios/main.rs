@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its tests share")]
 
 mod broken_off;
+mod dr;
 mod load;
 mod round_trips;
 mod running;

@@ -95,6 +95,22 @@ pub fn log(node: &Node) -> String {
     format!("{}:\n{}\n{started}\n", node.name(), node.relevant_log())
 }
 
+/// db1, db2 and db3, which reach each other. db3 is the DR node.
+pub fn three(mode: &str) -> [Node; 3] {
+    let bed = Testbed::new().unwrap();
+    let mut nodes = ["db1", "db2", "db3"].map(|name| bed.node(name).unwrap());
+    nodes.iter_mut().for_each(|node| prepare(node, mode));
+    let [db1, db2, db3] = &nodes;
+    // The last node that is reached is the other node.
+    for (node, others) in [(db1, [db3, db2]), (db2, [db3, db1]), (db3, [db2, db1])] {
+        others.into_iter().for_each(|other| node.reach(other).unwrap());
+    }
+    for node in [db1, db2] {
+        node.write_local("replication/drnode", "db3\n").unwrap();
+    }
+    nodes
+}
+
 /// A node with sshd, commands and settings, whose server is started by start_command.
 pub fn prepare(node: &mut Node, mode: &str) {
     node.start_sshd().unwrap();
@@ -129,6 +145,14 @@ pub fn be_empty(node: &Node) {
 pub fn run(node: &Node, name: &str, arguments: &[&str]) -> String {
     finish(node.command(name).args(arguments))
         .unwrap_or_else(|error| panic!("{error}\n{}", log(node)))
+}
+
+/// Runs a command that must fail with exit code 1; returns its messages.
+pub fn fails(node: &Node, name: &str, arguments: &[&str]) -> String {
+    let output = node.command(name).args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said
 }
 
 /// The last row that a node shows.
