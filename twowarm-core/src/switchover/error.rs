@@ -195,6 +195,18 @@ impl FlushError {
             _ => error.into(),
         }
     }
+
+    /// Whether another node has answered that it does not make the receipt void, because it was promoted.
+    pub(super) fn is_refused(&self) -> bool {
+        match self {
+            FlushError::Promoted { .. } => true,
+            FlushError::NotVoided {
+                error: ShipError::Link(LinkError::Refused { refusal, .. }),
+                ..
+            } => !refusal.retryable,
+            _ => false,
+        }
+    }
 }
 
 impl From<LinkError> for FlushError {

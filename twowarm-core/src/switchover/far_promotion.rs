@@ -14,6 +14,9 @@ const OPEN: &str = "The server is open: ";
 /// The line that `triggerStandby --check` prints for a standby whose server is running.
 const RUNNING: &str = "The standby in ";
 
+/// The beginning of the line that it prints if no server is running, which says what to do.
+const NOT_RUNNING: &str = "The trigger file was written, but no server is running";
+
 /// The beginning of the last line of a triggerStandby that has refused.
 const ERROR: &str = "triggerStandby: ERROR: ";
 
@@ -135,7 +138,9 @@ impl FarPromotion {
         let (mut is_open, mut last) = (false, String::new());
         let ended = run(&self.promote, &mut |text| {
             is_open |= text.starts_with(OPEN);
-            text.clone_into(&mut last);
+            if !last.starts_with(NOT_RUNNING) {
+                text.clone_into(&mut last);
+            }
             line(text);
         })?;
         match ended {
@@ -145,7 +150,11 @@ impl FarPromotion {
                 None => NotPromoted::Unknown { node, why: words },
             }),
             Ended::Regularly(None) => {
-                Err(NotPromoted::Unknown { node, why: format!("its last line is \"{last}\"") })
+                let why = match last.starts_with(NOT_RUNNING) {
+                    true => last,
+                    false => format!("its last line is \"{last}\""),
+                };
+                Err(NotPromoted::Unknown { node, why })
             }
             Ended::Lost(why) => Err(NotPromoted::Unknown { node, why }),
         }

@@ -6,6 +6,7 @@ use super::{
     FarPromotion, FlushError, FlushFailure, FlushPrimary, FlushStep, NotPromoted, NowPrimary,
     ServerLeft, StartServer, SwitchoverError, UndoFlush,
 };
+use crate::data_directory::running_server;
 use crate::receipt::Receipt;
 use crate::retry::Retryable;
 use crate::standby::{Rejoin, RejoinError, RejoinStep};
@@ -126,7 +127,7 @@ impl Switchover {
             self.promotion.run(&mut |line| report(SwitchoverStep::Printed { node, line }));
         promoted.map_err(|error: NotPromoted| {
             let now = match error.is_certain() {
-                true => self.go_on(asked, report),
+                true => self.go_on(asked, NowPrimary::Unknown, report),
                 false => NowPrimary::Unknown(node.to_owned()),
             };
             SwitchoverError::Promotion { error: Box::new(error), now }
@@ -147,19 +148,34 @@ impl Switchover {
     /// Which node is the primary after a flush that failed.
     fn after(&self, failure: &FlushFailure, asked: Asked, report: Report<'_>) -> NowPrimary {
         match failure.left {
-            ServerLeft::Unchanged => NowPrimary::ThisRunning,
+            ServerLeft::Unchanged if self.is_running() => NowPrimary::ThisRunning,
             // The standby was not triggered.
-            ServerLeft::Stopping => NowPrimary::ThisStopped,
-            ServerLeft::Stopped => self.go_on(asked, report),
+            ServerLeft::Unchanged | ServerLeft::Stopping => NowPrimary::ThisStopped,
+            ServerLeft::Stopped => self.go_on(asked, NowPrimary::NotTriggered, report),
         }
     }
 
+    /// Whether the server of this node is running. It may have crashed meanwhile.
+    fn is_running(&self) -> bool {
+        running_server(&self.rejoin.data_directory).is_ok_and(|server| server.is_some())
+    }
+
     /// Ends the flush, so that this node is the primary again: only after the other node has confirmed that it
-    /// was not promoted.
-    fn go_on(&self, asked: Asked, report: Report<'_>) -> NowPrimary {
+    /// was not promoted. `unasked` is the result if it can't be asked.
+    fn go_on(
+        &self,
+        asked: Asked,
+        unasked: fn(String) -> NowPrimary,
+        report: Report<'_>,
+    ) -> NowPrimary {
         if let Err(error) = self.undo.ask(asked, &mut |_| {}) {
             log::error!("{error}");
-            return NowPrimary::Unknown(self.promotion.node().to_owned());
+            let now = match error {
+                FlushError::Promoted { .. } => NowPrimary::Other,
+                error if error.is_refused() => NowPrimary::Unknown,
+                _ => unasked,
+            };
+            return now(self.promotion.node().to_owned());
         }
         report(SwitchoverStep::Undone);
         match self.start.run() {

@@ -14,6 +14,8 @@ pub enum NowPrimary {
     ThisStopped,
     /// The other node.
     Other(String),
+    /// This node, whose server is stopped: the other node was not triggered, but the receipt could not be made void.
+    NotTriggered(String),
     /// Not known: this node's server is stopped, and the other node was perhaps promoted.
     Unknown(String),
 }
@@ -28,6 +30,10 @@ impl fmt::Display for NowPrimary {
             NowPrimary::Other(node) => write!(
                 f,
                 "{node} is the primary now. HINT: run configStandby --rejoin on this node, and start its server"
+            ),
+            NowPrimary::NotTriggered(node) => write!(
+                f,
+                "The server of this node is stopped, and {node} was not triggered. HINT: correct the problem and run switchover again, which continues; or run flushPrimary --undo, and this node remains the primary"
             ),
             NowPrimary::Unknown(node) => write!(
                 f,

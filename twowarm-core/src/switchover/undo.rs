@@ -5,7 +5,7 @@ use super::{Destination, FlushError};
 use crate::data_directory::{Reached, Role, check_owner, control_file, role_of, running_server};
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::server::let_sessions_in;
-use crate::ship::{LinkError, LocalNode, ShipError};
+use crate::ship::{LocalNode, ShipError};
 
 /// Ends a flush so that the old primary can continue: its receipt is void everywhere, and sessions are let in.
 #[derive(Debug)]
@@ -75,12 +75,11 @@ impl UndoFlush {
                 };
                 let Err(error) = voided() else { continue };
                 let node = destination.node().to_owned();
-                let is_refused = is_refused(&error);
                 let error = match FlushError::of(&node, error) {
                     FlushError::Ship(error) => FlushError::NotVoided { node, error },
                     promoted => promoted,
                 };
-                if is_refused || !self.force {
+                if error.is_refused() || !self.force {
                     return Err(error);
                 }
                 not_asked(&error);
@@ -101,9 +100,4 @@ pub(super) fn current(
     let control = control_file(data_directory)?;
     let timeline = control.map(|control| Reached::of(&control).timeline);
     Ok(receipt.filter(|receipt| timeline.is_none_or(|timeline| timeline <= receipt.timeline)))
-}
-
-/// Whether the node has answered, and refuses.
-fn is_refused(error: &ShipError) -> bool {
-    matches!(error, ShipError::Link(LinkError::Refused { refusal, .. }) if !refusal.retryable)
 }
