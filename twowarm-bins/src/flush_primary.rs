@@ -194,7 +194,7 @@ pub(crate) fn tell(step: FlushStep<'_>) {
         }
         FlushStep::Incomplete { node, missing } => {
             log::warn!(
-                "{node} holds the receipt, but not yet {missing}, which the standby has. HINT: run rsyncDR on the standby"
+                "{node} holds the receipt, but not yet {missing}, which the standby has. HINT: rsyncDR on the standby sends it, also after the promotion"
             );
             return;
         }

@@ -206,7 +206,7 @@ fn a_relay_to_the_primary_is_refused() {
     }
 }
 
-/// Regression: it logged errors that were none when the primary moved.
+/// Their errors are reported to the administrator, so there must be none where nothing is wrong.
 #[test]
 fn relays_that_follow_say_nothing_during_a_switchover_and_the_way_back() {
     let three = Three::new();

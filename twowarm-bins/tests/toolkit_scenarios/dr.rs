@@ -123,17 +123,15 @@ fn a_flush_without_the_dr_node_says_how_to_go_on() {
     trio.reach(&trio.db1, &trio.db2, None);
     trio.db3.sshd().stop();
     let said = fails(&trio.db1, "flushPrimary", &["--wait", "0"]);
-    assert!(said.contains("db3 is the DR node") && said.contains("replication/drnode"), "{said}");
+    assert!(said.contains("db3 is the DR node") && said.contains("--without-dr"), "{said}");
     // Nothing was changed.
     trio.reach(&trio.db1, &trio.db2, None);
     assert_eq!(receipt(&trio.db2), None);
-    trio.db1.write_local("replication/drnode", "").unwrap();
     let load = Load::start(&[&trio.db1]);
     load.goes_on();
-    run(&trio.db1, "flushPrimary", &["--wait", "0"]);
+    run(&trio.db1, "flushPrimary", &["--wait", "0", "--without-dr"]);
     let rows = load.stop();
     trio.db3.sshd().restart().unwrap();
-    trio.db1.write_local("replication/drnode", "db3\n").unwrap();
     run(&trio.db2, "rsyncDR", &[]);
     switches_over(&trio, &rows);
 }

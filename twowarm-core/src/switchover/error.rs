@@ -266,6 +266,8 @@ impl fmt::Display for FlushFailure {
         let error = &self.error;
         let again = "HINT: correct the problem and run flushPrimary again. To continue with this server as the primary, run flushPrimary --undo";
         match self.left {
+            // It says itself what to do.
+            _ if matches!(**error, FlushError::Promoted { .. }) => write!(f, "{error}"),
             ServerLeft::Unchanged => write!(f, "{error}"),
             ServerLeft::Stopping => write!(f, "{error}. Once it has stopped: {again}"),
             ServerLeft::Stopped => write!(f, "{error}. The server is stopped. {again}"),
