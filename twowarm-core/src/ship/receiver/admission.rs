@@ -10,7 +10,7 @@ use crate::archive::{
 use crate::data_directory::{Reached, Role, identity, role_of};
 use crate::receipt::Receipt;
 use crate::ship::wire::{Hello, Purpose, Refusal, RefusalCode};
-use crate::wal::{SegmentLayout, SegmentName, TimelineId, WalFileName, check_history};
+use crate::wal::{SegmentName, TimelineId, WalFileName, check_history};
 
 impl Receiver {
     /// Opens the archive for this sender, if it may send here.
@@ -98,7 +98,7 @@ impl Receiver {
         file.read_to_end(&mut text).map_err(|e| refusal(RefusalCode::ARCHIVE, true, e))?;
         let history = check_history(timeline, &text)
             .map_err(|e| refusal(RefusalCode::UNSOUND, false, format!("{name}: {e}")))?;
-        let layout = SegmentLayout::new(hello.major, hello.segment_size);
+        let layout = hello.layout();
         let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
         let directory = self.data_directory.as_deref();
         let cluster = directory.map(identity).transpose().map_err(unknown)?.flatten();

@@ -1,23 +1,19 @@
 //! Receipts of a clean shutdown: stored with the `.partial` file that they belong to, and void if the old primary is
 //! started again.
 
-use std::fs::File;
 use std::path::Path;
 
 use super::{Receiver, binding, refusal, refusal_of};
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{Archive, ArchiveError, Given};
 use crate::data_directory::{
     IdentityError, InUse, Reached, Role, identity, lock_directory, role_of,
 };
 use crate::file_error::FileError;
-use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
-use crate::ship::content::{Content, check_content};
+use crate::receipt::{NoTail, Receipt, ReceiptError, ReceiptFile, Tail};
+use crate::ship::BadContent;
 use crate::ship::wire::{Hello, Refusal, RefusalCode, Stored};
 use crate::timelines::Timelines;
-use crate::wal::{
-    ControlFile, ForkPoint, SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, TimelineId,
-    WalFileName,
-};
+use crate::wal::{ControlFile, ForkPoint, TimelineHistory, TimelineId, WalFileName};
 
 /// What an archive holds: the text of a receipt, and the name of the first missing segment.
 pub(super) struct Held {
@@ -38,7 +34,7 @@ impl Receiver {
             text.parse().map_err(|e| unsound(format!("the receipt is invalid: {e}")))?;
         if receipt.system_identifier != hello.system_identifier
             || receipt.node_id != hello.node_id
-            || !receipt.is_within_segment(layout(hello))
+            || !receipt.is_within_segment(hello.layout())
         {
             return Err(unsound("the receipt is not one of its sender".into()));
         }
@@ -86,22 +82,19 @@ impl Receiver {
             return Err(unsound(format!("{name} is not in the archive")));
         };
         let path = archive.path_of(name);
-        let bytes = file.metadata().map_err(FileError::of("read", &path)).map_err(failed)?.len();
-        let content = check_content(name, bytes, &mut file, hello);
-        let Content::Segment(segment, header) = content.map_err(|e| unsound(e.to_string()))? else {
-            return Err(unsound(format!("{name} is not a segment")));
-        };
-        match tail(segment, &header, &mut file, &path)? {
-            Some(tail)
-                if tail.end == receipt.end && tail.last_record == Some(receipt.checkpoint) =>
-            {
-                Ok(())
-            }
-            Some(tail) => Err(unsound(format!(
+        match Tail::find(&mut file, segment, &hello.expected()) {
+            Ok(tail) if tail.is_of(receipt) => Ok(()),
+            Ok(tail) => Err(unsound(format!(
                 "WAL in {name} ends at {}, not after a checkpoint record at {} that ends at {}",
                 tail.end, receipt.checkpoint, receipt.end
             ))),
-            None => Err(unsound(format!("the end of WAL in {name} cannot be found"))),
+            Err(NoTail::Io(error)) => Err(failed(FileError::of("read", &path)(error))),
+            Err(NoTail::Segment(error)) => {
+                Err(unsound(BadContent::Segment { name, error }.to_string()))
+            }
+            Err(NoTail::Complete) => {
+                Err(unsound(format!("the end of WAL in {name} cannot be found")))
+            }
         }
     }
 
@@ -187,7 +180,9 @@ impl Receiver {
             let newest = last.into_iter().chain(end).max_by_key(|segment| segment.timeline);
             let Some(newest) = newest else { return Ok(None) };
             let end = end.filter(|end| end.timeline == newest.timeline);
-            archive.first_missing(newest.timeline, end, layout(hello), (control.as_ref(), pgdata))
+            let server = control.as_ref().zip(pgdata);
+            let server = server.map(|(control, pgdata)| (Given::Nothing, control, pgdata));
+            archive.first_missing(newest.timeline, end, hello.layout(), server)
         };
         let missing = missing().map_err(|e: ArchiveError| refusal_of(&e))?;
         Ok(Held {
@@ -212,19 +207,6 @@ impl Receiver {
         }
         Ok(None)
     }
-}
-
-fn layout(hello: &Hello) -> SegmentLayout {
-    SegmentLayout::new(hello.major, hello.segment_size)
-}
-
-fn tail(
-    segment: SegmentName,
-    header: &SegmentHeader,
-    file: &mut File,
-    path: &Path,
-) -> Result<Option<Tail>, Refusal> {
-    Tail::find(segment, header, file).map_err(FileError::of("read", path)).map_err(failed)
 }
 
 /// Why the node of a data directory is a primary, or will be one.

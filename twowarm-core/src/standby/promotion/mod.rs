@@ -31,10 +31,11 @@ pub use self::step::{PromotionStep, WaitingFor};
 use crate::archive::OtherArchive;
 use crate::data_directory::{
     DirectoryContents, PROMOTE_FILES, recovery_settings, request_promotion, running_server,
-    wait_for_lock, write_for_server,
+    write_for_server,
 };
 use crate::durable;
 use crate::limits::with_ticks;
+use crate::lock::wait_for_lock;
 use crate::server::Login;
 
 /// How much of the WAL that has arrived is replayed before a standby opens.
