@@ -8,3 +8,5 @@ mod load;
 mod round_trips;
 mod running;
 mod site;
+mod streaming;
+mod trio;
