@@ -93,7 +93,8 @@ impl Broken {
         } else if last.contains("run configStandby --rejoin on this node, and start its server") {
             assert!(last.contains("is the primary now"), "{what}: {said}");
             rejoin(from);
-        } else if last.contains("if the standby was promoted meanwhile, run configStandby --rejoin") {
+        } else if last.contains("interrupted: the server is stopped") {
+            assert!(last.contains("configStandby --rejoin"), "{what}: {said}");
             assert!(!to.is_in_recovery().unwrap(), "{what}: {said}");
             rejoin(from);
         } else if last.contains("sessions are let in again") {
@@ -138,9 +139,10 @@ fn crash(node: &Node) -> bool {
 #[test]
 fn the_command_is_killed() {
     let broken = Broken::new();
-    for step in
-        [REACHED, REJECTED, ARCHIVED, STOPPING, END, HELD, PROMOTING, TRIGGERED, PROMOTED, FORKED, REJOINED]
-    {
+    for step in [
+        REACHED, REJECTED, ARCHIVED, STOPPING, END, HELD, PROMOTING, TRIGGERED, PROMOTED, FORKED,
+        REJOINED,
+    ] {
         let (switchover, from, to) = broken.begin(step);
         switchover.signal(Signal::SIGKILL);
         switchover.end();

@@ -5,6 +5,7 @@
 mod broken_off;
 mod dr;
 mod load;
+mod manual;
 mod round_trips;
 mod running;
 mod site;
