@@ -1,8 +1,4 @@
-//! The command switchover.
-
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+//! The command switchover. tests/toolkit_scenarios runs it to its end, and breaks it off.
 
 use twowarm_core::testbed::{LIMIT, Node, StopMode, finish, wait_until};
 
@@ -33,95 +29,6 @@ fn a_dry_run_changes_nothing() {
     );
     pair.is_as_before();
     pair.flows(10);
-}
-
-/// Clients that reconnect to either node insert all the time; each acknowledged row is found in the end.
-fn over_and_back(mode: &str, times: u32) -> Vec<Duration> {
-    let pair = Pair::new(mode);
-    pair.db2.write_local("replication/othernode", "db1\n").unwrap();
-    for node in [&pair.db1, &pair.db2] {
-        start_command(node);
-    }
-    let before = rows(&pair.db1).unwrap();
-    let (stop, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
-    let mut longest = Vec::new();
-    let places = [&pair.db1, &pair.db2].map(|node| (node.socket_dir(), node.port()));
-    let user = pair.db1.run_as().user().to_owned();
-    thread::scope(|scope| {
-        let client = scope.spawn(|| {
-            let mut last = Instant::now();
-            let mut pauses = Vec::new();
-            'connect: while !stop.load(Ordering::SeqCst) {
-                for (socket, port) in &places {
-                    let mut config = postgres::Config::new();
-                    config.host_path(socket).port(*port).user(&user).dbname("postgres");
-                    let Ok(mut session) = config.connect(postgres::NoTls) else { continue };
-                    while session.simple_query("insert into t values (1)").is_ok() {
-                        acknowledged.fetch_add(1, Ordering::SeqCst);
-                        if last.elapsed() > Duration::from_millis(100) {
-                            pauses.push(last.elapsed());
-                        }
-                        last = Instant::now();
-                        if stop.load(Ordering::SeqCst) {
-                            break 'connect;
-                        }
-                    }
-                }
-                thread::yield_now();
-            }
-            pauses
-        });
-        for time in 0..times {
-            let (from, to) =
-                if time % 2 == 0 { (&pair.db1, &pair.db2) } else { (&pair.db2, &pair.db1) };
-            let mut command = from.command("switchover");
-            let output = command.args(["--wait", "0"]).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-            if !output.status.success() {
-                stop.store(true, Ordering::SeqCst);
-                panic!("{mode} {time}: {said}{errors}\n{}", pair.logs());
-            }
-            assert!(!to.is_in_recovery().unwrap(), "{said}");
-            assert_eq!(to.timeline().unwrap(), time + 2);
-            let seen = acknowledged.load(Ordering::SeqCst);
-            wait_until("the client to write again", LIMIT, || {
-                acknowledged.load(Ordering::SeqCst) > seen
-            })
-            .unwrap();
-            let known = rows(to).unwrap();
-            to.switch_wal().unwrap();
-            wait_until("the old primary to follow", LIMIT, || {
-                from.is_in_recovery().is_ok_and(|is| is) && rows(from).is_some_and(|n| n >= known)
-            })
-            .unwrap_or_else(|error| {
-                stop.store(true, Ordering::SeqCst);
-                panic!("{mode} {time}: {error}\n{said}\n{}", pair.logs())
-            });
-        }
-        stop.store(true, Ordering::SeqCst);
-        longest = client.join().unwrap();
-    });
-    let last = if times.is_multiple_of(2) { &pair.db1 } else { &pair.db2 };
-    let (found, written) = (rows(last).unwrap(), before + acknowledged.load(Ordering::SeqCst));
-    // A commit may be made without its acknowledgment whenever the session is terminated.
-    assert!((written..=written + u64::from(times)).contains(&found), "{found} of {written}");
-    for node in [&pair.db1, &pair.db2] {
-        node.stop(StopMode::Fast).unwrap();
-    }
-    longest
-}
-
-#[test]
-fn over_and_back_without_a_copy() {
-    let pauses = over_and_back("standby", 4);
-    println!("writes stood still: {pauses:?}");
-    assert!(!pauses.is_empty());
-}
-
-#[test]
-fn over_and_back_in_warm_mode() {
-    over_and_back("warm", 2);
 }
 
 #[test]

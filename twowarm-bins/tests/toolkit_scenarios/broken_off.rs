@@ -93,8 +93,8 @@ impl Broken {
         } else if last.contains("run configStandby --rejoin on this node, and start its server") {
             assert!(last.contains("is the primary now"), "{what}: {said}");
             rejoin(from);
-        } else if last.contains("if the standby was promoted meanwhile, run configStandby --rejoin")
-        {
+        } else if last.contains("interrupted: the server is stopped") {
+            assert!(last.contains("configStandby --rejoin"), "{what}: {said}");
             assert!(!to.is_in_recovery().unwrap(), "{what}: {said}");
             rejoin(from);
         } else if last.contains("sessions are let in again") {

@@ -5,6 +5,9 @@
 mod broken_off;
 mod dr;
 mod load;
+mod manual;
 mod round_trips;
 mod running;
 mod site;
+mod streaming;
+mod trio;

@@ -1,10 +1,9 @@
 //! Switchover and switchback under a load, without a base copy.
 
 use crate::load::Load;
-use crate::site::{Site, missing, run};
+use crate::site::{Site, is_streamed, missing, run};
 
-fn round_trips(mode: &str, rounds: u32) {
-    let site = Site::new(mode);
+fn round_trips(site: &Site, rounds: u32) {
     let copies = site.copies();
     let load = Load::start(&[&site.db1, &site.db2]);
     for round in 0..rounds {
@@ -32,10 +31,19 @@ fn round_trips(mode: &str, rounds: u32) {
 
 #[test]
 fn ten_switchovers_in_a_row_lose_no_row() {
-    round_trips("standby", 10);
+    round_trips(&Site::new("standby"), 10);
 }
 
 #[test]
 fn four_switchovers_in_a_row_in_warm_mode_lose_no_row() {
-    round_trips("warm", 4);
+    round_trips(&Site::new("warm"), 4);
+}
+
+/// The standby has WAL before its archive does, also that of the shutdown.
+#[test]
+fn four_switchovers_in_a_row_with_a_standby_that_streams_lose_no_row() {
+    let site = Site::streaming();
+    is_streamed(&site.db1);
+    round_trips(&site, 4);
+    is_streamed(&site.db1);
 }

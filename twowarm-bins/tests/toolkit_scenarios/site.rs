@@ -20,6 +20,15 @@ pub struct Site {
 impl Site {
     /// Both nodes use this mode as a standby.
     pub fn new(mode: &str) -> Site {
+        Site::with(mode, false)
+    }
+
+    /// Each node streams from the other when it is a standby.
+    pub fn streaming() -> Site {
+        Site::with("standby", true)
+    }
+
+    fn with(mode: &str, streams: bool) -> Site {
         let bed = Testbed::new().unwrap();
         let [mut db1, mut db2] = ["db1", "db2"].map(|name| bed.node(name).unwrap());
         let lines = [&mut db1, &mut db2].map(|node| {
@@ -30,6 +39,10 @@ impl Site {
         db2.reach_through(&db1, &lines[0]).unwrap();
         start_primary(&db1);
         be_empty(&db2);
+        if streams {
+            stream(&db2, &db1);
+            stream(&db1, &db2);
+        }
         run(&db2, "configStandby", &[]);
         run(&db1, "copyToStandby", &[]);
         db2.start_warm().unwrap();
@@ -139,6 +152,31 @@ pub fn be_empty(node: &Node) {
     let conf = [node.own_conf(), node.small_conf(), node.archiving_conf()];
     let conf: String = conf.into_iter().map(Result::unwrap).collect();
     node.write_local("postgresql.conf", conf).unwrap();
+}
+
+/// Makes a node stream from another one when it is a standby.
+pub fn stream(node: &Node, from: &Node) {
+    let (socket, port) = (from.socket_dir(), from.port());
+    let setting = format!(
+        "primary_conninfo = 'host={} port={port} user={}'\n",
+        socket.display(),
+        from.run_as().user()
+    );
+    if !node.install().major().unwrap().has_recovery_signal() {
+        node.run_as().write(&node.global().join("recovery.conf"), setting).unwrap();
+    } else if node.pgdata().join("PG_VERSION").exists() {
+        node.append_conf(&setting).unwrap();
+    } else {
+        let own = fs::read_to_string(node.local().join("postgresql.conf")).unwrap();
+        node.write_local("postgresql.conf", own + &setting).unwrap();
+    }
+}
+
+/// Waits until a standby streams from this node.
+pub fn is_streamed(node: &Node) {
+    let question = "select count(*) from pg_stat_replication where state = 'streaming'";
+    wait_until("a standby to stream", LIMIT, || node.sql(question).is_ok_and(|n| n != "0"))
+        .unwrap_or_else(|error| panic!("{error}\n{}", log(node)));
 }
 
 /// Runs a command that must succeed; returns what it printed.
