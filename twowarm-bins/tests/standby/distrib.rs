@@ -138,12 +138,10 @@ fn a_key_that_is_restricted_to_receive_wal_file_is_reported() {
         nodes_with(&["distrib2warm", "receiveWALFile"], &["distrib2warm", "receiveWALFile"]);
     let receiver = db2.global().join("replication/receiveWALFile").display().to_string();
     db2.sshd().authorize(db1.copy_key(), Some(&receiver)).unwrap();
-    let start = std::time::Instant::now();
     let said = fails(db1.command("distrib2warm"), 1);
     for word in ["db2", "only for receiveWALFile", "copy_key", "[node.db2]"] {
         assert!(said.contains(word), "{said}");
     }
-    assert!(start.elapsed() < std::time::Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
 #[test]

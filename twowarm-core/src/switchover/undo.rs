@@ -5,7 +5,7 @@ use super::{Destination, FlushError};
 use crate::data_directory::{Reached, Role, check_owner, control_file, role_of, running_server};
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::server::let_sessions_in;
-use crate::ship::{LinkError, LocalNode, ShipError};
+use crate::ship::{LocalNode, ShipError};
 
 /// Ends a flush so that the old primary can continue: its receipt is void everywhere, and sessions are let in.
 #[derive(Debug)]
@@ -18,6 +18,14 @@ pub struct UndoFlush {
     pub destinations: Vec<Destination>,
     /// Whether to continue if a node can't be asked whether it was promoted.
     pub force: bool,
+}
+
+/// Which nodes are asked to make a receipt void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    All,
+    /// Not the DR node, which was left out of the flush.
+    Standby,
 }
 
 /// How a flush was undone.
@@ -38,18 +46,27 @@ impl UndoFlush {
     /// If the node is a standby, if another node was promoted, and without [`force`](UndoFlush::force) if one can't be asked. Then
     /// the receipt stays, and a server that is stopped must not be started.
     pub fn run(&self, not_asked: &mut dyn FnMut(&FlushError)) -> Result<Undone, FlushError> {
+        self.ask(Asked::All, not_asked)
+    }
+
+    pub(super) fn ask(
+        &self,
+        asked: Asked,
+        not_asked: &mut dyn FnMut(&FlushError),
+    ) -> Result<Undone, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         if role_of(pgdata)? == Role::Standby {
             // A rejoin that was killed may have left it so.
             let_sessions_in(pgdata, &self.local_replication)?;
-            return Err(FlushError::Standby(pgdata.to_owned()));
+            return Err(FlushError::NothingToUndo(pgdata.to_owned()));
         }
         check_owner(pgdata)?;
         let is_running = running_server(pgdata)?.is_some();
         let file = ReceiptFile::of_node(&self.local_replication);
         let receipt = current(file.read()?, pgdata)?;
         if let Some(receipt) = &receipt {
-            for destination in &self.destinations {
+            let is_asked = |node: &&Destination| asked == Asked::All || node.must_be_complete;
+            for destination in self.destinations.iter().filter(is_asked) {
                 let voided = || -> Result<(), ShipError> {
                     let mut sender = destination.connect()?;
                     void(&mut sender, receipt)?;
@@ -58,9 +75,11 @@ impl UndoFlush {
                 };
                 let Err(error) = voided() else { continue };
                 let node = destination.node().to_owned();
-                let is_refused = is_refused(&error);
-                let error = FlushError::NotVoided { node, error };
-                if is_refused || !self.force {
+                let error = match FlushError::of(&node, error) {
+                    FlushError::Ship(error) => FlushError::NotVoided { node, error },
+                    promoted => promoted,
+                };
+                if error.is_refused() || !self.force {
                     return Err(error);
                 }
                 not_asked(&error);
@@ -81,9 +100,4 @@ pub(super) fn current(
     let control = control_file(data_directory)?;
     let timeline = control.map(|control| Reached::of(&control).timeline);
     Ok(receipt.filter(|receipt| timeline.is_none_or(|timeline| timeline <= receipt.timeline)))
-}
-
-/// Whether the node has answered, and refuses.
-fn is_refused(error: &ShipError) -> bool {
-    matches!(error, ShipError::Link(LinkError::Refused { refusal, .. }) if !refusal.retryable)
 }

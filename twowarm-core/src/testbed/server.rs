@@ -226,7 +226,10 @@ impl Node {
         // After a crash the process may be gone, or its id reused.
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         let same = self.pgdata().canonicalize().is_ok_and(|pgdata| pgdata == cwd);
-        (same && self.ending().is_none()).then_some(pid)
+        // A command may have started another server after the one that this process started has ended.
+        let child = self.server.borrow().as_ref().map(|child| child.id() as i32);
+        let has_ended = child == Some(pid) && self.ending().is_some();
+        (same && !has_ended).then_some(pid)
     }
 
     fn pid_file_line(&self, number: usize) -> Option<String> {

@@ -8,7 +8,7 @@ use crate::data_directory::{Role, lock_directory};
 use crate::receipt::{Receipt, ReceiptId, Tail};
 use crate::ship::HeldReceipt;
 use crate::ship::wire::{Capabilities, Features};
-use crate::wal::{ControlFile, Expected, Lsn, SegmentName, check_segment_header};
+use crate::wal::{ControlFile, Expected, Lsn, SegmentName};
 
 /// The unfinished last segment of a server.
 const SEGMENT: &str = "00000002000000000000001C";
@@ -28,8 +28,7 @@ impl Flushed {
         let packed = fs::read(folder.join(format!("wal/{SEGMENT}.partial.zst"))).unwrap();
         let tail = zstd::decode_all(&packed[..]).unwrap();
         let segment: SegmentName = SEGMENT.parse().unwrap();
-        let header = check_segment_header(&tail, segment, SIZE, &Expected::default()).unwrap();
-        let end = Tail::find(segment, &header, &mut Cursor::new(&tail)).unwrap().unwrap();
+        let end = Tail::find(&mut Cursor::new(&tail), segment, &Expected::default()).unwrap();
         let (system_identifier, major) = (control.system_identifier, "18".parse().unwrap());
         let hello = Hello { system_identifier, major, ..hello() };
         let receipt = Receipt {
