@@ -3,9 +3,22 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use twowarm_core::testbed::Node;
+use twowarm_core::testbed::{Node, finish};
 
-use crate::pair::{fails, names, nodes_with, succeeds};
+use crate::pair::{self, fails, names, succeeds};
+
+/// Two nodes, each with commands of its own: the nodes of other tests share them.
+fn nodes_with(on_db1: &[&str], on_db2: &[&str]) -> (Node, Node) {
+    let (db1, db2) = pair::nodes_with(on_db1, on_db2);
+    for node in [&db1, &db2] {
+        let mut copy = node.program("sh");
+        copy.current_dir(node.global().join("replication"));
+        let own =
+            "for name in *; do [ ! -f \"$name\" ] || { cp \"$name\" x && mv x \"$name\"; }; done";
+        finish(copy.args(["-c", own])).unwrap();
+    }
+    (db1, db2)
+}
 
 #[test]
 fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
