@@ -13,7 +13,7 @@ use twowarm_core::testbed::{LIMIT, Node, wait_until};
 
 use crate::load::Load;
 use crate::running::Running;
-use crate::site::{Site, log, run};
+use crate::site::{Site, fails, log, run};
 
 const REACHED: &str = "can be reached";
 const REJECTED: &str = "New sessions are rejected";
@@ -82,13 +82,7 @@ impl Broken {
             let said = run(from, "switchover", &["--wait", "0"]);
             assert!(said.contains("this node is its standby"), "{what}: {said}");
         } else if last.contains("run triggerStandby on") {
-            let said = run(to, "triggerStandby", &[]);
-            if said.contains("HINT: start it") {
-                to.start_warm().unwrap();
-                to.wait_for_promotion().unwrap();
-                // As its note says.
-                fs::remove_file(to.pgdata().join("trigger")).unwrap();
-            }
+            promote(to);
             rejoin(from);
         } else if last.contains("run configStandby --rejoin on this node, and start its server") {
             assert!(last.contains("is the primary now"), "{what}: {said}");
@@ -105,14 +99,30 @@ impl Broken {
     }
 }
 
+/// Runs triggerStandby on a standby whose promotion may have begun, or whose server is stopped.
+fn promote(node: &Node) {
+    let trigger = node.command("triggerStandby").output().unwrap();
+    let said = String::from_utf8([trigger.stdout, trigger.stderr].concat()).unwrap();
+    let is_done = trigger.status.success() || said.contains("may have been promoted already");
+    assert!(is_done, "{said}\n{}", log(node));
+    if said.contains("HINT: start it") {
+        node.start_warm().unwrap();
+        node.wait_for_promotion().unwrap();
+        // As its note says.
+        fs::remove_file(node.pgdata().join("trigger")).unwrap();
+    }
+    node.wait_for_promotion().unwrap();
+}
+
 /// Until the history of the new timeline has arrived, the command says that it is to be run again.
 fn rejoin(node: &Node) {
     let rejoins = || {
         let rejoin = node.command("configStandby").arg("--rejoin").output().unwrap();
         let said = String::from_utf8_lossy(&rejoin.stderr).into_owned();
         let is_to_be_repeated = said.contains("run this command again");
-        assert!(rejoin.status.success() || is_to_be_repeated, "{said}\n{}", log(node));
-        rejoin.status.success()
+        let is_done = rejoin.status.success() || said.contains("holds a standby already");
+        assert!(is_done || is_to_be_repeated, "{said}\n{}", log(node));
+        is_done
     };
     wait_until("the old primary to rejoin", LIMIT, rejoins).unwrap();
     node.start_warm().unwrap();
@@ -136,30 +146,51 @@ fn crash(node: &Node) -> bool {
     true
 }
 
+/// By the manual's table: the same command continues, or --undo ends the switchover, or the standby was promoted and the old
+/// primary rejoins.
 #[test]
 fn the_command_is_killed() {
     let broken = Broken::new();
-    for step in [
-        REACHED, REJECTED, ARCHIVED, STOPPING, END, HELD, PROMOTING, TRIGGERED, PROMOTED, FORKED,
-        REJOINED,
+    for (step, is_continued) in [
+        (REACHED, true),
+        (REJECTED, false),
+        (ARCHIVED, true),
+        (STOPPING, false),
+        (END, true),
+        (HELD, false),
+        (PROMOTING, false),
+        (TRIGGERED, false),
+        (PROMOTED, true),
+        (FORKED, false),
+        (REJOINED, false),
     ] {
         let (switchover, from, to) = broken.begin(step);
         switchover.signal(Signal::SIGKILL);
         switchover.end();
         broken.one_primary_at_most(step);
-        let mut undo = from.command("flushPrimary");
-        let undo = undo.arg("--undo").output().unwrap();
-        println!("{step}: {}", String::from_utf8_lossy(&undo.stderr));
-        if !undo.status.success() {
-            if to.is_in_recovery().unwrap_or(true) {
-                run(to, "triggerStandby", &[]);
-            }
-            if step != REJOINED {
-                rejoin(from);
-            }
+        let mut again = from.command("switchover");
+        let is_done =
+            is_continued && again.args(["--wait", "0"]).output().unwrap().status.success();
+        assert!(!is_done || step != PROMOTED, "its standby was promoted");
+        if !is_done {
+            undo_or_rejoin(step, from, to);
         }
         broken.recovers(step);
     }
+}
+
+fn undo_or_rejoin(step: &str, from: &Node, to: &Node) {
+    let undo = from.command("flushPrimary").arg("--undo").output().unwrap();
+    println!("{step}: {}", String::from_utf8_lossy(&undo.stderr));
+    if undo.status.success() {
+        // The receipt is void.
+        let said = fails(to, "triggerStandby", &["--require-receipt"]);
+        assert!(to.is_in_recovery().unwrap(), "{step}: {said}");
+        return;
+    }
+    promote(to);
+    // Also if it had rejoined already.
+    rejoin(from);
 }
 
 #[test]
