@@ -12,9 +12,9 @@ fn refused(pair: &Pair, words: &[&str]) -> String {
     for word in words {
         assert!(said.contains(word), "{word}: {said}");
     }
-    assert!(!pair.db1.pgdata().join("standby.signal").exists());
-    assert!(!pair.db1.pgdata().join("recovery.signal").exists());
-    assert!(!pair.db1.pgdata().join(".twowarm_rejoin").exists());
+    for name in ["standby.signal", "recovery.signal", "recovery.conf", ".twowarm_rejoin"] {
+        assert!(!pair.db1.pgdata().join(name).exists(), "{name}");
+    }
     said
 }
 
@@ -71,7 +71,9 @@ fn a_primary_that_crashed_does_not_rejoin() {
     pair.db1.start().unwrap();
     pair.db1.stop(StopMode::Immediate).unwrap();
     refused(&pair, &["in production", "copyToStandby"]);
-    pair.db1.run_as().write(&pair.db1.pgdata().join("standby.signal"), "").unwrap();
+    let in_file = !pair.db1.install().major().unwrap().has_recovery_signal();
+    let signal = if in_file { "recovery.conf" } else { "standby.signal" };
+    pair.db1.run_as().write(&pair.db1.pgdata().join(signal), "").unwrap();
     let said = fails(rejoin(&pair.db1), 1);
     assert!(said.contains("holds a standby already"), "{said}");
 }

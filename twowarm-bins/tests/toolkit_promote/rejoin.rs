@@ -3,11 +3,10 @@ use std::fs;
 use twowarm_core::testbed::{Node, StopMode};
 
 use crate::pair::{Pair, set_mode, succeeds, wait_for_rows};
-use crate::switching::{certified, flush, rejoin, ship, standby_mode, switch_over, trigger};
+use crate::switching::{certified, flush, rejoin, ship, switch_over, trigger};
 
 fn pair(mode: &str) -> Pair {
     let pair = Pair::new();
-    let mode = if mode == "standby" { standby_mode(&pair.db1) } else { mode };
     set_mode(&pair.db1, mode);
     set_mode(&pair.db2, mode);
     pair.fill("first", 1000);

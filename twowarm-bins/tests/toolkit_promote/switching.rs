@@ -58,12 +58,6 @@ fn write_receipt(from: &Node, to: &Node, receipt: &Receipt) {
     from.write_local("replication/receipt", receipt.to_string()).unwrap();
 }
 
-/// Standby mode, on versions that have it.
-pub fn standby_mode(node: &Node) -> &'static str {
-    let has = node.install().major().unwrap().has_standby_mode_promotion();
-    if has { "standby" } else { "warm" }
-}
-
 /// The server's WAL directory.
 pub fn wal_of(node: &Node) -> std::path::PathBuf {
     node.pgdata().join(node.install().major().unwrap().wal_directory())

@@ -3,6 +3,24 @@
 use crate::version::PgMajor;
 
 impl PgMajor {
+    /// The modes, as in 2warm.toml, in which a standby can be promoted: before 9.1 only warm mode.
+    #[must_use]
+    pub fn modes(self) -> &'static [&'static str] {
+        if self.has_standby_mode_promotion() { &["standby", "warm"] } else { &["warm"] }
+    }
+
+    /// This mode if the version has it, else warm mode.
+    #[must_use]
+    pub fn mode_or_warm(self, mode: &str) -> &'static str {
+        self.modes().iter().find(|known| **known == mode).unwrap_or(&"warm")
+    }
+
+    /// From 8.4 on a session can end another one.
+    #[must_use]
+    pub fn can_terminate_sessions(self) -> bool {
+        self >= PgMajor::of(8, 4)
+    }
+
     /// From 8.3 on pg_ctl has a time limit (`-t`).
     pub(super) fn has_pg_ctl_time_limit(self) -> bool {
         self >= PgMajor::of(8, 3)
@@ -12,6 +30,18 @@ impl PgMajor {
     #[must_use]
     pub fn promotes_to_new_timeline(self) -> bool {
         self >= PgMajor::of(8, 3)
+    }
+
+    /// From 10 on the configuration made by initdb allows streaming.
+    #[must_use]
+    pub fn streams_by_default(self) -> bool {
+        self >= PgMajor::of(10, 0)
+    }
+
+    /// From 9.1 on a table can be unlogged.
+    #[must_use]
+    pub fn has_unlogged_tables(self) -> bool {
+        self >= PgMajor::of(9, 1)
     }
 
     /// From 11 on initdb has the option `--wal-segsize`.
