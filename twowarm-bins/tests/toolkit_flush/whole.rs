@@ -11,8 +11,9 @@ use crate::pair::{Pair, Running, rows};
 /// Lets commands on a node start its server, as start_command does at a site.
 pub fn start_command(node: &Node) {
     let pg_ctl = node.install().program("pg_ctl");
+    let arguments = node.install().major().unwrap().pg_ctl_start().join("\", \"");
     let line = format!(
-        "[server]\nstart_command = [\"{}\", \"-w\", \"-D\", \"{}\", \"-l\", \"{}\", \"start\"]\n",
+        "[server]\nstart_command = [\"{}\", \"{arguments}\", \"-D\", \"{}\", \"-l\", \"{}\"]\n",
         pg_ctl.display(),
         node.pgdata().display(),
         node.pgdata().join("start.log").display()

@@ -44,6 +44,13 @@ impl PgMajor {
         self >= PgMajor::of(9, 1)
     }
 
+    /// The arguments with which `pg_ctl start` waits for a server. Before 9.1 it waits by connecting to the default
+    /// socket, which a standby refuses, so it is not made to wait.
+    #[must_use]
+    pub fn pg_ctl_start(self) -> &'static [&'static str] {
+        if self >= PgMajor::of(9, 1) { &["start", "-w"] } else { &["start"] }
+    }
+
     /// From 11 on initdb has the option `--wal-segsize`.
     #[must_use]
     pub fn has_segment_size_option(self) -> bool {
