@@ -16,7 +16,7 @@ pub fn start_command(node: &Node) {
         "[server]\nstart_command = [\"{}\", \"{arguments}\", \"-D\", \"{}\", \"-l\", \"{}\"]\n",
         pg_ctl.display(),
         node.pgdata().display(),
-        node.pgdata().join("start.log").display()
+        node.home().join("server.log").display()
     );
     let settings = std::fs::read_to_string(node.local().join("2warm.toml")).unwrap();
     assert!(settings.contains("[server]\n"), "{settings}");
@@ -91,11 +91,16 @@ fn over_and_back(mode: &str, times: u32) -> Vec<Duration> {
             })
             .unwrap();
             let known = rows(to).unwrap();
-            to.switch_wal().unwrap();
-            wait_until("the old primary to follow", LIMIT, || {
-                from.is_in_recovery().is_ok_and(|is| is) && rows(from).is_some_and(|n| n >= known)
-            })
-            .unwrap_or_else(|error| {
+            let last = to.switch_wal().unwrap();
+            let follows = if from.install().major().unwrap().has_hot_standby() {
+                wait_until("the old primary to follow", LIMIT, || {
+                    from.is_in_recovery().is_ok_and(|is| is)
+                        && rows(from).is_some_and(|n| n >= known)
+                })
+            } else {
+                from.wait_until_restored(&last)
+            };
+            follows.unwrap_or_else(|error| {
                 stop.store(true, Ordering::SeqCst);
                 panic!("{mode} {time}: {error}\n{said}\n{}", pair.logs())
             });

@@ -15,8 +15,9 @@ fn histories_partial_and_backup_files_are_relayed() {
     three.db1.stop(StopMode::Fast).unwrap();
     let archive = three.db2.archive();
     let major = three.db1.install().major().unwrap();
-    let in_segment = if major.has_segment_size_option() { "00028" } else { "000028" };
-    let position = format!("0/{}{in_segment}", &names[1][18..]);
+    let number = u64::from_str_radix(&names[1][16..], 16).unwrap();
+    let size = fs::metadata(three.db2.archive().join(&names[1])).unwrap().len();
+    let position = format!("0/{:X}", number * size + 0x28);
     let wal = three.db1.pgdata().join(major.wal_directory());
     let backup = format!(
         "START WAL LOCATION: {position} (file {name})\nSTOP WAL LOCATION: {position} (file {name})\nCHECKPOINT LOCATION: {position}\nBACKUP METHOD: streamed\nBACKUP FROM: primary\nSTART TIME: 2025-01-01 00:00:00 UTC\nLABEL: x\nSTART TIMELINE: 1\nSTOP TIME: 2025-01-01 00:00:01 UTC\nSTOP TIMELINE: 1\n",

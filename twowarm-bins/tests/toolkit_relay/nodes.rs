@@ -56,6 +56,7 @@ impl Three {
         }
         for node in [&db2, &db3] {
             node.copy_of(&db1).unwrap();
+            mark_archived(node);
             node.run_as().make_dir(&node.archive(), 0o700).unwrap();
             be_standby(node);
         }
@@ -132,6 +133,20 @@ fn be_standby(node: &Node) {
     }
 }
 
+/// Marks the segments that were copied as archived: through 9.4 a promoted server would archive those of its parent
+/// timeline, of which the archive has later content.
+fn mark_archived(node: &Node) {
+    let major = node.install().major().unwrap();
+    let wal = node.pgdata().join(major.wal_directory());
+    if major.names_unfinished_segments() {
+        return;
+    }
+    for segment in archived(&wal) {
+        let status = wal.join("archive_status").join(format!("{segment}.done"));
+        node.run_as().write(&status, "").unwrap();
+    }
+}
+
 /// Whether a standby follows the promotion of another one without a restart.
 pub fn follows(node: &Node) -> bool {
     node.install().major().unwrap().has_standby_mode_promotion()
@@ -157,8 +172,10 @@ pub fn promote(node: &Node) {
 /// Waits until a standby has replayed this many rows; before 9.0, until it has restored all segments that have arrived.
 pub fn has_rows(node: &Node, rows: usize) {
     if !node.install().major().unwrap().has_hot_standby() && node.is_in_recovery().unwrap() {
-        let segments = archived(&node.archive()).into_iter().filter(|name| name.len() == 24);
-        return node.wait_until_restored(&segments.max().unwrap()).unwrap();
+        let newest = wait_until("a segment to arrive", LIMIT, || {
+            archived(&node.archive()).into_iter().filter(|name| name.len() == 24).max()
+        });
+        return node.wait_until_restored(&newest.unwrap()).unwrap();
     }
     let replayed =
         || node.sql("select count(*) from t").is_ok_and(|found| found == rows.to_string());

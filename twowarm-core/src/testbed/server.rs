@@ -127,9 +127,7 @@ impl Node {
             None => match self.config().connect(NoTls) {
                 Ok(_) => true,
                 // pg_hba.conf is applied when the server is up.
-                Err(error) => {
-                    error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
-                }
+                Err(error) => error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
             },
         })
     }

@@ -75,7 +75,8 @@ impl PgMajor {
     }
 
     /// From 9.5 on settings in megabytes limit how much WAL is kept.
-    pub(super) fn has_wal_size_settings(self) -> bool {
+    #[must_use]
+    pub fn has_wal_size_settings(self) -> bool {
         self >= PgMajor::of(9, 5)
     }
 
