@@ -66,6 +66,17 @@ impl Pair {
         said.lines().last().unwrap_or_default().to_owned()
     }
 
+    /// Whether an old primary can be made a standby without a copy. If not, switchover changes nothing and says so.
+    pub fn can_rejoin(&self) -> bool {
+        if self.db1.install().major().unwrap().promotes_to_new_timeline() {
+            return true;
+        }
+        let said = self.fails("switchover", &["--wait", "0"]);
+        assert!(said.contains("by a copy") && said.contains("Nothing was changed"), "{said}");
+        self.is_as_before();
+        false
+    }
+
     pub fn logs(&self) -> String {
         format!("db1:\n{}\ndb2:\n{}", self.db1.relevant_log(), self.db2.relevant_log())
     }

@@ -133,6 +133,11 @@ fn be_standby(node: &Node) {
     }
 }
 
+/// Whether a promotion begins a new timeline, by which a DR node accepts the WAL of the promoted node: not in 8.2.
+pub fn begins_timeline(node: &Node) -> bool {
+    node.install().major().unwrap().promotes_to_new_timeline()
+}
+
 /// Marks the segments that were copied as archived: through 9.4 a promoted server would archive those of its parent
 /// timeline, of which the archive has later content.
 fn mark_archived(node: &Node) {

@@ -79,11 +79,12 @@ impl Switchover {
         self.flush
             .check(&mut |step| report(SwitchoverStep::Flush(step)))
             .map_err(|error| SwitchoverError::NotReady(Box::new(error)))?;
-        self.check_promotion(report)?;
-        Ok(())
+        self.check_nodes(report)
     }
 
-    fn check_promotion(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
+    fn check_nodes(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
+        let checked = self.rejoin.check_version();
+        checked.map_err(|error| SwitchoverError::NoRejoin(Box::new(error)))?;
         let checked = self.promotion.check();
         checked.map_err(|error| SwitchoverError::NoTrigger(Box::new(error)))?;
         report(SwitchoverStep::CanPromote { node: self.promotion.node() });
@@ -95,10 +96,10 @@ impl Switchover {
     /// # Errors
     /// If a step fails.
     pub fn run(&self, report: Report<'_>) -> Result<Receipt, SwitchoverError> {
-        self.check_promotion(report)?;
+        self.check_nodes(report)?;
         // So that the new primary can ship to this node at once.
         let prepared = self.rejoin.prepare_archive();
-        prepared.map_err(|error| SwitchoverError::NoArchive(Box::new(error)))?;
+        prepared.map_err(|error| SwitchoverError::NoRejoin(Box::new(error)))?;
         let node = self.promotion.node();
         let flushed = self.flush.run(&mut |step| report(SwitchoverStep::Flush(step)));
         let receipt = flushed.map_err(|failure| {

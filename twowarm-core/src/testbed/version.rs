@@ -26,12 +26,6 @@ impl PgMajor {
         self >= PgMajor::of(8, 3)
     }
 
-    /// From 8.3 on a promotion begins a new timeline. 8.2.0 continues the one that it replayed.
-    #[must_use]
-    pub fn promotes_to_new_timeline(self) -> bool {
-        self >= PgMajor::of(8, 3)
-    }
-
     /// From 10 on the configuration made by initdb allows streaming.
     #[must_use]
     pub fn streams_by_default(self) -> bool {
