@@ -97,6 +97,12 @@ impl PgMajor {
         self >= PgMajor(903)
     }
 
+    /// From 8.3 on a promotion always begins a new timeline. 8.2 continues the one that it has replayed to its end.
+    #[must_use]
+    pub fn promotes_to_new_timeline(self) -> bool {
+        self >= PgMajor(803)
+    }
+
     /// From 15 on the server calls restore_command twice for a missing segment.
     #[must_use]
     pub fn asks_twice(self) -> bool {

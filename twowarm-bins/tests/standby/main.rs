@@ -10,6 +10,7 @@ mod hung;
 mod interrupted;
 mod losses;
 mod newer;
+#[allow(dead_code, reason = "shared with the toolkit's tests")]
 mod pair;
 mod reach;
 mod refusals;

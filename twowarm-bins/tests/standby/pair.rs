@@ -1,6 +1,6 @@
 use std::process::{Command, Output};
 
-use twowarm_core::testbed::{COMMANDS, Node, Testbed, finish, wait_until};
+use twowarm_core::testbed::{COMMANDS, Node, PgInstall, Testbed, finish, wait_until};
 pub use twowarm_core::testbed::{LIMIT, names_in as names};
 
 /// One of the built commands.
@@ -91,12 +91,7 @@ pub fn wait_for_rows(node: &Node, table: &str, rows: u32) {
     if !hot && node.is_in_recovery().unwrap() {
         let is_segment = |name: &String| name.len() == 24;
         let last = names(&node.archive()).into_iter().rfind(is_segment).unwrap();
-        let served = format!("restored log file \"{last}\"");
-        // Servers before 8.4 ignore a fast stop between two calls of restore_command.
-        let waits = || node.log().contains(&served) && node.waits_after(&last);
-        wait_until(&served, LIMIT, waits)
-            .unwrap_or_else(|e| panic!("{e}\n{}", node.relevant_log()));
-        return;
+        return node.wait_until_restored(&last).unwrap();
     }
     let question = format!("select count(*) from {table}");
     wait_until(&format!("{rows} rows of {table}"), LIMIT, || {
@@ -113,8 +108,14 @@ pub fn make_empty(node: &Node) {
     node.write_local("postgresql.conf", conf).unwrap();
 }
 
-/// Sets the mode of the node as a standby in `2warm.toml`.
+/// The modes in which a standby of the version in use can be promoted.
+pub fn modes() -> &'static [&'static str] {
+    PgInstall::find().unwrap().major().unwrap().modes()
+}
+
+/// Sets the mode of the node as a standby in `2warm.toml`; before 9.1 that is warm mode.
 pub fn set_mode(node: &Node, mode: &str) {
+    let mode = node.install().major().unwrap().mode_or_warm(mode);
     let before = std::fs::read_to_string(node.local().join("2warm.toml")).unwrap_or_default();
     let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("mode =")).collect();
     node.write_local("2warm.toml", format!("mode = \"{mode}\"\n{}\n", others.join("\n"))).unwrap();

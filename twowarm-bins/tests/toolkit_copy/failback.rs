@@ -62,10 +62,12 @@ fn an_old_primary_becomes_the_standby_by_a_delta_copy_and_is_switched_back_to() 
     assert_eq!(names(&set_aside(db1)), kept, "the copy leaves it alone");
     assert!(!db1.pgdata().join("trigger").exists());
     assert_eq!(fs::read_to_string(db1.pgdata().join("pg_hba.conf")).unwrap(), own_hba);
-    db1.start_warm().unwrap();
+    // A start fails until the processes of the crashed server have ended.
+    wait_until("db1 to start", LIMIT, || db1.start_warm().is_ok()).unwrap();
     wait_for_rows(db1, "second", 30_000);
     assert!(db1.is_in_recovery().unwrap());
-    assert!(db1.sql("select count(*) from lost").is_err());
+    let can_be_queried = db1.install().major().unwrap().has_hot_standby();
+    assert!(!can_be_queried || db1.sql("select count(*) from lost").is_err());
 
     // Back to db1.
     db2.sql("create table third as select n, md5(n::text) from generate_series(1, 777) n").unwrap();

@@ -37,8 +37,10 @@ fn tablespaces_a_linked_pg_wal_checksums_large_segments_and_spaces_in_paths() {
     db1.append_conf(&db1.archiving_conf().unwrap()).unwrap();
     db1.start().unwrap();
     make_empty(&db2);
-    let conf = fs::read_to_string(db2.local().join("postgresql.conf")).unwrap();
-    db2.write_local("postgresql.conf", conf + "min_wal_size = 128MB\n").unwrap();
+    if major.has_wal_size_settings() {
+        let conf = fs::read_to_string(db2.local().join("postgresql.conf")).unwrap();
+        db2.write_local("postgresql.conf", conf + "min_wal_size = 128MB\n").unwrap();
+    }
     db2.run_as().make_dir(&db2.home().join("my wal/pg_wal"), 0o700).unwrap();
     let (here, there) = (db1.home().join("table space"), db2.home().join("other table space"));
     db1.run_as().make_dir(&here, 0o700).unwrap();

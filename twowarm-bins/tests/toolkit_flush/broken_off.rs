@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use twowarm_core::testbed::wait_until;
 
-use crate::pair::{Client, Pair, Running, rows};
+use crate::pair::{Client, Pair, Running, modes, rows};
 
 /// The first words of the line after which it is killed.
 const STEPS: [&str; 7] = [
@@ -51,7 +51,7 @@ fn a_flush_that_was_killed_can_be_undone() {
 
 #[test]
 fn a_flush_that_was_killed_can_be_repeated() {
-    for mode in ["warm", "standby"] {
+    for mode in modes() {
         let pair = Pair::new(mode);
         for step in STEPS {
             let client = Client::start(&pair.db1);

@@ -8,7 +8,9 @@ use std::thread::{self, JoinHandle};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twowarm_core::receipt::Receipt;
-use twowarm_core::testbed::{COMMANDS, LIMIT, Node, Testbed, finish, names_in, wait_until};
+use twowarm_core::testbed::{
+    COMMANDS, LIMIT, Node, PgInstall, Testbed, finish, names_in, wait_until,
+};
 
 /// One of the built commands.
 const BUILT: &str = env!("CARGO_BIN_EXE_flushPrimary");
@@ -20,9 +22,10 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// With a standby in this mode.
+    /// With a standby in this mode; before 9.1 in warm mode.
     pub fn new(mode: &str) -> Pair {
         let (db1, db2) = Testbed::new().unwrap().pair().unwrap();
+        let mode = db1.install().major().unwrap().mode_or_warm(mode);
         for node in [&db1, &db2] {
             node.install_commands(BUILT, &COMMANDS).unwrap();
             node.prepend_settings(&format!("time_limit = 10\nmode = \"{mode}\"")).unwrap();
@@ -63,6 +66,17 @@ impl Pair {
         said.lines().last().unwrap_or_default().to_owned()
     }
 
+    /// Whether an old primary can be made a standby without a copy. If not, switchover changes nothing and says so.
+    pub fn can_rejoin(&self) -> bool {
+        if self.db1.install().major().unwrap().promotes_to_new_timeline() {
+            return true;
+        }
+        let said = self.fails("switchover", &["--wait", "0"]);
+        assert!(said.contains("by a copy") && said.contains("Nothing was changed"), "{said}");
+        self.is_as_before();
+        false
+    }
+
     pub fn logs(&self) -> String {
         format!("db1:\n{}\ndb2:\n{}", self.db1.relevant_log(), self.db2.relevant_log())
     }
@@ -73,10 +87,13 @@ impl Pair {
         self.arrives();
     }
 
-    /// Waits until db2 shows all rows of db1.
+    /// Waits until db2 shows all rows of db1; before 9.0, until it has restored the last segment.
     pub fn arrives(&self) {
         let expected = rows(&self.db1).unwrap();
-        self.db1.switch_wal().unwrap();
+        let last = self.db1.switch_wal().unwrap();
+        if !self.db2.install().major().unwrap().has_hot_standby() {
+            return self.db2.wait_until_restored(&last).unwrap();
+        }
         wait_until(&format!("{expected} rows on db2"), LIMIT, || rows(&self.db2) == Some(expected))
             .unwrap_or_else(|error| panic!("{error}\n{}", self.logs()));
     }
@@ -91,6 +108,14 @@ impl Pair {
         names.filter(|name| name.ends_with(".partial")).collect()
     }
 
+    /// db1 lets no session in.
+    pub fn rejects_sessions(&self) {
+        let error = self.db1.client().err().unwrap().to_string();
+        // The second one before 9.1.
+        let words = ["pg_hba.conf rejects connection", "no pg_hba.conf entry"];
+        assert!(words.iter().any(|words| error.contains(words)), "{error}");
+    }
+
     /// Nothing of the flush is left on either node.
     pub fn is_as_before(&self) {
         let local = self.db1.local().join("replication");
@@ -101,6 +126,11 @@ impl Pair {
         assert!(!hba.contains("flushPrimary"), "{hba}");
         assert!(self.db2.is_in_recovery().unwrap());
     }
+}
+
+/// The modes in which a standby of the version in use can be promoted.
+pub fn modes() -> &'static [&'static str] {
+    PgInstall::find().unwrap().major().unwrap().modes()
 }
 
 /// How many rows a node shows, if it can be queried.
@@ -117,7 +147,6 @@ pub struct Client {
 impl Client {
     pub fn start(node: &Node) -> Client {
         let (mut session, stop) = (node.client().unwrap(), Arc::new(AtomicBool::new(false)));
-        session.simple_query("set application_name = 'load'").unwrap();
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let mut acknowledged = 0;

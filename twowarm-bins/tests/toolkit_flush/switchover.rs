@@ -10,7 +10,10 @@ fn no_row_is_lost(mode: &str) {
     let client = Client::start(&pair.db1);
     let said = pair.on_db1("flushPrimary", &["--wait", "0"]);
     let written = client.was_ended();
-    assert!(written > 0 && said.contains("Terminated 1 session\n"), "{said}");
+    // Before 8.4 a session is ended by the shutdown.
+    let major = pair.db1.install().major().unwrap();
+    let is_told = said.contains("Terminated 1 session\n");
+    assert!(written > 0 && is_told == major.can_terminate_sessions(), "{said}");
     assert!(said.contains("db2 holds all WAL up to the end, and the receipt"), "{said}");
     assert!(pair.db1.pid().is_none());
 
@@ -24,14 +27,15 @@ fn no_row_is_lost(mode: &str) {
     let expected = before + written;
     let found = rows(&pair.db2).unwrap();
     assert!((expected..=expected + 1).contains(&found), "{mode}: {found} of {expected}");
-    assert_eq!(pair.db2.timeline().unwrap(), 2);
-    let major = pair.db2.install().major().unwrap();
-    let wal = pair.db2.pgdata().join(major.wal_directory());
-    let history = fs::read_to_string(wal.join("00000002.history")).unwrap();
-    // Through 9.2 it names the segment.
-    let forked = [receipt.end.to_string(), receipt.segment.to_string()];
-    let found = history.split_whitespace().nth(1).unwrap();
-    assert!(forked.iter().any(|fork| fork == found), "{history}");
+    if major.promotes_to_new_timeline() {
+        assert_eq!(pair.db2.timeline().unwrap(), 2);
+        let wal = pair.db2.pgdata().join(major.wal_directory());
+        let history = fs::read_to_string(wal.join("00000002.history")).unwrap();
+        // Through 9.2 it names the segment.
+        let forked = [receipt.end.to_string(), receipt.segment.to_string()];
+        let found = history.split_whitespace().nth(1).unwrap();
+        assert!(forked.iter().any(|fork| fork == found), "{history}");
+    }
     assert!(!pair.db2.archive().join(receipt.segment.to_string()).exists());
     // Two primaries would continue the same WAL.
     let said = pair.fails("flushPrimary", &["--undo"]);

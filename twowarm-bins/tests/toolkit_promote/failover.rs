@@ -4,12 +4,24 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twowarm_core::testbed::{Node, StopMode, wait_until};
 
-use crate::pair::{LIMIT, Pair, fails, names, set_mode, succeeds};
+use crate::pair::{LIMIT, Pair, fails, modes, names, set_mode, succeeds};
 use crate::switching::{certified, trigger, wal_of};
 
-/// A pair whose standby streams too.
-pub fn streaming_pair() -> Pair {
+/// A pair whose standby streams too: from 9.1 on, where standby mode is used.
+pub fn streaming_pair() -> Option<Pair> {
     let pair = Pair::new();
+    let major = pair.db1.install().major().unwrap();
+    if !major.has_standby_mode_promotion() {
+        return None;
+    }
+    if !major.streams_by_default() {
+        pair.db1.append_conf("max_wal_senders = 3").unwrap();
+        let hba = pair.db1.pgdata().join("pg_hba.conf");
+        let text = fs::read_to_string(&hba).unwrap() + "local replication all trust\n";
+        pair.db1.run_as().write(&hba, text).unwrap();
+        pair.db1.stop(StopMode::Fast).unwrap();
+        pair.db1.start().unwrap();
+    }
     set_mode(&pair.db2, "standby");
     let (socket, port) = (pair.db1.socket_dir(), pair.db1.port());
     let user = pair.db1.run_as().user().to_owned();
@@ -21,7 +33,7 @@ pub fn streaming_pair() -> Pair {
     let streams = || pair.db1.sql("select count(*) from pg_stat_replication").unwrap() == "1";
     wait_until("the standby to stream", LIMIT, streams)
         .unwrap_or_else(|error| panic!("{error}\n{}", pair.db2.relevant_log()));
-    pair
+    Some(pair)
 }
 
 /// Makes archive_command fail, so that WAL is only streamed.
@@ -41,7 +53,7 @@ fn segments(node: &Node) -> Vec<String> {
 
 #[test]
 fn streamed_segments_are_in_the_archive_before_the_promotion() {
-    let pair = streaming_pair();
+    let Some(pair) = streaming_pair() else { return };
     pair.ship();
     stop_archiving(&pair.db1);
     let before = segments(&pair.db2);
@@ -77,7 +89,7 @@ fn streamed_segments_are_in_the_archive_before_the_promotion() {
 
 #[test]
 fn a_gap_that_the_servers_own_wal_fills_is_filled() {
-    for mode in ["warm", "standby"] {
+    for mode in modes() {
         let pair = Pair::with_standby_in(mode);
         pair.db2.stop(StopMode::Fast).unwrap();
         let before = segments(&pair.db2);

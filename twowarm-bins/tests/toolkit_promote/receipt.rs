@@ -1,11 +1,11 @@
 use std::fs;
 
-use crate::pair::{Pair, fails, succeeds};
+use crate::pair::{Pair, fails, modes, succeeds};
 use crate::switching::{flush, trigger};
 
 #[test]
 fn a_required_receipt_must_be_complete() {
-    for mode in ["warm", "standby"] {
+    for mode in modes() {
         let pair = Pair::with_standby_in(mode);
         pair.fill("second", 500);
         let file = pair.db2.pgdata().join("trigger");

@@ -8,7 +8,7 @@ use twowarm_core::receipt::{Receipt, ReceiptId, Tail};
 use twowarm_core::testbed::{Node, StopMode, names_in, wait_until};
 use twowarm_core::wal::Expected;
 
-use crate::pair::{LIMIT, succeeds};
+use crate::pair::{LIMIT, Pair, fails, succeeds};
 
 /// Stops a primary, ships the WAL up to its shutdown checkpoint to `to`, and gives both the receipt.
 pub fn flush(from: &Node, to: &Node) -> Receipt {
@@ -55,10 +55,17 @@ fn write_receipt(from: &Node, to: &Node, receipt: &Receipt) {
     from.write_local("replication/receipt", receipt.to_string()).unwrap();
 }
 
-/// Standby mode, on versions that have it.
-pub fn standby_mode(node: &Node) -> &'static str {
-    let has = node.install().major().unwrap().has_standby_mode_promotion();
-    if has { "standby" } else { "warm" }
+/// Whether an old primary can be made a standby without a copy. If not, because 8.2 begins no new timeline, rejoin says so
+/// after a flush and a promotion.
+pub fn can_rejoin(pair: &Pair) -> bool {
+    if pair.db1.install().major().unwrap().promotes_to_new_timeline() {
+        return true;
+    }
+    flush(&pair.db1, &pair.db2);
+    succeeds(trigger(&pair.db2, &["--require-receipt"]));
+    let said = fails(rejoin(&pair.db1), 1);
+    assert!(said.contains("by a copy") && said.contains("--overwrite"), "{said}");
+    false
 }
 
 /// The server's WAL directory.

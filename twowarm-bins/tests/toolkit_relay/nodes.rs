@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use twowarm_core::archive::Archive;
-use twowarm_core::testbed::{COMMANDS, Node, Testbed, names_in, wait_until};
+use twowarm_core::testbed::{COMMANDS, Node, StopMode, Testbed, finish, names_in, wait_until};
 
 const BUILT: &str = env!("CARGO_BIN_EXE_rsyncDR");
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -48,12 +48,19 @@ impl Three {
         db1.initdb_small_segments().unwrap();
         // A standby refuses a smaller value than the one in the checkpoint of initdb.
         db1.append_conf("max_connections = 100").unwrap();
+        db1.append_conf(&db1.archiving_conf().unwrap()).unwrap();
+        if !db1.install().major().unwrap().streams_by_default() {
+            // The checkpoint of initdb says wal_level = minimal, with which a hot standby does not start.
+            db1.start().unwrap();
+            db1.stop(StopMode::Fast).unwrap();
+        }
         for node in [&db2, &db3] {
             node.copy_of(&db1).unwrap();
+            mark_archived(node);
             node.run_as().make_dir(&node.archive(), 0o700).unwrap();
             be_standby(node);
         }
-        for node in [&db1, &db2, &db3] {
+        for node in [&db2, &db3] {
             node.append_conf(&node.archiving_conf().unwrap()).unwrap();
         }
         db1.write_local("replication/archiving_active", "").unwrap();
@@ -106,7 +113,7 @@ pub fn said(output: &Output) -> String {
     )
 }
 
-/// Makes a node's data directory that of a standby in standby mode.
+/// Makes a node's data directory that of a standby in standby mode; before 9.1 in warm mode.
 fn be_standby(node: &Node) {
     let settings = "restore_command = 'exec ../2warm/global/replication/restoreWALFile %f %p %r'\n";
     let timeline = "recovery_target_timeline = 'latest'\n";
@@ -115,7 +122,8 @@ fn be_standby(node: &Node) {
         node.append_conf(&format!("{settings}wal_receiver_status_interval = 0")).unwrap();
         node.run_as().write(&node.pgdata().join("standby.signal"), "").unwrap();
     } else {
-        let text = format!("standby_mode = 'on'\n{settings}{timeline}");
+        let mode = if follows(node) { "standby_mode = 'on'\n" } else { "" };
+        let text = format!("{mode}{settings}{timeline}");
         node.run_as().write(&node.pgdata().join("recovery.conf"), text).unwrap();
     }
     let sample = fs::read_to_string(node.pgdata().join("postgresql.conf")).unwrap();
@@ -125,13 +133,55 @@ fn be_standby(node: &Node) {
     }
 }
 
+/// Whether a promotion begins a new timeline, by which a DR node accepts the WAL of the promoted node: not in 8.2.
+pub fn begins_timeline(node: &Node) -> bool {
+    node.install().major().unwrap().promotes_to_new_timeline()
+}
+
+/// Marks the segments that were copied as archived: through 9.4 a promoted server would archive those of its parent
+/// timeline, of which the archive has later content.
+fn mark_archived(node: &Node) {
+    let major = node.install().major().unwrap();
+    let wal = node.pgdata().join(major.wal_directory());
+    if major.names_unfinished_segments() {
+        return;
+    }
+    for segment in archived(&wal) {
+        let status = wal.join("archive_status").join(format!("{segment}.done"));
+        node.run_as().write(&status, "").unwrap();
+    }
+}
+
+/// Whether a standby follows the promotion of another one without a restart.
+pub fn follows(node: &Node) -> bool {
+    node.install().major().unwrap().has_standby_mode_promotion()
+}
+
+/// Starts a standby again that can't follow a promotion while it is running.
+pub fn follow(node: &Node) {
+    if !follows(node) {
+        node.stop(StopMode::Fast).unwrap();
+        node.start_warm().unwrap();
+    }
+}
+
 pub fn promote(node: &Node) {
-    node.pg_ctl(&["promote"]).unwrap();
+    if follows(node) {
+        node.pg_ctl(&["promote"]).unwrap();
+    } else {
+        finish(node.command("triggerStandby").arg("smart")).unwrap();
+    }
     node.wait_for_promotion().unwrap();
 }
 
-/// Waits until a standby has replayed this many rows.
+/// Waits until a standby has replayed this many rows; before 9.0, until it has restored all segments that have arrived.
 pub fn has_rows(node: &Node, rows: usize) {
+    if !node.install().major().unwrap().has_hot_standby() && node.is_in_recovery().unwrap() {
+        let newest = wait_until("a segment to arrive", LIMIT, || {
+            archived(&node.archive()).into_iter().filter(|name| name.len() == 24).max()
+        });
+        return node.wait_until_restored(&newest.unwrap()).unwrap();
+    }
     let replayed =
         || node.sql("select count(*) from t").is_ok_and(|found| found == rows.to_string());
     wait_until("the rows to be replayed", LIMIT, replayed)

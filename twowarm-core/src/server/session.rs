@@ -97,7 +97,6 @@ impl Session {
     }
 
     /// A statement without a time limit whose rows are not of interest, such as a checkpoint.
-    #[cfg(feature = "ship")]
     pub(crate) fn execute_without_limit(&mut self, sql: &str) -> Result<(), ServerError> {
         let timeout = || ServerError::StatementTimeout { sql: sql.into(), limit: self.time_limit };
         rows(self.client.as_mut().ok_or_else(timeout)?, sql).map(drop)

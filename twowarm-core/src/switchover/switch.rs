@@ -79,7 +79,7 @@ impl Switchover {
     /// If this node is not a primary that ships its WAL, or another node can't be reached or can't do its part.
     pub fn check(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
         self.check_flush(report)?;
-        self.check_promotion(report)
+        self.check_nodes(report)
     }
 
     fn check_flush(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
@@ -92,7 +92,9 @@ impl Switchover {
         })
     }
 
-    fn check_promotion(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
+    fn check_nodes(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
+        let checked = self.rejoin.check_version();
+        checked.map_err(|error| SwitchoverError::NoRejoin(Box::new(error)))?;
         let checked = self.promotion.check();
         checked.map_err(|error| SwitchoverError::NoTrigger(Box::new(error)))?;
         report(SwitchoverStep::CanPromote { node: self.promotion.node() });
@@ -106,10 +108,10 @@ impl Switchover {
     pub fn run(&self, report: Report<'_>) -> Result<Receipt, SwitchoverError> {
         // This is reported when it is done.
         self.check_flush(&mut |_| {})?;
-        self.check_promotion(report)?;
+        self.check_nodes(report)?;
         // So that the new primary can ship to this node at once.
         let prepared = self.rejoin.prepare_archive();
-        prepared.map_err(|error| SwitchoverError::NoArchive(Box::new(error)))?;
+        prepared.map_err(|error| SwitchoverError::NoRejoin(Box::new(error)))?;
         let node = self.promotion.node();
         let mut asked = Asked::All;
         let flushed = self.flush.run(&mut |step| {

@@ -61,9 +61,10 @@ pub enum SwitchoverError {
     /// triggerStandby can't be started on the other node. Nothing was changed.
     #[error("{0}. Nothing was changed")]
     NoTrigger(Box<NotPromoted>),
-    /// This node could not become a standby, since it cannot receive WAL. Nothing was changed.
+    /// This node could not become a standby of the new primary: it cannot receive WAL, or its version needs a copy.
+    /// Nothing was changed.
     #[error("{0}. Nothing was changed")]
-    NoArchive(Box<RejoinError>),
+    NoRejoin(Box<RejoinError>),
     /// The primary could not be flushed.
     #[error("{} {now}", sentence(failure))]
     Flush {

@@ -62,6 +62,16 @@ impl Node {
         .map_err(|error| BedError(format!("{error}; the log:\n{}", self.log())))
     }
 
+    /// Waits until the standby has restored this segment and its restoreWALFile waits for the next one. This also
+    /// shows the progress of a standby before 9.0, which can't be queried.
+    pub fn wait_until_restored(&self, segment: &str) -> Result<(), BedError> {
+        let restored = format!("restored log file \"{segment}\"");
+        // Servers before 8.4 ignore a fast stop between two calls of restore_command.
+        let waits = || self.log().contains(&restored) && self.waits_after(segment);
+        wait_until(&restored, LIMIT, waits)
+            .map_err(|error| BedError(format!("{error}; the log:\n{}", self.relevant_log())))
+    }
+
     /// Waits until the server is a primary.
     pub fn wait_for_promotion(&self) -> Result<(), BedError> {
         wait_until(&format!("{} to be promoted", self.name), LIMIT, || {

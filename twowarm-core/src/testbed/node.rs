@@ -51,6 +51,8 @@ impl Node {
         run_as.make_dir(&home, 0o755)?;
         run_as.make_dir(&home.join(".ssh"), 0o700)?;
         run_as.make_dir(&home.join("socket"), 0o755)?;
+        // The servers' user must be able to write to it too.
+        run_as.write(&home.join("server.log"), "")?;
         let key = SshKey::generate(&run_as, &home.join(".ssh/ship"))?;
         let copy_key = SshKey::generate(&run_as, &home.join(".ssh/copy"))?;
         let port = 5501 + number;

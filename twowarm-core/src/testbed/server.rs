@@ -136,7 +136,11 @@ impl Node {
         self.start_until("accept connections", || match self.status() {
             // Reading the file causes no refused connections in the log.
             Some(status) => status == "ready",
-            None => self.client().is_ok(),
+            None => match self.config().connect(NoTls) {
+                Ok(_) => true,
+                // pg_hba.conf is applied when the server is up.
+                Err(error) => error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+            },
         })
     }
 

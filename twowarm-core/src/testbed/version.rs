@@ -3,15 +3,46 @@
 use crate::version::PgMajor;
 
 impl PgMajor {
+    /// The modes, as in 2warm.toml, in which a standby can be promoted: before 9.1 only warm mode.
+    #[must_use]
+    pub fn modes(self) -> &'static [&'static str] {
+        if self.has_standby_mode_promotion() { &["standby", "warm"] } else { &["warm"] }
+    }
+
+    /// This mode if the version has it, else warm mode.
+    #[must_use]
+    pub fn mode_or_warm(self, mode: &str) -> &'static str {
+        self.modes().iter().find(|known| **known == mode).unwrap_or(&"warm")
+    }
+
+    /// From 8.4 on a session can end another one.
+    #[must_use]
+    pub fn can_terminate_sessions(self) -> bool {
+        self >= PgMajor::of(8, 4)
+    }
+
     /// From 8.3 on pg_ctl has a time limit (`-t`).
     pub(super) fn has_pg_ctl_time_limit(self) -> bool {
         self >= PgMajor::of(8, 3)
     }
 
-    /// From 8.3 on a promotion begins a new timeline. 8.2.0 continues the one that it replayed.
+    /// From 10 on the configuration made by initdb allows streaming.
     #[must_use]
-    pub fn promotes_to_new_timeline(self) -> bool {
-        self >= PgMajor::of(8, 3)
+    pub fn streams_by_default(self) -> bool {
+        self >= PgMajor::of(10, 0)
+    }
+
+    /// From 9.1 on a table can be unlogged.
+    #[must_use]
+    pub fn has_unlogged_tables(self) -> bool {
+        self >= PgMajor::of(9, 1)
+    }
+
+    /// The arguments with which `pg_ctl start` waits for a server. Before 9.1 it waits by connecting to the default
+    /// socket, which a standby refuses, so it is not made to wait.
+    #[must_use]
+    pub fn pg_ctl_start(self) -> &'static [&'static str] {
+        if self >= PgMajor::of(9, 1) { &["start", "-w"] } else { &["start"] }
     }
 
     /// From 11 on initdb has the option `--wal-segsize`.
@@ -38,7 +69,8 @@ impl PgMajor {
     }
 
     /// From 9.5 on settings in megabytes limit how much WAL is kept.
-    pub(super) fn has_wal_size_settings(self) -> bool {
+    #[must_use]
+    pub fn has_wal_size_settings(self) -> bool {
         self >= PgMajor::of(9, 5)
     }
 

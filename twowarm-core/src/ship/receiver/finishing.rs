@@ -12,11 +12,12 @@ use log::Level;
 
 use super::{FileInFlight, Receiver, ServeError, Served, answer, binding, refusal, refusal_of};
 use crate::archive::{Archive, check_mark};
+use crate::data_directory::{COPY_MARKER, Role, identity, redo_place, role_of};
 use crate::durable;
 use crate::limits::with_heartbeat;
 use crate::ship::wire::{Hello, Message, Refusal, RefusalCode, Stored};
 use crate::ship::working::INTERVAL;
-use crate::wal::{SegmentName, WalFileName};
+use crate::wal::{SegmentName, SegmentPlace, WalFileName};
 
 /// How many files may wait while one is finished. More would only use the disk's cache.
 const WAITING: usize = 1;
@@ -162,15 +163,18 @@ impl<W: Write + Send> Finisher<'_, W> {
         Ok(done)
     }
 
-    /// The first segment that is missing. Those before it are on disk, also if their receivers were interrupted.
+    /// The first segment that is missing. Those before it are on disk, also if their receivers were interrupted, or
+    /// were removed because the standby has replayed them.
     fn first_missing(&self, from: &str) -> Result<String, Refusal> {
         let from: SegmentName =
             from.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, format!("{e}")))?;
         let layout = self.hello.layout();
         let is_there =
             |segment: &SegmentName| self.archive.path_of(WalFileName::Segment(*segment)).exists();
-        let mut segments = std::iter::successors(Some(from), |&segment| layout.next(segment));
-        let first = segments.find(|segment| !is_there(segment)).unwrap_or(from);
+        let needed = self.receiver.first_needed()?.unwrap_or(from.place);
+        let start = SegmentName { place: from.place.max(needed), ..from };
+        let mut segments = std::iter::successors(Some(start), |&segment| layout.next(segment));
+        let first = segments.find(|segment| !is_there(segment)).unwrap_or(start);
         let synced = durable::sync_directory(self.archive.path());
         synced.map_err(|e| refusal(RefusalCode::ARCHIVE, true, e))?;
         self.mounted(first.to_string())
@@ -188,6 +192,22 @@ impl<W: Write + Send> Finisher<'_, W> {
 
     fn answer(&self, message: &Message) -> Result<(), ServeError> {
         answer(&mut *self.output.lock().unwrap_or_else(PoisonError::into_inner), message)
+    }
+}
+
+impl Receiver {
+    /// The first segment that this node's standby needs, unless earlier ones are kept for point-in-time recovery.
+    fn first_needed(&self) -> Result<Option<SegmentPlace>, Refusal> {
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        let directory = self.data_directory.as_deref().filter(|_| !self.retain.is_set());
+        let Some(directory) = directory else { return Ok(None) };
+        if directory.join(COPY_MARKER).exists()
+            || role_of(directory).map_err(unknown)? != Role::Standby
+        {
+            return Ok(None);
+        }
+        let control = identity(directory).map_err(unknown)?.and_then(|found| found.control);
+        Ok(control.map(|control| redo_place(directory, &control)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Waiting until a triggered server is open.
 
+use std::cmp::Reverse;
+use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +10,7 @@ use super::{Backlog, HEARTBEAT, NotQueried, PromotionError, PromotionStep, Waiti
 use crate::data_directory::{DirectoryContents, running_server};
 use crate::limits::Every;
 use crate::server::{Login, ServerError, Session};
-use crate::wal::ClusterState;
+use crate::wal::{ClusterState, SegmentName};
 
 const POLL: Duration = Duration::from_millis(100);
 /// The same in the first second, in which a server without a backlog opens.
@@ -94,12 +96,24 @@ fn try_write(data_directory: &Path, login: &Login) -> Result<bool, ServerError> 
 
 /// Ends the first segment of the new timeline, so that it is shipped: other nodes need it to follow, and a server with
 /// little traffic does not fill it soon.
+///
+/// Through 9.4 the first segment is archived only by the first or second checkpoint if the timeline forked at its end.
 pub(super) fn end_first_segment(data_directory: &Path, login: &Login) {
-    let switched = Session::open(data_directory, login).and_then(|mut session| {
-        let switch = session.major().switch_wal();
-        session.rows(switch)
-    });
-    if let Err(error) = switched {
+    let switched = || {
+        let mut session = Session::open(data_directory, login)?;
+        let major = session.major();
+        session.rows(major.switch_wal())?;
+        let wal = data_directory.join(major.wal_directory());
+        for _ in 0..2 {
+            if major.names_unfinished_segments() || !is_first_overlooked(&wal) {
+                break;
+            }
+            session.execute_without_limit("checkpoint")?;
+            session.rows(major.switch_wal())?;
+        }
+        Ok::<(), ServerError>(())
+    };
+    if let Err(error) = switched() {
         log::warn!("could not end the first segment of the new timeline: {error}");
     }
 }
@@ -124,9 +138,39 @@ pub(super) fn report_last_transaction(
     }
 }
 
+/// Whether the first segment of the newest timeline, which is complete, is neither archived nor marked to be archived.
+fn is_first_overlooked(wal: &Path) -> bool {
+    let names = fs::read_dir(wal).into_iter().flatten().flatten();
+    let segments = names.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let first = segments.min_by_key(|name: &SegmentName| (Reverse(name.timeline), name.place));
+    let has_status = |name: SegmentName| {
+        let status = |suffix| wal.join("archive_status").join(format!("{name}.{suffix}"));
+        ["ready", "done"].iter().any(|suffix| status(suffix).exists())
+    };
+    first.is_some_and(|first| !has_status(first))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_segment_of_a_timeline_is_overlooked_without_a_status_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = dir.path();
+        assert!(!is_first_overlooked(wal));
+        fs::create_dir(wal.join("archive_status")).unwrap();
+        for name in ["000000010000000000000002", "000000020000000000000004", "00000002.history"] {
+            fs::write(wal.join(name), "").unwrap();
+        }
+        let status = |name: &str| fs::write(wal.join("archive_status").join(name), "").unwrap();
+        status("000000020000000000000004.done");
+        assert!(!is_first_overlooked(wal));
+        fs::write(wal.join("000000020000000000000003"), "").unwrap();
+        assert!(is_first_overlooked(wal));
+        status("000000020000000000000003.ready");
+        assert!(!is_first_overlooked(wal));
+    }
 
     #[test]
     fn only_attempts_that_fail_without_interruption_end_the_wait() {

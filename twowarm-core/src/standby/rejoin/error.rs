@@ -58,6 +58,11 @@ pub enum RejoinError {
         /// Why other nodes could not be asked.
         asked: Option<String>,
     },
+    /// The server begins no new timeline when it is promoted, so that nothing shows where the new primary continued.
+    #[error(
+        "PostgreSQL {0} does not begin a new timeline when it is promoted, so an old primary can only be made a standby by a copy. HINT: to switch over, run flushPrimary here and triggerStandby on the other node, then configStandby --overwrite here and copyToStandby on the new primary"
+    )]
+    SameTimeline(PgMajor),
     /// The new primary's timeline did not fork at the end of this node's WAL.
     #[error(
         "timeline {timeline} forked from timeline {own} at {fork}, but the WAL of this node ends at {end}: the new primary lacks WAL of this node, or continues another timeline. {COPY}"

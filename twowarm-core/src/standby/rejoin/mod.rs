@@ -21,6 +21,7 @@ use crate::file_error::{FileError, if_exists};
 use crate::lock::{ENDING, wait_for_lock};
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::server::{Login, let_sessions_in, runs_without_pid_file};
+use crate::version::PgMajor;
 use crate::wal::{ClusterState, ControlFile, TimelineId, WalFileName};
 
 /// Makes an old primary, which flushPrimary has shut down, a standby of the node that was promoted then.
@@ -109,7 +110,7 @@ impl Rejoin {
         };
         let control = found.control.and_then(|cluster| cluster.control);
         let control = control.ok_or_else(|| RejoinError::UnknownVersion(pgdata.to_owned()))?;
-        let major = self.program.major_of(pgdata)?;
+        let major = self.check_version()?;
         let recovery = self.recovery.read(major)?;
         let warning = recovery.warning().map(RejoinStep::RestoreCommandWithoutExec);
         let missing = recovery.missing_program(pgdata).map(RejoinStep::RestoreCommandMissing);
@@ -141,6 +142,19 @@ impl Rejoin {
             .map(RejoinStep::LacksForFailover)
             .for_each(report);
         Ok(durable::remove(&self.begun_file())?)
+    }
+
+    /// The version of the server.
+    ///
+    /// # Errors
+    /// If the version is not known, or has no rejoin.
+    pub fn check_version(&self) -> Result<PgMajor, RejoinError> {
+        let major = self.program.major_of(&self.data_directory)?;
+        if major.promotes_to_new_timeline() {
+            Ok(major)
+        } else {
+            Err(RejoinError::SameTimeline(major))
+        }
     }
 
     fn prove(
