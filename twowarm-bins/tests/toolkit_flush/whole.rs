@@ -73,6 +73,8 @@ fn a_standby_that_refuses_leaves_the_old_primary() {
     assert!(said.contains("triggerStandby on db2: not now"), "{said}");
     assert!(said.ends_with("This node is still the primary"), "{said}");
     pair.is_as_before();
+    // Before 9.1 pg_ctl does not wait.
+    wait_until("db1 to be up", LIMIT, || pair.db1.client().is_ok()).unwrap();
     pair.flows(10);
     pair.db1.stop(StopMode::Fast).unwrap();
 }

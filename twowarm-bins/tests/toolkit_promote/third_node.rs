@@ -60,7 +60,9 @@ fn a_third_node_follows_two_failovers() {
         db3.start_warm().unwrap();
     }
     wait_for_rows(&db3, "third", 20);
-    assert_eq!(db3.timeline().unwrap(), 2);
+    // Before 9.1 a standby has no history file in its WAL directory.
+    let keeps_history = db3.install().major().unwrap().has_standby_mode_promotion();
+    assert!(!keeps_history || db3.timeline().unwrap() == 2);
     certified(&db3);
 
     db2.stop(StopMode::Immediate).unwrap();
