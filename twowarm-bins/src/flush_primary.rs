@@ -209,6 +209,11 @@ fn undo(install: &Install, force: bool) -> Result<u8, Failure> {
     if done.had_receipt {
         print("The receipt is void\n");
     }
+    // A flush that was killed may have told it to stop.
+    if running_server(&undo.node.data_directory)?.is_some_and(|server| server.is_stopping()) {
+        print("The server is shutting down. HINT: start it as the primary when it has stopped\n");
+        return Ok(DONE);
+    }
     if done.is_running {
         print("The server is running as the primary, and sessions are let in\n");
         return Ok(DONE);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use twowarm_core::testbed::wait_until;
+use nix::sys::signal::Signal;
+use twowarm_core::testbed::{LIMIT, wait_until};
 
 use crate::pair::{Client, Pair, Running, modes, rows};
 
@@ -96,4 +97,24 @@ fn a_flush_that_was_interrupted_can_be_repeated() {
         pair.db1.start().unwrap();
         pair.flows(10);
     }
+}
+
+/// A server that a killed flush has told to stop is not said to be running.
+#[test]
+fn undo_says_that_the_server_is_shutting_down() {
+    let pair = Pair::new("standby");
+    let pids = pair.db1.processes().filter(|process| process.command.contains("checkpointer"));
+    // It makes the shutdown checkpoint.
+    let checkpointer = pids.last().unwrap();
+    checkpointer.signal(Signal::SIGSTOP);
+    pair.db1.pg_ctl(&["stop", "-W", "-m", "fast"]).unwrap();
+    let file = pair.db1.pgdata().join("postmaster.pid");
+    let is_stopping = || std::fs::read_to_string(&file).is_ok_and(|text| text.contains("stopping"));
+    wait_until("the shutdown to begin", LIMIT, is_stopping).unwrap();
+    let said = pair.on_db1("flushPrimary", &["--undo"]);
+    checkpointer.signal(Signal::SIGCONT);
+    assert!(said.contains("The server is shutting down. HINT: start it"), "{said}");
+    wait_until("the server to stop", LIMIT, || pair.db1.pid().is_none()).unwrap();
+    pair.db1.start().unwrap();
+    pair.flows(10);
 }

@@ -43,6 +43,12 @@ impl PidFile {
         })
     }
 
+    /// Whether the server is shutting down; from 10 on.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.status.as_deref() == Some("stopping")
+    }
+
     /// Reads the file of a data directory; `None` if there is none.
     ///
     /// # Errors
