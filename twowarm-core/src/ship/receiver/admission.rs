@@ -118,23 +118,26 @@ impl Receiver {
     }
 
     /// The timeline of this node's cluster, if that is a primary that cannot follow a later timeline: an old primary that
-    /// flushPrimary has not stopped. WAL that it stored would be lost to the nodes that need it.
+    /// flushPrimary has not stopped, or that was started again afterwards. WAL that it stored would be lost to the nodes
+    /// that need it.
     pub(super) fn cannot_follow(
         &self,
         timeline: TimelineId,
     ) -> Result<Option<TimelineId>, Refusal> {
         let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
         let Some(directory) = &self.data_directory else { return Ok(None) };
-        let control = identity(directory).map_err(unknown)?.and_then(|found| found.control);
-        let Some(own) = control.map(|control| Reached::of(&control).timeline) else {
+        let Some(control) = identity(directory).map_err(unknown)?.and_then(|found| found.control)
+        else {
             return Ok(None);
         };
+        let own = Reached::of(&control).timeline;
         if own >= timeline || role_of(directory).map_err(unknown)? != Role::Primary {
             return Ok(None);
         }
         let receipt = Receipt::of_node(&self.local_replication)
             .map_err(|e| refusal(RefusalCode::CONFIGURATION, true, e))?;
-        Ok((receipt.is_none_or(|receipt| receipt.timeline != own)).then_some(own))
+        let is_at_end = receipt.is_some_and(|receipt| receipt.difference(&control).is_none());
+        Ok((!is_at_end).then_some(own))
     }
 
     /// The sender has this node's id: it is this node, or the original distrib2warm has copied its id here.

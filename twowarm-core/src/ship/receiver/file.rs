@@ -152,7 +152,7 @@ impl FileInFlight {
             && let Some(own) = receiver.cannot_follow(name.timeline())?
         {
             let message = format!(
-                "the data directory there is that of a primary on timeline {own}, which cannot follow timeline {}. HINT: make that node a standby: run configStandby --rejoin on it if flushPrimary has stopped it, else configStandby --overwrite on it and copyToStandby on {}",
+                "the data directory there is that of a primary on timeline {own}, which cannot follow timeline {}. HINT: make that node a standby: run configStandby --rejoin on it if flushPrimary has stopped it and it was not started again, else configStandby --overwrite on it and copyToStandby on {}",
                 name.timeline(),
                 hello.label
             );
