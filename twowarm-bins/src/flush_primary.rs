@@ -183,8 +183,12 @@ pub(crate) fn tell(step: FlushStep<'_>) {
 fn undo(install: &Install, force: bool) -> Result<u8, Failure> {
     let undo = UndoFlush { force, ..install.undo_flush()? };
     let done = undo.run(&mut |error| log::warn!("{error}"))?;
-    if done.had_receipt {
-        print("The receipt is void\n");
+    match (done.had_receipt, done.is_left) {
+        (true, false) => print("The receipt is void\n"),
+        (true, true) => log::warn!(
+            "the receipt is void, but a node that was not asked may still hold it: triggerStandby --require-receipt there would accept it. HINT: do not promote that node; run flushPrimary --undo once more as soon as it can be reached"
+        ),
+        _ => {}
     }
     if done.is_running {
         print("The server is running as the primary, and sessions are let in\n");

@@ -18,6 +18,63 @@ fn after_undo_the_old_primary_goes_on() {
     assert_eq!(rows(&pair.db2), Some(200));
 }
 
+/// The standby that could not be asked still held the receipt, no later --undo made it void, and triggerStandby
+/// --require-receipt there promoted without what db1 had written since.
+#[test]
+fn a_receipt_that_could_not_be_made_void_is_made_so_later() {
+    let mut pair = Pair::new("standby");
+    pair.on_db1("flushPrimary", &[]);
+    let receipt = pair.receipt();
+    pair.db2.sshd().stop();
+    let said = pair.fails("flushPrimary", &["--undo"]);
+    assert!(said.contains("could not void the receipt on db2"), "{said}");
+    pair.on_db1("flushPrimary", &["--undo", "--force"]);
+    pair.db1.start().unwrap();
+    pair.db1.sql("insert into t values (1)").unwrap();
+    assert_eq!(pair.receipt(), receipt);
+    pair.db2.sshd().restart().unwrap();
+    pair.on_db1("flushPrimary", &["--undo"]);
+    pair.is_as_before();
+    pair.flows(10);
+}
+
+/// db1 knows of the promotion by the history that has arrived in its archive, and db2 can't be asked.
+#[test]
+fn undo_is_refused_once_another_node_was_promoted() {
+    let mut pair = Pair::new("standby");
+    pair.on_db1("flushPrimary", &[]);
+    let end = pair.receipt().unwrap().end;
+    pair.on_db2("triggerStandby", &["--require-receipt"]);
+    pair.db2.sshd().stop();
+    let archive = pair.db1.archive();
+    pair.db1.run_as().make_dir(&archive, 0o700).unwrap();
+    let history = format!("1\t{end}\tno recovery target specified\n");
+    pair.db1.run_as().write(&archive.join("00000002.history"), history).unwrap();
+    let said = pair.fails("flushPrimary", &["--undo", "--force"]);
+    assert!(said.contains("timeline 2 has forked from this node's timeline 1"), "{said}");
+    assert!(pair.db1.local().join("replication/receipt").exists());
+}
+
+/// The second one let sessions in while the first one kept them out.
+#[test]
+fn two_flushes_at_once_are_refused() {
+    let pair = Pair::new("standby");
+    let client = Client::start(&pair.db1);
+    let mut command = pair.db1.command("flushPrimary");
+    command.args(["--wait", "600"]);
+    let mut flush = Running::start(command);
+    flush.prints("Waiting for 1 session to end");
+    for arguments in [&[][..], &["--undo"]] {
+        let said = pair.fails("flushPrimary", arguments);
+        assert!(said.contains("flushPrimary or triggerStandby is using"), "{said}");
+    }
+    assert!(pair.db1.client().is_err(), "a session got in");
+    let written = client.stop();
+    flush.prints("db2 holds all WAL");
+    pair.on_db2("triggerStandby", &["--require-receipt"]);
+    assert_eq!(rows(&pair.db2), Some(100 + written));
+}
+
 /// Superusers too are kept out, and an interruption lets them in again.
 #[test]
 fn no_session_gets_in_until_the_flush_is_interrupted() {

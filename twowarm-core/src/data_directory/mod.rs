@@ -35,6 +35,8 @@ pub(crate) use lock::{ENDING, wait_for_lock};
 pub use lock::{InUse, lock_directory};
 pub use pid_file::{PidFile, running_server};
 pub use postmaster::Postmaster;
+#[cfg(feature = "ship")]
+pub(crate) use postmaster::promotion_file;
 pub(crate) use postmaster::{PROMOTE_FILES, request_promotion};
 pub(crate) use process::process_ticks;
 #[cfg(feature = "server")]
@@ -53,3 +55,6 @@ pub(crate) use tablespaces::map_lines;
 pub(crate) use tablespaces::own_tablespaces;
 #[cfg(all(test, feature = "server", feature = "ship"))]
 pub(crate) use tablespaces::paths_in_map;
+
+/// The file in a node's `local/replication` that contains the data directory that its standby used last.
+pub(crate) const REMEMBERED: &str = "data_directory";

@@ -74,7 +74,9 @@ impl Receipt {
         }
         let (own, receipt) = (Reached::of(control).timeline, self.timeline);
         if own != receipt || control.timeline != receipt {
-            return Some(format!("it is on timeline {own}, and the receipt is for timeline {receipt}"));
+            return Some(format!(
+                "it is on timeline {own}, and the receipt is for timeline {receipt}"
+            ));
         }
         let (own, receipt) = (control.checkpoint, self.checkpoint);
         (own != receipt).then(|| {

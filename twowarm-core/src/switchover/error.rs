@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base_copy::{ArchiverFailure, CopyError};
-use crate::data_directory::{IdentityError, NotTheOwner};
+use crate::data_directory::{IdentityError, InUse, NotTheOwner};
 use crate::file_error::FileError;
 use crate::receipt::ReceiptError;
 use crate::server::ServerError;
 use crate::ship::{LinkError, NodeError, SendError, ShipError};
-use crate::wal::{ClusterState, Lsn, SegmentName, Unsound, WalFileName};
+use crate::timelines::HistoryFileError;
+use crate::wal::{ClusterState, Lsn, SegmentName, TimelineId, Unsound, WalFileName};
 
 /// Why a primary could not be flushed.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +31,15 @@ pub enum FlushError {
     /// This process does not run as the owner of the data directory.
     #[error(transparent)]
     Owner(#[from] NotTheOwner),
+    /// Another command is using the data directory.
+    #[error(transparent)]
+    InUse(#[from] InUse),
     /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A timeline history file can't be read.
+    #[error(transparent)]
+    History(#[from] HistoryFileError),
     /// The data directory has no cluster whose version is known.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -97,7 +104,7 @@ pub enum FlushError {
     NotStopped(Duration),
     /// The last shutdown was not a clean one.
     #[error(
-        "cluster in \"{}\" was not shut down cleanly (its state is \"{}\"), so the end of its WAL is not known. HINT: start the server and run flushPrimary again", data_directory.display(), state_name(*state)
+        "cluster in \"{}\" was not shut down cleanly (its state is \"{state}\"), so the end of its WAL is not known. HINT: start the server and run flushPrimary again", data_directory.display()
     )]
     NotShutDown {
         /// The data directory.
@@ -144,6 +151,18 @@ pub enum FlushError {
         "the server was started again. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
     )]
     StartedAgain,
+    /// A node was promoted after the flush.
+    #[error(
+        "timeline {timeline} has forked from this node's timeline {own}: another node was promoted, and this server must not be started as a primary. HINT: run configStandby --rejoin. To abandon timeline {timeline} with all that was committed there, make sure that its server never runs again, delete its history from \"{}\", and run flushPrimary --undo --force", archive.display()
+    )]
+    Promoted {
+        /// The later timeline.
+        timeline: TimelineId,
+        /// This node's timeline.
+        own: TimelineId,
+        /// The archive that has the history of the later timeline.
+        archive: PathBuf,
+    },
     /// A node could not be asked to forget the receipt.
     #[error(
         "could not void the receipt on {node}: {error}. If {node} was promoted, this server must not be started as a primary. HINT: if {node} was certainly not promoted, run flushPrimary --undo --force"
@@ -173,19 +192,6 @@ fn failed(failure: Option<&ArchiverFailure>) -> String {
             format!("; archive_command has failed {count} times, last for {file} at {time}")
         })
         .unwrap_or_default()
-}
-
-/// As pg_controldata prints it.
-fn state_name(state: ClusterState) -> &'static str {
-    match state {
-        ClusterState::StartingUp => "starting up",
-        ClusterState::ShutDown => "shut down",
-        ClusterState::ShutDownInRecovery => "shut down in recovery",
-        ClusterState::ShuttingDown => "shutting down",
-        ClusterState::InCrashRecovery => "in crash recovery",
-        ClusterState::InArchiveRecovery => "in archive recovery",
-        ClusterState::InProduction => "in production",
-    }
 }
 
 /// The state in which a flush that failed has left the server.

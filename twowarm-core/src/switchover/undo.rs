@@ -2,16 +2,21 @@ use std::path::{Path, PathBuf};
 
 use super::destination::void;
 use super::{Destination, FlushError};
-use crate::data_directory::{Reached, Role, check_owner, control_file, role_of, running_server};
+use crate::data_directory::{
+    Reached, Role, check_owner, control_file, lock_directory, role_of, running_server,
+};
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::server::let_sessions_in;
 use crate::ship::{LinkError, LocalNode, ShipError};
+use crate::timelines::Timelines;
 
 /// Ends a flush so that the old primary can continue: its receipt is void everywhere, and sessions are let in.
 #[derive(Debug)]
 pub struct UndoFlush {
     /// The old primary.
     pub node: LocalNode,
+    /// The node's archive, which need not exist. A later timeline in it shows that another node was promoted.
+    pub archive: PathBuf,
     /// The node's `local/replication`, with its copy of the receipt.
     pub local_replication: PathBuf,
     /// The standby, and the DR node if there is one.
@@ -26,6 +31,9 @@ pub struct UndoFlush {
 pub struct Undone {
     /// Whether there was a receipt, which is void now.
     pub had_receipt: bool,
+    /// Whether a node that could not be asked may still hold it. Then this node's copy is kept, so that the next call makes
+    /// it void there.
+    pub is_left: bool,
     /// Whether the server is running.
     pub is_running: bool,
 }
@@ -35,8 +43,9 @@ impl UndoFlush {
     /// started.
     ///
     /// # Errors
-    /// If the node is a standby, if another node was promoted, and without [`force`](UndoFlush::force) if one can't be asked. Then
-    /// the receipt stays, and a server that is stopped must not be started.
+    /// If the node is a standby, if another node was promoted, as far as this node or the other one knows, and without
+    /// [`force`](UndoFlush::force) if one can't be asked. Then the receipt stays, and a server that is stopped must not be
+    /// started. Also if another command is using the data directory.
     pub fn run(&self, not_asked: &mut dyn FnMut(&FlushError)) -> Result<Undone, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         if role_of(pgdata)? == Role::Standby {
@@ -45,10 +54,13 @@ impl UndoFlush {
             return Err(FlushError::Standby(pgdata.to_owned()));
         }
         check_owner(pgdata)?;
+        let _lock = lock_directory(pgdata)?;
         let is_running = running_server(pgdata)?.is_some();
         let file = ReceiptFile::of_node(&self.local_replication);
         let receipt = current(file.read()?, pgdata)?;
+        let mut is_left = false;
         if let Some(receipt) = &receipt {
+            self.check_not_forked(receipt)?;
             for destination in &self.destinations {
                 let voided = || -> Result<(), ShipError> {
                     let mut sender = destination.connect()?;
@@ -64,11 +76,27 @@ impl UndoFlush {
                     return Err(error);
                 }
                 not_asked(&error);
+                is_left = true;
             }
-            file.remove()?;
+            if !is_left {
+                file.remove()?;
+            }
         }
         let_sessions_in(pgdata, &self.local_replication)?;
-        Ok(Undone { had_receipt: receipt.is_some(), is_running })
+        Ok(Undone { had_receipt: receipt.is_some(), is_left, is_running })
+    }
+
+    /// Two primaries would continue the same WAL.
+    fn check_not_forked(&self, receipt: &Receipt) -> Result<(), FlushError> {
+        let timelines = Timelines::new(&self.archive, Some(&self.node.data_directory));
+        match timelines.known_descendants(receipt.timeline)?.into_iter().next_back() {
+            Some(later) => Err(FlushError::Promoted {
+                timeline: later.timeline(),
+                own: receipt.timeline,
+                archive: self.archive.clone(),
+            }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -44,11 +44,12 @@ pub(super) fn replayed_history(
     Ok(followed.unwrap_or_else(|| TimelineHistory::without_ancestors(timeline)))
 }
 
-/// Puts all whole segments of a history that the server's WAL directory has and the archive lacks into the archive,
-/// from the archive's first one on; into an empty archive from the one in which replay starts. Until this time.
+/// Puts all whole segments of a history, up to one of its timelines, that the server's WAL directory has and the archive
+/// lacks into the archive, from the archive's first one on; into an empty archive from the one in which replay starts.
+/// Until this time.
 pub(super) fn keep_segments(
     archive: &Archive,
-    history: &TimelineHistory,
+    (history, up_to): (&TimelineHistory, TimelineId),
     control: &ControlFile,
     data_directory: &Path,
     until: Instant,
@@ -62,6 +63,7 @@ pub(super) fn keep_segments(
     let first = archived.first().copied().unwrap_or_else(redo);
     let wanted = |name: &SegmentName| {
         name.place >= first
+            && name.timeline <= up_to
             && !archived.contains(&name.place)
             && history.newest_with(name.place, layout) == Some(name.timeline)
     };
@@ -103,19 +105,27 @@ fn own_segments(data_directory: &Path) -> Result<Vec<(SegmentName, PathBuf)>, Fi
     Ok(found)
 }
 
+/// The history of the timeline that a promotion of this node began when it left another one.
+pub(super) fn begun_timeline(
+    archive: &Archive,
+    left: TimelineId,
+    data_directory: &Path,
+) -> Result<Option<TimelineHistory>, PromotionError> {
+    let own = Timelines::new(archive.path(), Some(data_directory)).in_wal_directory()?;
+    let next = own.into_iter().filter(|history| history.parent() == Some(left));
+    Ok(next.max_by_key(TimelineHistory::timeline))
+}
+
 /// Puts the history of the timeline that a promotion began into the archive of the promoted node. Its own archive_command
 /// ships it to other nodes only. Through 9.2 a history does not tell the position of the fork; then the first segment of
 /// the timeline too, by which an old primary finds it.
 pub(super) fn keep_new_timeline(
     archive: &Archive,
-    left: TimelineId,
+    history: &TimelineHistory,
     control: &ControlFile,
     data_directory: &Path,
     tell: &mut dyn FnMut(Line),
 ) -> Result<(), PromotionError> {
-    let own = Timelines::new(archive.path(), Some(data_directory)).in_wal_directory()?;
-    let next = own.into_iter().filter(|history| history.parent() == Some(left));
-    let Some(history) = next.max_by_key(TimelineHistory::timeline) else { return Ok(()) };
     let timeline = history.timeline();
     let name = WalFileName::History(timeline);
     if archive.put(name, history.as_bytes())? == Stored::New {
