@@ -145,3 +145,40 @@ pub(super) fn keep_new_timeline(
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "ship"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::data_directory::control_file;
+
+    /// Streaming can have brought whole segments of the old timeline from after the fork.
+    #[test]
+    fn after_a_promotion_only_segments_of_the_new_history_are_kept() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/18-1MB");
+        let dir = tempfile::tempdir().unwrap();
+        let [directory, pgdata] = ["archive", "data"].map(|name| dir.path().join(name));
+        for made in [&directory, &pgdata.join("global"), &pgdata.join("pg_wal")] {
+            fs::create_dir_all(made).unwrap();
+        }
+        fs::copy(sample.join("pg_control"), pgdata.join("global/pg_control")).unwrap();
+        fs::write(directory.join("000000010000000000000018"), "").unwrap();
+        for name in ["000000010000000000000019", "00000001000000000000001A"] {
+            let packed = fs::read(sample.join(format!("wal/{name}.zst"))).unwrap();
+            let content = zstd::decode_all(&packed[..]).unwrap();
+            fs::write(pgdata.join("pg_wal").join(name), content).unwrap();
+        }
+        let archive = Archive::open(&directory).unwrap();
+        let begun = || begun_timeline(&archive, TimelineId::FIRST, &pgdata).unwrap();
+        assert_eq!(begun(), None);
+        let control = control_file(&pgdata).unwrap().unwrap();
+        for (fork, expected) in [("0/1A00100", 2), ("0/1B00000", 3)] {
+            fs::write(pgdata.join("pg_wal/00000002.history"), format!("1\t{fork}\tx\n")).unwrap();
+            let (history, until) = (begun().unwrap(), Instant::now() + Duration::from_secs(600));
+            let kept = (&history, TimelineId::FIRST);
+            keep_segments(&archive, kept, &control, &pgdata, until, &mut |_| {}).unwrap();
+            assert_eq!(archive.segments().unwrap().len(), expected, "{fork}");
+        }
+    }
+}
