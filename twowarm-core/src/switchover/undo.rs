@@ -5,7 +5,7 @@ use super::{Destination, FlushError};
 use crate::data_directory::{
     Reached, Role, check_owner, control_file, lock_directory, role_of, running_server,
 };
-use crate::receipt::{Receipt, ReceiptFile};
+use crate::receipt::{Receipt, ReceiptFile, ReceiptId};
 use crate::server::let_sessions_in;
 use crate::ship::{LinkError, LocalNode, ShipError};
 use crate::timelines::Timelines;
@@ -58,17 +58,15 @@ impl UndoFlush {
         let is_running = running_server(pgdata)?.is_some();
         let file = ReceiptFile::of_node(&self.local_replication);
         let receipt = current(file.read()?, pgdata)?;
-        let mut is_left = false;
         if let Some(receipt) = &receipt {
             self.check_not_forked(receipt)?;
+        }
+        let mut is_left = false;
+        // A server that is stopped must not be started before the other nodes have answered that they were not promoted.
+        if receipt.is_some() || !is_running {
+            let any = ReceiptId::random()?;
             for destination in &self.destinations {
-                let voided = || -> Result<(), ShipError> {
-                    let mut sender = destination.connect()?;
-                    void(&mut sender, receipt)?;
-                    sender.close();
-                    Ok(())
-                };
-                let Err(error) = voided() else { continue };
+                let Err(error) = void_on(destination, receipt.as_ref(), &any) else { continue };
                 let node = destination.node().to_owned();
                 let is_refused = is_refused(&error);
                 let error = FlushError::NotVoided { node, error };
@@ -76,11 +74,11 @@ impl UndoFlush {
                     return Err(error);
                 }
                 not_asked(&error);
-                is_left = true;
+                is_left = receipt.is_some();
             }
-            if !is_left {
-                file.remove()?;
-            }
+        }
+        if receipt.is_some() && !is_left {
+            file.remove()?;
         }
         let_sessions_in(pgdata, &self.local_replication)?;
         Ok(Undone { had_receipt: receipt.is_some(), is_left, is_running })
@@ -98,6 +96,21 @@ impl UndoFlush {
             None => Ok(()),
         }
     }
+}
+
+/// Makes the receipt void on a node; without one asks it whether it was promoted, by any id.
+fn void_on(
+    destination: &Destination,
+    receipt: Option<&Receipt>,
+    any: &ReceiptId,
+) -> Result<(), ShipError> {
+    let mut sender = destination.connect()?;
+    match receipt {
+        Some(receipt) => void(&mut sender, receipt)?,
+        None => sender.void_receipt(any)?,
+    }
+    sender.close();
+    Ok(())
 }
 
 /// The receipt, unless it is that of an earlier switchover: this node has been promoted since, and its receipt is only

@@ -107,14 +107,14 @@ impl Receiver {
     }
 
     /// Removes a receipt with this id and its `.partial` file durably, if they are here. Not once a timeline has forked
-    /// there, or is about to: two primaries would continue the same WAL.
+    /// there, or is about to: two primaries would continue the same WAL. A node that was promoted refuses also without a
+    /// receipt, since the sender asks in order to open its server.
     pub(super) fn void_receipt(&self, id: &str, archive: &Archive) -> Result<Stored, Refusal> {
         let file = ReceiptFile::in_archive(archive.path());
-        let stored = file.read().map_err(unreadable)?;
-        let Some(receipt) = stored.filter(|stored| stored.id.as_str() == id) else {
-            return Ok(Stored::AlreadyThere);
-        };
-        if let Some(later) = self.descendant(archive, &receipt, |_| true)? {
+        let stored = file.read().map_err(unreadable)?.filter(|stored| stored.id.as_str() == id);
+        if let Some(receipt) = &stored
+            && let Some(later) = self.descendant(archive, receipt, |_| true)?
+        {
             return Err(promoted(&later));
         }
         self.check_mounted()?;
@@ -133,6 +133,7 @@ impl Receiver {
                 return Err(refusal(RefusalCode::PAST_FORK, false, why));
             }
         }
+        let Some(receipt) = stored else { return Ok(Stored::AlreadyThere) };
         // The receipt first: without it the other file is not used.
         file.remove().map_err(failed)?;
         archive.remove(WalFileName::Partial(receipt.segment)).map_err(|e| refusal_of(&e))?;

@@ -242,7 +242,6 @@ impl<T: Transport + Clone> Relay<T> {
 
     /// Delivers the receipt. A kill, or flushPrimary --undo on the primary meanwhile, must not leave it on the other node
     /// without a record by which it is made void there.
-
     fn deliver_receipt(&self, work: &mut Work<'_, T>) -> Result<(), RelayError> {
         let Some(receipt) = work.receipt()? else { return Ok(()) };
         let tail = WalFileName::Partial(receipt.segment);

@@ -232,6 +232,9 @@ fn a_receipt_is_not_void_once_the_node_was_promoted() {
     fs::remove_file(pgdata.join("trigger")).unwrap();
     flushed.has_role(Role::Primary);
     is_kept("is a primary");
+    // Promoted before the receipt could be delivered.
+    let another = flushed.sender().void_receipt(&ReceiptId::random().unwrap());
+    assert_eq!(refused(another.map(|()| Stored::New)).code, RefusalCode::PAST_FORK);
     flushed.has_role(Role::Standby);
     // The histories of other timelines may be missing here.
     for name in
