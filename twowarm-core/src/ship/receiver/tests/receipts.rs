@@ -149,6 +149,32 @@ fn a_receipt_is_stored_with_its_tail_and_void_without() {
     assert_eq!(flushed.bed.stored(), [""; 0]);
 }
 
+/// The promoted node archives the same segment, as it was streamed: behind its end is what the recycled file contained. The
+/// DR node refused it, and got no WAL any more.
+#[test]
+fn the_last_segment_is_the_same_whatever_is_behind_its_end() {
+    let flushed = Flushed::with_tail();
+    flushed.deliver(&flushed.receipt).unwrap();
+    let name = format!("{SEGMENT}.partial");
+    let end = (flushed.receipt.end.0 % SIZE) as usize;
+    let begin = (flushed.receipt.checkpoint.0 % SIZE) as usize;
+    let send = |content: &[u8]| flushed.bed.send(flushed.hello.clone(), &name, content);
+    // The same records, and fewer: that node was promoted before it had the last one.
+    for from in [end, begin] {
+        let mut streamed = flushed.tail.clone();
+        streamed[from..8192].fill(0x5a);
+        send(&streamed).unwrap();
+    }
+    assert_eq!(flushed.held().receipt.as_ref(), Some(&flushed.receipt));
+    // One with more records is another.
+    let short = Flushed::new();
+    let mut fewer = short.tail.clone();
+    fewer[begin..].fill(0);
+    short.send(&name, &fewer);
+    let more = short.bed.send(short.hello.clone(), &name, &short.tail);
+    assert_eq!(refused(more).code, RefusalCode::CONFLICT);
+}
+
 #[test]
 fn a_receipt_replaces_an_earlier_one() {
     let flushed = Flushed::with_tail();
