@@ -372,8 +372,10 @@ impl Source for ArchiveSource<'_> {
             return Found::Absent;
         }
         self.ending = !matches!(order, Order::Wait | Order::Unsettled);
-        if self.ending && *found == Found::Absent && !self.is_flushed && self.find_flushed() {
-            return Found::Ready;
+        let may_end = self.ending && *found == Found::Absent && !self.is_flushed;
+        let has_flushed = may_end && self.is_of_receipt();
+        if has_flushed && (self.fetching.is_none() || !self.is_continued()) {
+            return self.use_flushed();
         }
         let Some(mut fetching) = self.fetching.take() else { return Found::Absent };
         let layout = self.cluster.as_ref().and_then(Identity::layout);
@@ -388,6 +390,9 @@ impl Source for ArchiveSource<'_> {
         };
         self.unstored = fetching.take_fetched();
         self.fetching = Some(fetching);
+        if has_flushed && found == Found::Absent && !self.path().exists() {
+            return self.use_flushed();
+        }
         found
     }
 
