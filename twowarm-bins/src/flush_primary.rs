@@ -206,8 +206,12 @@ pub(crate) fn tell(step: FlushStep<'_>) {
 fn undo(install: &Install, force: bool) -> Result<u8, Failure> {
     let undo = UndoFlush { force, ..install.undo_flush()? };
     let done = undo.run(&mut |error| log::warn!("{error}"))?;
-    if done.had_receipt {
-        print("The receipt is void\n");
+    match (done.had_receipt, done.is_left) {
+        (true, false) => print("The receipt is void\n"),
+        (true, true) => log::warn!(
+            "the receipt is void, but a node that was not asked may still hold it: triggerStandby --require-receipt there would accept it. HINT: do not promote that node; run flushPrimary --undo once more as soon as it can be reached"
+        ),
+        _ => {}
     }
     // A flush that was killed may have told it to stop.
     if running_server(&undo.node.data_directory)?.is_some_and(|server| server.is_stopping()) {

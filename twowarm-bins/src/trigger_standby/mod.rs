@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use twowarm_core::archive::OtherArchive;
 use twowarm_core::data_directory::{
-    RecoveryMode, Role, recovery_settings, role_of, running_server,
+    RecoveryMode, Role, lock_directory, recovery_settings, role_of, running_server,
 };
 use twowarm_core::node::{Caller, Install, Invocation};
 use twowarm_core::standby::{Promoted, Promotion, PromotionError, PromotionMode, ReceiptState};
@@ -187,6 +187,8 @@ fn check(install: &Install, require_receipt: bool) -> Result<u8, Failure> {
         let why = format!("the standby in \"{shown}\" is not running. HINT: start its server");
         return Err(Failure::Failed(why.into()));
     }
+    // A base copy from here would keep triggerStandby --require-receipt from promoting it.
+    drop(lock_directory(pgdata)?);
     print(&format!("The standby in \"{shown}\" is running\n"));
     if require_receipt {
         let promotion = install.promotion(PromotionMode::Smart)?;

@@ -1,5 +1,7 @@
 //! A server that is started again after a flush writes nothing while its receipt is valid.
 
+use twowarm_core::testbed::{LIMIT, StopMode, wait_until};
+
 use crate::pair::{Pair, Running, rows};
 use crate::whole::start_command;
 
@@ -14,6 +16,24 @@ fn a_server_that_is_started_again_rejects_sessions_until_undo() {
     assert!(said.contains("is running as the primary"), "{said}");
     pair.is_as_before();
     pair.flows(10);
+}
+
+/// It still has its receipt. Its archive took the new primary's WAL as if it could follow.
+#[test]
+fn an_old_primary_that_was_started_again_and_crashed_is_down() {
+    let pair = Pair::new("standby");
+    pair.db2.write_local("replication/othernode", "db1\n").unwrap();
+    let archive = pair.db1.archive();
+    pair.db1.run_as().make_dir(&archive, 0o700).unwrap();
+    pair.on_db1("flushPrimary", &[]);
+    pair.db1.start().unwrap();
+    pair.db1.stop(StopMode::Immediate).unwrap();
+    pair.on_db2("triggerStandby", &["--require-receipt"]);
+    wait_until("the refusal", LIMIT, || pair.db2.log().contains("cannot follow timeline 2"))
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.logs()));
+    assert!(!archive.join("00000002.history").exists());
+    let said = pair.fails("configStandby", &["--rejoin"]);
+    assert!(said.contains("its state is \"in production\""), "{said}");
 }
 
 /// A receipt of which only the standby knows could not be made void by --undo.

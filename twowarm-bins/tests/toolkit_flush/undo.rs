@@ -1,4 +1,4 @@
-use twowarm_core::testbed::{LIMIT, wait_until};
+use twowarm_core::testbed::{LIMIT, StopMode, wait_until};
 
 use crate::pair::{Client, Pair, Running, rows};
 
@@ -16,6 +16,43 @@ fn after_undo_the_old_primary_goes_on() {
     pair.on_db1("flushPrimary", &[]);
     pair.on_db2("triggerStandby", &[]);
     assert_eq!(rows(&pair.db2), Some(200));
+}
+
+/// db1 knows of the promotion by the history that has arrived in its archive, and db2 can't be asked.
+#[test]
+fn undo_is_refused_once_another_node_was_promoted() {
+    let mut pair = Pair::new("standby");
+    pair.on_db1("flushPrimary", &[]);
+    let end = pair.receipt().unwrap().end;
+    pair.on_db2("triggerStandby", &["--require-receipt"]);
+    pair.db2.sshd().stop();
+    let archive = pair.db1.archive();
+    pair.db1.run_as().make_dir(&archive, 0o700).unwrap();
+    let history = format!("1\t{end}\tno recovery target specified\n");
+    pair.db1.run_as().write(&archive.join("00000002.history"), history).unwrap();
+    let said = pair.fails("flushPrimary", &["--undo", "--force"]);
+    assert!(said.contains("timeline 2 has forked from this node's timeline 1"), "{said}");
+    assert!(pair.db1.local().join("replication/receipt").exists());
+}
+
+/// The second one let sessions in while the first one kept them out.
+#[test]
+fn two_flushes_at_once_are_refused() {
+    let pair = Pair::new("standby");
+    let client = Client::start(&pair.db1);
+    let mut command = pair.db1.command("flushPrimary");
+    command.args(["--wait", "600"]);
+    let mut flush = Running::start(command);
+    flush.prints("Waiting for 1 session to end");
+    for arguments in [&[][..], &["--undo"]] {
+        let said = pair.fails("flushPrimary", arguments);
+        assert!(said.contains("flushPrimary or triggerStandby is using"), "{said}");
+    }
+    assert!(pair.db1.client().is_err(), "a session got in");
+    let written = client.stop();
+    flush.prints("db2 holds all WAL");
+    pair.on_db2("triggerStandby", &["--require-receipt"]);
+    assert_eq!(rows(&pair.db2), Some(100 + written));
 }
 
 /// Superusers too are kept out, and an interruption lets them in again.
@@ -48,4 +85,20 @@ fn sessions_are_waited_for() {
     flush.prints("db2 holds all WAL");
     pair.on_db2("triggerStandby", &[]);
     assert_eq!(rows(&pair.db2), Some(100 + written));
+}
+
+/// db2 was promoted before db1 could deliver its receipt. db1 was opened again: two primaries.
+#[test]
+fn undo_is_refused_if_the_standby_was_promoted_without_a_receipt() {
+    let pair = Pair::new("standby");
+    pair.db1.stop(StopMode::Fast).unwrap();
+    pair.on_db2("triggerStandby", &[]);
+    let said = pair.fails("flushPrimary", &["--undo"]);
+    assert!(said.contains("this node is a primary"), "{said}");
+    let said = pair.fails("flushPrimary", &[]);
+    assert!(said.contains("db2"), "{said}");
+    for arguments in [&["--undo"][..], &["--undo", "--force"]] {
+        let said = pair.fails("flushPrimary", arguments);
+        assert!(said.contains("this node is a primary"), "{said}");
+    }
 }

@@ -97,6 +97,33 @@ fn the_dr_node_fails_over_when_the_others_are_gone() {
     assert_eq!(three.db3.sql("select count(*) from t").unwrap(), "4");
 }
 
+/// db1 and db2 come back together. Their standby learns of the DR node's promotion, and refuses what its old primary writes.
+#[test]
+fn a_pair_that_comes_back_after_the_promotion_of_the_dr_node_is_stopped() {
+    let mut three = Three::new();
+    three.ship();
+    three.relay();
+    has_rows(&three.db3, 1);
+    for node in [&mut three.db1, &mut three.db2] {
+        node.stop(StopMode::Immediate).unwrap();
+        node.sshd().stop();
+    }
+    let output = three.db3.command("triggerStandby").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    for node in [&mut three.db1, &mut three.db2] {
+        node.sshd().restart().unwrap();
+    }
+    three.db2.start_warm().unwrap();
+    three.db1.start().unwrap();
+    wait_until("the refusal", LIMIT, || {
+        three.db1.sql("insert into t values (1)").unwrap();
+        three.db1.switch_wal().unwrap();
+        three.db1.log().contains("continues an abandoned timeline")
+    })
+    .unwrap_or_else(|error| panic!("{error}\n{}\n{}", three.db1.log(), three.db2.log()));
+    assert!(holds(&three.db2, "00000002.history"));
+}
+
 /// Its machine runs, and an earlier switchover has left an archive there.
 #[test]
 fn an_old_primary_that_crashed_gets_no_wal_that_the_dr_node_needs() {

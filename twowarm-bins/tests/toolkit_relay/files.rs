@@ -122,6 +122,29 @@ fn the_receipt_of_a_clean_shutdown_is_relayed_and_void_there_too() {
     assert!(!holds(&three.db3, &partial));
 }
 
+/// rsyncDR was killed after the receipt was stored and before it had recorded that.
+#[test]
+fn a_receipt_is_void_on_the_dr_node_after_a_killed_relay_too() {
+    let three = Three::stopped();
+    three.ship();
+    three.relay();
+    let receipt = flush(&three);
+    three.relay();
+    let note = three.db2.local().join("replication/relay/db3");
+    let text = fs::read_to_string(&note).unwrap();
+    let [done, begun] = ["receipt", "delivering"].map(|word| format!("{word} {}\n", receipt.id));
+    assert!(text.contains(&done), "{text}");
+    let kill = || three.db2.run_as().write(&note, text.replace(&done, &begun)).unwrap();
+    // It is delivered again, or made void.
+    kill();
+    three.relay();
+    assert!(fs::read_to_string(&note).unwrap().contains(&done));
+    kill();
+    ReceiptFile::in_archive(&three.db2.archive()).remove().unwrap();
+    three.relay();
+    assert_eq!(Receipt::in_archive(&three.db3.archive()).unwrap(), None);
+}
+
 /// A standby that streams does not get the segments that its primary has relayed while it was down.
 #[test]
 fn segments_that_only_the_dr_node_has_are_passed_over() {

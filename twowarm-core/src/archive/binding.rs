@@ -191,6 +191,26 @@ impl Archive {
         Ok(durable::remove(&self.binding_file())?)
     }
 
+    /// Removes the binding, so that the next sender is accepted, unless this one has shipped a file of a later timeline than
+    /// this: then it is the node that was promoted. Two nodes that were promoted to the same timeline write the same
+    /// names, and the archive must get the WAL of only one.
+    #[cfg(feature = "server")]
+    pub(crate) fn unbind_earlier(&self, timeline: TimelineId) -> Result<(), ArchiveError> {
+        let file = self.binding_file();
+        loop {
+            let Some(bound) = self.binding()? else { return Ok(()) };
+            if bound.timeline.is_some_and(|newest| newest > timeline) {
+                return Ok(());
+            }
+            // A sender that takes the archive over replaces the file under the same lock.
+            if let Some(_locked) = durable::lock_named(&file)?
+                && self.binding()? == Some(bound)
+            {
+                return self.unbind();
+            }
+        }
+    }
+
     fn compare(
         &self,
         bound: &Binding,

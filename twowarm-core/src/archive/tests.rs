@@ -2,6 +2,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::retry::Retryable;
+#[cfg(feature = "server")]
+use crate::wal::TimelineId;
 
 fn archive() -> (tempfile::TempDir, Archive) {
     let dir = tempfile::tempdir().unwrap();
@@ -97,6 +99,22 @@ fn an_archive_is_bound_to_one_sender() {
     ));
     archive.unbind().unwrap();
     archive.bind(&sender(8, "bbbb"), Machines::One).unwrap();
+}
+
+/// After a rejoin the archive accepted the WAL of any node that was promoted to the same timeline, beside what the first
+/// one had shipped.
+#[cfg(feature = "server")]
+#[test]
+fn a_sender_of_a_later_timeline_stays_bound() {
+    let (_dir, archive) = archive();
+    let on = |number| TimelineId::new(number).ok();
+    archive.unbind_earlier(TimelineId::FIRST).unwrap();
+    for (shipped, stays) in [(None, false), (on(1), false), (on(2), false), (on(3), true)] {
+        archive.bind(&Binding { timeline: shipped, ..sender(7, "aaaa") }, Machines::One).unwrap();
+        archive.unbind_earlier(TimelineId::new(2).unwrap()).unwrap();
+        assert_eq!(archive.binding().unwrap().is_some(), stays, "{shipped:?}");
+    }
+    archive.bind(&sender(7, "bbbb"), Machines::One).unwrap_err();
 }
 
 /// A primary that was copied to another machine together with its 2warm tree had the same identity: its

@@ -33,6 +33,8 @@ pub(crate) use identity::{last_place_needed, redo_place};
 pub(crate) use listening::Listening;
 pub use pid_file::{PidFile, running_server};
 pub use postmaster::Postmaster;
+#[cfg(feature = "ship")]
+pub(crate) use postmaster::promotion_file;
 pub(crate) use postmaster::{PROMOTE_FILES, request_promotion};
 pub(crate) use process::process_ticks;
 #[cfg(feature = "server")]
@@ -51,3 +53,6 @@ pub(crate) use tablespaces::map_lines;
 pub(crate) use tablespaces::own_tablespaces;
 #[cfg(all(test, feature = "server", feature = "ship"))]
 pub(crate) use tablespaces::paths_in_map;
+
+/// The file in a node's `local/replication` that contains the data directory that its standby used last.
+pub(crate) const REMEMBERED: &str = "data_directory";

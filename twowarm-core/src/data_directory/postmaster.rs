@@ -7,7 +7,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::process::process_ticks;
+#[cfg(feature = "ship")]
+use super::running_server;
 use super::{PidFile, control_file};
+#[cfg(feature = "ship")]
+use crate::file_error::FileError;
 use crate::wal::ClusterState;
 
 /// One run of a data directory's server: the one that `postmaster.pid` named when this was made.
@@ -114,6 +118,20 @@ impl Postmaster {
         let written = written.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         written.as_secs() >= started
     }
+}
+
+/// The file by which the running server of a data directory was told to promote, if it has not obeyed yet.
+#[cfg(feature = "ship")]
+pub(crate) fn promotion_file(data_directory: &Path) -> Result<Option<PathBuf>, FileError> {
+    if running_server(data_directory)?.is_none() {
+        return Ok(None);
+    }
+    let postmaster = Postmaster::of(data_directory);
+    let is_valid = |file: &PathBuf| {
+        let written = fs::metadata(file).and_then(|found| found.modified());
+        written.is_ok_and(|at| postmaster.may_be_promoted_since(at))
+    };
+    Ok(PROMOTE_FILES.map(|name| data_directory.join(name)).into_iter().find(is_valid))
 }
 
 /// The files in the data directory by which a server is told to promote: `promote` from 9.1 on, and

@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use super::{Caller, Environment, Install, InstallError, Invocation};
+use crate::data_directory::REMEMBERED;
 use crate::durable;
 use crate::file_error::FileError;
 
@@ -180,7 +181,7 @@ impl Install {
 }
 
 fn saved_in(local: &Path) -> PathBuf {
-    local.join("replication/data_directory")
+    local.join("replication").join(REMEMBERED)
 }
 
 fn holds_cluster(directory: &Path) -> bool {

@@ -64,6 +64,7 @@ impl Install {
     pub fn undo_flush(&self) -> Result<UndoFlush, InstallError> {
         Ok(UndoFlush {
             node: self.local_node()?,
+            archive: self.require_archive()?.to_owned(),
             local_replication: self.local_replication(),
             destinations: self.destinations()?,
             force: false,

@@ -16,8 +16,9 @@ pub use file::{ReceiptError, ReceiptFile};
 pub use tail::{NoTail, Tail};
 pub use text::{BadReceipt, ReceiptId};
 
+use crate::data_directory::Reached;
 use crate::identifiers::NodeId;
-use crate::wal::{Lsn, SegmentLayout, SegmentName, TimelineId};
+use crate::wal::{ClusterState, ControlFile, Lsn, SegmentLayout, SegmentName, TimelineId};
 
 /// Where the WAL of a primary ends, after it was shut down cleanly.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,34 @@ impl Receipt {
     /// If the file or the directory can't be read, or the file is not a receipt.
     pub fn of_node(local_replication: &Path) -> Result<Option<Receipt>, ReceiptError> {
         ReceiptFile::of_node(local_replication).read()
+    }
+
+    /// Why the cluster with this pg_control is not in the state in which the shutdown of the receipt left it, if it is not:
+    /// for example since its server was started again.
+    #[must_use]
+    pub fn difference(&self, control: &ControlFile) -> Option<String> {
+        let (own, receipt) = (control.system_identifier, self.system_identifier);
+        if own != receipt {
+            return Some(format!(
+                "the cluster's system identifier is {own}, and the receipt is for {receipt}"
+            ));
+        }
+        let (state, shut_down) = (control.state, ClusterState::ShutDown);
+        if state != shut_down {
+            return Some(format!("its state is \"{state}\", not \"{shut_down}\""));
+        }
+        let (own, receipt) = (Reached::of(control).timeline, self.timeline);
+        if own != receipt || control.timeline != receipt {
+            return Some(format!(
+                "it is on timeline {own}, and the receipt is for timeline {receipt}"
+            ));
+        }
+        let (own, receipt) = (control.checkpoint, self.checkpoint);
+        (own != receipt).then(|| {
+            format!(
+                "its last checkpoint is at {own}, and the receipt's at {receipt}, so it was started again after that shutdown"
+            )
+        })
     }
 
     /// Whether the checkpoint record lies within the segment, in a cluster with this layout.

@@ -92,6 +92,31 @@ fn the_record_must_lie_in_the_segment() {
     }
 }
 
+/// A server that was started again has perhaps written more WAL.
+#[test]
+fn only_a_cluster_that_was_not_started_again_is_at_the_receipt() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/15/pg_control");
+    let mut at_end = ControlFile::parse(&fs::read(sample).unwrap()).unwrap();
+    at_end.system_identifier = receipt().system_identifier;
+    (at_end.state, at_end.timeline) = (ClusterState::ShutDown, TimelineId::FIRST);
+    at_end.checkpoint = receipt().checkpoint;
+    (at_end.min_recovery_point, at_end.min_recovery_timeline) = (None, None);
+    assert_eq!(receipt().difference(&at_end), None);
+    let differs = |change: &dyn Fn(&mut ControlFile)| {
+        let mut control = at_end.clone();
+        change(&mut control);
+        assert!(receipt().difference(&control).is_some(), "{control:?}");
+    };
+    let second = TimelineId::new(2).unwrap();
+    differs(&|control| control.system_identifier += 1);
+    differs(&|control| control.state = ClusterState::InProduction);
+    differs(&|control| control.state = ClusterState::InCrashRecovery);
+    differs(&|control| control.state = ClusterState::ShutDownInRecovery);
+    differs(&|control| control.timeline = second);
+    differs(&|control| control.min_recovery_timeline = Some(second));
+    differs(&|control| control.checkpoint.0 += 0x78);
+}
+
 proptest! {
     #[test]
     fn what_is_printed_is_parsed(

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base_copy::{ArchiverFailure, CopyError};
-use crate::data_directory::{IdentityError, NotTheOwner};
+use crate::data_directory::{IdentityError, InUse, NotTheOwner};
 use crate::file_error::FileError;
 use crate::receipt::ReceiptError;
 use crate::server::ServerError;
 use crate::ship::wire::RefusalCode;
 use crate::ship::{LinkError, NodeError, SendError, ShipError};
-use crate::wal::{ClusterState, Lsn, SegmentName, Unsound, WalFileName};
+use crate::timelines::HistoryFileError;
+use crate::wal::{ClusterState, Lsn, SegmentName, TimelineId, Unsound, WalFileName};
 
 /// Why a primary could not be flushed.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +48,15 @@ pub enum FlushError {
     /// This process does not run as the owner of the data directory.
     #[error(transparent)]
     Owner(#[from] NotTheOwner),
+    /// Another command is using the data directory.
+    #[error(transparent)]
+    InUse(#[from] InUse),
     /// A file can't be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A timeline history file can't be read.
+    #[error(transparent)]
+    History(#[from] HistoryFileError),
     /// The data directory has no cluster whose version is known.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -124,7 +131,7 @@ pub enum FlushError {
     NotStopped(Duration),
     /// The last shutdown was not a clean one.
     #[error(
-        "cluster in \"{}\" was not shut down cleanly (its state is \"{}\"), so the end of its WAL is not known. HINT: start the server and run flushPrimary again", data_directory.display(), state_name(*state)
+        "cluster in \"{}\" was not shut down cleanly (its state is \"{state}\"), so the end of its WAL is not known. HINT: start the server and run flushPrimary again", data_directory.display()
     )]
     NotShutDown {
         /// The data directory.
@@ -171,6 +178,18 @@ pub enum FlushError {
         "the server was started again. HINT: run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
     )]
     StartedAgain,
+    /// A node was promoted after the flush, as this node's own files show.
+    #[error(
+        "timeline {timeline} has forked from this node's timeline {own}: another node was promoted, and this server must not be started as a primary. HINT: run configStandby --rejoin. To abandon timeline {timeline} with all that was committed there, make sure that its server never runs again, delete its history from \"{}\", and run flushPrimary --undo --force", archive.display()
+    )]
+    Forked {
+        /// The later timeline.
+        timeline: TimelineId,
+        /// This node's timeline.
+        own: TimelineId,
+        /// The archive that has the history of the later timeline.
+        archive: PathBuf,
+    },
     /// A node could not be asked to forget the receipt.
     #[error(
         "could not void the receipt on {node}: {error}. If {node} was promoted, this server must not be started as a primary. HINT: if {node} was certainly not promoted, run flushPrimary --undo --force"
@@ -199,7 +218,7 @@ impl FlushError {
     /// Whether another node has answered that it does not make the receipt void, because it was promoted.
     pub(super) fn is_refused(&self) -> bool {
         match self {
-            FlushError::Promoted { .. } => true,
+            FlushError::Promoted { .. } | FlushError::Forked { .. } => true,
             FlushError::NotVoided {
                 error: ShipError::Link(LinkError::Refused { refusal, .. }),
                 ..
@@ -228,19 +247,6 @@ fn failed(failure: Option<&ArchiverFailure>) -> String {
         .unwrap_or_default()
 }
 
-/// As pg_controldata prints it.
-fn state_name(state: ClusterState) -> &'static str {
-    match state {
-        ClusterState::StartingUp => "starting up",
-        ClusterState::ShutDown => "shut down",
-        ClusterState::ShutDownInRecovery => "shut down in recovery",
-        ClusterState::ShuttingDown => "shutting down",
-        ClusterState::InCrashRecovery => "in crash recovery",
-        ClusterState::InArchiveRecovery => "in archive recovery",
-        ClusterState::InProduction => "in production",
-    }
-}
-
 /// The state in which a flush that failed has left the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerLeft {
@@ -267,7 +273,9 @@ impl fmt::Display for FlushFailure {
         let again = "HINT: correct the problem and run flushPrimary again. To continue with this server as the primary, run flushPrimary --undo";
         match self.left {
             // It says itself what to do.
-            _ if matches!(**error, FlushError::Promoted { .. }) => write!(f, "{error}"),
+            _ if matches!(**error, FlushError::Promoted { .. } | FlushError::Forked { .. }) => {
+                write!(f, "{error}")
+            }
             ServerLeft::Unchanged => write!(f, "{error}"),
             ServerLeft::Stopping => write!(f, "{error}. Once it has stopped: {again}"),
             ServerLeft::Stopped => write!(f, "{error}. The server is stopped. {again}"),

@@ -9,7 +9,9 @@ use super::last_segment::{clean_control, end_of_wal, note_archived};
 use super::undo::current;
 use super::{Destination, FlushError, FlushFailure, FlushStep, ServerLeft, archived, shutdown};
 use crate::base_copy::check_settings;
-use crate::data_directory::{Role, check_owner, major_version, role_of, running_server};
+use crate::data_directory::{
+    Role, check_owner, lock_directory, major_version, role_of, running_server,
+};
 use crate::limits::{Every, with_ticks};
 use crate::receipt::{Receipt, ReceiptFile, ReceiptId};
 use crate::rsync::{Event, Remote, Transfer};
@@ -84,6 +86,7 @@ impl FlushPrimary {
     /// As [`run`](FlushPrimary::run), as far as the state of the nodes now shows it.
     pub fn check(&self, report: Report<'_>) -> Result<(), FlushError> {
         let is_running = self.is_running()?;
+        drop(lock_directory(&self.node.data_directory)?);
         self.connect(is_running, report)?;
         if is_running {
             self.session()?;
@@ -152,6 +155,8 @@ impl FlushPrimary {
     fn flush(&self, left: &mut ServerLeft, report: Report<'_>) -> Result<Receipt, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         let is_running = self.is_running()?;
+        // Another flush, or a base copy from here, which this one would end.
+        let _lock = lock_directory(pgdata)?;
         if !is_running {
             *left = ServerLeft::Stopped;
         }

@@ -173,7 +173,7 @@ impl Switchover {
         if let Err(error) = self.undo.ask(asked, &mut |_| {}) {
             log::error!("{error}");
             let now = match error {
-                FlushError::Promoted { .. } => NowPrimary::Other,
+                FlushError::Promoted { .. } | FlushError::Forked { .. } => NowPrimary::Other,
                 error if error.is_refused() => NowPrimary::Unknown,
                 _ => unasked,
             };

@@ -86,6 +86,19 @@ impl<'a> Timelines<'a> {
         Ok(later.filter(|history| history.is_ancestor(timeline)).collect())
     }
 
+    /// All known histories of later timelines that descend from this one, in the archive without a listing. Some numbers
+    /// between them may have no history here.
+    #[cfg(feature = "ship")]
+    pub(crate) fn known_descendants(
+        &self,
+        timeline: TimelineId,
+    ) -> Result<Vec<TimelineHistory>, HistoryFileError> {
+        let mut histories = self.archived_descendants(timeline)?;
+        let own = self.in_wal_directory()?.into_iter();
+        histories.extend(own.filter(|history| history.is_ancestor(timeline)));
+        Ok(histories)
+    }
+
     /// All histories in the archive and in the server's WAL directory. A timeline can be in both.
     #[cfg(feature = "ship")]
     pub(crate) fn all(&self) -> Result<Vec<TimelineHistory>, HistoryFileError> {

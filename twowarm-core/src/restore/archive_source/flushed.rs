@@ -5,15 +5,16 @@ use std::fs::{self, File};
 use std::io;
 
 use super::ArchiveSource;
+use crate::archive::Archive;
 use crate::data_directory::Identity;
 use crate::receipt::Receipt;
 use crate::restore::Found;
-use crate::wal::WalFileName;
+use crate::wal::{SegmentName, WalFileName};
 
 impl ArchiveSource<'_> {
-    /// Whether the requested segment is the one of the receipt in this archive, and from this cluster. From then on
-    /// its `.partial` file is restored, unless the segment itself arrives. Must be called only while recovery is to end.
-    pub(super) fn find_flushed(&mut self) -> bool {
+    /// Whether the requested segment is the one of the receipt in this archive, and from this cluster. Must be called only
+    /// while recovery is to end.
+    pub(super) fn is_of_receipt(&self) -> bool {
         let WalFileName::Segment(name) = self.request.name else { return false };
         let receipt = Receipt::in_archive(self.archive).unwrap_or_else(|error| {
             log::error!("{error}. The WAL of the last segment of a stopped primary is not used");
@@ -21,19 +22,33 @@ impl ArchiveSource<'_> {
         });
         let cluster = self.cluster.as_ref().map(|cluster| cluster.system_identifier);
         let layout = self.cluster.as_ref().and_then(Identity::layout);
-        self.is_flushed = receipt.is_some_and(|receipt| {
+        receipt.is_some_and(|receipt| {
             receipt.segment == name
                 && Some(receipt.system_identifier) == cluster
                 && layout.is_none_or(|layout| receipt.is_within_segment(layout))
                 && self.archive.join(WalFileName::Partial(name).to_string()).exists()
-        });
-        if self.is_flushed {
+        })
+    }
+
+    /// Whether the archive has WAL from after the requested segment: the old primary was started again, and the receipt could
+    /// not be made void here. Other nodes may have the whole segment.
+    pub(super) fn is_continued(&self) -> bool {
+        let WalFileName::Segment(name) = self.request.name else { return false };
+        let segments = Archive::open(self.archive).and_then(|archive| archive.segments());
+        let is_later = |other: &SegmentName| other.timeline == name.timeline && *other > name;
+        segments.is_ok_and(|segments| segments.iter().any(is_later))
+    }
+
+    /// From now on the `.partial` file of the requested segment is restored, unless the segment itself arrives.
+    pub(super) fn use_flushed(&mut self) -> Found {
+        self.is_flushed = true;
+        if let WalFileName::Segment(name) = self.request.name {
             log::info!(
                 "{} is restored as {name}: it is the last segment of the old primary, which was stopped by flushPrimary",
                 WalFileName::Partial(name)
             );
         }
-        self.is_flushed
+        Found::Ready
     }
 
     /// Opens that `.partial` file, if it is to be restored.
@@ -53,15 +68,17 @@ impl ArchiveSource<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::error::Error;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
 
     use super::*;
-    use crate::archive::Archive;
+    use crate::archive::{FetchStep, OtherArchive, ScratchFile, Stored, Wanted};
     use crate::prune::RestartPoint;
     use crate::receipt::{ReceiptFile, ReceiptId};
     use crate::restore::archive_process::NoEvents;
     use crate::restore::{Order, RestoreRequest, Source, StandbyRestore};
-    use crate::wal::{Lsn, SegmentName};
+    use crate::wal::Lsn;
 
     const SEGMENT: &str = "00000002000000000000001C";
 
@@ -161,6 +178,58 @@ mod tests {
         assert!(matches!(bed.found(&Order::EndWhenAbsent), Found::Superseded(_)));
         fs::remove_file(bed.restore.archive.join("00000003.history")).unwrap();
         assert_eq!(bed.found(&Order::EndWhenAbsent), Found::Ready);
+    }
+
+    /// The DR node, which has the whole segment.
+    #[derive(Debug)]
+    struct DrNode(PathBuf);
+
+    impl OtherArchive for DrNode {
+        fn node(&self) -> String {
+            "db3".into()
+        }
+
+        fn fetch(
+            &self,
+            wanted: &[Wanted],
+            progress: &mut dyn FnMut(FetchStep) -> bool,
+        ) -> Result<(), Box<dyn Error + Send + Sync>> {
+            let name = wanted[0].name;
+            fs::write(self.0.join(name.to_string()), "whole")?;
+            progress(FetchStep::Stored(name, Stored::New));
+            Ok(())
+        }
+
+        fn fetch_to_scratch(
+            &self,
+            _: Wanted,
+            _: ScratchFile,
+            _: &mut dyn FnMut(FetchStep) -> bool,
+        ) -> Result<(), Box<dyn Error + Send + Sync>> {
+            Err("not expected".into())
+        }
+    }
+
+    /// flushPrimary --undo --force could not make the receipt void here, and the primary went on. Recovery ended at the
+    /// receipt, although the DR node had all WAL.
+    #[test]
+    fn other_nodes_are_asked_first_if_the_primary_went_on() {
+        let mut bed = Bed::new();
+        bed.store(&bed.receipt());
+        let archive = bed.restore.archive.clone();
+        fs::write(archive.join("00000002000000000000001E"), "").unwrap();
+        assert_eq!(bed.found(&Order::EndWhenAbsent), Found::Ready, "there is no other node");
+        // The calls of one server remember what they asked.
+        let pid_file = format!("{}\n/d\n1\n", std::process::id());
+        fs::write(bed.restore.data_directory.join("postmaster.pid"), pid_file).unwrap();
+        bed.restore.other_archives = vec![Arc::new(DrNode(archive.clone()))];
+        let mut source = ArchiveSource::new(&bed.restore).with_other_archives(&bed.restore, true);
+        assert_eq!(source.look(&NoEvents), Found::Absent);
+        while !archive.join(SEGMENT).exists() {
+            let found = source.fetch(&Order::EndWhenAbsent, &Found::Absent);
+            assert_eq!(found, Found::Fetching);
+            std::thread::yield_now();
+        }
     }
 
     #[test]

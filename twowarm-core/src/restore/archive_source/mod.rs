@@ -319,10 +319,16 @@ impl Source for ArchiveSource<'_> {
             return Found::Absent;
         }
         self.ending = !matches!(order, Order::Wait | Order::Unsettled);
-        if self.ending && *found == Found::Absent && !self.is_flushed && self.find_flushed() {
-            return Found::Ready;
+        let may_end = self.ending && *found == Found::Absent && !self.is_flushed;
+        let has_flushed = may_end && self.is_of_receipt();
+        if has_flushed && (self.fetching.is_none() || !self.is_continued()) {
+            return self.use_flushed();
         }
-        self.fetch_other(order, found)
+        let found = self.fetch_other(order, found);
+        if has_flushed && found == Found::Absent && !self.path().exists() {
+            return self.use_flushed();
+        }
+        found
     }
 
     fn set_aside(&mut self, why: &str) -> bool {

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fs::File;
 use std::io::Read;
 
@@ -7,10 +8,10 @@ use super::{Receiver, binding, refusal, refusal_of};
 use crate::archive::{
     Archive, ArchiveError, Binding, Incoming, NodeCluster, SenderLock, check_mark,
 };
-use crate::data_directory::{Reached, Role, identity, role_of};
+use crate::data_directory::{Reached, Role, identity, role_of, running_server};
 use crate::receipt::Receipt;
 use crate::ship::wire::{Hello, Purpose, Refusal, RefusalCode};
-use crate::wal::{SegmentName, TimelineId, WalFileName, check_history};
+use crate::wal::{SegmentName, WalFileName, check_history};
 
 impl Receiver {
     /// Opens the archive for this sender, if it may send here.
@@ -124,24 +125,40 @@ impl Receiver {
         Ok(is_later && role_of(directory).map_err(unknown)? == Role::Primary)
     }
 
-    /// The timeline of this node's cluster, if that is a primary that cannot follow a later timeline: an old primary that
-    /// flushPrimary has not stopped. WAL that it stored would be lost to the nodes that need it.
-    pub(super) fn cannot_follow(
-        &self,
-        timeline: TimelineId,
-    ) -> Result<Option<TimelineId>, Refusal> {
+    /// Refuses a file that no standby of this node could use, because the node is a primary: one of the timeline that its
+    /// own server writes, and one of a later timeline that it cannot follow. The latter is an old primary that flushPrimary
+    /// has not stopped, or that was started again afterwards: WAL that it stored would be lost to the nodes that need it.
+    pub(super) fn check_role(&self, name: WalFileName, hello: &Hello) -> Result<(), Refusal> {
+        let (timeline, sender) = (name.timeline(), &hello.label);
         let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
-        let Some(directory) = &self.data_directory else { return Ok(None) };
-        let control = identity(directory).map_err(unknown)?.and_then(|found| found.control);
-        let Some(own) = control.map(|control| Reached::of(&control).timeline) else {
-            return Ok(None);
+        let failed = |e: &dyn Error| refusal(RefusalCode::CONFIGURATION, true, e);
+        let Some(directory) = &self.data_directory else { return Ok(()) };
+        let Some(control) = identity(directory).map_err(unknown)?.and_then(|found| found.control)
+        else {
+            return Ok(());
         };
-        if own >= timeline || role_of(directory).map_err(unknown)? != Role::Primary {
-            return Ok(None);
+        let own = Reached::of(&control).timeline;
+        if own > timeline || role_of(directory).map_err(unknown)? != Role::Primary {
+            return Ok(());
         }
-        let receipt = Receipt::of_node(&self.local_replication)
-            .map_err(|e| refusal(RefusalCode::CONFIGURATION, true, e))?;
-        Ok((receipt.is_none_or(|receipt| receipt.timeline != own)).then_some(own))
+        if own == timeline {
+            // A stopped one may be a copy that is not configured yet.
+            if running_server(directory).map_err(|e| failed(&e))?.is_none() {
+                return Ok(());
+            }
+            let message = format!(
+                "the server there runs as a primary on timeline {own} too: two primaries write files of the same names, and the other nodes can only follow one of them. HINT: stop the one that is to be given up, and make it a standby of the other: run configStandby --overwrite on it and copyToStandby on the other"
+            );
+            return Err(refusal(RefusalCode::PAST_FORK, false, message));
+        }
+        let receipt = Receipt::of_node(&self.local_replication).map_err(|e| failed(&e))?;
+        if receipt.is_some_and(|receipt| receipt.difference(&control).is_none()) {
+            return Ok(());
+        }
+        let message = format!(
+            "the data directory there is that of a primary on timeline {own}, which cannot follow timeline {timeline}. HINT: make that node a standby: run configStandby --rejoin on it if flushPrimary has stopped it and it was not started again, else configStandby --overwrite on it and copyToStandby on {sender}"
+        );
+        Err(refusal(RefusalCode::NOT_A_STANDBY, true, message))
     }
 
     /// The sender has this node's id: it is this node, or the original distrib2warm has copied its id here.

@@ -45,7 +45,8 @@ pub(super) fn compare(
                 return Ok(Existing::Same);
             }
             if matches!(name, WalFileName::Partial(_)) {
-                return Ok(Existing::Different);
+                let has_all = contains(*segment, header, incoming, stored).map_err(failed())?;
+                return Ok(if has_all { Existing::Same } else { Existing::Different });
             }
             match continued_at(*segment, header, incoming, stored).map_err(failed())? {
                 Some(at) if !forks()? => {
@@ -56,6 +57,24 @@ pub(super) fn compare(
         }
         _ => Ok(Existing::Different),
     }
+}
+
+/// Whether the stored file has all records of an incoming one that ends in the middle. What is behind its end is not WAL: on
+/// a node that streamed it is that of the segment whose file was recycled, and flushPrimary ships zeros there.
+fn contains(
+    name: SegmentName,
+    header: &SegmentHeader,
+    incoming: &mut File,
+    stored: &mut File,
+) -> io::Result<bool> {
+    incoming.rewind()?;
+    stored.rewind()?;
+    let Completeness::Unfinished { at, .. } = completeness(name, header, incoming)? else {
+        return Ok(false);
+    };
+    incoming.rewind()?;
+    let length = at.0.saturating_sub(header.start().0);
+    have_same_bytes(&mut incoming.take(length), &mut stored.take(length))
 }
 
 /// The position at which the stored file's WAL ends, if the incoming segment is complete and equal up to

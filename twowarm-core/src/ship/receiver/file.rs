@@ -148,15 +148,8 @@ impl FileInFlight {
                 return Err(refusal(RefusalCode::PAST_FORK, false, message));
             }
         }
-        if hello.purpose == Purpose::ShipWal
-            && let Some(own) = receiver.cannot_follow(name.timeline())?
-        {
-            let message = format!(
-                "the data directory there is that of a primary on timeline {own}, which cannot follow timeline {}. HINT: make that node a standby: run configStandby --rejoin on it if flushPrimary has stopped it, else configStandby --overwrite on it and copyToStandby on {}",
-                name.timeline(),
-                hello.label
-            );
-            return Err(refusal(RefusalCode::NOT_A_STANDBY, true, message));
+        if hello.purpose == Purpose::ShipWal {
+            receiver.check_role(name, hello)?;
         }
         let _sender_stays = if hello.purpose == Purpose::FetchWal {
             // Fetched by this node: who sends to its archive stays the same.

@@ -65,7 +65,8 @@ pub struct Receiver {
     /// Whether the sender may come from another machine than before.
     pub machines: Machines,
     /// In an archive without a standby: what is kept when a segment arrives. Nothing is removed if it is not set, or if
-    /// the data directory is not known or contains a cluster, whose standby removes what it does not need.
+    /// the data directory is not known or contains a cluster, whose standby removes what it does not need, or if the node
+    /// has had a standby: the disk of an empty data directory is perhaps not mounted.
     pub retain: Keep,
 }
 

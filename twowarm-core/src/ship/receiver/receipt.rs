@@ -3,12 +3,14 @@
 
 use std::path::Path;
 
+use super::pruning::has_cluster;
 use super::{Receiver, binding, refusal, refusal_of};
-use crate::archive::{Archive, ArchiveError, Given};
+use crate::archive::{Archive, ArchiveError, Given, SenderLock};
 use crate::data_directory::{
-    IdentityError, InUse, Reached, Role, identity, lock_directory, role_of,
+    IdentityError, InUse, Reached, Role, identity, promotion_file, role_of,
 };
 use crate::file_error::FileError;
+use crate::lock::lock_directory;
 use crate::receipt::{NoTail, Receipt, ReceiptError, ReceiptFile, Tail};
 use crate::ship::BadContent;
 use crate::ship::wire::{Hello, Refusal, RefusalCode, Stored};
@@ -38,6 +40,7 @@ impl Receiver {
         {
             return Err(unsound("the receipt is not one of its sender".into()));
         }
+        let _sender_stays = archive.lock_sender(SenderLock::Store).map_err(|e| refusal_of(&e))?;
         archive.bind(&binding(hello), self.machines).map_err(|e| refusal_of(&e))?;
         let at_end = |history: &TimelineHistory| match history.fork_from(receipt.timeline) {
             Some(ForkPoint::Position(fork)) => *fork == receipt.end,
@@ -99,16 +102,17 @@ impl Receiver {
     }
 
     /// Removes a receipt with this id and its `.partial` file durably, if they are here. Not once a timeline has forked
-    /// there, or is about to: two primaries would continue the same WAL.
+    /// there, or is about to: two primaries would continue the same WAL. A node that was promoted refuses also without a
+    /// receipt, since the sender asks in order to open its server.
     pub(super) fn void_receipt(&self, id: &str, archive: &Archive) -> Result<Stored, Refusal> {
         let file = ReceiptFile::in_archive(archive.path());
-        let stored = file.read().map_err(unreadable)?;
-        let Some(receipt) = stored.filter(|stored| stored.id.as_str() == id) else {
-            return Ok(Stored::AlreadyThere);
-        };
-        if let Some(later) = self.descendant(archive, &receipt, |_| true)? {
+        let stored = file.read().map_err(unreadable)?.filter(|stored| stored.id.as_str() == id);
+        if let Some(receipt) = &stored
+            && let Some(later) = self.descendant(archive, receipt, |_| true)?
+        {
             return Err(promoted(&later));
         }
+        self.check_mounted()?;
         let mut _locked = None;
         if let Some(pgdata) = self.data_directory.as_deref().filter(|path| path.exists()) {
             // triggerStandby reads the receipt and writes the trigger file under this lock.
@@ -124,6 +128,7 @@ impl Receiver {
                 return Err(refusal(RefusalCode::PAST_FORK, false, why));
             }
         }
+        let Some(receipt) = stored else { return Ok(Stored::AlreadyThere) };
         // The receipt first: without it the other file is not used.
         file.remove().map_err(failed)?;
         archive.remove(WalFileName::Partial(receipt.segment)).map_err(|e| refusal_of(&e))?;
@@ -165,6 +170,22 @@ impl Receiver {
         Err(refusal(code, false, message))
     }
 
+    /// Whether this node was promoted is not known while the disk of its data directory is not mounted.
+    fn check_mounted(&self) -> Result<(), Refusal> {
+        let Some(pgdata) = &self.data_directory else { return Ok(()) };
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        if has_cluster(pgdata).map_err(unknown)?
+            || !self.had_standby().map_err(|e| refusal_of(&e))?
+        {
+            return Ok(());
+        }
+        let message = format!(
+            "the data directory \"{}\" there contains no cluster, although the node has had a standby: it is not known whether that was promoted. HINT: mount the disk of the data directory",
+            pgdata.display()
+        );
+        Err(refusal(RefusalCode::CONFIGURATION, true, message))
+    }
+
     /// The receipt here, and the first segment that is missing before it or before the last segment.
     pub(super) fn held(&self, archive: &Archive, hello: &Hello) -> Result<Held, Refusal> {
         let receipt = Receipt::in_archive(archive.path()).map_err(unreadable)?;
@@ -196,16 +217,11 @@ impl Receiver {
         &self,
         archive: &Archive,
         receipt: &Receipt,
-        is_wanted: impl Fn(&TimelineHistory) -> bool,
+        is_wanted: impl FnMut(&TimelineHistory) -> bool,
     ) -> Result<Option<TimelineHistory>, Refusal> {
         let timelines = Timelines::new(archive.path(), self.data_directory.as_deref());
-        for history in timelines.descendants(receipt.timeline) {
-            let history = history.map_err(|e| refusal_of(&e.into()))?;
-            if is_wanted(&history) {
-                return Ok(Some(history));
-            }
-        }
-        Ok(None)
+        let known = timelines.known_descendants(receipt.timeline);
+        Ok(known.map_err(|e| refusal_of(&e.into()))?.into_iter().find(is_wanted))
     }
 }
 
@@ -216,9 +232,8 @@ fn promotion(pgdata: &Path) -> Result<Option<String>, IdentityError> {
     }
     let trigger = pgdata.join("trigger");
     let exists = trigger.try_exists().map_err(FileError::of("look for", &trigger))?;
-    Ok(exists.then(|| {
-        format!("this node is being promoted: its trigger file \"{}\" exists", trigger.display())
-    }))
+    let file = if exists { Some(trigger) } else { promotion_file(pgdata)? };
+    Ok(file.map(|file| format!("this node is being promoted: \"{}\" exists", file.display())))
 }
 
 fn promoted(later: &TimelineHistory) -> Refusal {

@@ -233,19 +233,26 @@ impl<T: Transport + Clone> Relay<T> {
         Ok(work.note.write()?)
     }
 
+    /// Delivers the receipt. A kill, or flushPrimary --undo on the primary meanwhile, must not leave it on the other node
+    /// without a record by which it is made void there.
     fn deliver_receipt(&self, work: &mut Work<'_, T>) -> Result<(), RelayError> {
         let Some(receipt) = work.receipt()? else { return Ok(()) };
         let tail = WalFileName::Partial(receipt.segment);
         if work.origin.is_none()
-            || work.note.receipt.as_ref() == Some(&receipt.id)
+            || work.note.has_receipt(&receipt.id)
             || !work.note.has(tail, &work.path(tail))
         {
             return Ok(());
         }
+        self.void_receipt(work)?;
+        work.note.receipt = Some(receipt.id.clone());
+        work.note.is_delivered = false;
+        work.note.write()?;
         let mut sender = self.connect(work)?;
         sender.deliver_receipt(&receipt)?;
         sender.leave();
-        work.note.receipt = Some(receipt.id);
-        Ok(work.note.write()?)
+        work.note.is_delivered = true;
+        work.note.write()?;
+        self.void_receipt(work)
     }
 }

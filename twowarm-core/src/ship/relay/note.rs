@@ -18,8 +18,10 @@ pub(super) struct Note {
     /// The history, `.partial` and backup history files that the other node has acknowledged, with their modification
     /// times: a `.partial` file can be replaced.
     pub(super) sent: BTreeMap<WalFileName, u64>,
-    /// The receipt that the other node has stored.
+    /// The receipt that the other node has stored, or perhaps has.
     pub(super) receipt: Option<ReceiptId>,
+    /// Whether it is known that it has stored it.
+    pub(super) is_delivered: bool,
     /// The last listing of the archive.
     pub(super) listed: Option<Listed>,
     /// A segment that is missing here and there although there are later ones, and since when.
@@ -41,7 +43,14 @@ impl Note {
     /// Reads it; an absent or invalid file is an empty note.
     pub(super) fn read(file: PathBuf) -> Note {
         let text = fs::read_to_string(&file).unwrap_or_default();
-        let empty = Note { file, sent: BTreeMap::new(), receipt: None, listed: None, stuck: None };
+        let empty = Note {
+            file,
+            sent: BTreeMap::new(),
+            receipt: None,
+            is_delivered: false,
+            listed: None,
+            stuck: None,
+        };
         parse(&text, empty.clone()).unwrap_or(empty)
     }
 
@@ -55,7 +64,8 @@ impl Note {
             let _ = writeln!(text, "sent {name} {modified}");
         }
         if let Some(id) = &self.receipt {
-            let _ = writeln!(text, "receipt {id}");
+            let word = if self.is_delivered { "receipt" } else { "delivering" };
+            let _ = writeln!(text, "{word} {id}");
         }
         if let Some(Listed { modified, at, segment }) = self.listed {
             let _ = writeln!(text, "listed {modified} {at} {segment}");
@@ -69,6 +79,11 @@ impl Note {
     /// Whether the file of this name, as it is now, has been relayed.
     pub(super) fn has(&self, name: WalFileName, path: &Path) -> bool {
         self.sent.get(&name).is_some_and(|&sent| modified(path) == Some(sent))
+    }
+
+    /// Whether the other node has stored this receipt.
+    pub(super) fn has_receipt(&self, id: &ReceiptId) -> bool {
+        self.is_delivered && self.receipt.as_ref() == Some(id)
     }
 
     /// The file of this name has been relayed.
@@ -87,7 +102,10 @@ fn parse(text: &str, empty: Note) -> Option<Note> {
             ["sent", name, modified] => {
                 note.sent.insert(name.parse().ok()?, modified.parse().ok()?);
             }
-            ["receipt", id] => note.receipt = Some(id.parse().ok()?),
+            [word @ ("receipt" | "delivering"), id] => {
+                note.receipt = Some(id.parse().ok()?);
+                note.is_delivered = word == "receipt";
+            }
             ["listed", modified, at, segment] => {
                 note.listed = Some(Listed {
                     modified: modified.parse().ok()?,
@@ -132,8 +150,12 @@ mod tests {
         note.receipt = "0123456789abcdef0123456789abcdef".parse().ok();
         note.listed = Some(Listed { modified: 5, at: 6, segment: 7 });
         note.stuck = Some(("000000010000000000000005".parse().unwrap(), 9));
-        note.write().unwrap();
-        assert_eq!(Note::read(file.clone()), note);
+        for is_delivered in [false, true] {
+            note.is_delivered = is_delivered;
+            note.write().unwrap();
+            assert_eq!(Note::read(file.clone()), note);
+            assert_eq!(note.has_receipt(note.receipt.as_ref().unwrap()), is_delivered);
+        }
         assert!(note.has(history, &dir.path().join("history")));
         assert!(!note.has(history, &dir.path().join("absent")));
         let text = fs::read_to_string(&file).unwrap();

@@ -353,7 +353,7 @@ impl<'a, T> Work<'a, T> {
         match receipt {
             _ if self.origin.is_none() => false,
             Some(receipt) => {
-                self.note.receipt.as_ref() != Some(&receipt.id)
+                !self.note.has_receipt(&receipt.id)
                     && self.path(WalFileName::Partial(receipt.segment)).exists()
             }
             None => self.note.receipt.is_some(),

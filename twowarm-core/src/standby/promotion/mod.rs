@@ -183,6 +183,10 @@ impl Promotion {
         };
         let locked = self.lock()?;
         let before = self.check_archive(report)?;
+        if DirectoryContents::read(pgdata)?.recovery.is_none() {
+            // Another triggerStandby was faster. A primary must get no trigger file, and must continue to ship its WAL.
+            return Err(PromotionError::NotAStandby(pgdata.to_owned()));
+        }
         let has_receipt = matches!(before.receipt, Some(ReceiptState::Complete(_)));
         let is_smart = self.mode == PromotionMode::Smart;
         if let (false, true, Some(segment)) = (has_receipt, is_smart, before.last)

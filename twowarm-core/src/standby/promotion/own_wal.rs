@@ -44,11 +44,12 @@ pub(super) fn replayed_history(
     Ok(followed.unwrap_or_else(|| TimelineHistory::without_ancestors(timeline)))
 }
 
-/// Puts all whole segments of a history that the server's WAL directory has and the archive lacks into the archive,
-/// from the archive's first one on; into an empty archive from the one in which replay starts. Until this time.
+/// Puts all whole segments of a history, up to one of its timelines, that the server's WAL directory has and the archive
+/// lacks into the archive, from the archive's first one on; into an empty archive from the one in which replay starts.
+/// Until this time.
 pub(super) fn keep_segments(
     archive: &Archive,
-    history: &TimelineHistory,
+    (history, up_to): (&TimelineHistory, TimelineId),
     control: &ControlFile,
     data_directory: &Path,
     until: Instant,
@@ -62,6 +63,7 @@ pub(super) fn keep_segments(
     let first = archived.first().copied().unwrap_or_else(redo);
     let wanted = |name: &SegmentName| {
         name.place >= first
+            && name.timeline <= up_to
             && !archived.contains(&name.place)
             && history.newest_with(name.place, layout) == Some(name.timeline)
     };
@@ -103,19 +105,27 @@ fn own_segments(data_directory: &Path) -> Result<Vec<(SegmentName, PathBuf)>, Fi
     Ok(found)
 }
 
+/// The history of the timeline that a promotion of this node began when it left another one.
+pub(super) fn begun_timeline(
+    archive: &Archive,
+    left: TimelineId,
+    data_directory: &Path,
+) -> Result<Option<TimelineHistory>, PromotionError> {
+    let own = Timelines::new(archive.path(), Some(data_directory)).in_wal_directory()?;
+    let next = own.into_iter().filter(|history| history.parent() == Some(left));
+    Ok(next.max_by_key(TimelineHistory::timeline))
+}
+
 /// Puts the history of the timeline that a promotion began into the archive of the promoted node. Its own archive_command
 /// ships it to other nodes only. Through 9.2 a history does not tell the position of the fork; then the first segment of
 /// the timeline too, by which an old primary finds it.
 pub(super) fn keep_new_timeline(
     archive: &Archive,
-    left: TimelineId,
+    history: &TimelineHistory,
     control: &ControlFile,
     data_directory: &Path,
     tell: &mut dyn FnMut(Line),
 ) -> Result<(), PromotionError> {
-    let own = Timelines::new(archive.path(), Some(data_directory)).in_wal_directory()?;
-    let next = own.into_iter().filter(|history| history.parent() == Some(left));
-    let Some(history) = next.max_by_key(TimelineHistory::timeline) else { return Ok(()) };
     let timeline = history.timeline();
     let name = WalFileName::History(timeline);
     if archive.put(name, history.as_bytes())? == Stored::New {
@@ -134,4 +144,41 @@ pub(super) fn keep_new_timeline(
         }
     }
     Ok(())
+}
+
+#[cfg(all(test, feature = "ship"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::data_directory::control_file;
+
+    /// Streaming can have brought whole segments of the old timeline from after the fork.
+    #[test]
+    fn after_a_promotion_only_segments_of_the_new_history_are_kept() {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/18-1MB");
+        let dir = tempfile::tempdir().unwrap();
+        let [directory, pgdata] = ["archive", "data"].map(|name| dir.path().join(name));
+        for made in [&directory, &pgdata.join("global"), &pgdata.join("pg_wal")] {
+            fs::create_dir_all(made).unwrap();
+        }
+        fs::copy(sample.join("pg_control"), pgdata.join("global/pg_control")).unwrap();
+        fs::write(directory.join("000000010000000000000018"), "").unwrap();
+        for name in ["000000010000000000000019", "00000001000000000000001A"] {
+            let packed = fs::read(sample.join(format!("wal/{name}.zst"))).unwrap();
+            let content = zstd::decode_all(&packed[..]).unwrap();
+            fs::write(pgdata.join("pg_wal").join(name), content).unwrap();
+        }
+        let archive = Archive::open(&directory).unwrap();
+        let begun = || begun_timeline(&archive, TimelineId::FIRST, &pgdata).unwrap();
+        assert_eq!(begun(), None);
+        let control = control_file(&pgdata).unwrap().unwrap();
+        for (fork, expected) in [("0/1A00100", 2), ("0/1B00000", 3)] {
+            fs::write(pgdata.join("pg_wal/00000002.history"), format!("1\t{fork}\tx\n")).unwrap();
+            let (history, until) = (begun().unwrap(), Instant::now() + Duration::from_secs(600));
+            let kept = (&history, TimelineId::FIRST);
+            keep_segments(&archive, kept, &control, &pgdata, until, &mut |_| {}).unwrap();
+            assert_eq!(archive.segments().unwrap().len(), expected, "{fork}");
+        }
+    }
 }

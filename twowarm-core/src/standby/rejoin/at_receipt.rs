@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 
 use super::RejoinError;
 use crate::archive::{has_segment, wal_directories};
-use crate::data_directory::{COPY_MARKER, Reached};
+use crate::data_directory::COPY_MARKER;
 use crate::file_error::{FileError, if_exists};
 use crate::receipt::{NoTail, Receipt, Tail};
-use crate::wal::{ClusterState, ControlFile, Expected};
+use crate::wal::{ControlFile, Expected};
 
 /// Checks that a cluster is exactly where flushPrimary shut it down: by pg_control, whose last checkpoint must be the
 /// shutdown checkpoint of the receipt, and by the WAL, which must end with that record. Returns the path of the segment.
@@ -16,30 +16,8 @@ pub(super) fn check(
     receipt: &Receipt,
 ) -> Result<PathBuf, RejoinError> {
     let differs = |why| Err(RejoinError::NotAtReceipt { end: receipt.end, why });
-    if control.system_identifier != receipt.system_identifier {
-        let (own, other) = (control.system_identifier, receipt.system_identifier);
-        return differs(format!(
-            "the cluster's system identifier is {own}, and the receipt is for {other}"
-        ));
-    }
-    if control.state != ClusterState::ShutDown {
-        return differs(format!(
-            "its state is \"{}\", not \"{}\"",
-            control.state,
-            ClusterState::ShutDown
-        ));
-    }
-    if control.timeline != receipt.timeline || Reached::of(control).timeline != receipt.timeline {
-        let (own, other) = (control.timeline, receipt.timeline);
-        return differs(format!(
-            "it is on timeline {own}, and the receipt is for timeline {other}"
-        ));
-    }
-    if control.checkpoint != receipt.checkpoint {
-        let (own, other) = (control.checkpoint, receipt.checkpoint);
-        return differs(format!(
-            "its last checkpoint is at {own}, and the receipt's at {other}, so it was started again after that shutdown"
-        ));
+    if let Some(why) = receipt.difference(control) {
+        return differs(why);
     }
     for file in ["backup_label", COPY_MARKER] {
         let path = data_directory.join(file);

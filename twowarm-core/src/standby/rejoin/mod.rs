@@ -132,7 +132,7 @@ impl Rejoin {
         recovery.apply(pgdata)?;
         // Not before: until then a start by mistake would open a second primary.
         let_sessions_in(pgdata, &self.local_replication)?;
-        Archive::open(&self.archive)?.unbind()?;
+        Archive::open(&self.archive)?.unbind_earlier(receipt.timeline)?;
         status_files::mark_archived(pgdata, major, &receipt)?;
         for file in &self.remove {
             remove(file, report)?;

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::Cursor;
+use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::archive;
 use crate::data_directory::{Role, lock_directory};
-use crate::receipt::{Receipt, ReceiptId, Tail};
+use crate::receipt::{Receipt, ReceiptFile, ReceiptId, Tail};
 use crate::ship::HeldReceipt;
 use crate::ship::wire::{Capabilities, Features};
-use crate::wal::{ControlFile, Expected, Lsn, SegmentName};
+use crate::wal::{ClusterState, ControlFile, Expected, Lsn, SegmentName, TimelineId};
 
 /// The unfinished last segment of a server.
 const SEGMENT: &str = "00000002000000000000001C";
@@ -25,8 +27,7 @@ impl Flushed {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/18-1MB");
         let control = fs::read(folder.join("pg_control")).unwrap();
         let control = ControlFile::parse(&control).unwrap();
-        let packed = fs::read(folder.join(format!("wal/{SEGMENT}.partial.zst"))).unwrap();
-        let tail = zstd::decode_all(&packed[..]).unwrap();
+        let tail = sample_file(&format!("wal/{SEGMENT}.partial.zst"));
         let segment: SegmentName = SEGMENT.parse().unwrap();
         let end = Tail::find(&mut Cursor::new(&tail), segment, &Expected::default()).unwrap();
         let (system_identifier, major) = (control.system_identifier, "18".parse().unwrap());
@@ -53,6 +54,14 @@ impl Flushed {
 
     fn send(&self, name: &str, content: &[u8]) {
         self.bed.send(self.hello.clone(), name, content).unwrap();
+    }
+
+    /// Makes the far node a primary; returns its pg_control.
+    fn becomes_primary(&self) -> ControlFile {
+        self.has_role(Role::Standby);
+        self.has_role(Role::Primary);
+        let control = self.bed.far.data_directory.join("global/pg_control");
+        ControlFile::parse(&fs::read(control).unwrap()).unwrap()
     }
 
     fn sender(&self) -> Sender {
@@ -94,6 +103,30 @@ impl Flushed {
     }
 }
 
+/// A file of the sample, uncompressed.
+fn sample_file(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/18-1MB");
+    zstd::decode_all(&fs::read(folder.join(name)).unwrap()[..]).unwrap()
+}
+
+/// A process that a data directory's pid file names as its server, until this is dropped.
+struct Server(Child);
+
+fn server_in(pgdata: &Path) -> Server {
+    let mut command = Command::new("sleep");
+    let child = command.arg("600").current_dir(pgdata).stdout(Stdio::null()).spawn().unwrap();
+    let text = format!("{}\n{}\n1700000000\n5432\n/tmp\n", child.id(), pgdata.display());
+    fs::write(pgdata.join("postmaster.pid"), text).unwrap();
+    Server(child)
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_receipt_is_stored_with_its_tail_and_void_without() {
     let flushed = Flushed::with_tail();
@@ -111,6 +144,32 @@ fn a_receipt_is_stored_with_its_tail_and_void_without() {
     flushed.void().unwrap();
     assert_eq!(flushed.held().receipt, None);
     assert_eq!(flushed.bed.stored(), [""; 0]);
+}
+
+/// The promoted node archives the same segment, as it was streamed: behind its end is what the recycled file contained. The
+/// DR node refused it, and got no WAL any more.
+#[test]
+fn the_last_segment_is_the_same_whatever_is_behind_its_end() {
+    let flushed = Flushed::with_tail();
+    flushed.deliver(&flushed.receipt).unwrap();
+    let name = format!("{SEGMENT}.partial");
+    let end = (flushed.receipt.end.0 % SIZE) as usize;
+    let begin = (flushed.receipt.checkpoint.0 % SIZE) as usize;
+    let send = |content: &[u8]| flushed.bed.send(flushed.hello.clone(), &name, content);
+    // The same records, and fewer: that node was promoted before it had the last one.
+    for from in [end, begin] {
+        let mut streamed = flushed.tail.clone();
+        streamed[from..8192].fill(0x5a);
+        send(&streamed).unwrap();
+    }
+    assert_eq!(flushed.held().receipt.as_ref(), Some(&flushed.receipt));
+    // One with more records is another.
+    let short = Flushed::new();
+    let mut fewer = short.tail.clone();
+    fewer[begin..].fill(0);
+    short.send(&name, &fewer);
+    let more = short.bed.send(short.hello.clone(), &name, &short.tail);
+    assert_eq!(refused(more).code, RefusalCode::CONFLICT);
 }
 
 #[test]
@@ -196,11 +255,29 @@ fn a_receipt_is_not_void_once_the_node_was_promoted() {
     fs::remove_file(pgdata.join("trigger")).unwrap();
     flushed.has_role(Role::Primary);
     is_kept("is a primary");
+    // Promoted before the receipt could be delivered.
+    let another = flushed.sender().void_receipt(&ReceiptId::random().unwrap());
+    assert_eq!(refused(another.map(|()| Stored::New)).code, RefusalCode::PAST_FORK);
     flushed.has_role(Role::Standby);
-    let history = pgdata.join("pg_wal/00000003.history");
-    fs::write(&history, "1\t0/1B00000\tx\n2\t0/1C000A0\tx\n").unwrap();
-    is_kept("timeline 3");
-    fs::remove_file(history).unwrap();
+    // The histories of other timelines may be missing here.
+    for name in
+        ["pg_wal/00000003.history", "pg_wal/00000005.history", "../archive/00000005.history"]
+    {
+        let history = pgdata.join(name);
+        fs::write(&history, "1\t0/1B00000\tx\n2\t0/1C000A0\tx\n").unwrap();
+        is_kept(if name.contains('3') { "timeline 3" } else { "timeline 5" });
+        fs::remove_file(history).unwrap();
+    }
+    // Promoted by SQL or pg_ctl, which write no trigger file.
+    let server = server_in(pgdata);
+    for name in ["promote", "fallback_promote"] {
+        fs::write(pgdata.join(name), "").unwrap();
+        is_kept(name);
+        fs::remove_file(pgdata.join(name)).unwrap();
+    }
+    drop(server);
+    // One that a promotion in warm mode has left behind.
+    fs::write(pgdata.join("promote"), "").unwrap();
     // triggerStandby has read the receipt, and is about to write the trigger file.
     let locked = lock_directory(pgdata).unwrap();
     let refusal = refused(flushed.void().map(|()| Stored::New));
@@ -211,6 +288,66 @@ fn a_receipt_is_not_void_once_the_node_was_promoted() {
     flushed.void().unwrap_err();
     fs::write(pgdata.join("PG_VERSION"), "18\n").unwrap();
     flushed.void().unwrap();
+}
+
+/// The disk of the data directory is not mounted.
+#[test]
+fn a_receipt_is_not_void_while_the_standby_cannot_be_seen() {
+    let flushed = Flushed::with_tail();
+    let Bed { far, .. } = &flushed.bed;
+    archive::mark(&far.archive, &far.local).unwrap();
+    flushed.deliver(&flushed.receipt).unwrap();
+    let pgdata = &far.data_directory;
+    for is_empty in [false, true] {
+        if is_empty {
+            fs::create_dir(pgdata).unwrap();
+        }
+        let refusal = refused(flushed.void().map(|()| Stored::New));
+        assert!(refusal.retryable && refusal.message.contains("mount"), "{}", refusal.message);
+    }
+    flushed.has_role(Role::Standby);
+    flushed.void().unwrap();
+    assert_eq!(flushed.held().receipt, None);
+}
+
+/// It has the receipt, and has perhaps written WAL since: its archive took the new primary's WAL, which the DR node needs.
+#[test]
+fn an_old_primary_that_was_started_again_gets_no_wal() {
+    let flushed = Flushed::new();
+    let control = flushed.becomes_primary();
+    assert_eq!(control.state, ClusterState::InProduction);
+    let receipt = Receipt {
+        timeline: control.timeline,
+        segment: control.layout().containing(control.timeline, control.checkpoint),
+        checkpoint: control.checkpoint,
+        end: Lsn(control.checkpoint.0 + 0x78),
+        ..flushed.receipt.clone()
+    };
+    ReceiptFile::of_node(&flushed.bed.far.local).write(&receipt).unwrap();
+    let number = control.timeline.number();
+    let (name, fork) = (format!("{:08X}.history", number + 1), control.checkpoint);
+    let sent =
+        flushed.bed.send(flushed.hello.clone(), &name, format!("{number}\t{fork}\tx\n").as_bytes());
+    let refusal = refused(sent);
+    assert_eq!((refusal.code, refusal.retryable), (RefusalCode::NOT_A_STANDBY, true));
+}
+
+/// Each of two primaries on one timeline stored the other's WAL.
+#[test]
+fn a_running_primary_gets_no_wal_of_its_own_timeline() {
+    let flushed = Flushed::new();
+    let control = flushed.becomes_primary();
+    assert_eq!(control.timeline, TimelineId::FIRST);
+    let name = "00000001000000000000001A";
+    let content = sample_file(&format!("wal/{name}.zst"));
+    let send = || flushed.bed.send(flushed.hello.clone(), name, &content);
+    let server = server_in(&flushed.bed.far.data_directory);
+    let refusal = refused(send());
+    assert_eq!((refusal.code, refusal.retryable), (RefusalCode::PAST_FORK, false));
+    assert!(refusal.message.contains("runs as a primary"), "{}", refusal.message);
+    drop(server);
+    // A copy that is not a standby yet.
+    send().unwrap();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::data_directory::{identity, running_server};
 use crate::file_error::FileError;
 use crate::restore::RecoveryMemory;
 use crate::timelines::Timelines;
-use crate::wal::{ControlFile, SegmentInHistory, TimelineHistory, WalFileName};
+use crate::wal::{ControlFile, SegmentInHistory, WalFileName};
 
 /// Does what the question asks for.
 pub(super) fn answer(
@@ -27,11 +27,19 @@ pub(super) fn answer(
     if let Some(control) = identity(data_directory)?.and_then(|cluster| cluster.control) {
         let keep_until = Instant::now() + question.keep_for;
         if let Some(left) = question.left {
-            let history = Timelines::new(directory, Some(data_directory)).history(left)?;
-            let history = history.unwrap_or_else(|| TimelineHistory::without_ancestors(left));
-            let keep = &mut *tell;
-            own_wal::keep_segments(&archive, &history, &control, data_directory, keep_until, keep)?;
-            own_wal::keep_new_timeline(&archive, left, &control, data_directory, tell)?;
+            // Segments of the old timeline from after the fork, which were streamed, are not part of the new history.
+            if let Some(begun) = own_wal::begun_timeline(&archive, left, data_directory)? {
+                let (history, keep) = ((&begun, left), &mut *tell);
+                own_wal::keep_segments(
+                    &archive,
+                    history,
+                    &control,
+                    data_directory,
+                    keep_until,
+                    keep,
+                )?;
+                own_wal::keep_new_timeline(&archive, &begun, &control, data_directory, tell)?;
+            }
         } else {
             complete_and_check(question, others, &archive, given, &control, keep_until, tell)?;
         }
@@ -53,8 +61,9 @@ fn complete_and_check(
 ) -> Result<(), PromotionError> {
     let Question { data_directory, archive: directory, .. } = question;
     let history = own_wal::replayed_history(directory, given, control, data_directory)?;
+    let whole = (&history, history.timeline());
     if question.keep_for > Duration::ZERO {
-        own_wal::keep_segments(archive, &history, control, data_directory, keep_until, tell)?;
+        own_wal::keep_segments(archive, whole, control, data_directory, keep_until, tell)?;
     }
     if question.fetch_for > Duration::ZERO {
         let server = (control, data_directory.as_path());
