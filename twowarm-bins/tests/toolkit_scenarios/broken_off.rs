@@ -61,9 +61,7 @@ impl Broken {
         let count = self.load.acknowledged().len();
         let goes_on = || {
             for node in [&self.site.db1, &self.site.db2] {
-                if node.pid().is_none() {
-                    node.start_warm().unwrap_or_else(|error| panic!("{what}: {error}"));
-                }
+                start(node);
             }
             self.load.acknowledged().len() > count
         };
@@ -120,12 +118,21 @@ fn rejoin(node: &Node) {
         let rejoin = node.command("configStandby").arg("--rejoin").output().unwrap();
         let said = String::from_utf8_lossy(&rejoin.stderr).into_owned();
         let is_to_be_repeated = said.contains("run this command again");
-        let is_done = rejoin.status.success() || said.contains("holds a standby already");
+        let is_standby = ["holds a standby already", "a server is running"];
+        let is_standby = is_standby.iter().any(|words| said.contains(words));
+        let is_done = rejoin.status.success() || is_standby;
         assert!(is_done || is_to_be_repeated, "{said}\n{}", log(node));
         is_done
     };
     wait_until("the old primary to rejoin", LIMIT, rejoins).unwrap();
-    node.start_warm().unwrap();
+    start(node);
+}
+
+/// Starts a server unless the start_command of a switchover that was killed does so.
+fn start(node: &Node) {
+    let starts = || node.pid().is_some() || node.start_warm().is_ok();
+    wait_until("the server to start", LIMIT, starts)
+        .unwrap_or_else(|error| panic!("{error}\n{}", log(node)));
 }
 
 /// Kills the postmaster and its children; returns whether it was running.
