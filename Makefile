@@ -7,6 +7,9 @@
 
 CARGO ?= cargo
 
+# Most tests wait most of the time.
+export RUST_TEST_THREADS ?= $(shell expr 2 \* $$(nproc))
+
 .PHONY: check demo install test test-matrix needs-demo needs-test
 
 demo: needs-demo

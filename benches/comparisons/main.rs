@@ -9,6 +9,7 @@ mod promotion;
 mod pruning;
 mod scratch;
 mod shipping;
+mod toolkit;
 mod waiting;
 
 use std::error::Error;
@@ -22,7 +23,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 type Comparison = fn(&Programs) -> Outcome<Vec<Table>>;
 
-const COMPARISONS: [(&str, Comparison); 11] = [
+const COMPARISONS: [(&str, Comparison); 15] = [
     ("present", present::compare),
     ("arrival", arrival::compare),
     ("pruning", pruning::compare),
@@ -34,6 +35,10 @@ const COMPARISONS: [(&str, Comparison); 11] = [
     ("memory", shipping::large_segments),
     ("line", shipping::long_line),
     ("shutdown", shipping::shutdown),
+    ("standstill", toolkit::standstill),
+    ("failover", toolkit::failover),
+    ("rejoin", toolkit::rejoin),
+    ("relay", toolkit::relay),
 ];
 
 fn main() -> ExitCode {

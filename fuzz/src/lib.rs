@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("node_name", node_name),
     ("pg_version", pg_version),
     ("postmaster_pid", postmaster_pid),
+    ("receipt", receipt),
     ("recovery_conf", recovery_conf),
     ("restart_point", restart_point),
     ("segment_header", segment_header),

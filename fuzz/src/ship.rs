@@ -2,20 +2,32 @@ use std::io::Cursor;
 
 use twowarm_core::archive::Binding;
 use twowarm_core::base_copy::CopyMessage;
+use twowarm_core::receipt::Receipt;
 use twowarm_core::ship::wire::{
     Capabilities, Codec, DecodeError, Decoder, Encoder, Frame, Message, Piece, read_frame,
     read_greeting, write_frame,
 };
 use twowarm_core::ship::{Fetched, Get};
 
+use crate::text;
+
 /// The file `.owner` of an archive.
 pub fn archive_owner(data: &[u8]) {
-    let Ok(owner) = std::str::from_utf8(data).unwrap_or_default().parse::<Binding>() else {
-        return;
-    };
+    let Ok(owner) = text(data).parse::<Binding>() else { return };
     let printed = owner.to_string();
     let again: Binding = printed.parse().expect("a printed owner can be parsed");
     assert_eq!(again, owner);
+}
+
+/// The receipt of a clean shutdown, in an archive and in a message.
+pub fn receipt(data: &[u8]) {
+    match text(data).parse::<Receipt>() {
+        Ok(receipt) => {
+            let again = receipt.to_string().parse();
+            assert_eq!(again, Ok(receipt));
+        }
+        Err(error) => assert!(!error.to_string().contains(['\n', '\r']), "{error}"),
+    }
 }
 
 /// A frame of the shipping protocol, and the greeting.

@@ -2,7 +2,7 @@
 //! and end with an exit code and one message on stderr.
 
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -27,7 +27,7 @@ pub struct Command {
     pub(crate) failures: ExitPolicy,
     /// What to do if the 2warm tree can't be read; most commands fail.
     pub(crate) misconfigured: Option<Misconfigured>,
-    /// The work of the command.
+    /// The work of the command. It gets no arguments if the documentation lists none.
     pub(crate) run: fn(&Install, &[OsString]) -> Result<u8, Failure>,
 }
 
@@ -56,6 +56,11 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Failure {
         Failure::Failed(Box::new(error))
     }
+}
+
+/// The problem with an argument that the command does not have.
+pub(crate) fn invalid_argument(argument: &OsStr) -> String {
+    format!("invalid argument: {}", argument.to_string_lossy())
 }
 
 impl Command {
@@ -107,6 +112,9 @@ impl Command {
             print(&install.describe());
             return Ok(DONE);
         }
+        if self.manual.arguments.is_empty() && !arguments.is_empty() {
+            return Err(self.report(Failure::Usage("too many arguments".into())));
+        }
         (self.run)(&install, &arguments).map_err(|failure| self.report(failure))
     }
 
@@ -121,6 +129,14 @@ impl Command {
                 level(log::Level::Warn),
                 "{}: only assignments are read, other lines are ignored: {lines}",
                 file.display()
+            );
+        }
+        if let (Some([other, dr]), Some(node)) = (&install.same_nodes, &install.other_node) {
+            log::log!(
+                level(log::Level::Warn),
+                "{node} is the other node in \"{}\" and also the DR node in \"{}\", so there is no DR node. HINT: write a third node into the latter, or empty it",
+                other.display(),
+                dr.display()
             );
         }
         if let (Some(pgdata), Some(named_by)) = (&install.pgdata, &install.pgdata_named_by)
@@ -202,6 +218,12 @@ fn start_log(name: &'static str) {
     if level.is_err() && !asked.is_empty() {
         log::warn!("invalid TWOWARM_LOG={asked}: use error, warn, info, debug or trace");
     }
+}
+
+/// The arguments of a command, for tests.
+#[cfg(test)]
+pub(crate) fn arguments(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::standby::{PrepareStep, RejoinStep};
 
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, invalid_argument, print};
 use crate::exit_codes::{DONE, ExitPolicy};
 use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
@@ -64,9 +64,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         [] => false,
         [option] if option == "--overwrite" => true,
         [option] if option == "--rejoin" => return rejoin(install),
-        [other] => {
-            return Err(Failure::Usage(format!("invalid argument: {}", other.to_string_lossy())));
-        }
+        [other] => return Err(Failure::Usage(invalid_argument(other))),
         _ => return Err(Failure::Usage("too many arguments".into())),
     };
     let preparation = install.prepare_standby(overwrite)?;
@@ -76,8 +74,15 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
         }
     })?;
     install.remember_data_directory()?;
+    let copy = match &install.other_node {
+        Some(other) => format!(
+            "copyToStandby on the primary ({other}), or copyToDR if this node is to be the DR node"
+        ),
+        // A DR node has none.
+        None => "copyToDR on the standby or on the primary".to_owned(),
+    };
     print(&format!(
-        "The standby is ready for a base copy: run copyToStandby on the primary. WAL files will arrive in \"{}\"\n",
+        "The standby is ready for a base copy. WAL files will arrive in \"{}\". HINT: run {copy}\n",
         preparation.archive.display()
     ));
     if let Some(node) = &install.dr_node {

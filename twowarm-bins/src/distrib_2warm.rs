@@ -48,10 +48,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if !arguments.is_empty() {
-        return Err(Failure::Usage("too many arguments".into()));
-    }
+fn run(install: &Install, _arguments: &[OsString]) -> Result<u8, Failure> {
     let other = install.require_other_node()?;
     distribute(install, other)?;
     if let Some(node) = &install.dr_node {

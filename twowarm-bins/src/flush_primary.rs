@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use twowarm_core::data_directory::running_server;
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::receipt::Receipt;
 use twowarm_core::server::let_sessions_in;
 use twowarm_core::switchover::{FlushPrimary, FlushStep, UndoFlush};
 
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, invalid_argument, print};
 use crate::exit_codes::{DONE, ExitPolicy};
 use crate::interruption::before_the_end;
 use crate::manual::{DR_NODE, ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
@@ -18,7 +17,7 @@ use crate::manual::{DR_NODE, ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 pub const COMMAND: Command = Command {
     manual: Manual {
         name: "flushPrimary",
-        arguments: "[--wait SECONDS] [--force] [--undo]",
+        arguments: "[--wait SECONDS] [--force] [--without-dr] | --undo [--force]",
         summary: "stops the primary for a switchover",
         description: "The first half of a switchover; the second half is triggerStandby on the standby. Lets no new \
             session in, waits for the sessions to end and terminates the others, waits until all WAL is archived, and \
@@ -33,6 +32,7 @@ pub const COMMAND: Command = Command {
                 "Stop a server that does not stop in time without a checkpoint; with --undo: continue although a node \
                  cannot be asked.",
             ),
+            WITHOUT_DR,
             ("--undo", "Continue with this server as the primary."),
         ],
         answers: &[(
@@ -59,45 +59,71 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Request {
+/// An option of flushPrimary and switchover.
+pub(crate) const WITHOUT_DR: (&str, &str) = (
+    "--without-dr",
+    "Continue if the DR node cannot be reached. It gets the rest of the WAL later, by rsyncDR on both other nodes.",
+);
+
+/// The arguments of flushPrimary and switchover.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct FlushArguments {
     wait: Option<Duration>,
     force: bool,
-    undo: bool,
+    without_dr: bool,
+    /// Whether the option is given that only one of the two has: `--undo` or `--dry-run`.
+    pub(crate) own: bool,
 }
 
-impl Request {
-    fn parse(arguments: &[OsString]) -> Result<Request, String> {
-        let mut request = Request { wait: None, force: false, undo: false };
+impl FlushArguments {
+    /// Parses them, with that option.
+    pub(crate) fn parse(arguments: &[OsString], own: &str) -> Result<FlushArguments, String> {
+        let mut parsed = FlushArguments::default();
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             match argument.to_str() {
-                Some("--force") => request.force = true,
-                Some("--undo") => request.undo = true,
-                Some("--wait") => request.wait = Some(seconds(arguments.next())?),
-                _ => return Err(format!("invalid argument: {}", argument.to_string_lossy())),
+                Some("--force") => parsed.force = true,
+                Some("--without-dr") => parsed.without_dr = true,
+                Some("--wait") => {
+                    let seconds = arguments.next().and_then(|text| text.to_str()?.parse().ok());
+                    let seconds = seconds.ok_or("--wait requires a number of seconds")?;
+                    parsed.wait = Some(Duration::from_secs(seconds));
+                }
+                Some(option) if option == own => parsed.own = true,
+                _ => return Err(invalid_argument(argument)),
             }
         }
-        if request.undo && request.wait.is_some() {
-            return Err("specify either --wait or --undo".into());
-        }
-        Ok(request)
+        Ok(parsed)
+    }
+
+    /// Sets them for a flush.
+    pub(crate) fn apply(&self, flush: &mut FlushPrimary) {
+        flush.wait = self.wait.unwrap_or(flush.wait);
+        flush.force = self.force;
+        flush.without_dr = self.without_dr;
     }
 }
 
-/// The value of `--wait`.
-pub(crate) fn seconds(argument: Option<&OsString>) -> Result<Duration, String> {
-    let seconds = argument.and_then(|text| text.to_str()?.parse().ok());
-    let seconds = seconds.ok_or("--wait requires a number of seconds")?;
-    Ok(Duration::from_secs(seconds))
+fn parse(arguments: &[OsString]) -> Result<FlushArguments, String> {
+    let parsed = FlushArguments::parse(arguments, "--undo")?;
+    if parsed.own && parsed.wait.is_some() {
+        return Err("specify either --wait or --undo".into());
+    }
+    if parsed.own && parsed.without_dr {
+        return Err("specify either --without-dr or --undo".into());
+    }
+    Ok(parsed)
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    let request = Request::parse(arguments).map_err(Failure::Usage)?;
-    if request.undo {
-        return undo(install, request.force);
+    let arguments = parse(arguments).map_err(Failure::Usage)?;
+    if arguments.own {
+        return undo(install, arguments.force);
     }
-    let receipt = flush(install, request.wait, request.force)?;
+    let mut flush = install.flush_primary()?;
+    arguments.apply(&mut flush);
+    when_interrupted(install, &flush)?;
+    let receipt = flush.run(&mut tell)?;
     let standby = install.require_other_node()?;
     print(&format!(
         "The server is stopped. WAL of timeline {} ends at {}. HINT: run triggerStandby on {standby}. To continue with this server instead, run flushPrimary --undo\n",
@@ -106,29 +132,20 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     Ok(DONE)
 }
 
-/// Flushes the primary of this node and tells the steps.
-fn flush(install: &Install, wait: Option<Duration>, force: bool) -> Result<Receipt, Failure> {
-    let mut flush = install.flush_primary()?;
-    flush.wait = wait.unwrap_or(flush.wait);
-    flush.force = force;
-    when_interrupted(install, &flush)?;
-    Ok(flush.run(&mut tell)?)
-}
-
 /// Lets sessions in again before a signal ends the process, unless the server is stopped.
 pub(crate) fn when_interrupted(install: &Install, flush: &FlushPrimary) -> std::io::Result<()> {
     let (pgdata, local) = (flush.node.data_directory.clone(), install.local_replication());
     before_the_end(move || match running_server(&pgdata) {
         Ok(Some(_)) => match let_sessions_in(&pgdata, &local) {
             Ok(()) => log::warn!(
-                "interrupted: sessions are let in again, unless the server is shutting down"
+                "interrupted: sessions are let in again. HINT: if the server is already shutting down, start it when it has stopped, or run flushPrimary again"
             ),
             Err(error) => {
                 log::error!("{error}. Sessions are still rejected. HINT: run flushPrimary --undo")
             }
         },
         _ => log::warn!(
-            "interrupted: the server is stopped. HINT: if the standby was promoted meanwhile, run configStandby --rejoin; otherwise run flushPrimary again, or flushPrimary --undo to continue with this server as the primary"
+            "interrupted: the server is stopped. HINT: run flushPrimary again, which continues or says that the standby was promoted; then run configStandby --rejoin. To continue with this server as the primary, run flushPrimary --undo"
         ),
     })
 }
@@ -137,6 +154,12 @@ pub(crate) fn tell(step: FlushStep<'_>) {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let line = match step {
         FlushStep::Connected { node } => format!("{node} can be reached"),
+        FlushStep::WithoutDrNode { node, error } => {
+            log::warn!(
+                "{node}, the DR node, is left out: {error}. HINT: it gets the WAL when it is back, by rsyncDR on both other nodes"
+            );
+            return;
+        }
         FlushStep::SavingLogs => "Copying the server's log files to the standby".to_owned(),
         FlushStep::LogsNotSaved(error) => {
             log::warn!("could not copy the server's log files: {error}");
@@ -171,7 +194,7 @@ pub(crate) fn tell(step: FlushStep<'_>) {
         }
         FlushStep::Incomplete { node, missing } => {
             log::warn!(
-                "{node} holds the receipt, but not yet {missing}, which the standby has. HINT: run rsyncDR on the standby"
+                "{node} holds the receipt, but not yet {missing}, which the standby has. HINT: rsyncDR on the standby sends it, also after the promotion"
             );
             return;
         }
@@ -207,27 +230,33 @@ fn undo(install: &Install, force: bool) -> Result<u8, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(words: &[&str]) -> Result<Request, String> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Request::parse(&words)
-    }
+    use crate::command::arguments;
 
     #[test]
     fn arguments_in_any_order() {
-        let none = Request { wait: None, force: false, undo: false };
-        assert_eq!(parse(&[]), Ok(none));
-        let wait = Some(Duration::from_secs(5));
-        assert_eq!(parse(&["--wait", "5", "--force"]), Ok(Request { wait, force: true, ..none }));
-        assert_eq!(parse(&["--force", "--undo"]), Ok(Request { undo: true, force: true, ..none }));
+        let parse = |words: &[&str]| parse(&arguments(words));
+        let (wait, force) = (Some(Duration::from_secs(5)), true);
+        assert_eq!(parse(&[]), Ok(FlushArguments::default()));
+        let none = FlushArguments::default();
+        let forced = FlushArguments { wait, force, ..none };
+        assert_eq!(parse(&["--wait", "5", "--force"]), Ok(forced));
+        let undo = FlushArguments { force, own: true, ..none };
+        assert_eq!(parse(&["--force", "--undo"]), Ok(undo));
         for bad in [
             &["--wait"][..],
             &["--wait", "-1"],
             &["--wait", "1.5"],
+            &["--wait", "x"],
             &["now"],
+            &["--dry-run"],
             &["--undo", "--wait", "1"],
+            &["--undo", "--without-dr"],
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
+        let switchover =
+            FlushArguments::parse(&arguments(&["--dry-run", "--wait", "5"]), "--dry-run");
+        assert_eq!(switchover, Ok(FlushArguments { wait, own: true, ..none }));
+        assert_eq!(parse(&["--without-dr"]), Ok(FlushArguments { without_dr: true, ..none }));
     }
 }

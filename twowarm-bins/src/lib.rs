@@ -10,6 +10,7 @@ pub mod copy_to_dr;
 pub mod copy_to_standby;
 pub mod distrib_2warm;
 pub mod exit_codes;
+mod far_end;
 pub mod flush_primary;
 mod interruption;
 mod manual;

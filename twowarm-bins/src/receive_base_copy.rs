@@ -1,15 +1,13 @@
 //! receiveBaseCopy: the far end of copyToStandby and copyToDR, started by sshd.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use twowarm_core::node::{Caller, Install};
-use twowarm_core::ship::TimedInput;
 
 use crate::command::{Command, Failure};
 use crate::exit_codes::{DONE, ExitPolicy};
+use crate::far_end::connection;
 use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
 
 /// The near end sends a message every few seconds during the copy. If it sends none for this long, it is
@@ -35,14 +33,8 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if !arguments.is_empty() {
-        return Err(Failure::Usage("too many arguments".into()));
-    }
-    // Not the handles of std: poll does not see what is in their buffers.
-    let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
-    let limit = TIME_LIMIT.max(install.settings.time_limit);
-    install.copy_target()?.serve(TimedInput::new(input, limit), output)?;
+fn run(install: &Install, _arguments: &[OsString]) -> Result<u8, Failure> {
+    let (input, output) = connection(TIME_LIMIT.max(install.settings.time_limit))?;
+    install.copy_target()?.serve(input, output)?;
     Ok(DONE)
 }

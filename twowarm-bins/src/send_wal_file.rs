@@ -1,17 +1,15 @@
 //! sendWALFile: the far end of fetching, started by sshd.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::BufReader;
-use std::os::fd::AsFd;
 
-use twowarm_core::node::{Caller, Install, InstallError, PgdataSource};
-use twowarm_core::ship::{Supplier, TimedInput, TimedOutput};
+use twowarm_core::node::{Caller, Install};
+use twowarm_core::ship::{TimedOutput, refuse_caller};
 
 use crate::command::{Command, Failure};
 use crate::exit_codes::{DONE, ExitPolicy};
+use crate::far_end::{connection, refuse_rsync};
 use crate::manual::{ENVIRONMENT, Manual, SETTINGS};
-use crate::receive_wal_file::is_rsync;
 
 /// sendWALFile as a command.
 pub const COMMAND: Command = Command {
@@ -39,41 +37,14 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if !arguments.is_empty() {
-        return Err(Failure::Usage("too many arguments".into()));
-    }
-    if let Some(Ok(command)) = std::env::var_os("SSH_ORIGINAL_COMMAND").map(OsString::into_string)
-        && is_rsync(&command)
-    {
-        // rsync waits for an answer, and this command for a greeting.
-        let why = "this key is accepted only for sendWALFile, not for rsync";
-        return Err(Failure::Failed(why.into()));
-    }
-    // Not std's own handles: poll does not see the data in their buffers.
-    let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    let output = File::from(std::io::stdout().as_fd().try_clone_to_owned()?);
+fn run(install: &Install, _arguments: &[OsString]) -> Result<u8, Failure> {
+    refuse_rsync(COMMAND.manual.name)?;
     let limit = install.settings.time_limit;
-    let input = BufReader::new(TimedInput::new(input, limit));
-    let output = TimedOutput::new(output, limit);
-    match supplier(install) {
+    let (input, output) = connection(limit)?;
+    let (input, output) = (BufReader::new(input), TimedOutput::new(output, limit));
+    match install.supplier() {
         Ok(supplier) => supplier.serve(input, output)?,
-        Err(e) => return Err(Supplier::refuse(&e, input, output).into()),
+        Err(e) => return Err(refuse_caller(&e, input, output).into()),
     };
     Ok(DONE)
-}
-
-fn supplier(install: &Install) -> Result<Supplier, InstallError> {
-    let archive = install.require_archive()?.to_owned();
-    if install.pgdata_named_by.as_ref().is_some_and(PgdataSource::is_assumed) {
-        // Its error names the source of a directory that is missing.
-        install.require_pgdata()?;
-    }
-    Ok(Supplier {
-        archive,
-        local_replication: install.local_replication(),
-        data_directory: install.pgdata.clone(),
-        label: install.label(),
-        node_id: install.node_id()?,
-    })
 }

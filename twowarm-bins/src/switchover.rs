@@ -1,7 +1,7 @@
 //! switchover: makes the standby the primary, and this node, the primary, its standby.
 
 use std::ffi::OsString;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::switchover::SwitchoverStep;
@@ -9,14 +9,14 @@ use twowarm_core::switchover::SwitchoverStep;
 use crate::command::{Command, Failure, print};
 use crate::config_standby::text_of_rejoin;
 use crate::exit_codes::{DONE, ExitPolicy};
-use crate::flush_primary;
+use crate::flush_primary::{self, FlushArguments, WITHOUT_DR};
 use crate::manual::{DR_NODE, ENVIRONMENT, Manual, OTHER_NODE, SETTINGS};
 
 /// switchover as a command.
 pub const COMMAND: Command = Command {
     manual: Manual {
         name: "switchover",
-        arguments: "[--wait SECONDS] [--force] [--dry-run]",
+        arguments: "[--wait SECONDS] [--force] [--without-dr] [--dry-run]",
         summary: "makes the standby the primary and the primary its standby",
         description: "Run on the primary. Flushes it as flushPrimary does, runs \"triggerStandby smart \
             --require-receipt\" on the standby, makes this node a standby as configStandby --rejoin does, and starts \
@@ -30,6 +30,7 @@ pub const COMMAND: Command = Command {
                 "--force",
                 "Stop a server that does not stop in time without a checkpoint; then it stays the primary.",
             ),
+            WITHOUT_DR,
             ("--dry-run", "Check both nodes, print the steps, and change nothing."),
         ],
         answers: &[(
@@ -46,36 +47,12 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Request {
-    wait: Option<Duration>,
-    force: bool,
-    dry_run: bool,
-}
-
-impl Request {
-    fn parse(arguments: &[OsString]) -> Result<Request, String> {
-        let mut request = Request { wait: None, force: false, dry_run: false };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            match argument.to_str() {
-                Some("--force") => request.force = true,
-                Some("--dry-run") => request.dry_run = true,
-                Some("--wait") => request.wait = Some(flush_primary::seconds(arguments.next())?),
-                _ => return Err(format!("invalid argument: {}", argument.to_string_lossy())),
-            }
-        }
-        Ok(request)
-    }
-}
-
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    let request = Request::parse(arguments).map_err(Failure::Usage)?;
+    let arguments = FlushArguments::parse(arguments, "--dry-run").map_err(Failure::Usage)?;
     let mut switchover = install.switchover()?;
-    switchover.flush.wait = request.wait.unwrap_or(switchover.flush.wait);
-    switchover.flush.force = request.force;
+    arguments.apply(&mut switchover.flush);
     let standby = install.require_other_node()?;
-    if request.dry_run {
+    if arguments.own {
         switchover.check(&mut tell)?;
         let start = match install.settings.server.start_command.as_slice() {
             [] => "you start its server (start_command is not set)".to_owned(),
@@ -120,28 +97,4 @@ fn tell(step: SwitchoverStep<'_>) {
         _ => return,
     };
     print(&format!("{line}\n"));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_in_any_order() {
-        let parse = |words: &[&str]| {
-            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-            Request::parse(&words)
-        };
-        let none = Request { wait: None, force: false, dry_run: false };
-        assert_eq!(parse(&[]), Ok(none));
-        let wait = Some(Duration::from_secs(5));
-        assert_eq!(
-            parse(&["--dry-run", "--wait", "5"]),
-            Ok(Request { wait, dry_run: true, ..none })
-        );
-        assert_eq!(parse(&["--force"]), Ok(Request { force: true, ..none }));
-        for bad in [&["--wait"][..], &["--wait", "x"], &["--undo"], &["now"]] {
-            assert!(parse(bad).is_err(), "{bad:?}");
-        }
-    }
 }

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, Flock, FlockArg, RenameFlags, renameat2};
 
 use crate::file_error::{FileError, if_exists};
+use crate::lock::lock;
 
 /// A temporary file. It is locked while its writer runs, so that another process can recognize the file of an
 /// interrupted one, and is removed when it is dropped.
@@ -206,8 +207,7 @@ pub(crate) fn lock_named(path: &Path) -> Result<Option<Flock<File>>, FileError> 
         }
         Err(e) => return Err(FileError::of("open", path)(e)),
     };
-    let locked = Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, e)| FileError::of("lock", path)(e))?;
+    let locked = lock(file, path)?;
     let id = |m: &fs::Metadata| (m.dev(), m.ino());
     let opened = locked.metadata().map_err(FileError::of("read", path))?;
     let named = if_exists(fs::metadata(path)).map_err(FileError::of("read", path))?;
@@ -228,14 +228,6 @@ pub(crate) fn create_directory(path: &Path) -> Result<(), FileError> {
         .create(path)
         .map_err(FileError::of("create the directory", path))?;
     sync_parent(path)
-}
-
-/// Locks a directory until the result is dropped; waits while another process has it.
-#[cfg(feature = "ship")]
-pub(crate) fn lock_directory(directory: &Path) -> Result<Flock<File>, FileError> {
-    let opened = File::open(directory).map_err(FileError::of("open", directory))?;
-    Flock::lock(opened, FlockArg::LockExclusive)
-        .map_err(|(_, e)| FileError::of("lock", directory)(e))
 }
 
 /// Fsyncs a directory, so that the names in it are on disk.

@@ -20,6 +20,7 @@ mod durable;
 mod file_error;
 pub mod identifiers;
 pub mod limits;
+mod lock;
 #[cfg(feature = "tree")]
 pub mod node;
 pub mod prune;

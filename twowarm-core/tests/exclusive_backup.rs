@@ -229,7 +229,7 @@ fn a_failing_archiver_does_not_delay_the_end() {
     let Some(backup) = primary.start() else { return };
     let began = Instant::now();
     let finished = backup.stop(primary.layout()).unwrap();
-    assert!(began.elapsed() < Duration::from_secs(20));
+    assert!(began.elapsed() < Duration::from_secs(60));
     assert!(finished.last >= finished.first);
     primary.nothing_is_left();
     let (wal, first) = (primary.major.wal_directory(), finished.first.to_string());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use twowarm_core::testbed::{Direction, Fault, FaultProxy, Testbed, finish, wait_until};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A server that returns what it receives, and a proxy to it.
 fn echo() -> FaultProxy {
@@ -74,14 +74,15 @@ fn each_way_is_delayed_and_not_throttled() {
     assert!(start.elapsed() >= 4 * delay, "setup and one exchange: {:?}", start.elapsed());
     // Pieces follow each other without waiting for answers.
     let start = Instant::now();
-    for piece in [b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"] {
-        stream.write_all(piece).unwrap();
+    const PIECES: usize = 2000;
+    for piece in 0..PIECES {
+        stream.write_all(&[piece as u8]).unwrap();
     }
-    let mut back = [0; 8];
+    let mut back = [0; PIECES];
     stream.read_exact(&mut back).unwrap();
-    assert_eq!(&back, b"23456789");
+    assert!(back.iter().enumerate().all(|(piece, &byte)| byte == piece as u8));
     let took = start.elapsed();
-    assert!(took >= 2 * delay && took < 8 * 2 * delay, "{took:?}");
+    assert!(took >= 2 * delay && took < LIMIT, "{took:?}");
 }
 
 #[test]
@@ -97,10 +98,10 @@ fn the_limit_is_for_all_connections_together() {
         .collect();
     threads.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), [7; 100_000]));
     assert!(start.elapsed() >= Duration::from_millis(199), "{:?}", start.elapsed());
+    // Three thousand seconds would be needed with this limit.
+    proxy.limit(1000);
     proxy.limit(0);
-    let start = Instant::now();
     exchange(&mut connect(&proxy), &[7; 3_000_000]).unwrap();
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -79,15 +79,22 @@ impl Display<'_> {
                 self.print(&format!("The online backup begins in WAL file {segment}"));
                 self.start_bar();
             }
-            Progress::Copied { bytes, expected, files_left } => {
-                self.advance_bar(bytes, expected, files_left);
+            Progress::Copied { bytes, changed, expected, files_left } => {
+                self.advance_bar((bytes, changed), expected, files_left);
             }
             Progress::Output(line) => self.bar.suspend(|| print(&format!("  {line}\n"))),
             Progress::Retrying(cause) => log::warn!("{cause}; retrying"),
-            Progress::FilesCopied(bytes) => {
+            Progress::FilesCopied { bytes, changed } => {
                 self.bar.finish_and_clear();
-                let (bytes, elapsed) = (HumanBytes(bytes), HumanDuration(self.copying.elapsed()));
-                self.print(&format!("{bytes} are copied or unchanged after {elapsed}"));
+                let elapsed = HumanDuration(self.copying.elapsed());
+                self.print(&match changed < bytes {
+                    true => format!(
+                        "{} of {} copied after {elapsed}, the other files are unchanged",
+                        HumanBytes(changed),
+                        HumanBytes(bytes)
+                    ),
+                    false => format!("{} copied after {elapsed}", HumanBytes(bytes)),
+                });
             }
             Progress::BackupEnded(segment) => {
                 self.print(&format!("The online backup ends in WAL file {segment}"));
@@ -138,22 +145,30 @@ impl Display<'_> {
         self.line.reset();
     }
 
-    fn advance_bar(&mut self, bytes: u64, expected: u64, files_left: Option<u64>) {
+    /// Its rate and the time left are those of all files: unchanged ones have to be read too.
+    fn advance_bar(
+        &mut self,
+        (bytes, changed): (u64, u64),
+        expected: u64,
+        files_left: Option<u64>,
+    ) {
         // Files may have grown.
         let expected = expected.max(bytes);
         self.bar.set_length(expected);
         self.bar.set_position(bytes);
         if let Some(left) = files_left {
-            self.bar.set_message(format!("({left} files to check)"));
+            let changed = HumanBytes(changed);
+            self.bar.set_message(format!("({changed} copied, {left} files to check)"));
         }
         if !self.has_terminal && self.line.is_due() {
             log::info!(
-                "{} of {} copied or found unchanged ({} %), {}/s, {} left",
+                "{} of {} copied or found unchanged ({} %), {}/s, {} left; {} copied",
                 HumanBytes(bytes),
                 HumanBytes(expected),
                 bytes * 100 / expected.max(1),
                 HumanBytes(self.bar.per_sec() as u64),
-                HumanDuration(self.bar.eta())
+                HumanDuration(self.bar.eta()),
+                HumanBytes(changed)
             );
         }
     }

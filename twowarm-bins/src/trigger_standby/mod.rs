@@ -10,9 +10,9 @@ use twowarm_core::data_directory::{
     RecoveryMode, Role, lock_directory, recovery_settings, role_of, running_server,
 };
 use twowarm_core::node::{Caller, Install, Invocation};
-use twowarm_core::standby::{Promoted, Promotion, PromotionError, PromotionMode};
+use twowarm_core::standby::{Promoted, Promotion, PromotionError, PromotionMode, ReceiptState};
 
-use crate::command::{Command, Failure, print};
+use crate::command::{Command, Failure, invalid_argument, print};
 use crate::exit_codes::{DONE, ExitPolicy};
 use crate::interruption::before_the_end;
 use crate::manual::{DR_NODE, ENVIRONMENT, Manual, SETTINGS};
@@ -25,7 +25,7 @@ use report::Report;
 pub(crate) const COMMAND: Command = Command {
     manual: Manual {
         name: "triggerStandby",
-        arguments: "[smart|fast] [--require-receipt] [--accept-gap] [--no-wait] [--check]",
+        arguments: "[smart|fast] [--require-receipt] [--accept-gap] [--no-wait] | --check [--require-receipt]",
         summary: "promotes this node's standby",
         description: "Promotes this node's standby. smart (the default) first replays all WAL that has arrived, fast does \
                 not. First, complete segments that only this node's pg_wal has are put into the archive, so that it has no gap \
@@ -44,7 +44,11 @@ pub(crate) const COMMAND: Command = Command {
             ),
             ("--accept-gap", "Replay what comes before a missing or damaged segment."),
             ("--no-wait", "Return at once; you must remove the trigger file."),
-            ("--check", "Only check that this node's standby is running."),
+            (
+                "--check",
+                "Change nothing; only check that this node's standby is running. With --require-receipt also that all WAL of a \
+                 primary that flushPrimary has shut down is here.",
+            ),
         ],
         answers: &[(
             DONE,
@@ -90,11 +94,13 @@ struct Request {
     accept_gap: bool,
     require_receipt: bool,
     wait: bool,
+    check: bool,
 }
 
 impl Request {
     fn parse(arguments: &[OsString]) -> Result<Request, String> {
         let (mut mode, mut accept_gap, mut require_receipt, mut wait) = (None, false, false, true);
+        let mut check = false;
         for argument in arguments {
             let wanted = match argument.to_str() {
                 Some("smart") => PromotionMode::Smart,
@@ -111,11 +117,18 @@ impl Request {
                     accept_gap = true;
                     continue;
                 }
-                _ => return Err(format!("invalid argument: {}", argument.to_string_lossy())),
+                Some("--check") => {
+                    check = true;
+                    continue;
+                }
+                _ => return Err(invalid_argument(argument)),
             };
             if mode.replace(wanted).is_some() {
                 return Err("specify either smart or fast".into());
             }
+        }
+        if check && (mode.is_some() || accept_gap || !wait) {
+            return Err("--check can be combined only with --require-receipt".into());
         }
         let mode = mode.unwrap_or(PromotionMode::Smart);
         if mode == PromotionMode::Fast && require_receipt {
@@ -123,15 +136,15 @@ impl Request {
                 "fast does not replay all WAL: specify either fast or --require-receipt".into()
             );
         }
-        Ok(Request { mode, accept_gap, require_receipt, wait })
+        Ok(Request { mode, accept_gap, require_receipt, wait, check })
     }
 }
 
 fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
-    if matches!(arguments, [only] if only == "--check") {
-        return check(install);
-    }
     let request = Request::parse(arguments).map_err(Failure::Usage)?;
+    if request.check {
+        return check(install, request.require_receipt);
+    }
     let promotion = Promotion {
         accept_gap: request.accept_gap,
         require_receipt: request.require_receipt,
@@ -163,7 +176,7 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 }
 
 /// Whether the standby can be promoted, for switchover on the primary, which recognizes this line.
-fn check(install: &Install) -> Result<u8, Failure> {
+fn check(install: &Install, require_receipt: bool) -> Result<u8, Failure> {
     let pgdata = install.require_pgdata()?;
     let shown = pgdata.display();
     if role_of(pgdata)? == Role::Primary {
@@ -177,6 +190,16 @@ fn check(install: &Install) -> Result<u8, Failure> {
     // A base copy from here would keep triggerStandby --require-receipt from promoting it.
     drop(lock_directory(pgdata)?);
     print(&format!("The standby in \"{shown}\" is running\n"));
+    if require_receipt {
+        let promotion = install.promotion(PromotionMode::Smart)?;
+        match promotion.receipt()? {
+            Some(state @ ReceiptState::Complete(_)) => report::receipt(&state),
+            found => {
+                let archive = promotion.archive;
+                return Err(PromotionError::Receipt { archive, found }.into());
+            }
+        }
+    }
     Ok(DONE)
 }
 
@@ -196,16 +219,14 @@ fn note(promotion: &Promotion) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(words: &[&str]) -> Result<Request, String> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Request::parse(&words)
-    }
+    use crate::command::arguments;
 
     #[test]
     fn arguments_in_any_order() {
+        let parse = |words: &[&str]| Request::parse(&arguments(words));
         let mode = PromotionMode::Smart;
-        let smart = Request { mode, accept_gap: false, require_receipt: false, wait: true };
+        let smart =
+            Request { mode, accept_gap: false, require_receipt: false, wait: true, check: false };
         let fast = Request { mode: PromotionMode::Fast, wait: false, ..smart };
         assert_eq!(parse(&[]), Ok(smart));
         assert_eq!(parse(&["smart"]), Ok(smart));
@@ -217,6 +238,13 @@ mod tests {
         let requiring = Request { require_receipt: true, ..smart };
         assert_eq!(parse(&["--require-receipt"]), Ok(requiring));
         assert!(parse(&["fast", "--require-receipt"]).unwrap_err().contains("either"));
+        assert_eq!(parse(&["--check"]), Ok(Request { check: true, ..smart }));
+        let checking = Request { check: true, ..requiring };
+        assert_eq!(parse(&["--check", "--require-receipt"]), Ok(checking));
+        assert_eq!(parse(&["--require-receipt", "--check"]), Ok(checking));
+        for other in ["smart", "fast", "--no-wait", "--accept-gap"] {
+            assert!(parse(&["--check", other]).is_err(), "{other}");
+        }
         assert_eq!(parse(&["fast", "smart"]), Err("specify either smart or fast".into()));
         for invalid in ["Fast", "--nowait", "--ask-archive"] {
             assert_eq!(parse(&[invalid]), Err(format!("invalid argument: {invalid}")));

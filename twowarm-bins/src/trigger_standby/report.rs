@@ -1,5 +1,6 @@
 //! What triggerStandby tells while it promotes.
 
+use indicatif::HumanDuration;
 use twowarm_core::standby::{
     Archiving, Promotion, PromotionMode, PromotionStep, ReceiptState, WaitingFor,
 };
@@ -65,6 +66,21 @@ fn listed(names: &[WalFileName]) -> Option<String> {
     })
 }
 
+pub(super) fn receipt(state: &ReceiptState) {
+    match state {
+        ReceiptState::Complete(segment) => print(&format!(
+            "The primary was shut down cleanly, and all its WAL is here (it ends in {segment})\n"
+        )),
+        ReceiptState::Incomplete { segment, why } => log::warn!(
+            "the primary was shut down cleanly in {segment}, but its WAL is not complete here: {why}. It will not be able to rejoin without a copy"
+        ),
+        ReceiptState::Unreadable(why) => {
+            log::warn!("could not read the receipt of a clean shutdown: {why}");
+        }
+        _ => {}
+    }
+}
+
 fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
     let archive = promotion.archive.display();
     let pgdata = promotion.data_directory.display();
@@ -92,15 +108,15 @@ fn tell(promotion: &Promotion, step: PromotionStep<'_>) {
         PromotionStep::NotFetched(why) => {
             log::warn!("could not fetch what the archive lacks: {why}")
         }
-        PromotionStep::Receipt(ReceiptState::Complete(segment)) => print(&format!(
-            "The primary was shut down cleanly, and all its WAL is here (it ends in {segment})\n"
+        PromotionStep::Receipt(state) => receipt(state),
+        PromotionStep::LastSegment { segment, age } => print(&format!(
+            "Without a receipt of flushPrimary, later transactions of the primary are lost: the last complete WAL file here is {segment}, which the primary finished {} ago\n",
+            HumanDuration(age)
         )),
-        PromotionStep::Receipt(ReceiptState::Incomplete { segment, why }) => log::warn!(
-            "the primary was shut down cleanly in {segment}, but its WAL is not complete here: {why}. It will not be able to rejoin without a copy"
-        ),
-        PromotionStep::Receipt(ReceiptState::Unreadable(why)) => {
-            log::warn!("could not read the receipt of a clean shutdown: {why}");
-        }
+        PromotionStep::LastTransaction { committed, age } => print(&format!(
+            "The last transaction that was replayed was committed at {committed}, {} ago\n",
+            HumanDuration(age)
+        )),
         PromotionStep::Archiving(Archiving::ForOldPrimary) => {
             print(
                 "Archiving is on: the WAL of the new primary is shipped to the old one, which can rejoin (configStandby --rejoin)\n",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use twowarm_core::archive::check_mark;
-use twowarm_core::data_directory::identity;
+use twowarm_core::data_directory::{Role, identity, role_of};
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::verify::{Verdict, VerifyArchive};
 
@@ -84,14 +84,26 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let Some(directory) = &request.directory else {
         let archive = install.require_archive()?;
         check_mark(archive, &install.local_replication())?;
-        let mut verify = VerifyArchive::new(archive);
-        if let Some(pgdata) = &install.pgdata {
-            verify.cluster =
-                identity(pgdata)?.map(|cluster| cluster.expected()).unwrap_or_default();
+        let Some(pgdata) = &install.pgdata else {
+            return verified(&request, &VerifyArchive::new(archive));
+        };
+        let verify = VerifyArchive::of_node(archive, pgdata)?;
+        if !archive.exists() && identity(pgdata)?.is_some() && role_of(pgdata)? == Role::Primary {
+            return Err(Failure::Failed(no_archive(install, archive).into()));
         }
         return verified(&request, &verify);
     };
     verified(&request, &VerifyArchive::new(directory))
+}
+
+/// A primary that was never a standby has no archive.
+fn no_archive(install: &Install, archive: &Path) -> String {
+    let archive = archive.display();
+    let hint = match &install.other_node {
+        Some(node) => format!("its WAL is archived on {node}. HINT: run verifyArchive there"),
+        None => "it archives on the standby. HINT: run verifyArchive there".to_owned(),
+    };
+    format!("this node is a primary and has no archive (\"{archive}\" does not exist): {hint}")
 }
 
 /// A named directory can be checked on a machine without a 2warm tree.
@@ -155,14 +167,11 @@ fn with_bar(verify: &VerifyArchive) -> Result<Verdict, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse(words: &[&str]) -> Result<Request, String> {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        Request::parse(&words)
-    }
+    use crate::command::arguments;
 
     #[test]
     fn arguments_in_any_order() {
+        let parse = |words: &[&str]| Request::parse(&arguments(words));
         assert_eq!(parse(&[]), Ok(Request::default()));
         let all = Request { directory: Some("/a".into()), json: true, certify: true };
         assert_eq!(parse(&["--certify", "/a", "--json"]), Ok(all));

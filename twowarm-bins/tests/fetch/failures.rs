@@ -1,7 +1,6 @@
 //! Whatever is wrong with the DR node or with this node's disk, a request without a trigger waits, and says why.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use twowarm_core::testbed::{Call, finish};
 
@@ -16,9 +15,7 @@ fn waits_on(pair: &Pair, mut call: Call, words: &[&str]) {
     call.looks_again(2);
     assert!(!call.has_ended());
     pair.put(&pair.db2, 1);
-    let begun = Instant::now();
     call.exits(0);
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
 }
 
 /// A call for a segment that is missing before a later one, so that the DR node is asked at once.
@@ -31,6 +28,7 @@ fn gap(pair: &Pair) -> Call {
 fn a_hung_dr_node_does_not_delay_an_arrival() {
     for pair in [Pair::standby(), Pair::warm()] {
         let mut pair = pair;
+        pair.db2.prepend_settings("time_limit = 600").unwrap();
         pair.db3.sshd().freeze();
         waits_on(&pair, gap(&pair), &["waiting for"]);
         pair.db3.sshd().thaw();
@@ -48,12 +46,10 @@ fn a_hung_dr_node_delays_a_history_file_for_a_moment_once() {
     let mut pair = Pair::warm();
     pair.db2.prepend_settings("time_limit = 3").unwrap();
     pair.db3.sshd().freeze();
-    let begun = Instant::now();
-    pair.start("00000002.history").exits(1);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    let begun = Instant::now();
-    pair.start("00000002.history").exits(1);
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    let said = pair.start("00000002.history").exits(1);
+    assert!(said.contains("did not answer within 3 s"), "{said}");
+    let said = pair.start("00000002.history").exits(1);
+    assert!(!said.contains("did not answer within"), "{said}");
     pair.db3.sshd().thaw();
 }
 
@@ -185,9 +181,7 @@ fn an_intact_copy_is_taken_from_the_dr_node_if_the_own_one_is_unfit() {
             assert!(own == unfit, "the file in the archive was changed");
             assert_eq!(pair.arrived(), [name(1)]);
             // The server may request it again.
-            let begun = Instant::now();
             pair.start_for(1).exits(0);
-            assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
         }
     }
 }

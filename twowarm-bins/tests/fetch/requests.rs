@@ -19,19 +19,14 @@ fn a_missing_segment_before_a_later_one_is_fetched_at_once_with_those_after_it()
     for pair in [Pair::standby(), Pair::warm()] {
         (0..12).for_each(|number| pair.put(&pair.db3, number));
         pair.put(&pair.db2, 11);
-        let begun = Instant::now();
         let said = pair.restores(1);
-        println!("a segment of 1 MB, fetched: {:?}", begun.elapsed());
-        assert!(begun.elapsed() < Duration::from_millis(2500), "{said}");
         assert!(said.contains(&format!("fetching {} from db3", name(1))), "{said}");
         // Eight more, and nothing before it.
         (2..=9).for_each(|number| pair.arrives(number));
         pair.settles();
         assert_eq!(pair.arrived().len(), 10);
         // The next one is asked for without a wait, because more may be there.
-        let begun = Instant::now();
         pair.restores(10);
-        assert!(begun.elapsed() < Duration::from_millis(2500));
         assert!(
             !pair.db2.archive().join(".owner").exists(),
             "fetching binds the archive to nobody"
@@ -53,13 +48,16 @@ fn without_a_gap_it_is_fetched_when_it_has_not_arrived_for_a_while() {
 fn a_file_that_is_nowhere_is_asked_for_at_growing_intervals() {
     let pair = Pair::standby();
     pair.db2.append_settings("[restore]\nwait_limit = 1").unwrap();
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(10) {
-        let said = pair.start_for(1).exits(1);
-        assert!(said.contains("has not arrived yet"), "{said}");
-    }
-    // After 3 and 6 s, and before 12.
-    assert_eq!(pair.connections(), 2);
+    let intervals = [1, 2].map(|asked| {
+        while pair.connections() < asked {
+            let said = pair.start_for(1).exits(1);
+            assert!(said.contains("has not arrived yet"), "{said}");
+        }
+        let known = fs::read_to_string(pair.db2.pgdata().join(".twowarm_fetching")).unwrap();
+        let line = known.lines().find(|line| line.contains(name(1))).unwrap();
+        line.split(' ').nth(3).unwrap().parse::<u64>().unwrap()
+    });
+    assert!(intervals[0] < intervals[1], "{intervals:?}");
     // It arrives there, and a later one here.
     pair.put(&pair.db3, 1);
     pair.put(&pair.db2, 2);

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use twowarm_core::testbed::{FaultProxy, Node, StopMode, Testbed, names_in, wait_until};
 
@@ -9,7 +9,7 @@ use twowarm_core::testbed::{FaultProxy, Node, StopMode, Testbed, names_in, wait_
 const BUILT: &str = env!("CARGO_BIN_EXE_archiveWALFile");
 /// The test segment's path in db1's data directory.
 const SEGMENT: &str = "segment";
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 /// The time limit of db1's network operations.
 pub const TIME_LIMIT: Duration = Duration::from_secs(3);
 
@@ -110,13 +110,12 @@ impl Trio {
         self.db1.run_as().write(&self.db1.pgdata().join(SEGMENT), content).unwrap();
     }
 
-    /// Archives the test segment; returns its messages and how long it took.
-    pub fn succeeds(&self) -> (String, Duration) {
-        let start = Instant::now();
+    /// Archives the test segment; returns its messages.
+    pub fn succeeds(&self) -> String {
         let output = self.archive();
         let said = said(&output);
         assert!(output.status.success(), "{said}");
-        (said, start.elapsed())
+        said
     }
 
     /// Asserts that archiving the test segment fails with one line that contains all of `words`, and stores nothing.
@@ -134,7 +133,7 @@ impl Trio {
     pub fn returns_to_the_standby(&self) -> String {
         let mut all = String::new();
         wait_until("the standby to be used again", LIMIT, || {
-            all += &self.succeeds().0;
+            all += &self.succeeds();
             holds(&self.db2, &self.one)
         })
         .unwrap();

@@ -1,7 +1,6 @@
 //! The files that servers of different versions request, in their order, and the answers that they need.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use crate::support::Scratch;
 
@@ -10,10 +9,8 @@ use crate::support::Scratch;
 #[test]
 fn from_8_2_to_8_4() {
     let scratch = Scratch::full();
-    let start = Instant::now();
     scratch.assert_absent("00000001.history");
     scratch.assert_absent(&format!("{}.00000020.backup", scratch.name(0)));
-    assert!(start.elapsed() < Duration::from_secs(10), "there is no wait");
     let last = 4;
     for number in 0..=last {
         // 8.2 does not know %r and passes it on unchanged.
@@ -39,7 +36,6 @@ fn following_a_timeline_before_13() {
     scratch.put("00000002.history", scratch.left(1, place));
     // A promotion copies the segment of the fork to the new timeline.
     scratch.put(&on_2(fork), scratch.bytes(fork));
-    let start = Instant::now();
     let answer = |name: &str| {
         let ended = scratch.run(name);
         let _ = scratch.restored();
@@ -53,7 +49,6 @@ fn following_a_timeline_before_13() {
         scratch.assert_restores(number);
     }
     assert_eq!(answer(&on_2(fork)), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(20), "there is no wait");
     // If this one were reported absent, the server would replay the segment of timeline 1 instead.
     let mut call = scratch.start(&on_2(fork + 1));
     call.waits_for("it has not arrived");

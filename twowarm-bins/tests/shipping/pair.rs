@@ -10,7 +10,7 @@ pub const BUILT: &str = env!("CARGO_BIN_EXE_archiveWALFile");
 pub const COMMANDS: [&str; 2] = ["archiveWALFile", "receiveWALFile"];
 /// The first segment of every cluster that initdb makes.
 pub const ONE: &str = "000000010000000000000001";
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// db1 with a cluster whose archiving is active, and db2 with an archive.
 pub struct Pair {

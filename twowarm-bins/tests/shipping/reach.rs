@@ -1,10 +1,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use twowarm_core::testbed::StallingListener;
 
-use crate::pair::{BUILT, COMMANDS, ONE, Pair};
+use crate::pair::{BUILT, COMMANDS, LIMIT, ONE, Pair};
 
 #[test]
 fn unreachable_nodes() {
@@ -22,10 +22,8 @@ fn unreachable_nodes() {
     let port = pair.db2.sshd().port().to_string();
     let stalling = settings.replace(&port, &listener.port().to_string());
     pair.db1.write_local("2warm.toml", stalling).unwrap();
-    let start = Instant::now();
     let known = fs::read_to_string(pair.db1.known_hosts()).unwrap();
     pair.fails(&pair.send(), 1, &["db2 (127.0.0.1:", "no progress in 3 s"]);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert_eq!(fs::read_to_string(pair.db1.known_hosts()).unwrap(), known);
 
     pair.db1.write_local("2warm.toml", settings).unwrap();
@@ -36,21 +34,25 @@ fn unreachable_nodes() {
 fn a_far_side_that_hangs_ends_the_wait_at_any_point() {
     let mut pair = Pair::new();
     let receiver = pair.receiver();
+    let settings = fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+    let shorter = settings.replace("time_limit = 3", "time_limit = 1");
+    pair.db1.write_local("2warm.toml", shorter).unwrap();
     // Before the greeting, after it, in the middle of the data, and instead of the acknowledgement.
     for bytes in [0, 8, 200_000, 16_000_000] {
-        pair.force(&format!("head -c {bytes} >/dev/null; exec sleep 60"));
+        pair.force(&format!("head -c {bytes} >/dev/null; exec sleep 600"));
         let start = Instant::now();
         pair.fails(&pair.send(), 1, &["db2", "no progress"]);
-        assert!(start.elapsed() < Duration::from_secs(7), "{bytes}: {:?}", start.elapsed());
+        assert!(start.elapsed() < LIMIT, "{bytes}: {:?}", start.elapsed());
     }
     for bytes in [300, 200_000, 16_777_216 + 400] {
-        pair.force(&format!("(head -c {bytes}; sleep 60) | {receiver}"));
+        pair.force(&format!("(head -c {bytes}; sleep 600) | {receiver}"));
         let start = Instant::now();
         let output = pair.send();
-        assert!(start.elapsed() < Duration::from_secs(9), "{bytes}: {:?}", start.elapsed());
+        assert!(start.elapsed() < LIMIT, "{bytes}: {:?}", start.elapsed());
         pair.fails(&output, 1, &["db2", "no progress"]);
     }
     pair.force(&receiver);
+    pair.db1.write_local("2warm.toml", settings).unwrap();
     pair.arrives();
 }
 
@@ -87,9 +89,7 @@ fn an_ssh_keygen_that_hangs_ends_the_wait() {
     let mut command = pair.db1.command("archiveWALFile");
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     command.args([&format!("pg_wal/{ONE}"), ONE]).env("PATH", path);
-    let start = Instant::now();
     pair.fails(&command.output().unwrap(), 1, &["ssh-keygen", "did not end within 3 s"]);
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 /// Regression: it failed on each call because there was no other node.
@@ -112,9 +112,10 @@ fn a_store_that_takes_longer_than_the_time_limit_is_waited_for() {
     // On the first call both nodes also write other files.
     pair.arrives();
     fs::remove_file(pair.archived(ONE)).unwrap();
-    let slowly = "strace -f -qq -o /dev/null -e inject=fsync:delay_enter=5s:when=1";
-    pair.force(&format!("{slowly} {receiver}"));
-    let start = Instant::now();
+    let trace = pair.db2.home().join("trace");
+    let slowly = "-f -qq -e trace=fsync -e inject=fsync:delay_enter=5s:when=1";
+    pair.force(&format!("strace {slowly} -o {} {receiver}", trace.display()));
     pair.arrives();
-    assert!(start.elapsed() > Duration::from_secs(5), "{:?}", start.elapsed());
+    let trace = fs::read_to_string(trace).unwrap();
+    assert!(trace.contains("DELAYED"), "{trace}");
 }

@@ -3,9 +3,22 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use twowarm_core::testbed::Node;
+use twowarm_core::testbed::{Node, finish};
 
-use crate::pair::{fails, names, nodes_with, succeeds};
+use crate::pair::{self, fails, names, succeeds};
+
+/// Two nodes, each with commands of its own: the nodes of other tests share them.
+fn nodes_with(on_db1: &[&str], on_db2: &[&str]) -> (Node, Node) {
+    let (db1, db2) = pair::nodes_with(on_db1, on_db2);
+    for node in [&db1, &db2] {
+        let mut copy = node.program("sh");
+        copy.current_dir(node.global().join("replication"));
+        let own =
+            "for name in *; do [ ! -f \"$name\" ] || { cp \"$name\" x && mv x \"$name\"; }; done";
+        finish(copy.args(["-c", own])).unwrap();
+    }
+    (db1, db2)
+}
 
 #[test]
 fn the_installation_arrives_and_the_nodes_own_files_stay_apart() {
@@ -138,12 +151,10 @@ fn a_key_that_is_restricted_to_receive_wal_file_is_reported() {
         nodes_with(&["distrib2warm", "receiveWALFile"], &["distrib2warm", "receiveWALFile"]);
     let receiver = db2.global().join("replication/receiveWALFile").display().to_string();
     db2.sshd().authorize(db1.copy_key(), Some(&receiver)).unwrap();
-    let start = std::time::Instant::now();
     let said = fails(db1.command("distrib2warm"), 1);
     for word in ["db2", "only for receiveWALFile", "copy_key", "[node.db2]"] {
         assert!(said.contains(word), "{said}");
     }
-    assert!(start.elapsed() < std::time::Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn an_old_primary_becomes_the_standby_by_a_delta_copy_and_is_switched_back_to() 
 
     let said = succeeds(db2.command("copyToStandby"));
     assert!(said.contains("An older copy exists there"), "{said}");
+    assert!(said.contains(", the other files are unchanged"), "{said}");
     assert_eq!(names(&set_aside(db1)), kept, "the copy leaves it alone");
     assert!(!db1.pgdata().join("trigger").exists());
     assert_eq!(fs::read_to_string(db1.pgdata().join("pg_hba.conf")).unwrap(), own_hba);

@@ -1,17 +1,17 @@
-use std::process::Stdio;
-use std::thread;
-use std::time::{Duration, SystemTime};
-
-use twowarm_core::testbed::wait_until;
+use twowarm_core::testbed::{Call, wait_until};
 
 use crate::copies::{Trio, is_clean, sum};
 use crate::pair::{LIMIT, succeeds};
 
-/// A number below `limit` that differs between runs.
-fn random(limit: u64) -> u64 {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    u64::from(now.subsec_nanos()) / 1000 % limit
-}
+/// What the command has printed when it is killed.
+const MOMENTS: [&str; 5] = [
+    "Copying",
+    "The online backup begins",
+    // Or that rsync runs on the other node.
+    "",
+    "are copied or unchanged",
+    "The online backup ends",
+];
 
 #[test]
 fn a_copy_that_is_killed_at_any_time_is_completed_by_the_next() {
@@ -20,14 +20,16 @@ fn a_copy_that_is_killed_at_any_time_is_completed_by_the_next() {
     trio.pair.fill("large", 600_000);
     trio.pair.fill("larger", 800_000);
     let db1 = &trio.pair.db1;
-    for round in 0..5 {
+    for moment in MOMENTS {
         db1.sql("update large set md5 = md5(md5) where n % 100 = 0").unwrap();
-        let mut command = db1.command("copyToDR");
-        let mut copying = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let delay = random(3000);
-        thread::sleep(Duration::from_millis(delay));
-        let _ = copying.kill();
-        copying.wait().unwrap();
+        let mut copying = Call::start(db1.command("copyToDR"));
+        match moment {
+            "" => wait_until("rsync to start", LIMIT, || trio.db3.runs("rsync")).unwrap(),
+            line => {
+                copying.says(line);
+            }
+        }
+        drop(copying);
         let is_over =
             || !trio.db3.runs("rsync") && !trio.db3.runs("receiveBaseCopy") && !db1.runs("rsync");
         wait_until("the other end to stop", LIMIT, is_over).unwrap();
@@ -37,7 +39,7 @@ fn a_copy_that_is_killed_at_any_time_is_completed_by_the_next() {
         let has_control = pgdata.join("global/pg_control").exists();
         assert!(
             !(is_marked && has_control) || pgdata.join("backup_label").exists(),
-            "round {round}, after {delay} ms"
+            "killed after \"{moment}\""
         );
     }
     succeeds(db1.command("copyToDR"));

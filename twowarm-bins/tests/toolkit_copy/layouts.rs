@@ -21,6 +21,14 @@ fn tablespaces_a_linked_pg_wal_checksums_large_segments_and_spaces_in_paths() {
     }
     let major = db1.install().major().unwrap();
     let wal = db1.home().join("my wal/pg_wal");
+    // PGROOT too, as the commands on db2 are called by db1.
+    let root = db2.home().join("my root");
+    symlink(db2.pgroot(), &root).unwrap();
+    let settings = fs::read_to_string(db1.local().join("2warm.toml")).unwrap();
+    let (plain, spaced) = (db2.pgroot().display().to_string(), root.display().to_string());
+    assert!(settings.contains(&plain), "{settings}");
+    db1.write_local("2warm.toml", settings.replace(&plain, &spaced)).unwrap();
+    succeeds(db1.command("distrib2warm"));
     let mut options = vec!["-X", wal.to_str().unwrap()];
     if major.has_segment_size_option() {
         options.extend(["--wal-segsize=64", "--data-checksums"]);

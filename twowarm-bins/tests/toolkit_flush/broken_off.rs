@@ -73,3 +73,27 @@ fn a_flush_that_was_killed_can_be_repeated() {
         assert_eq!(rows(&pair.db2), expected);
     }
 }
+
+/// By SIGTERM, as by Ctrl-C. A shutdown goes on.
+#[test]
+fn a_flush_that_was_interrupted_can_be_repeated() {
+    let pair = Pair::new("standby");
+    for step in [
+        "New sessions are rejected",
+        "Waiting for the server to shut down",
+        "The shutdown checkpoint is at",
+    ] {
+        let mut command = pair.db1.command("flushPrimary");
+        command.args(["--wait", "0"]);
+        let mut flush = Running::start(command);
+        flush.prints(step);
+        flush.interrupt();
+        let _ = wait_until("the server to stop", SIGNALED, || pair.db1.pid().is_none());
+        pair.on_db1("flushPrimary", &["--wait", "0"]);
+        assert!(pair.receipt().is_some() && pair.db1.pid().is_none(), "{step}");
+        pair.on_db1("flushPrimary", &["--undo"]);
+        pair.is_as_before();
+        pair.db1.start().unwrap();
+        pair.flows(10);
+    }
+}

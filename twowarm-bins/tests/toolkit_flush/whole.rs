@@ -1,8 +1,4 @@
-//! The command switchover.
-
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+//! The command switchover. tests/toolkit_scenarios runs it to its end, and breaks it off.
 
 use twowarm_core::testbed::{LIMIT, Node, StopMode, finish, wait_until};
 
@@ -33,95 +29,6 @@ fn a_dry_run_changes_nothing() {
     );
     pair.is_as_before();
     pair.flows(10);
-}
-
-/// Clients that reconnect to either node insert all the time; each acknowledged row is found in the end.
-fn over_and_back(mode: &str, times: u32) -> Vec<Duration> {
-    let pair = Pair::new(mode);
-    pair.db2.write_local("replication/othernode", "db1\n").unwrap();
-    for node in [&pair.db1, &pair.db2] {
-        start_command(node);
-    }
-    let before = rows(&pair.db1).unwrap();
-    let (stop, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
-    let mut longest = Vec::new();
-    let places = [&pair.db1, &pair.db2].map(|node| (node.socket_dir(), node.port()));
-    let user = pair.db1.run_as().user().to_owned();
-    thread::scope(|scope| {
-        let client = scope.spawn(|| {
-            let mut last = Instant::now();
-            let mut pauses = Vec::new();
-            'connect: while !stop.load(Ordering::SeqCst) {
-                for (socket, port) in &places {
-                    let mut config = postgres::Config::new();
-                    config.host_path(socket).port(*port).user(&user).dbname("postgres");
-                    let Ok(mut session) = config.connect(postgres::NoTls) else { continue };
-                    while session.simple_query("insert into t values (1)").is_ok() {
-                        acknowledged.fetch_add(1, Ordering::SeqCst);
-                        if last.elapsed() > Duration::from_millis(100) {
-                            pauses.push(last.elapsed());
-                        }
-                        last = Instant::now();
-                        if stop.load(Ordering::SeqCst) {
-                            break 'connect;
-                        }
-                    }
-                }
-                thread::yield_now();
-            }
-            pauses
-        });
-        for time in 0..times {
-            let (from, to) =
-                if time % 2 == 0 { (&pair.db1, &pair.db2) } else { (&pair.db2, &pair.db1) };
-            let mut command = from.command("switchover");
-            let output = command.args(["--wait", "0"]).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-            if !output.status.success() {
-                stop.store(true, Ordering::SeqCst);
-                panic!("{mode} {time}: {said}{errors}\n{}", pair.logs());
-            }
-            assert!(!to.is_in_recovery().unwrap(), "{said}");
-            assert_eq!(to.timeline().unwrap(), time + 2);
-            let seen = acknowledged.load(Ordering::SeqCst);
-            wait_until("the client to write again", LIMIT, || {
-                acknowledged.load(Ordering::SeqCst) > seen
-            })
-            .unwrap();
-            let known = rows(to).unwrap();
-            to.switch_wal().unwrap();
-            wait_until("the old primary to follow", LIMIT, || {
-                from.is_in_recovery().is_ok_and(|is| is) && rows(from).is_some_and(|n| n >= known)
-            })
-            .unwrap_or_else(|error| {
-                stop.store(true, Ordering::SeqCst);
-                panic!("{mode} {time}: {error}\n{said}\n{}", pair.logs())
-            });
-        }
-        stop.store(true, Ordering::SeqCst);
-        longest = client.join().unwrap();
-    });
-    let last = if times.is_multiple_of(2) { &pair.db1 } else { &pair.db2 };
-    let (found, written) = (rows(last).unwrap(), before + acknowledged.load(Ordering::SeqCst));
-    // A commit may be made without its acknowledgment whenever the session is terminated.
-    assert!((written..=written + u64::from(times)).contains(&found), "{found} of {written}");
-    for node in [&pair.db1, &pair.db2] {
-        node.stop(StopMode::Fast).unwrap();
-    }
-    longest
-}
-
-#[test]
-fn over_and_back_without_a_copy() {
-    let pauses = over_and_back("standby", 4);
-    println!("writes stood still: {pauses:?}");
-    assert!(!pauses.is_empty());
-}
-
-#[test]
-fn over_and_back_in_warm_mode() {
-    over_and_back("warm", 2);
 }
 
 #[test]
@@ -187,7 +94,20 @@ fn a_switchover_that_was_killed_leaves_one_primary() {
         switchover.kill();
         if promoted {
             assert!(!pair.db2.is_in_recovery().unwrap());
-            assert!(pair.fails("flushPrimary", &["--undo"]).contains("must not be started"));
+            for (command, arguments) in [
+                ("flushPrimary", &[][..]),
+                ("flushPrimary", &["--undo"]),
+                ("switchover", &[]),
+                ("switchover", &["--dry-run"]),
+            ] {
+                let said = pair.fails(command, arguments);
+                assert!(said.contains("db2 was promoted and is the primary now"), "{said}");
+                assert!(said.contains("configStandby --rejoin on this node"), "{said}");
+                assert!(!said.contains("run flushPrimary"), "{said}");
+            }
+            pair.on_db1("configStandby", &["--rejoin"]);
+            pair.db1.start_warm().unwrap();
+            wait_until("db1 to follow", LIMIT, || rows(&pair.db1) == rows(&pair.db2)).unwrap();
         } else {
             pair.on_db1("flushPrimary", &["--undo"]);
             pair.is_as_before();
@@ -197,4 +117,44 @@ fn a_switchover_that_was_killed_leaves_one_primary() {
             pair.flows(10);
         }
     }
+}
+
+/// Regression: triggerStandby was waited for, and then it was advised to update it.
+#[test]
+fn a_key_that_is_restricted_to_another_command_is_named() {
+    let mut pair = Pair::new("standby");
+    let receiver = pair.db2.global().join("replication/receiveWALFile").display().to_string();
+    let Pair { db1, db2 } = &mut pair;
+    db2.sshd().authorize(db1.copy_key(), Some(&receiver)).unwrap();
+    let key = db1.copy_key().private().display().to_string();
+    for carrier in ["", "[node.db2]\ncarrier = \"openssh\"\n"] {
+        let settings = std::fs::read_to_string(pair.db1.local().join("2warm.toml")).unwrap();
+        if !carrier.is_empty() {
+            let settings = settings.replace("[node.db2]\n", carrier);
+            pair.db1.write_local("2warm.toml", settings).unwrap();
+        }
+        for arguments in [&["--dry-run"][..], &["--wait", "0"]] {
+            let said = pair.fails("switchover", arguments);
+            for words in [&key, "only for receiveWALFile", "set copy_key", "Nothing was changed"] {
+                assert!(said.contains(words), "{words}: {said}");
+            }
+        }
+    }
+    pair.is_as_before();
+    let Pair { db1, db2 } = &mut pair;
+    db2.sshd().refuse(db1.copy_key()).unwrap();
+    let said = pair.fails("switchover", &["--dry-run"]);
+    assert!(said.contains("refused the login"), "{said}");
+}
+
+#[test]
+fn a_switchover_on_the_standby_names_the_primary() {
+    let pair = Pair::new("standby");
+    pair.db2.write_local("replication/othernode", "db1\n").unwrap();
+    for arguments in [&["--dry-run"][..], &[]] {
+        let run = finish(pair.db2.command("switchover").args(arguments));
+        let said = run.unwrap_err().to_string();
+        assert!(said.contains("HINT: run switchover on the primary, db1"), "{said}");
+    }
+    pair.flows(10);
 }

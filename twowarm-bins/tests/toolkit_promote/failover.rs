@@ -56,6 +56,12 @@ fn streamed_segments_are_in_the_archive_before_the_promotion() {
     let said = succeeds(trigger(&pair.db2, &[]));
     assert!(said.contains("Copied into") && said.contains("before the promotion"), "{said}");
     assert!(said.contains("00000002.history"), "{said}");
+    for words in [
+        "later transactions of the primary are lost: the last complete WAL file here is ",
+        "The last transaction that was replayed was committed at ",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
     let after = segments(&pair.db2);
     assert!(after.len() >= before.len() + 2, "{before:?} {after:?}");
     for (table, rows) in [("second", "1000"), ("third", "1000"), ("last", "77")] {

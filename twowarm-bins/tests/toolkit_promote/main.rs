@@ -12,4 +12,3 @@ mod refusals;
 mod rejoin;
 mod switching;
 mod third_node;
-mod times;

@@ -10,8 +10,12 @@ fn a_required_receipt_must_be_complete() {
         pair.fill("second", 500);
         let file = pair.db2.pgdata().join("trigger");
         let required = || trigger(&pair.db2, &["--require-receipt"]);
-        let said = fails(required(), 1);
-        assert!(said.contains("there is no receipt") && said.contains("flushPrimary"), "{said}");
+        let check = || trigger(&pair.db2, &["--check", "--require-receipt"]);
+        for command in [required(), check()] {
+            let said = fails(command, 1);
+            assert!(said.contains("there is no receipt of flushPrimary"), "{said}");
+            assert!(said.contains("omit --require-receipt"), "{said}");
+        }
         let receipt = flush(&pair.db1, &pair.db2);
         // One after the other: the end of the WAL, and a segment below it that is not replayed yet.
         let partial = pair.db2.archive().join(format!("{}.partial", receipt.segment));
@@ -20,6 +24,7 @@ fn a_required_receipt_must_be_complete() {
         let said = fails(required(), 1);
         let missing = format!("{}.partial is missing", receipt.segment);
         assert!(said.contains("not complete") && said.contains(&missing), "{said}");
+        assert!(fails(check(), 1).contains(&missing));
         let mut cut = content.clone();
         cut[60..200].fill(0);
         pair.db2.run_as().write(&partial, cut).unwrap();
@@ -27,8 +32,13 @@ fn a_required_receipt_must_be_complete() {
         assert!(said.contains("WAL ends at"), "{said}");
         assert!(!file.exists());
         pair.db2.run_as().write(&partial, &content).unwrap();
+        assert!(succeeds(check()).contains("all its WAL is here"));
+        assert!(!file.exists() && pair.db2.is_in_recovery().unwrap());
         let said = succeeds(required());
-        assert!(said.contains("all its WAL is here"), "{said}");
+        assert!(
+            said.contains("all its WAL is here") && !said.contains("last transaction"),
+            "{said}"
+        );
         assert_eq!(pair.db2.sql("select count(*) from second").unwrap(), "500", "{mode}");
     }
 }

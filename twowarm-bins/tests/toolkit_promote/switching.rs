@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use twowarm_core::data_directory::{Identity, identity};
 use twowarm_core::receipt::{Receipt, ReceiptId, Tail};
 use twowarm_core::testbed::{Node, StopMode, names_in, wait_until};
-use twowarm_core::wal::{Expected, check_segment_header};
+use twowarm_core::wal::Expected;
 
 use crate::pair::{LIMIT, succeeds};
 
@@ -32,10 +32,7 @@ pub fn receipt_of(node: &Node) -> Receipt {
     };
     let segment = control.layout().containing(control.timeline, control.checkpoint);
     let mut file = fs::File::open(wal_of(node).join(segment.to_string())).unwrap();
-    let first = fs::read(wal_of(node).join(segment.to_string())).unwrap();
-    let expected = Expected::of(&control);
-    let header = check_segment_header(&first, segment, first.len() as u64, &expected).unwrap();
-    let tail = Tail::find(segment, &header, &mut file).unwrap().unwrap();
+    let tail = Tail::find(&mut file, segment, &Expected::of(&control)).unwrap();
     assert_eq!(tail.last_record, Some(control.checkpoint));
     let id = fs::read_to_string(node.local().join("replication/node_id")).unwrap();
     Receipt {

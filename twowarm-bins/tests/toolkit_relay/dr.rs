@@ -1,10 +1,10 @@
 //! The way of the WAL while all nodes are up, and while one is down.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
-use twowarm_core::testbed::{StopMode, wait_until};
+use twowarm_core::testbed::{StopMode, names_in, wait_until};
 
 use crate::nodes::{LIMIT, Three, has_rows, holds, relay_from, rsync_dr, said};
 
@@ -98,13 +98,14 @@ fn a_killed_relay_is_resumed() {
         three.ship();
     }
     has_rows(&three.db2, count);
-    for milliseconds in [20, 60, 90, 120, 150, 200] {
+    for stored in [0, 1, 2, 4, 7] {
         let mut child = rsync_dr(&three.db2).spawn().unwrap();
-        let start = Instant::now();
-        wait_until("the time to be over", LIMIT, || {
-            start.elapsed() > Duration::from_millis(milliseconds)
-        })
-        .unwrap();
+        let has_stored = || {
+            let names = names_in(&three.db3.archive());
+            three.db3.runs("receiveWALFile")
+                && names.iter().filter(|name| name.len() == 24).count() >= stored
+        };
+        wait_until("some segments to be stored", LIMIT, has_stored).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -131,16 +132,14 @@ fn of_two_at_once_one_relays() {
 }
 
 #[test]
-fn with_follow_a_segment_is_relayed_within_a_second() {
+fn with_follow_segments_are_relayed_as_they_arrive() {
     let mut three = Three::new();
     let first = three.ship();
     let mut following = rsync_dr(&three.db2).arg("--follow").stdout(Stdio::null()).spawn().unwrap();
     wait_until("the first segment", LIMIT, || holds(&three.db3, &first)).unwrap();
     for _ in 0..4 {
         let name = three.ship();
-        let since = Instant::now();
         wait_until("the segment", LIMIT, || holds(&three.db3, &name)).unwrap();
-        assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
     }
     // A second one has nothing to do.
     three.relay();
@@ -150,11 +149,9 @@ fn with_follow_a_segment_is_relayed_within_a_second() {
     has_rows(&three.db2, 7);
     three.db3.sshd().restart().unwrap();
     wait_until("the segments", LIMIT, || names.iter().all(|name| holds(&three.db3, name))).unwrap();
-    let since = Instant::now();
     let pid = nix::unistd::Pid::from_raw(following.id().try_into().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    following.wait().unwrap();
-    assert!(since.elapsed() < Duration::from_secs(1));
+    assert_eq!(following.wait().unwrap().signal(), Some(nix::libc::SIGTERM));
 }
 
 /// Its disk was replaced: copyToDR moves the record back to where the new base copy begins.

@@ -181,3 +181,86 @@ fn a_relay_that_follows_notices_the_promotion() {
     following.kill().unwrap();
     following.wait().unwrap();
 }
+
+/// It gets the end of the old timeline from the new primary's archive, and the new one from the new standby's.
+#[test]
+fn a_switchover_while_the_dr_node_is_down() {
+    let mut three = Three::new();
+    three.ship();
+    three.relay();
+    three.ship();
+    has_rows(&three.db2, 2);
+    three.db3.sshd().stop();
+    let switchover = |arguments: &[&str]| {
+        three.db1.command("switchover").args(["--wait", "1"]).args(arguments).output().unwrap()
+    };
+    for arguments in [&["--dry-run"][..], &[]] {
+        let refused = switchover(arguments);
+        assert!(
+            !refused.status.success() && said(&refused).contains("--without-dr"),
+            "{refused:?}"
+        );
+        assert!(!three.db1.is_in_recovery().unwrap() && three.db2.is_in_recovery().unwrap());
+    }
+    let checked = switchover(&["--without-dr", "--dry-run"]);
+    assert!(checked.status.success(), "{}", said(&checked));
+    let done = switchover(&["--without-dr"]);
+    assert!(done.status.success(), "{}\n{}", said(&done), three.db2.log());
+    assert!(said(&done).contains("db3, the DR node, is left out"), "{}", said(&done));
+    three.db1.start_warm().unwrap();
+    ship(&three.db2);
+    has_rows(&three.db1, 3);
+    three.db3.sshd().restart().unwrap();
+    for node in [&three.db2, &three.db1] {
+        relay_from(node);
+    }
+    has_rows(&three.db3, 3);
+}
+
+/// Regression: the hint was that of an old primary.
+#[test]
+fn a_relay_to_the_primary_is_refused() {
+    let three = Three::new();
+    three.ship();
+    has_rows(&three.db2, 1);
+    three.db2.write_local("replication/othernode", "db3\n").unwrap();
+    three.db2.write_local("replication/drnode", "db1\n").unwrap();
+    three.db1.run_as().make_dir(&three.db1.archive(), 0o700).unwrap();
+    let output = rsync_dr(&three.db2).output().unwrap();
+    assert!(!output.status.success(), "{}", said(&output));
+    for words in ["db1 refused: ", "is the primary, not the DR node", "local/replication/drnode"] {
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
+}
+
+/// Their errors are reported to the administrator, so there must be none where nothing is wrong.
+#[test]
+fn relays_that_follow_say_nothing_during_a_switchover_and_the_way_back() {
+    let three = Three::new();
+    three.ship();
+    let follow = |node| rsync_dr(node).arg("--follow").spawn().unwrap();
+    let following = [&three.db1, &three.db2].map(follow);
+    has_rows(&three.db3, 1);
+    let mut rows = 1;
+    for (from, to) in [
+        (&three.db1, &three.db2),
+        (&three.db2, &three.db1),
+        (&three.db1, &three.db2),
+        (&three.db2, &three.db1),
+    ] {
+        has_rows(to, rows);
+        let output = from.command("switchover").args(["--wait", "1"]).output().unwrap();
+        assert!(output.status.success(), "{}\n{}", said(&output), to.log());
+        from.start_warm().unwrap();
+        ship(to);
+        rows += 1;
+        has_rows(from, rows);
+        has_rows(&three.db3, rows);
+    }
+    for mut child in following {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(said(&output), "");
+    }
+}

@@ -7,7 +7,7 @@ use twowarm_core::archive::Archive;
 use twowarm_core::testbed::{COMMANDS, Node, Testbed, names_in, wait_until};
 
 const BUILT: &str = env!("CARGO_BIN_EXE_rsyncDR");
-pub const LIMIT: Duration = Duration::from_secs(40);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A primary db1 with segments of 1 MB, its standby db2, and its DR node db3.
 pub struct Three {

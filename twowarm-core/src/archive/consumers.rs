@@ -1,4 +1,3 @@
-use std::cmp::Ordering;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -156,14 +155,7 @@ impl Archive {
         name: &NodeName,
         first_needed: SegmentName,
     ) -> Result<(), ArchiveError> {
-        let file = self.consumer_file(name)?;
-        self.create_consumers_directory()?;
-        let known = if_exists(fs::read_to_string(&file)).map_err(FileError::of("read", &file))?;
-        let known = known.and_then(|known| parsed(String::new(), &known).floor.ok());
-        if known.is_some_and(|known| known.place <= first_needed.place) {
-            return Ok(());
-        }
-        Ok(durable::write(&file, new_text(first_needed).as_bytes())?)
+        self.move_consumer(name, first_needed, |known| known.place > first_needed.place)
     }
 
     /// Moves a consumer on: it now needs only this segment and later ones. It is durable when this returns. A
@@ -176,16 +168,21 @@ impl Archive {
         name: &NodeName,
         first_needed: SegmentName,
     ) -> Result<(), ArchiveError> {
+        self.move_consumer(name, first_needed, |known| known < first_needed)
+    }
+
+    /// Moves a consumer to this segment, unless its file has another one that `may_move` does not accept.
+    fn move_consumer(
+        &self,
+        name: &NodeName,
+        first_needed: SegmentName,
+        may_move: impl Fn(SegmentName) -> bool,
+    ) -> Result<(), ArchiveError> {
         let file = self.consumer_file(name)?;
         self.create_consumers_directory()?;
         let known = if_exists(fs::read_to_string(&file)).map_err(FileError::of("read", &file))?;
         let known = known.and_then(|known| parsed(String::new(), &known).floor.ok());
-        let is_behind = |known: SegmentName| match known.timeline.cmp(&first_needed.timeline) {
-            Ordering::Less => true,
-            Ordering::Equal => known.place < first_needed.place,
-            Ordering::Greater => false,
-        };
-        if known.is_some_and(|known| !is_behind(known)) {
+        if known.is_some_and(|known| !may_move(known)) {
             return Ok(());
         }
         Ok(durable::write(&file, new_text(first_needed).as_bytes())?)

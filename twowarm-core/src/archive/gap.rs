@@ -3,17 +3,17 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Archive, ArchiveError};
 use crate::data_directory::{Reached, redo_place};
 use crate::timelines::Timelines;
-#[cfg(feature = "ship")]
-use crate::wal::TimelineId;
+#[cfg(any(feature = "ship", feature = "server"))]
+use crate::wal::{Completeness, TimelineId, completeness};
 use crate::wal::{
-    Completeness, ControlFile, Expected, PageHeader, SegmentInHistory, SegmentLayout, SegmentName,
-    SegmentPlace, TimelineHistory, check_segment_header, completeness,
+    ControlFile, Expected, SegmentInHistory, SegmentLayout, SegmentName, SegmentPlace,
+    TimelineHistory, read_segment_header,
 };
 
 /// A segment that a standby still needs is missing, and a later one is in the archive. A failover would end
@@ -44,14 +44,15 @@ pub(crate) fn gap(
     layout: SegmentLayout,
     has: &dyn Fn(SegmentName) -> bool,
 ) -> Option<Gap> {
-    let counts = |name: SegmentName| {
-        histories.iter().any(|history| {
+    let history_of = |name: SegmentName| {
+        histories.iter().find(|history| {
             matches!(
                 history.locate(name, layout),
                 SegmentInHistory::Included | SegmentInHistory::AtFork
             )
         })
     };
+    let counts = |name| history_of(name).is_some();
     let there = listing.into_iter().filter(|name| name.place >= next && counts(*name));
     let mut there: Vec<SegmentName> = there.collect();
     there.sort_unstable_by_key(|name| name.place);
@@ -69,7 +70,8 @@ pub(crate) fn gap(
         while expected < number {
             let place = layout.place(expected)?;
             if !has(place) {
-                let timeline = histories.first()?.newest_with(place, layout)?;
+                // After a fork the file of the parent's name never existed.
+                let timeline = history_of(found)?.newest_with(place, layout)?;
                 return Some(Gap { missing: SegmentName { timeline, place }, found });
             }
             expected += 1;
@@ -92,28 +94,30 @@ impl Archive {
         control: &ControlFile,
         data_directory: &Path,
     ) -> Result<Option<Gap>, ArchiveError> {
-        self.gap_before(None, next, control, data_directory)
+        let server = Some((control, data_directory));
+        self.first_gap(next, None, has_segment, control.layout(), server)
     }
 
-    /// The same as if the segment `end` were in the archive too. Then each segment before it must be complete.
-    fn gap_before(
+    /// The first gap from `next` on, before the last segment of the archive or `end`. A segment in the WAL directory of
+    /// the server is not missing if it `is_in` that.
+    fn first_gap(
         &self,
-        end: Option<SegmentName>,
         next: SegmentName,
-        control: &ControlFile,
-        data_directory: &Path,
+        end: Option<SegmentName>,
+        is_in: fn(&Path, SegmentName, &Expected) -> bool,
+        layout: SegmentLayout,
+        server: Option<(&ControlFile, &Path)>,
     ) -> Result<Option<Gap>, ArchiveError> {
-        let timelines = Timelines::new(self.path(), Some(data_directory));
+        let data_directory = server.map(|(_, data_directory)| data_directory);
+        let timelines = Timelines::new(self.path(), data_directory);
         let mut histories = vec![own_history(&timelines, next)?];
         let later = timelines.archived_after(next.timeline)?;
         histories.extend(later.into_iter().filter(|later| later.is_ancestor(next.timeline)));
-        let (mut listing, wal) = (self.segments()?, wal_directories(data_directory));
+        let (mut listing, wal) = (self.segments()?, data_directory.map(wal_directories));
+        let expected = server.map(|(control, _)| Expected::of(control)).unwrap_or_default();
         listing.extend(end);
-        let expected = Expected::of(control);
-        let in_wal: fn(&Path, SegmentName, &Expected) -> bool =
-            if end.is_some() { has_whole_segment } else { has_segment };
-        let has = |name| wal.iter().any(|wal| in_wal(wal, name, &expected));
-        Ok(gap(listing, next.place, &histories, control.layout(), &has))
+        let has = |name| wal.iter().flatten().any(|wal| is_in(wal, name, &expected));
+        Ok(gap(listing, next.place, &histories, layout, &has))
     }
 }
 
@@ -153,67 +157,53 @@ impl Archive {
         control: &ControlFile,
         data_directory: &Path,
     ) -> Result<Option<Gap>, ArchiveError> {
-        self.gap_of_standby_before(None, given, control, data_directory)
-    }
-
-    fn gap_of_standby_before(
-        &self,
-        end: Option<SegmentName>,
-        given: Given,
-        control: &ControlFile,
-        data_directory: &Path,
-    ) -> Result<Option<Gap>, ArchiveError> {
         let next = next_needed(given, control, data_directory);
-        match self.gap_before(end, next, control, data_directory)? {
-            // It existed when the server started, and was removed after it had been replayed.
-            Some(gap) if given == Given::Unknown && gap.missing.place == next.place => {
-                let next = SegmentName { timeline: next.timeline, ..gap.found };
-                self.gap_before(end, next, control, data_directory)
-            }
-            gap => Ok(gap),
-        }
+        let server = Some((control, data_directory));
+        after_removed(given, next, |next| {
+            self.first_gap(next, None, has_segment, control.layout(), server)
+        })
     }
 
-    /// The first segment before `end` that the server of a data directory still needs and that is neither in the
-    /// archive nor in the server's own WAL directory.
+    /// The first segment of a timeline that is missing before `end`, in which its WAL ends, or before the last segment
+    /// here. `server` is the server that needs them and what it has restored; without one the oldest segment here is the
+    /// first.
     ///
     /// # Errors
     /// If the archive can't be read.
-    #[cfg(feature = "server")]
-    pub(crate) fn missing_before(
-        &self,
-        end: SegmentName,
-        given: Given,
-        control: &ControlFile,
-        data_directory: &Path,
-    ) -> Result<Option<SegmentName>, ArchiveError> {
-        let gap = self.gap_of_standby_before(Some(end), given, control, data_directory)?;
-        Ok(gap.map(|gap| gap.missing).filter(|missing| missing.place < end.place))
-    }
-}
-
-#[cfg(feature = "ship")]
-impl Archive {
-    /// The first segment of a timeline that is missing before `end`, or before the last segment here. The server of a
-    /// data directory needs the segments from its redo position on; without one the oldest segment here is the first.
+    #[cfg(any(feature = "ship", feature = "server"))]
     pub(crate) fn first_missing(
         &self,
         timeline: TimelineId,
         end: Option<SegmentName>,
         layout: SegmentLayout,
-        (control, data_directory): (Option<&ControlFile>, Option<&Path>),
+        server: Option<(Given, &ControlFile, &Path)>,
     ) -> Result<Option<SegmentName>, ArchiveError> {
-        let mut listing = self.segments()?;
-        listing.extend(end);
-        let own = control.zip(data_directory).map(|(control, pgdata)| redo_place(pgdata, control));
-        let oldest = listing.iter().map(|segment| segment.place).min();
-        let Some(next) = own.or(oldest) else { return Ok(None) };
-        let timelines = Timelines::new(self.path(), data_directory);
-        let history = own_history(&timelines, SegmentName { timeline, place: next })?;
-        let wal = data_directory.map(wal_directories);
-        let expected = control.map(Expected::of).unwrap_or_default();
-        let has = |name| wal.iter().flatten().any(|wal| has_whole_segment(wal, name, &expected));
-        Ok(gap(listing, next, &[history], layout, &has).map(|gap| gap.missing))
+        let place = match server {
+            Some((given, control, pgdata)) => Some(next_needed(given, control, pgdata).place),
+            None => self.segments()?.into_iter().chain(end).map(|name| name.place).min(),
+        };
+        let Some(place) = place else { return Ok(None) };
+        let given = server.map_or(Given::Nothing, |(given, ..)| given);
+        let server = server.map(|(_, control, pgdata)| (control, pgdata));
+        let gap = after_removed(given, SegmentName { timeline, place }, |next| {
+            self.first_gap(next, end, has_whole_segment, layout, server)
+        })?;
+        Ok(gap.map(|gap| gap.missing))
+    }
+}
+
+/// The first gap from `next` on. If it is not known what the server has restored, not one that begins there: those
+/// segments existed when the server started, and were removed after they had been replayed.
+fn after_removed(
+    given: Given,
+    next: SegmentName,
+    gap_from: impl Fn(SegmentName) -> Result<Option<Gap>, ArchiveError>,
+) -> Result<Option<Gap>, ArchiveError> {
+    match gap_from(next)? {
+        Some(gap) if given == Given::Unknown && gap.missing.place == next.place => {
+            gap_from(SegmentName { timeline: next.timeline, ..gap.found })
+        }
+        gap => Ok(gap),
     }
 }
 
@@ -278,16 +268,13 @@ pub(crate) fn next_needed(
 /// Whether a directory has this segment. In a WAL directory a file of its name may also be an older one that the
 /// server has recycled.
 pub(crate) fn has_segment(directory: &Path, name: SegmentName, expected: &Expected) -> bool {
-    let Ok(mut file) = File::open(directory.join(name.to_string())) else { return false };
-    let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-    let read = Read::by_ref(&mut file)
-        .take(PageHeader::MAX_BYTES as u64)
-        .read_to_end(&mut first_page)
-        .and_then(|_| file.metadata());
-    read.is_ok_and(|found| check_segment_header(&first_page, name, found.len(), expected).is_ok())
+    let file = File::open(directory.join(name.to_string()));
+    let header = file.and_then(|mut file| read_segment_header(&mut file, name, expected));
+    matches!(header, Ok(Ok(_)))
 }
 
 /// The same, and the segment is complete: replication by streaming may have ended in the middle of it.
+#[cfg(any(feature = "ship", feature = "server"))]
 pub(crate) fn has_whole_segment(directory: &Path, name: SegmentName, expected: &Expected) -> bool {
     let file = File::open(directory.join(name.to_string()));
     file.and_then(|mut file| is_whole(&mut file, name, expected)).unwrap_or(false)
@@ -295,18 +282,13 @@ pub(crate) fn has_whole_segment(directory: &Path, name: SegmentName, expected: &
 
 /// Whether a file is the segment of this name, and complete. A recycled file is another segment, and the last one is
 /// not complete.
+#[cfg(any(feature = "ship", feature = "server"))]
 pub(crate) fn is_whole(
     file: &mut File,
     name: SegmentName,
     expected: &Expected,
 ) -> io::Result<bool> {
-    let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-    Read::by_ref(file).take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page)?;
-    let length = file.metadata()?.len();
-    let Ok(header) = check_segment_header(&first_page, name, length, expected) else {
-        return Ok(false);
-    };
-    file.rewind()?;
+    let Ok(header) = read_segment_header(file, name, expected)? else { return Ok(false) };
     Ok(completeness(name, &header, file)? == Completeness::Whole)
 }
 

@@ -38,10 +38,10 @@ use std::path::{Path, PathBuf};
 pub use binding::{BadBinding, Binding, Machines};
 pub use consumers::Consumer;
 pub use error::{ArchiveError, NotASuccessor};
-pub(crate) use gap::gap;
 pub use gap::{Gap, Given};
+pub(crate) use gap::{gap, next_needed};
 #[cfg(feature = "server")]
-pub(crate) use gap::{has_segment, has_whole_segment, is_whole, next_needed, wal_directories};
+pub(crate) use gap::{has_segment, has_whole_segment, is_whole, wal_directories};
 pub use incoming::Stored;
 #[cfg(any(feature = "ship", feature = "server"))]
 pub(crate) use incoming::have_same_bytes;

@@ -1,17 +1,17 @@
 //! Segments that a primary relays to this archive while its standby is down: they are kept until the standby has
 //! fetched them, however far this node's own standby has replayed.
 
-use std::fs::{self, File, OpenOptions};
-use std::path::Path;
+use std::fs::{self, File};
 use std::time::SystemTime;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use super::consumers::{Consumer, parsed, text};
 use super::{Archive, ArchiveError};
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
 use crate::identifiers::NodeName;
+use crate::lock::{lock, open_lock_file};
 use crate::wal::SegmentName;
 
 /// In the directory of the consumers: several senders relay at the same time.
@@ -80,14 +80,8 @@ impl Archive {
 
     fn lock_consumers(&self) -> Result<Flock<File>, FileError> {
         let path = self.consumers_directory().join(LOCK);
-        lock(&path)
+        lock(open_lock_file(&path)?, &path)
     }
-}
-
-fn lock(path: &Path) -> Result<Flock<File>, FileError> {
-    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    let file = opened.map_err(FileError::of("open", path))?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| FileError::of("lock", path)(e))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A node that was promoted takes over the archives of the others: its timeline history file moves their bindings.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -9,6 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::{Archive, ArchiveError, Binding, Machines, NotASuccessor};
 use crate::data_directory::{Reached, Role};
 use crate::file_error::FileError;
+use crate::lock::open_lock_file;
 use crate::timelines::{Timelines, can_follow};
 use crate::wal::{
     ControlFile, SegmentInHistory, SegmentLayout, TimelineHistory, TimelineId, WalFileName,
@@ -125,9 +126,7 @@ impl Archive {
         kind: SenderLock,
     ) -> Result<Option<Flock<File>>, ArchiveError> {
         let path: PathBuf = self.path().join(".owner.lock");
-        let opened =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = opened.map_err(FileError::of("open", &path))?;
+        let file = open_lock_file(&path)?;
         let arg = match kind {
             SenderLock::Store => FlockArg::LockShared,
             SenderLock::Change => FlockArg::LockExclusive,

@@ -1,5 +1,4 @@
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use crate::retry::Retryable;
 use crate::version::{NotAMajor, PgMajor};
 use crate::wal::{
     BackupLabel, BadControlFile, ControlFile, Expected, PageHeader, SegmentLayout, SegmentName,
-    SegmentPlace, SegmentSize,
+    SegmentPlace, SegmentSize, first_page,
 };
 
 #[cfg(test)]
@@ -114,9 +113,7 @@ fn segment_size_by_wal(data_directory: &Path, cluster: u64) -> Option<SegmentSiz
     let segments = fs::read_dir(wal).ok()?.filter_map(|entry| {
         let entry = entry.ok()?;
         entry.file_name().to_str()?.parse::<SegmentName>().ok()?;
-        let mut page = Vec::new();
-        let file = File::open(entry.path()).ok()?;
-        file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut page).ok()?;
+        let page = first_page(File::open(entry.path()).ok()?).ok()?;
         PageHeader::parse(&page).ok()?.long
     });
     let mut own = segments.filter(|long| long.system_identifier == cluster);

@@ -7,7 +7,6 @@ mod copy_marker;
 mod identity;
 #[cfg(feature = "server")]
 mod listening;
-mod lock;
 mod pid_file;
 mod postmaster;
 mod process;
@@ -20,6 +19,7 @@ mod server_user;
 #[cfg(feature = "server")]
 mod tablespaces;
 
+pub use crate::lock::{InUse, lock_directory};
 #[cfg(feature = "server")]
 pub(crate) use config_file::read_line;
 pub use config_file::{ConfigFileError, read_settings, setting_line};
@@ -31,8 +31,6 @@ pub use identity::{Identity, IdentityError, control_bytes, control_file, identit
 pub(crate) use identity::{last_place_needed, redo_place};
 #[cfg(feature = "server")]
 pub(crate) use listening::Listening;
-pub(crate) use lock::{ENDING, wait_for_lock};
-pub use lock::{InUse, lock_directory};
 pub use pid_file::{PidFile, running_server};
 pub use postmaster::Postmaster;
 #[cfg(feature = "ship")]

@@ -1,15 +1,17 @@
-//! The values that archiving takes, from a node's 2warm tree.
+//! The values that archiving, relaying and receiving take, from a node's 2warm tree.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Install, InstallError, Verify, WhenStandbyDown};
+use super::{Install, InstallError, PgdataSource, Verify, WhenStandbyDown};
+use crate::archive::Machines;
 use crate::data_directory::Postmaster;
 use crate::identifiers::NodeName;
 use crate::reach::Reach;
 use crate::ship::carrier::NodeTransport;
 use crate::ship::{
-    ArchiveCall, FarCommand, LocalNode, LookAhead, Relay, SendOptions, Shipper, ShipperRoute,
-    ShutdownBudget,
+    ArchiveCall, FarCommand, LocalNode, LookAhead, Receiver, Relay, SendOptions, Shipper,
+    ShipperRoute, ShutdownBudget,
 };
 
 /// The time limit of an attempt to reach a node that was down at the last one, while the other node can get the file.
@@ -54,24 +56,64 @@ impl Install {
     /// invalid.
     pub fn relay_to_dr(&self) -> Result<Option<Relay<NodeTransport>>, InstallError> {
         let Some(to) = &self.dr_node else { return Ok(None) };
-        let transport = self.carrier_by(&self.reach(to), FarCommand::ReceiveWalFile)?;
         Ok(Some(Relay {
             archive: self.require_archive()?.to_owned(),
             local_replication: self.local_replication(),
             to: to.clone(),
-            shipper: Shipper {
-                ship_damaged: self.settings.archive.ship_damaged,
-                verify_records: self.settings.archive.verify == Verify::Records,
-                send: self.send_options(to),
-                ..Shipper::new(self.local_node()?, transport)
-            },
+            shipper: self.shipper(to, &self.reach(to), self.local_node()?)?,
         }))
+    }
+
+    /// This node as the receiver of WAL files.
+    ///
+    /// # Errors
+    /// If no archive is known, the data directory is assumed and missing, or the node's id can't be read or created.
+    pub fn receiver(&self) -> Result<Receiver, InstallError> {
+        Ok(Receiver {
+            archive: self.served_archive()?,
+            local_replication: self.local_replication(),
+            data_directory: self.pgdata.clone(),
+            label: self.label(),
+            node_id: self.node_id()?,
+            machines: self.machines(),
+            retain: self.settings.archive.retain(),
+        })
+    }
+
+    /// The archive that this node adds files to or sends files from, for other nodes.
+    pub(super) fn served_archive(&self) -> Result<PathBuf, InstallError> {
+        let archive = self.require_archive()?.to_owned();
+        if self.pgdata_named_by.as_ref().is_some_and(PgdataSource::is_assumed) {
+            // Its error names the source of a directory that is missing.
+            self.require_pgdata()?;
+        }
+        Ok(archive)
+    }
+
+    /// Whether a sender may come from another machine than before.
+    pub(super) fn machines(&self) -> Machines {
+        if self.settings.archive.any_machine { Machines::Any } else { Machines::One }
+    }
+
+    fn shipper(
+        &self,
+        to: &NodeName,
+        reach: &Reach,
+        node: LocalNode,
+    ) -> Result<Shipper<NodeTransport>, InstallError> {
+        let transport = self.carrier_by(reach, FarCommand::ReceiveWalFile)?;
+        Ok(Shipper {
+            ship_damaged: self.settings.archive.ship_damaged,
+            verify_records: self.settings.archive.verify == Verify::Records,
+            send: self.send_options(to),
+            ..Shipper::new(node, transport)
+        })
     }
 
     /// The node that gets the WAL while the standby is down.
     fn relay_node(&self) -> Option<&NodeName> {
         let hold = self.settings.archive.when_standby_down == Some(WhenStandbyDown::Hold);
-        self.dr_node.as_ref().filter(|&relay| !hold && Some(relay) != self.other_node.as_ref())
+        self.dr_node.as_ref().filter(|_| !hold)
     }
 
     fn route(
@@ -84,14 +126,10 @@ impl Install {
         let usual = self.reach(to);
         let brief = Reach { time_limit: usual.time_limit.min(BRIEF), ..usual.clone() };
         let shipper = |reach: &Reach| {
-            let transport = self.carrier_by(reach, FarCommand::ReceiveWalFile)?;
             Ok::<_, InstallError>(Shipper {
-                ship_damaged: self.settings.archive.ship_damaged,
-                verify_records: self.settings.archive.verify == Verify::Records,
-                send: self.send_options(to),
                 shutdown: Some(budget()),
                 relay_for: relay_for.cloned(),
-                ..Shipper::new(node.clone(), transport)
+                ..self.shipper(to, reach, node.clone())?
             })
         };
         let look_ahead = LookAhead {

@@ -1,13 +1,13 @@
-//! The other nodes' archives from which this node's standby fetches.
+//! The values that fetching takes, on the standby and on the node from which it fetches.
 
 use std::error::Error;
 use std::sync::Arc;
 
-use super::Install;
+use super::{Install, InstallError};
 use crate::archive::{FetchStep, OtherArchive, ScratchFile, Wanted};
 use crate::identifiers::NodeName;
 use crate::ship::ssh::SshTransport;
-use crate::ship::{FarCommand, Fetcher};
+use crate::ship::{FarCommand, Fetcher, Supplier};
 
 impl Install {
     /// The archives of the nodes in `restore_from`, by default that of the DR node. The files of the tree that are
@@ -19,6 +19,20 @@ impl Install {
             None => self.dr_node.as_slice(),
         };
         self.archives_of(nodes.iter())
+    }
+
+    /// This node as the sender of the WAL files that other nodes fetch.
+    ///
+    /// # Errors
+    /// If no archive is known, the data directory is assumed and missing, or the node's id can't be read or created.
+    pub fn supplier(&self) -> Result<Supplier, InstallError> {
+        Ok(Supplier {
+            archive: self.served_archive()?,
+            local_replication: self.local_replication(),
+            data_directory: self.pgdata.clone(),
+            label: self.label(),
+            node_id: self.node_id()?,
+        })
     }
 
     pub(super) fn archives_of<'a>(

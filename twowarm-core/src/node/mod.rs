@@ -8,6 +8,7 @@ mod environment;
 mod error;
 #[cfg(feature = "ship")]
 mod fetch_values;
+mod find;
 mod invocation;
 mod pgdata;
 mod settings;

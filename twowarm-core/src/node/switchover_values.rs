@@ -49,6 +49,7 @@ impl Install {
             destinations: self.destinations()?,
             wait: WAIT,
             force: false,
+            without_dr: false,
             archive_limit: wal_time_limit(self.settings.time_limit),
             stop_limit: self.settings.server.stop_limit,
             save_logs: save_logs
@@ -91,10 +92,10 @@ impl Install {
         StartServer { command: self.settings.server.start_command.clone() }
     }
 
-    /// The standby, and the DR node if it is another one.
+    /// The standby, and the DR node.
     fn destinations(&self) -> Result<Vec<Destination>, InstallError> {
         let standby = self.require_other_node()?;
-        let dr_node = self.dr_node.as_ref().filter(|node| *node != standby);
+        let dr_node = self.dr_node.as_ref();
         let destination = |(node, must_be_complete): (&NodeName, bool)| {
             let transport = self.carrier(node, FarCommand::ReceiveWalFile)?;
             let shipper = Shipper {

@@ -87,7 +87,6 @@ impl Install {
         reach: &Reach,
         command: crate::ship::FarCommand,
     ) -> Result<crate::ship::carrier::NodeTransport, super::InstallError> {
-        use crate::archive::Machines;
         use crate::reach::Carrier;
         use crate::ship::FarCommand;
         use crate::ship::carrier::{MountedArchive, NodeTransport, RsyncTransport};
@@ -101,11 +100,7 @@ impl Install {
                     archive: self.archive_of(node)?.to_owned(),
                     mark_directory: directory,
                     own_archive: self.archive.clone(),
-                    machines: if self.settings.archive.any_machine {
-                        Machines::Any
-                    } else {
-                        Machines::One
-                    },
+                    machines: self.machines(),
                     time_limit: reach.time_limit,
                 }))
             }

@@ -13,7 +13,7 @@ mod text;
 use std::path::Path;
 
 pub use file::{ReceiptError, ReceiptFile};
-pub use tail::Tail;
+pub use tail::{NoTail, Tail};
 pub use text::{BadReceipt, ReceiptId};
 
 use crate::data_directory::Reached;

@@ -143,9 +143,13 @@ proptest! {
     }
 
     #[test]
-    fn other_texts_never_panic(text in "(version=1\n)?(.|\n){0,200}") {
-        if let Ok(receipt) = text.parse::<Receipt>() {
-            prop_assert_eq!(receipt.to_string(), text);
+    fn a_changed_text_is_refused_or_another_receipt(at in 0..200usize, length in 0..40usize, new in "(.|\n){0,9}") {
+        let mut text = receipt().to_string();
+        let begin = at.min(text.len());
+        text.replace_range(begin..(begin + length).min(text.len()), &new);
+        match text.parse::<Receipt>() {
+            Ok(receipt) => prop_assert_eq!(receipt.to_string().parse(), Ok(receipt)),
+            Err(error) => prop_assert!(!error.to_string().contains(['\n', '\r'])),
         }
     }
 }

@@ -4,12 +4,12 @@
 //! So it is checked from the segment in which it begins, even if that is many segments before.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::wal::{
-    Expected, Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, StopReason, WalEnd,
-    check_segment_header, push_pages,
+    Expected, Lsn, SegmentHeader, SegmentName, SegmentWalk, StopReason, WalEnd, push_pages,
+    read_segment_header,
 };
 
 #[cfg(test)]
@@ -231,14 +231,8 @@ impl Copy {
             }
             opened => opened.map_err(|e| Some(e.to_string()))?,
         };
-        let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-        let bytes = Read::by_ref(&mut file)
-            .take(PageHeader::MAX_BYTES as u64)
-            .read_to_end(&mut first_page)
-            .and_then(|_| file.metadata())
+        let header = read_segment_header(&mut file, name, expected)
             .map_err(|e| Some(e.to_string()))?
-            .len();
-        let header = check_segment_header(&first_page, name, bytes, expected)
             .map_err(|why| Some(why.to_string()))?;
         Ok(Copy { path: path.to_owned(), name, header })
     }

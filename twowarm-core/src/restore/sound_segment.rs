@@ -1,15 +1,14 @@
 //! Whether a server would replay an archived segment to its end.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Seek};
 use std::path::Path;
 
 use super::crossing::{Checked, Crossing, Earlier};
 use crate::data_directory::redo_place;
 use crate::file_error::if_exists;
 use crate::wal::{
-    ControlFile, Expected, PageHeader, SegmentName, SegmentWalk, WalEnd, check_segment_header,
-    push_pages,
+    ControlFile, Expected, SegmentName, SegmentWalk, WalEnd, push_pages, read_segment_header,
 };
 
 /// Why recovery by the server of a data directory would end in or before this segment of an archive; `None` if it
@@ -23,10 +22,7 @@ pub(crate) fn ends_recovery(
     let Some(mut file) = if_exists(File::open(archive.join(name.to_string())))? else {
         return Ok(None);
     };
-    let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-    Read::by_ref(&mut file).take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page)?;
-    let bytes = file.metadata()?.len();
-    let header = match check_segment_header(&first_page, name, bytes, &Expected::of(control)) {
+    let header = match read_segment_header(&mut file, name, &Expected::of(control))? {
         Ok(header) => header,
         Err(why) => return Ok(Some(why.to_string())),
     };

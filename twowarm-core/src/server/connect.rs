@@ -190,7 +190,6 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
     use std::thread;
-    use std::time::Instant;
 
     use super::*;
 
@@ -214,10 +213,7 @@ mod tests {
             database: "postgres".into(),
             time_limit: Duration::from_millis(300),
         };
-        let start = Instant::now();
-        let error = Session::connect(&address, &login).err().unwrap();
-        assert!(start.elapsed() < Duration::from_secs(10), "{error}");
-        error
+        Session::connect(&address, &login).err().unwrap()
     }
 
     #[test]

@@ -123,6 +123,14 @@ impl PgMajor {
             "create temporary table twowarm_write (); drop table twowarm_write"
         }
     }
+
+    /// When the last replayed transaction was committed, and how many seconds ago that is; empty if none was replayed.
+    /// From 9.1 on.
+    pub(crate) fn last_replayed_transaction(self) -> Option<&'static str> {
+        (self >= PgMajor::of(9, 1)).then_some(
+            "select t, extract(epoch from clock_timestamp() - t) from pg_last_xact_replay_timestamp() t",
+        )
+    }
 }
 
 #[cfg(feature = "ship")]

@@ -10,9 +10,8 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use super::wire::Hello;
 use crate::file_error::FileError;
 use crate::wal::{
-    BadText, Completeness, Expected, MAX_TEXT, PageHeader, SegmentHeader, SegmentName, SegmentSize,
-    TextVerdict, Unsound, WalFileName, check_segment_header, check_text, check_text_size,
-    completeness,
+    BadText, Completeness, MAX_TEXT, SegmentHeader, SegmentName, SegmentSize, TextVerdict, Unsound,
+    WalFileName, check_segment_header, check_text, check_text_size, completeness, first_page,
 };
 
 /// Why the content of a file does not match its name.
@@ -96,14 +95,8 @@ pub(crate) fn check_content(
     let failed = |error| BadContent::Io { name, error };
     match name {
         WalFileName::Segment(segment) | WalFileName::Partial(segment) => {
-            let mut page = Vec::new();
-            file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut page).map_err(failed)?;
-            let expected = Expected {
-                system_identifier: Some(cluster.system_identifier),
-                segment_size: Some(cluster.segment_size),
-                major: Some(cluster.major),
-            };
-            check_segment_header(&page, segment, bytes, &expected)
+            let page = first_page(file).map_err(failed)?;
+            check_segment_header(&page, segment, bytes, &cluster.expected())
                 .map(|header| Content::Segment(segment, header))
                 .map_err(|error| BadContent::Segment { name, error })
         }

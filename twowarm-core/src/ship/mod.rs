@@ -49,7 +49,7 @@ pub use local_node::{LocalNode, NodeError};
 pub use look_ahead::{LookAhead, LookAheadProcess};
 pub use rate_limit::RateLimit;
 pub use receipts::HeldReceipt;
-pub use receiver::{Receiver, ServeError, Served};
+pub use receiver::{Receiver, ServeError, Served, refuse_caller};
 pub use relay::{Relay, RelayError, RelayProgress};
 pub use sender::{RequestId, SendError, SendOptions, Sender};
 pub use shipper::{ShipProgress, Shipper};

@@ -50,6 +50,17 @@ impl FarCommand {
         }
     }
 
+    /// Whether it reads its standard input. Otherwise that is closed at once: the command to which a key is restricted, which
+    /// runs instead, then ends instead of waiting for input.
+    pub(super) fn has_input(self) -> bool {
+        match self {
+            FarCommand::ReceiveWalFile | FarCommand::ReceiveBaseCopy | FarCommand::SendWalFile => {
+                true
+            }
+            FarCommand::TriggerStandby | FarCommand::CheckStandby => false,
+        }
+    }
+
     /// The command line for the shell of the far node.
     pub(super) fn command_line(self, pgroot: &Path) -> Result<String, SshError> {
         Ok(shell_safe(&self.path(pgroot))? + self.arguments())
@@ -95,6 +106,15 @@ impl FarCommand {
             (Some(code), None) => Some(format!("exit code {code}")),
             (None, None) => Some("it was killed".to_owned()),
         }
+    }
+
+    /// The name of the command that speaks our protocol and has written this message. It runs instead of another one if
+    /// authorized_keys restricts the key to it.
+    pub(crate) fn of_message(line: &str) -> Option<&'static str> {
+        let (name, _) = line.split_once(": ")?;
+        let commands =
+            [FarCommand::ReceiveWalFile, FarCommand::SendWalFile, FarCommand::ReceiveBaseCopy];
+        commands.map(FarCommand::name).into_iter().find(|command| *command == name)
     }
 
     /// Its path in the 2warm tree of this PGROOT.

@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
 use std::path::PathBuf;
 
 use crate::archive::{Archive, ArchiveError};
-use crate::wal::{PageHeader, WalFileName};
+use crate::wal::{PageHeader, WalFileName, first_page};
 
 /// The WAL files that a new standby finds in its archive.
 ///
@@ -84,10 +83,7 @@ fn count_by_cluster(
     let mut found = BTreeMap::new();
     for name in names.iter().filter(|name| matches!(name, WalFileName::Segment(_))) {
         let Some(file) = archive.find(*name)? else { continue };
-        let mut page = Vec::new();
-        if file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut page).is_err() {
-            continue;
-        }
+        let Ok(page) = first_page(file) else { continue };
         if let Some(long) = PageHeader::parse(&page).ok().and_then(|header| header.long) {
             *found.entry(long.system_identifier).or_default() += 1;
         }

@@ -11,7 +11,6 @@ mod retry_settings;
 mod server_version;
 mod settings;
 mod unarchived_wal;
-mod wal_end;
 
 pub use archive_content::ArchiveContent;
 pub(crate) use failover_settings::lacks_for_failover;

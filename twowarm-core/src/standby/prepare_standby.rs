@@ -9,11 +9,12 @@ use super::{
 };
 use crate::archive::{self, Archive, ArchiveError};
 use crate::data_directory::{
-    COPY_MARKER, CopyMarker, DirectoryContents, ENDING, IdentityError, InUse, NotATarget,
-    NotTheOwner, PROMOTE_FILES, check_owner, own_tablespaces, server_configuration, wait_for_lock,
+    COPY_MARKER, CopyMarker, DirectoryContents, IdentityError, InUse, NotATarget, NotTheOwner,
+    PROMOTE_FILES, check_owner, own_tablespaces, server_configuration,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
+use crate::lock::{ENDING, wait_for_lock};
 use crate::server::{Login, let_sessions_in, runs_without_pid_file};
 
 /// Makes an empty data directory, or that of an earlier standby, ready for a base copy.

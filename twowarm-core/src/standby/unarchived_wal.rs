@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::data_directory::STATE_PREFIX;
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
-use crate::wal::{Expected, PageHeader, SegmentName, check_segment_header};
+use crate::wal::{Expected, SegmentName, read_segment_header};
 
 /// A directory in the data directory, created when something is moved into it. No base copy overwrites it.
 #[derive(Debug)]
@@ -78,13 +78,9 @@ fn names_in(directory: &Path) -> io::Result<Vec<OsString>> {
 /// Whether a file is named as a segment and begins as that.
 fn contains_its_segment(path: &Path, name: &str) -> Result<bool, FileError> {
     let Ok(name) = name.parse::<SegmentName>() else { return Ok(false) };
-    let file = File::open(path).map_err(FileError::of("open", path))?;
-    let bytes = file.metadata().map_err(FileError::of("read the attributes of", path))?.len();
-    let mut page = Vec::new();
-    file.take(PageHeader::MAX_BYTES as u64)
-        .read_to_end(&mut page)
-        .map_err(FileError::of("read", path))?;
-    Ok(check_segment_header(&page, name, bytes, &Expected::default()).is_ok())
+    let mut file = File::open(path).map_err(FileError::of("open", path))?;
+    let header = read_segment_header(&mut file, name, &Expected::default());
+    Ok(header.map_err(FileError::of("read", path))?.is_ok())
 }
 
 #[cfg(test)]

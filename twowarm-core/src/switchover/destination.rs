@@ -86,7 +86,7 @@ impl<'a> Connected<'a> {
         let sender = destination.connect().map_err(|error| {
             match !destination.must_be_complete && error.is_retryable() {
                 true => FlushError::DrNode { node: destination.node().to_owned(), error },
-                false => error.into(),
+                false => FlushError::of(destination.node(), error),
             }
         })?;
         report(FlushStep::Connected { node: destination.node() });

@@ -8,6 +8,7 @@ use crate::data_directory::{IdentityError, InUse, NotTheOwner};
 use crate::file_error::FileError;
 use crate::receipt::ReceiptError;
 use crate::server::ServerError;
+use crate::ship::wire::RefusalCode;
 use crate::ship::{LinkError, NodeError, SendError, ShipError};
 use crate::timelines::HistoryFileError;
 use crate::wal::{ClusterState, Lsn, SegmentName, TimelineId, Unsound, WalFileName};
@@ -17,8 +18,24 @@ use crate::wal::{ClusterState, Lsn, SegmentName, TimelineId, Unsound, WalFileNam
 #[non_exhaustive]
 pub enum FlushError {
     /// The node is a standby.
-    #[error("\"{}\" contains a standby. HINT: run flushPrimary on the primary", .0.display())]
-    Standby(PathBuf),
+    #[error("\"{}\" contains a standby. HINT: run flushPrimary on the primary, {primary}", data_directory.display())]
+    Standby {
+        /// The data directory.
+        data_directory: PathBuf,
+        /// The other node.
+        primary: String,
+    },
+    /// The node is a standby, so its server is not kept from being the primary.
+    #[error("\"{}\" contains a standby: there is no flush to undo", .0.display())]
+    NothingToUndo(PathBuf),
+    /// The standby is the primary now.
+    #[error(
+        "{node} was promoted and is the primary now. This server must not be started as a primary. HINT: run configStandby --rejoin on this node; if that refuses, run configStandby --overwrite on this node and copyToStandby on {node}"
+    )]
+    Promoted {
+        /// The other node.
+        node: String,
+    },
     /// WAL is not shipped.
     #[error("archiving is not active, because \"{}\" does not exist. HINT: run copyToStandby, which makes a standby and creates it", .0.display())]
     NotActive(PathBuf),
@@ -51,9 +68,19 @@ pub enum FlushError {
     Send(#[from] SendError),
     /// The DR node can't be reached before anything was changed.
     #[error(
-        "{error}. HINT: {node} is the DR node. To continue without it, empty local/replication/drnode; run rsyncDR on both nodes when it is back"
+        "{error}. HINT: {node} is the DR node. To continue without it, specify --without-dr: it gets the WAL later by rsyncDR, which must run on both other nodes"
     )]
     DrNode {
+        /// The DR node.
+        node: String,
+        /// Why.
+        error: ShipError,
+    },
+    /// The DR node can't be reached and may hold the receipt of an earlier flush, which is out of date.
+    #[error(
+        "{error}. {node} is the DR node and may hold the receipt of an earlier flushPrimary, which must be made void first. HINT: run the command again when {node} is back; if {node} was certainly not promoted, flushPrimary --undo --force ignores it"
+    )]
+    EarlierReceipt {
         /// The DR node.
         node: String,
         /// Why.
@@ -155,7 +182,7 @@ pub enum FlushError {
     #[error(
         "timeline {timeline} has forked from this node's timeline {own}: another node was promoted, and this server must not be started as a primary. HINT: run configStandby --rejoin. To abandon timeline {timeline} with all that was committed there, make sure that its server never runs again, delete its history from \"{}\", and run flushPrimary --undo --force", archive.display()
     )]
-    Promoted {
+    Forked {
         /// The later timeline.
         timeline: TimelineId,
         /// This node's timeline.
@@ -173,6 +200,32 @@ pub enum FlushError {
         /// Why.
         error: ShipError,
     },
+}
+
+impl FlushError {
+    /// The failure to connect to a node; one that was promoted says so.
+    pub(super) fn of(node: &str, error: ShipError) -> FlushError {
+        match &error {
+            ShipError::Link(LinkError::Refused { refusal, .. })
+                if refusal.code == RefusalCode::PROMOTED =>
+            {
+                FlushError::Promoted { node: node.to_owned() }
+            }
+            _ => error.into(),
+        }
+    }
+
+    /// Whether another node has answered that it does not make the receipt void, because it was promoted.
+    pub(super) fn is_refused(&self) -> bool {
+        match self {
+            FlushError::Promoted { .. } | FlushError::Forked { .. } => true,
+            FlushError::NotVoided {
+                error: ShipError::Link(LinkError::Refused { refusal, .. }),
+                ..
+            } => !refusal.retryable,
+            _ => false,
+        }
+    }
 }
 
 impl From<LinkError> for FlushError {
@@ -219,6 +272,10 @@ impl fmt::Display for FlushFailure {
         let error = &self.error;
         let again = "HINT: correct the problem and run flushPrimary again. To continue with this server as the primary, run flushPrimary --undo";
         match self.left {
+            // It says itself what to do.
+            _ if matches!(**error, FlushError::Promoted { .. } | FlushError::Forked { .. }) => {
+                write!(f, "{error}")
+            }
             ServerLeft::Unchanged => write!(f, "{error}"),
             ServerLeft::Stopping => write!(f, "{error}. Once it has stopped: {again}"),
             ServerLeft::Stopped => write!(f, "{error}. The server is stopped. {again}"),

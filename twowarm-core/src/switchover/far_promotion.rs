@@ -1,6 +1,7 @@
 //! triggerStandby on the standby, started over ssh.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::reach::Reach;
 use crate::ship::carrier::NodeTransport;
@@ -12,6 +13,9 @@ const OPEN: &str = "The server is open: ";
 
 /// The line that `triggerStandby --check` prints for a standby whose server is running.
 const RUNNING: &str = "The standby in ";
+
+/// The beginning of the line that it prints if no server is running, which says what to do.
+const NOT_RUNNING: &str = "The trigger file was written, but no server is running";
 
 /// The beginning of the last line of a triggerStandby that has refused.
 const ERROR: &str = "triggerStandby: ERROR: ";
@@ -26,6 +30,8 @@ pub struct FarPromotion {
     pub promote: NodeTransport,
     /// Starts it to check that the standby is running.
     pub check: NodeTransport,
+    /// The private key that is used, if the configuration of 2warm names one.
+    pub key: Option<PathBuf>,
 }
 
 /// Why the standby was not promoted, as far as is known.
@@ -35,6 +41,18 @@ pub enum NotPromoted {
     /// The command could not be started.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The other node's authorized_keys restricts the key to another command.
+    #[error(
+        "{node} accepts {} only for {command}: authorized_keys there restricts it to that command. HINT: set copy_key of [node.{node}] in 2warm/local/2warm.toml to a key without this restriction", key.as_ref().map_or_else(|| "the default key of ssh".into(), |key| format!("the key \"{}\"", key.display()))
+    )]
+    PinnedKey {
+        /// The node.
+        node: String,
+        /// The private key, if the configuration of 2warm names one.
+        key: Option<PathBuf>,
+        /// The command.
+        command: &'static str,
+    },
     /// It can be started, but its output is not the expected one.
     #[error(
         "triggerStandby on {node} cannot be used: {why}. HINT: update twowarm there (distrib2warm)"
@@ -81,6 +99,7 @@ impl FarPromotion {
         Ok(FarPromotion {
             promote: NodeTransport::by_ssh(reach, FarCommand::TriggerStandby)?,
             check: NodeTransport::by_ssh(reach, FarCommand::CheckStandby)?,
+            key: reach.key_for_copies().cloned(),
         })
     }
 
@@ -99,10 +118,10 @@ impl FarPromotion {
         let mut is_running = false;
         match run(&self.check, &mut |line| is_running |= line.starts_with(RUNNING))? {
             Ended::Regularly(_) if is_running => Ok(()),
-            Ended::Regularly(Some(words)) => match words.strip_prefix(ERROR) {
-                Some(why) => Err(NotPromoted::Refused { node, why: why.to_owned() }),
-                None => Err(NotPromoted::Unusable { node, why: words }),
-            },
+            Ended::Regularly(Some(words)) => Err(match self.refusal(&words) {
+                Some(refusal) => refusal,
+                None => NotPromoted::Unusable { node, why: words },
+            }),
             Ended::Regularly(None) => {
                 Err(NotPromoted::Unusable { node, why: "unexpected output".into() })
             }
@@ -119,20 +138,38 @@ impl FarPromotion {
         let (mut is_open, mut last) = (false, String::new());
         let ended = run(&self.promote, &mut |text| {
             is_open |= text.starts_with(OPEN);
-            text.clone_into(&mut last);
+            if !last.starts_with(NOT_RUNNING) {
+                text.clone_into(&mut last);
+            }
             line(text);
         })?;
         match ended {
             _ if is_open => Ok(()),
-            Ended::Regularly(Some(words)) => match words.strip_prefix(ERROR) {
-                Some(why) => Err(NotPromoted::Refused { node, why: why.to_owned() }),
-                None => Err(NotPromoted::Unknown { node, why: words }),
-            },
+            Ended::Regularly(Some(words)) => Err(match self.refusal(&words) {
+                Some(refusal) => refusal,
+                None => NotPromoted::Unknown { node, why: words },
+            }),
             Ended::Regularly(None) => {
-                Err(NotPromoted::Unknown { node, why: format!("its last line is \"{last}\"") })
+                let why = match last.starts_with(NOT_RUNNING) {
+                    true => last,
+                    false => format!("its last line is \"{last}\""),
+                };
+                Err(NotPromoted::Unknown { node, why })
             }
             Ended::Lost(why) => Err(NotPromoted::Unknown { node, why }),
         }
+    }
+}
+
+impl FarPromotion {
+    /// The refusal that a last line is, if it is one: triggerStandby has refused, or was not started.
+    fn refusal(&self, words: &str) -> Option<NotPromoted> {
+        let node = self.node().to_owned();
+        if let Some(command) = FarCommand::of_message(words) {
+            return Some(NotPromoted::PinnedKey { node, key: self.key.clone(), command });
+        }
+        let why = words.strip_prefix(ERROR)?.to_owned();
+        Some(NotPromoted::Refused { node, why })
     }
 }
 
@@ -148,7 +185,12 @@ fn run(transport: &NodeTransport, line: &mut dyn FnMut(&str)) -> Result<Ended, C
     let (mut pending, mut buffer, mut silent) = (Vec::new(), [0; 4096], 0);
     loop {
         match connection.read(&mut buffer) {
-            Ok(0) => return Ok(Ended::Regularly(connection.last_words())),
+            Ok(0) => {
+                return match connection.connect_failure() {
+                    Some(error) => Err(error),
+                    None => Ok(Ended::Regularly(connection.last_words())),
+                };
+            }
             Ok(read) => {
                 silent = 0;
                 pending.extend(&buffer[..read]);

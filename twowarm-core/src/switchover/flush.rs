@@ -47,6 +47,8 @@ pub struct FlushPrimary {
     pub wait: Duration,
     /// Whether a server that does not stop is stopped without a checkpoint.
     pub force: bool,
+    /// Whether to continue without the DR node if it can't be reached. It gets the rest of the WAL by relaying.
+    pub without_dr: bool,
     /// How long archiving may make no progress.
     pub archive_limit: Duration,
     /// How long a shutdown may take.
@@ -85,25 +87,55 @@ impl FlushPrimary {
     pub fn check(&self, report: Report<'_>) -> Result<(), FlushError> {
         let is_running = self.is_running()?;
         drop(lock_directory(&self.node.data_directory)?);
-        self.connect(report)?;
+        self.connect(is_running, report)?;
         if is_running {
             self.session()?;
         }
         Ok(())
     }
 
+    /// The refusal on a standby.
+    fn is_standby(&self) -> FlushError {
+        FlushError::Standby {
+            data_directory: self.node.data_directory.clone(),
+            primary: self
+                .destinations
+                .first()
+                .map(Destination::node)
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
+
     /// Whether the server of the primary is running.
     fn is_running(&self) -> Result<bool, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         if role_of(pgdata)? == Role::Standby {
-            return Err(FlushError::Standby(pgdata.to_owned()));
+            return Err(self.is_standby());
         }
         check_owner(pgdata)?;
         Ok(running_server(pgdata)?.is_some())
     }
 
-    fn connect(&self, report: Report<'_>) -> Result<Vec<Connected<'_>>, FlushError> {
-        self.destinations.iter().map(|node| Connected::open(node, report)).collect()
+    fn connect(
+        &self,
+        is_running: bool,
+        report: Report<'_>,
+    ) -> Result<Vec<Connected<'_>>, FlushError> {
+        let mut nodes = Vec::new();
+        for destination in &self.destinations {
+            match Connected::open(destination, report) {
+                Err(FlushError::DrNode { node, error }) if self.without_dr => {
+                    // After more WAL the receipt of an earlier flush must be void before there is a new one.
+                    if is_running && self.earlier_receipt()?.is_some() {
+                        return Err(FlushError::EarlierReceipt { node, error });
+                    }
+                    report(FlushStep::WithoutDrNode { node: &node, error: &error });
+                }
+                opened => nodes.push(opened?),
+            }
+        }
+        Ok(nodes)
     }
 
     /// A session on the server, which must be a primary that ships its WAL.
@@ -111,7 +143,7 @@ impl FlushPrimary {
         let pgdata = self.node.data_directory.as_path();
         let mut session = admission::own_session(&self.login, pgdata, &self.local_replication)?;
         if session.in_recovery()? {
-            return Err(FlushError::Standby(pgdata.to_owned()));
+            return Err(self.is_standby());
         }
         if !self.archiving_active.exists() {
             return Err(FlushError::NotActive(self.archiving_active.clone()));
@@ -128,7 +160,7 @@ impl FlushPrimary {
         if !is_running {
             *left = ServerLeft::Stopped;
         }
-        let mut nodes = self.connect(report)?;
+        let mut nodes = self.connect(is_running, report)?;
         if is_running {
             self.void_earlier(&mut nodes)?;
             let closed = self.archive_all(&mut nodes, report)?;
@@ -288,10 +320,14 @@ impl FlushPrimary {
         Ok(receipt)
     }
 
+    fn earlier_receipt(&self) -> Result<Option<Receipt>, FlushError> {
+        let file = ReceiptFile::of_node(&self.local_replication);
+        current(file.read()?, &self.node.data_directory)
+    }
+
     /// A server that runs after a flush may have written more than its receipt says.
     fn void_earlier(&self, nodes: &mut [Connected<'_>]) -> Result<(), FlushError> {
-        let file = ReceiptFile::of_node(&self.local_replication);
-        match current(file.read()?, &self.node.data_directory)? {
+        match self.earlier_receipt()? {
             Some(earlier) => self.void(&earlier, nodes),
             None => Ok(()),
         }

@@ -8,10 +8,8 @@ use super::FlushError;
 use crate::data_directory::control_file;
 use crate::durable::Aside;
 use crate::file_error::FileError;
-use crate::receipt::Tail;
-use crate::wal::{
-    ClusterState, ControlFile, Expected, Lsn, PageHeader, SegmentName, check_segment_header,
-};
+use crate::receipt::{NoTail, Tail};
+use crate::wal::{ClusterState, ControlFile, Expected, Lsn, SegmentName};
 
 /// The end of the WAL of a cluster that was shut down cleanly.
 #[derive(Debug)]
@@ -41,25 +39,17 @@ pub(super) fn end_of_wal(data_directory: &Path, wal: &Path) -> Result<EndOfWal, 
     let segment = control.layout().containing(control.timeline, control.checkpoint);
     let path = wal.join(segment.to_string());
     let mut file = File::open(&path).map_err(FileError::of("open", &path))?;
-    let reading = || FileError::of::<io::Error>("read", &path);
-    let bytes = file.metadata().map_err(reading())?.len();
-    let mut page = Vec::new();
-    Read::by_ref(&mut file)
-        .take(PageHeader::MAX_BYTES as u64)
-        .read_to_end(&mut page)
-        .map_err(reading())?;
-    let header = check_segment_header(&page, segment, bytes, &Expected::of(&control))
-        .map_err(|error| FlushError::Segment { path: path.clone(), error })?;
-    let tail = Tail::find(segment, &header, &mut file).map_err(reading())?;
-    let found = match tail {
-        Some(Tail { last_record: Some(last), end }) if last == control.checkpoint => {
+    let found = match Tail::find(&mut file, segment, &Expected::of(&control)) {
+        Ok(Tail { last_record: Some(last), end }) if last == control.checkpoint => {
             return Ok(EndOfWal { control, segment, end, path });
         }
-        Some(Tail { last_record: Some(last), end }) => {
+        Ok(Tail { last_record: Some(last), end }) => {
             format!("the last record begins at {last} and ends at {end}")
         }
-        Some(Tail { last_record: None, .. }) => "it contains no record".to_owned(),
-        None => "it is complete".to_owned(),
+        Ok(Tail { last_record: None, .. }) => "it contains no record".to_owned(),
+        Err(NoTail::Io(error)) => return Err(FileError::of("read", &path)(error).into()),
+        Err(NoTail::Segment(error)) => return Err(FlushError::Segment { path, error }),
+        Err(NoTail::Complete) => "it is complete".to_owned(),
     };
     Err(FlushError::NoCheckpoint { path, checkpoint: control.checkpoint, found })
 }

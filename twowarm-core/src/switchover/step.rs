@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::receipt::Receipt;
 use crate::rsync::RsyncError;
+use crate::ship::ShipError;
 use crate::wal::{SegmentName, WalFileName};
 
 /// What [`FlushPrimary::run`](super::FlushPrimary::run) does or finds.
@@ -12,6 +13,13 @@ pub enum FlushStep<'a> {
     Connected {
         /// The node.
         node: &'a str,
+    },
+    /// The DR node can't be reached, and is left out.
+    WithoutDrNode {
+        /// The node.
+        node: &'a str,
+        /// Why.
+        error: &'a ShipError,
     },
     /// The server's log files are copied.
     SavingLogs,

@@ -1,10 +1,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::undo::Asked;
 use super::{
-    FarPromotion, FlushFailure, FlushPrimary, FlushStep, NotPromoted, NowPrimary, ServerLeft,
-    StartServer, SwitchoverError, UndoFlush,
+    FarPromotion, FlushError, FlushFailure, FlushPrimary, FlushStep, NotPromoted, NowPrimary,
+    ServerLeft, StartServer, SwitchoverError, UndoFlush,
 };
+use crate::data_directory::running_server;
 use crate::receipt::Receipt;
 use crate::retry::Retryable;
 use crate::standby::{Rejoin, RejoinError, RejoinStep};
@@ -76,11 +78,18 @@ impl Switchover {
     /// # Errors
     /// If this node is not a primary that ships its WAL, or another node can't be reached or can't do its part.
     pub fn check(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
-        self.flush
-            .check(&mut |step| report(SwitchoverStep::Flush(step)))
-            .map_err(|error| SwitchoverError::NotReady(Box::new(error)))?;
-        self.check_promotion(report)?;
-        Ok(())
+        self.check_flush(report)?;
+        self.check_promotion(report)
+    }
+
+    fn check_flush(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
+        let checked = self.flush.check(&mut |step| report(SwitchoverStep::Flush(step)));
+        checked.map_err(|error| match error {
+            FlushError::Standby { data_directory, primary } => {
+                SwitchoverError::Standby { data_directory, primary }
+            }
+            error => SwitchoverError::NotReady(Box::new(error)),
+        })
     }
 
     fn check_promotion(&self, report: Report<'_>) -> Result<(), SwitchoverError> {
@@ -95,14 +104,22 @@ impl Switchover {
     /// # Errors
     /// If a step fails.
     pub fn run(&self, report: Report<'_>) -> Result<Receipt, SwitchoverError> {
+        // This is reported when it is done.
+        self.check_flush(&mut |_| {})?;
         self.check_promotion(report)?;
         // So that the new primary can ship to this node at once.
         let prepared = self.rejoin.prepare_archive();
         prepared.map_err(|error| SwitchoverError::NoArchive(Box::new(error)))?;
         let node = self.promotion.node();
-        let flushed = self.flush.run(&mut |step| report(SwitchoverStep::Flush(step)));
+        let mut asked = Asked::All;
+        let flushed = self.flush.run(&mut |step| {
+            if matches!(step, FlushStep::WithoutDrNode { .. }) {
+                asked = Asked::Standby;
+            }
+            report(SwitchoverStep::Flush(step));
+        });
         let receipt = flushed.map_err(|failure| {
-            let now = self.after(&failure, report);
+            let now = self.after(&failure, asked, report);
             SwitchoverError::Flush { failure, now }
         })?;
         report(SwitchoverStep::Promoting { node });
@@ -110,7 +127,7 @@ impl Switchover {
             self.promotion.run(&mut |line| report(SwitchoverStep::Printed { node, line }));
         promoted.map_err(|error: NotPromoted| {
             let now = match error.is_certain() {
-                true => self.go_on(report),
+                true => self.go_on(asked, NowPrimary::Unknown, report),
                 false => NowPrimary::Unknown(node.to_owned()),
             };
             SwitchoverError::Promotion { error: Box::new(error), now }
@@ -129,21 +146,36 @@ impl Switchover {
     }
 
     /// Which node is the primary after a flush that failed.
-    fn after(&self, failure: &FlushFailure, report: Report<'_>) -> NowPrimary {
+    fn after(&self, failure: &FlushFailure, asked: Asked, report: Report<'_>) -> NowPrimary {
         match failure.left {
-            ServerLeft::Unchanged => NowPrimary::ThisRunning,
+            ServerLeft::Unchanged if self.is_running() => NowPrimary::ThisRunning,
             // The standby was not triggered.
-            ServerLeft::Stopping => NowPrimary::ThisStopped,
-            ServerLeft::Stopped => self.go_on(report),
+            ServerLeft::Unchanged | ServerLeft::Stopping => NowPrimary::ThisStopped,
+            ServerLeft::Stopped => self.go_on(asked, NowPrimary::NotTriggered, report),
         }
     }
 
+    /// Whether the server of this node is running. It may have crashed meanwhile.
+    fn is_running(&self) -> bool {
+        running_server(&self.rejoin.data_directory).is_ok_and(|server| server.is_some())
+    }
+
     /// Ends the flush, so that this node is the primary again: only after the other node has confirmed that it
-    /// was not promoted.
-    fn go_on(&self, report: Report<'_>) -> NowPrimary {
-        if let Err(error) = self.undo.run(&mut |_| {}) {
+    /// was not promoted. `unasked` is the result if it can't be asked.
+    fn go_on(
+        &self,
+        asked: Asked,
+        unasked: fn(String) -> NowPrimary,
+        report: Report<'_>,
+    ) -> NowPrimary {
+        if let Err(error) = self.undo.ask(asked, &mut |_| {}) {
             log::error!("{error}");
-            return NowPrimary::Unknown(self.promotion.node().to_owned());
+            let now = match error {
+                FlushError::Promoted { .. } | FlushError::Forked { .. } => NowPrimary::Other,
+                error if error.is_refused() => NowPrimary::Unknown,
+                _ => unasked,
+            };
+            return now(self.promotion.node().to_owned());
         }
         report(SwitchoverStep::Undone);
         match self.start.run() {

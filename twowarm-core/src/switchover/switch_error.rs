@@ -1,4 +1,5 @@
 use std::fmt;
+use std::path::PathBuf;
 
 use super::{FlushError, FlushFailure, NotPromoted, NotStarted};
 use crate::standby::RejoinError;
@@ -13,6 +14,8 @@ pub enum NowPrimary {
     ThisStopped,
     /// The other node.
     Other(String),
+    /// This node, whose server is stopped: the other node was not triggered, but the receipt could not be made void.
+    NotTriggered(String),
     /// Not known: this node's server is stopped, and the other node was perhaps promoted.
     Unknown(String),
 }
@@ -28,6 +31,10 @@ impl fmt::Display for NowPrimary {
                 f,
                 "{node} is the primary now. HINT: run configStandby --rejoin on this node, and start its server"
             ),
+            NowPrimary::NotTriggered(node) => write!(
+                f,
+                "The server of this node is stopped, and {node} was not triggered. HINT: correct the problem and run switchover again, which continues; or run flushPrimary --undo, and this node remains the primary"
+            ),
             NowPrimary::Unknown(node) => write!(
                 f,
                 "The server of this node is stopped. HINT: run triggerStandby on {node}, which completes a promotion; when it is open, run configStandby --rejoin on this node. If {node} is certainly still a standby and is to remain one, run flushPrimary --undo on this node instead"
@@ -40,6 +47,14 @@ impl fmt::Display for NowPrimary {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SwitchoverError {
+    /// The node is a standby.
+    #[error("\"{}\" contains a standby. HINT: run switchover on the primary, {primary}", data_directory.display())]
+    Standby {
+        /// The data directory.
+        data_directory: PathBuf,
+        /// The other node.
+        primary: String,
+    },
     /// Refused before anything was changed.
     #[error("{0}. Nothing was changed")]
     NotReady(Box<FlushError>),

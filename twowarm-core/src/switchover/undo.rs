@@ -7,7 +7,7 @@ use crate::data_directory::{
 };
 use crate::receipt::{Receipt, ReceiptFile, ReceiptId};
 use crate::server::let_sessions_in;
-use crate::ship::{LinkError, LocalNode, ShipError};
+use crate::ship::{LocalNode, ShipError};
 use crate::timelines::Timelines;
 
 /// Ends a flush so that the old primary can continue: its receipt is void everywhere, and sessions are let in.
@@ -23,6 +23,14 @@ pub struct UndoFlush {
     pub destinations: Vec<Destination>,
     /// Whether to continue if a node can't be asked whether it was promoted.
     pub force: bool,
+}
+
+/// Which nodes are asked to make a receipt void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    All,
+    /// Not the DR node, which was left out of the flush.
+    Standby,
 }
 
 /// How a flush was undone.
@@ -47,11 +55,19 @@ impl UndoFlush {
     /// [`force`](UndoFlush::force) if one can't be asked. Then the receipt stays, and a server that is stopped must not be
     /// started. Also if another command is using the data directory.
     pub fn run(&self, not_asked: &mut dyn FnMut(&FlushError)) -> Result<Undone, FlushError> {
+        self.ask(Asked::All, not_asked)
+    }
+
+    pub(super) fn ask(
+        &self,
+        asked: Asked,
+        not_asked: &mut dyn FnMut(&FlushError),
+    ) -> Result<Undone, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         if role_of(pgdata)? == Role::Standby {
             // A rejoin that was killed may have left it so.
             let_sessions_in(pgdata, &self.local_replication)?;
-            return Err(FlushError::Standby(pgdata.to_owned()));
+            return Err(FlushError::NothingToUndo(pgdata.to_owned()));
         }
         check_owner(pgdata)?;
         let _lock = lock_directory(pgdata)?;
@@ -65,12 +81,15 @@ impl UndoFlush {
         // A server that is stopped must not be started before the other nodes have answered that they were not promoted.
         if receipt.is_some() || !is_running {
             let any = ReceiptId::random()?;
-            for destination in &self.destinations {
+            let is_asked = |node: &&Destination| asked == Asked::All || node.must_be_complete;
+            for destination in self.destinations.iter().filter(is_asked) {
                 let Err(error) = void_on(destination, receipt.as_ref(), &any) else { continue };
                 let node = destination.node().to_owned();
-                let is_refused = is_refused(&error);
-                let error = FlushError::NotVoided { node, error };
-                if is_refused || !self.force {
+                let error = match FlushError::of(&node, error) {
+                    FlushError::Ship(error) => FlushError::NotVoided { node, error },
+                    promoted => promoted,
+                };
+                if error.is_refused() || !self.force {
                     return Err(error);
                 }
                 not_asked(&error);
@@ -88,7 +107,7 @@ impl UndoFlush {
     fn check_not_forked(&self, receipt: &Receipt) -> Result<(), FlushError> {
         let timelines = Timelines::new(&self.archive, Some(&self.node.data_directory));
         match timelines.known_descendants(receipt.timeline)?.into_iter().next_back() {
-            Some(later) => Err(FlushError::Promoted {
+            Some(later) => Err(FlushError::Forked {
                 timeline: later.timeline(),
                 own: receipt.timeline,
                 archive: self.archive.clone(),
@@ -122,9 +141,4 @@ pub(super) fn current(
     let control = control_file(data_directory)?;
     let timeline = control.map(|control| Reached::of(&control).timeline);
     Ok(receipt.filter(|receipt| timeline.is_none_or(|timeline| timeline <= receipt.timeline)))
-}
-
-/// Whether the node has answered, and refuses.
-fn is_refused(error: &ShipError) -> bool {
-    matches!(error, ShipError::Link(LinkError::Refused { refusal, .. }) if !refusal.retryable)
 }

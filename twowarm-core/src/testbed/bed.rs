@@ -1,7 +1,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -26,6 +26,7 @@ struct Bed {
     run_as: RunAs,
     install: PgInstall,
     nodes: AtomicU16,
+    has_cluster: AtomicBool,
     janitor: Janitor,
 }
 
@@ -37,8 +38,10 @@ impl Testbed {
         let dir = make_dir(&run_as)?;
         let path = dir.path().to_owned();
         let janitor = Janitor::watch(&path)?;
-        let nodes = AtomicU16::new(0);
-        Ok(Testbed(Arc::new(Bed { dir: Some(dir), path, run_as, install, nodes, janitor })))
+        let (nodes, has_cluster) = (AtomicU16::new(0), AtomicBool::new(false));
+        let dir = Some(dir);
+        let bed = Bed { dir, path, run_as, install, nodes, has_cluster, janitor };
+        Ok(Testbed(Arc::new(bed)))
     }
 
     /// The directory with all files of the testbed.
@@ -64,6 +67,11 @@ impl Testbed {
         Node::new(self.clone(), name, self.0.nodes.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Whether no cluster has been created yet; from now on there is one.
+    pub(super) fn is_first_cluster(&self) -> bool {
+        !self.0.has_cluster.swap(true, Ordering::Relaxed)
+    }
+
     /// Creates two nodes, `db1` and `db2`, with running sshds, each able to reach the other.
     pub fn pair(&self) -> Result<(Node, Node), BedError> {
         let (mut db1, mut db2) = (self.node("db1")?, self.node("db2")?);
@@ -82,7 +90,7 @@ impl Testbed {
 }
 
 /// The servers' user may be unable to enter TMPDIR. Any user can enter /tmp.
-fn make_dir(run_as: &RunAs) -> Result<TempDir, BedError> {
+pub(super) fn make_dir(run_as: &RunAs) -> Result<TempDir, BedError> {
     let wanted = [env::temp_dir(), PathBuf::from("/tmp")];
     for parent in &wanted {
         let made = tempfile::Builder::new().prefix("twowarm-").tempdir_in(parent);

@@ -26,6 +26,7 @@ mod server;
 mod ssh_key;
 mod sshd;
 mod stalling;
+mod store;
 mod tool;
 mod version;
 mod wait;

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::store::link_command;
 use super::{BedError, FaultProxy, Node};
 
 /// Where the repository keeps the commands that are shell scripts: these are not built.
@@ -22,8 +23,9 @@ impl Node {
         self.write_local("2warm.toml", format!("[server]\nbindir = \"{bindir}\"\n"))
     }
 
-    /// Copies commands into `global/replication`. `built` is the directory where cargo built them, or one of the
-    /// programs in it. They are copied because the servers' user may be unable to enter that directory.
+    /// Puts commands into `global/replication`. `built` is the directory where cargo built them, or one of the
+    /// programs in it. They are copied once for all nodes, because the servers' user may be unable to enter that
+    /// directory, and linked: a test may replace them, but not write into them.
     pub fn install_commands(
         &self,
         built: impl AsRef<Path>,
@@ -34,7 +36,7 @@ impl Node {
         let to = self.global().join("replication");
         names.iter().try_for_each(|name| {
             let from = if *name == "configSetup" { Path::new(SCRIPTS) } else { built };
-            self.run_as().copy_program(&from.join(name), &to.join(name)).map_err(|error| {
+            link_command(self.run_as(), &from.join(name), &to.join(name)).map_err(|error| {
                 BedError(format!("{error} (cargo build makes it; see install_commands)"))
             })
         })

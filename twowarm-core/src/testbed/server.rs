@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage, error::SqlState};
 
+use super::store::new_cluster;
 use super::{BedError, Node, finish, wait_until};
 use crate::version::PgMajor;
 
@@ -39,7 +40,19 @@ impl StopMode {
 impl Node {
     /// Creates a cluster with [`Node::own_conf`] and [`Node::small_conf`]. `extra` are arguments for initdb
     /// (`--wal-segsize=1`, `--data-checksums`).
+    ///
+    /// The first cluster of a testbed is a copy of one that the process has created before, as that takes less time.
+    /// Those after it have system identifiers of their own.
     pub fn initdb(&self, extra: &[&str]) -> Result<(), BedError> {
+        let has_path = extra.iter().any(|argument| argument.contains('/'));
+        match self.bed.is_first_cluster() && !has_path {
+            true => new_cluster(self, &extra.join(" "), || self.run_initdb(extra))?,
+            false => self.run_initdb(extra)?,
+        }
+        self.append_conf(&(self.own_conf()? + &self.small_conf()?))
+    }
+
+    fn run_initdb(&self, extra: &[&str]) -> Result<(), BedError> {
         let initdb = self.bed.install().program("initdb");
         let help = finish(self.program(&initdb).arg("--help"))?;
         let mut command = self.program(&initdb);
@@ -47,8 +60,7 @@ impl Node {
         command.args(["-U", self.run_as().user()]).args(extra);
         // Saves a second for each cluster; new in 9.3.
         command.args(["--no-sync", "--nosync"].iter().find(|option| help.contains(**option)));
-        finish(&mut command)?;
-        self.append_conf(&(self.own_conf()? + &self.small_conf()?))
+        finish(&mut command).map(drop)
     }
 
     /// Settings for a server that uses little memory and does not fsync.
@@ -226,7 +238,10 @@ impl Node {
         // After a crash the process may be gone, or its id reused.
         let cwd = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         let same = self.pgdata().canonicalize().is_ok_and(|pgdata| pgdata == cwd);
-        (same && self.ending().is_none()).then_some(pid)
+        // A command may have started another server after the one that this process started has ended.
+        let child = self.server.borrow().as_ref().map(|child| child.id() as i32);
+        let has_ended = child == Some(pid) && self.ending().is_some();
+        (same && !has_ended).then_some(pid)
     }
 
     fn pid_file_line(&self, number: usize) -> Option<String> {

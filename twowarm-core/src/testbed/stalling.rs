@@ -1,4 +1,4 @@
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use super::BedError;
 
@@ -6,8 +6,9 @@ use super::BedError;
 #[derive(Debug)]
 pub struct StallingListener {
     // The kernel completes connections by itself.
-    _listener: TcpListener,
+    listener: TcpListener,
     port: u16,
+    accepted: Vec<TcpStream>,
 }
 
 impl StallingListener {
@@ -16,7 +17,16 @@ impl StallingListener {
         let error = |error| BedError(format!("could not listen on the loopback address: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(error)?;
         let port = listener.local_addr().map_err(error)?.port();
-        Ok(StallingListener { _listener: listener, port })
+        listener.set_nonblocking(true).map_err(error)?;
+        Ok(StallingListener { listener, port, accepted: Vec::new() })
+    }
+
+    /// The number of connections since the start.
+    pub fn connections(&mut self) -> usize {
+        while let Ok((connection, _)) = self.listener.accept() {
+            self.accepted.push(connection);
+        }
+        self.accepted.len()
     }
 
     /// The TCP port.

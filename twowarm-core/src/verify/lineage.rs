@@ -42,13 +42,17 @@ impl<'a> Lineages<'a> {
     }
 
     /// What the names, the histories and the first pages show together.
-    pub(super) fn findings(&self, files: &mut [SegmentFile]) -> Vec<Finding> {
+    pub(super) fn findings(
+        &self,
+        files: &mut [SegmentFile],
+        needed_from: Option<SegmentName>,
+    ) -> Vec<Finding> {
         for file in files.iter_mut() {
             self.check_stop(file);
             self.check_timelines(file);
         }
         let mut findings = self.histories.disagreements();
-        findings.extend(self.gaps());
+        findings.extend(self.gaps(needed_from));
         findings.extend(self.missing_histories(files));
         findings
     }
@@ -84,7 +88,7 @@ impl<'a> Lineages<'a> {
         self.index.get(&found?).copied()
     }
 
-    fn gaps(&self) -> Vec<Finding> {
+    fn gaps(&self, needed_from: Option<SegmentName>) -> Vec<Finding> {
         let mut found = BTreeMap::new();
         for history in self.timelines.values() {
             let path: Vec<_> = self.on_the_way(history).collect();
@@ -105,7 +109,12 @@ impl<'a> Lineages<'a> {
                 2 => "and the next segment are missing".to_owned(),
                 count => format!("and the next {} segments are missing", count - 1),
             };
-            let why = format!("{missing}; the next segment in the archive is {}", gap.found);
+            let mut why = format!("{missing}; the next segment in the archive is {}", gap.found);
+            if let Some(from) = needed_from.filter(|from| gap.found.place <= from.place) {
+                why += &format!(
+                    ". The server of this node does not need it: it would start to replay in {from}. This is expected after a switchover and back: WAL that this node wrote as the primary is in the archive of the other node only"
+                );
+            }
             Finding::new(FindingKind::Gap, &gap.missing.to_string(), why)
         });
         findings.collect()

@@ -24,12 +24,13 @@ mod segment_file;
 mod tests;
 mod texts;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 pub use finding::{Finding, FindingKind};
 
-use crate::archive::{Archive, ArchiveError};
+use crate::archive::{Archive, ArchiveError, Given, next_needed};
+use crate::data_directory::{IdentityError, identity};
 use crate::wal::{Expected, Lsn, SegmentName, TimelineId, WalFileName};
 use lineage::Lineages;
 use listing::Listing;
@@ -48,6 +49,9 @@ pub struct VerifyArchive {
     /// What is known about the cluster. Default: nothing; then the system identifier is that in the archive's
     /// `.owner` file, and what that does not tell is what most segments have.
     pub cluster: Expected,
+    /// The segment in which the server that uses the archive would start to replay. A gap before it is explained in the
+    /// finding. Default: not known.
+    pub needed_from: Option<SegmentName>,
     /// How many segments are read at the same time. Default: the number of processors.
     pub threads: usize,
 }
@@ -121,7 +125,26 @@ impl VerifyArchive {
     #[must_use]
     pub fn new(archive: impl Into<PathBuf>) -> VerifyArchive {
         let threads = available_parallelism().map_or(1, usize::from);
-        VerifyArchive { archive: archive.into(), cluster: Expected::default(), threads }
+        let (cluster, needed_from) = (Expected::default(), None);
+        VerifyArchive { archive: archive.into(), cluster, needed_from, threads }
+    }
+
+    /// The verification of the archive of a node with this data directory.
+    ///
+    /// # Errors
+    /// If a file of the data directory can't be read.
+    pub fn of_node(
+        archive: impl Into<PathBuf>,
+        data_directory: &Path,
+    ) -> Result<VerifyArchive, IdentityError> {
+        let mut verify = VerifyArchive::new(archive);
+        if let Some(found) = identity(data_directory)? {
+            verify.cluster = found.expected();
+            let control = found.control.as_ref();
+            let needed = |control| next_needed(Given::Nothing, control, data_directory);
+            verify.needed_from = control.map(needed);
+        }
+        Ok(verify)
     }
 
     /// Checks the archive. `progress` is called after each segment.
@@ -164,7 +187,7 @@ impl VerifyArchive {
         findings.extend(texts.findings);
         if let Some(header) = known {
             let lineages = Lineages::new(&files, &texts.histories, header.layout());
-            findings.extend(lineages.findings(&mut files));
+            findings.extend(lineages.findings(&mut files, self.needed_from));
             findings.extend(forks::findings(&archive, &files, &texts.histories));
             findings.extend(crossings::findings(&archive, &files, &lineages, self.threads));
         } else if files.is_empty() {

@@ -7,8 +7,8 @@ use super::{Finding, FindingKind};
 use crate::archive::Archive;
 use crate::version::PgMajor;
 use crate::wal::{
-    Completeness, Expected, Lsn, PageHeader, SegmentHeader, SegmentName, SegmentWalk, StopReason,
-    Unsound, WalEnd, WalFileName, check_segment_header, completeness,
+    Completeness, Expected, Lsn, SegmentHeader, SegmentName, SegmentWalk, StopReason, Unsound,
+    WalEnd, WalFileName, completeness, read_segment_header,
 };
 
 /// How much is read at a time, in bytes; a whole number of WAL pages of any size.
@@ -91,17 +91,14 @@ impl SegmentFile {
             self.find(FindingKind::Stray, "is not a file");
             return Ok(());
         }
-        let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-        Read::by_ref(file).take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page)?;
         let name = self.segment_name();
-        let header = match check_segment_header(&first_page, name, metadata.len(), expected) {
+        let header = match read_segment_header(file, name, expected)? {
             Ok(header) => header,
             Err(why) => {
                 self.find(kind_of(&why), why);
                 return Ok(());
             }
         };
-        file.rewind()?;
         let mut walk = SegmentWalk::new(&header, name);
         self.walk_through(file, &header, &mut walk)?;
         self.header = Some(header);

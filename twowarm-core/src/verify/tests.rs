@@ -125,6 +125,14 @@ fn a_missing_segment_is_one_gap() {
     fs::remove_file(scratch.segment(3).0).unwrap();
     scratch.finds(FindingKind::Gap, &scratch.segment(2).1);
     assert!(scratch.verify().findings[0].detail.contains("and the next segment are missing"));
+    // The server would start after it, or in it.
+    let mut verify = VerifyArchive::new(scratch.dir.path());
+    for (start, is_explained) in [(4, true), (5, true), (3, false), (2, false)] {
+        verify.needed_from = scratch.segment(start).1.parse().ok();
+        let verdict = verify.run(&mut |_| ()).unwrap();
+        let detail = &verdict.findings[0].detail;
+        assert_eq!(detail.contains("does not need it"), is_explained, "{start}: {detail}");
+    }
 }
 
 #[test]

@@ -34,4 +34,4 @@ pub use segment_size::{InvalidSegmentSize, SegmentSize};
 pub(crate) use text_content::check_history;
 pub use text_content::{BadText, MAX_TEXT, TextVerdict, check_text, check_text_size};
 pub use timeline::{NotATimeline, TimelineId};
-pub(crate) use walk_file::push_pages;
+pub(crate) use walk_file::{first_page, push_pages, read_segment_header};

@@ -1,6 +1,8 @@
 use std::io::{self, Read};
 
-use super::{Expected, Lsn, PageHeader, SegmentName, SegmentWalk, WalEnd, check_segment_header};
+use super::{
+    Expected, Lsn, PageHeader, SegmentName, SegmentWalk, WalEnd, check_segment_header, first_page,
+};
 
 /// Whether two files with the same name contain the same segment, so that replaying either gives the same
 /// result. Both are read from their start.
@@ -21,7 +23,7 @@ use super::{Expected, Lsn, PageHeader, SegmentName, SegmentWalk, WalEnd, check_s
 /// # Errors
 /// If one of the files can't be read.
 pub fn is_same_segment(name: SegmentName, a: &mut dyn Read, b: &mut dyn Read) -> io::Result<bool> {
-    let (first_a, first_b) = (beginning(a)?, beginning(b)?);
+    let (first_a, first_b) = (first_page(&mut *a)?, first_page(&mut *b)?);
     let Some(long) = PageHeader::parse(&first_a).ok().and_then(|page| page.long) else {
         return Ok(false);
     };
@@ -62,13 +64,6 @@ pub fn is_same_segment(name: SegmentName, a: &mut dyn Read, b: &mut dyn Read) ->
 /// Whether the header of a page has this address.
 fn is_of(page: &[u8], at: Lsn) -> bool {
     PageHeader::parse(page).is_ok_and(|header| header.address == at)
-}
-
-/// The bytes of the longest page header.
-fn beginning(file: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Whether exactly this many bytes remain.

@@ -1,6 +1,31 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::{SegmentHeader, SegmentWalk};
+use super::{
+    Expected, PageHeader, SegmentHeader, SegmentName, SegmentWalk, Unsound, check_segment_header,
+};
+
+/// The first bytes of a file, as many as [`check_segment_header`] needs.
+pub(crate) fn first_page(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(PageHeader::MAX_BYTES);
+    file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Checks that a file can be the segment of this name, by its size and its first page, and rewinds it.
+///
+/// # Errors
+/// If it can't be read.
+pub(crate) fn read_segment_header(
+    file: &mut (impl Read + Seek),
+    name: SegmentName,
+    expected: &Expected,
+) -> io::Result<Result<SegmentHeader, Unsound>> {
+    let bytes = file.seek(SeekFrom::End(0))?;
+    file.rewind()?;
+    let page = first_page(&mut *file)?;
+    file.rewind()?;
+    Ok(check_segment_header(&page, name, bytes, expected))
+}
 
 /// How much is read at a time at most, in bytes; a whole number of WAL pages of any size.
 const CHUNK: usize = 256 * 1024;

@@ -10,7 +10,7 @@ use crate::support::{Call, NAME, Scratch, segment};
 use nix::sys::signal::Signal;
 
 /// Far below the polling interval. An idle machine needs a few milliseconds.
-const AT_ONCE: Duration = Duration::from_secs(3);
+const AT_ONCE: Duration = Duration::from_secs(45);
 
 const WAIT: &[&str] = &["-s", "60", "-t", "trigger"];
 

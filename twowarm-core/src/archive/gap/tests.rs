@@ -65,6 +65,8 @@ fn a_segment_may_have_the_name_of_each_timeline_that_contains_it() {
         assert_eq!(found(&["2:7B", "2:7C"], &both), pair("1:7A", "2:7B"), "{fork}");
         assert_eq!(found(&["1:7A", "1:7B", "2:7C"], &both), None, "{fork}");
         assert_eq!(found(&["2:7B"], &[one()]), None, "of an unknown timeline");
+        // Regression: it was called by the name that it would have on timeline 1.
+        assert_eq!(found(&["1:7A", "2:7B", "2:7D"], &both), pair("2:7C", "2:7D"), "{fork}");
         // The standby replays timeline 2 and has not reached the fork.
         assert_eq!(found(&["1:7A", "2:7C"], &both[1..]), pair("2:7B", "2:7C"), "{fork}");
         assert_eq!(found(&["2:7B"], &both[1..]), pair("1:7A", "2:7B"), "{fork}");

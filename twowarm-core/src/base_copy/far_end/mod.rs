@@ -14,8 +14,9 @@ pub use error::FarEndError;
 
 use self::connection::{Connection, Received, unexpected};
 use super::{CopyMessage, Part, Survey};
-use crate::data_directory::{ENDING, check_owner, wait_for_lock};
+use crate::data_directory::check_owner;
 use crate::identifiers::NodeId;
+use crate::lock::{ENDING, wait_for_lock};
 use crate::server::Login;
 use crate::ship::wire::{Hello, Message, Purpose, RefusalCode, Welcome};
 use crate::standby::RecoverySource;

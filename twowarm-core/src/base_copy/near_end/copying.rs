@@ -125,9 +125,7 @@ impl Copying<'_> {
         let (remote, older_copy) = (self.remote, self.target.older_copy);
         let rate_limit = self.copy.rate_limit;
         let copy = FileCopy { remote, streams: STREAMS, rate_limit, older_copy };
-        let bytes = copy.run(other, jobs)?;
-        other.report(Progress::FilesCopied(bytes));
-        Ok(())
+        copy.run(other, jobs)
     }
 
     /// What is copied: the data directory and the tablespaces that still exist. One that was dropped meanwhile is dropped

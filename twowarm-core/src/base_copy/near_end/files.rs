@@ -21,6 +21,9 @@ const OPTIONS: [&str; 4] = ["-rlpt", "--inplace", "--info=progress2", "--checksu
 /// the file system's time.
 const FIRST_COPY: [&str; 4] = ["-rlpt", "--inplace", "--info=progress2", "--ignore-times"];
 
+/// A line for each file: what is changed, and the size. Without it unchanged files are missing in rsync's own progress.
+const EACH_FILE: [&str; 2] = ["-ii", "--out-format==%i %l"];
+
 /// rsync reports a file that is truncated while it is read as an error; the next attempt copies it.
 const ATTEMPTS: u32 = 3;
 
@@ -40,10 +43,33 @@ pub(super) struct FileCopy<'a> {
 
 /// What happened in a job.
 enum Happened {
-    Progress { bytes: u64, files_left: Option<u64> },
+    Progress(JobProgress),
     Line(String),
     Retrying(String),
     Ended(Result<(), CopyError>),
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct JobProgress {
+    /// The size of the files that are new or have changed, as far as they were sent.
+    changed: u64,
+    /// The size of the files that were found unchanged.
+    unchanged: u64,
+    files_left: Option<u64>,
+}
+
+impl JobProgress {
+    fn bytes(&self) -> u64 {
+        self.changed + self.unchanged
+    }
+}
+
+/// The size of a file that is unchanged, from its line; 0 for another line of this kind, `None` for any other output.
+fn unchanged_bytes(line: &str) -> Option<u64> {
+    let (change, size) = line.strip_prefix('=')?.split_once(' ')?;
+    let is_unchanged = change.starts_with(".f");
+    Some(if is_unchanged { size.trim_start().parse().unwrap_or(0) } else { 0 })
 }
 
 /// Another job has failed.
@@ -52,14 +78,14 @@ enum Happened {
 struct Abandoned;
 
 impl FileCopy<'_> {
-    /// Runs all jobs, in this order; reports the progress of all together. Returns the size of the files.
+    /// Runs all jobs, in this order; reports the progress of all together, also when it is done.
     pub(super) fn run(
         &self,
         other: &mut Conversation<'_>,
         jobs: Vec<Job>,
-    ) -> Result<u64, CopyError> {
+    ) -> Result<(), CopyError> {
         let expected = jobs.iter().map(|job| job.bytes).sum();
-        let mut done: Vec<(u64, Option<u64>)> = vec![(0, None); jobs.len()];
+        let mut done = vec![JobProgress::default(); jobs.len()];
         let queue: Mutex<VecDeque<(usize, Job)>> =
             Mutex::new(jobs.into_iter().enumerate().collect());
         let is_over = AtomicBool::new(false);
@@ -73,17 +99,20 @@ impl FileCopy<'_> {
             let followed = each_message(&events, TICK, &mut |message| {
                 let Some((number, happened)) = message else { return other.keep_alive() };
                 match happened {
-                    Happened::Progress { bytes, files_left } => {
-                        done[number] = (bytes, files_left);
-                        let files_left =
-                            done.iter().filter_map(|(_, left)| *left).reduce(|a, b| a + b);
-                        let bytes = done.iter().map(|(bytes, _)| bytes).sum();
-                        other.report(Progress::Copied { bytes, expected, files_left });
+                    Happened::Progress(progress) => {
+                        done[number] = progress;
+                        let left = done.iter().filter_map(|job| job.files_left);
+                        other.report(Progress::Copied {
+                            bytes: done.iter().map(JobProgress::bytes).sum(),
+                            changed: done.iter().map(|job| job.changed).sum(),
+                            expected,
+                            files_left: left.reduce(|a, b| a + b),
+                        });
                     }
                     Happened::Line(line) => other.report(Progress::Output(&line)),
                     Happened::Retrying(cause) => other.report(Progress::Retrying(&cause)),
                     Happened::Ended(result) => {
-                        done[number].1 = None;
+                        done[number].files_left = None;
                         return result;
                     }
                 }
@@ -92,7 +121,11 @@ impl FileCopy<'_> {
             is_over.store(true, Ordering::Relaxed);
             followed
         })?;
-        Ok(done.iter().map(|(bytes, _)| bytes).sum())
+        other.report(Progress::FilesCopied {
+            bytes: done.iter().map(JobProgress::bytes).sum(),
+            changed: done.iter().map(|job| job.changed).sum(),
+        });
+        Ok(())
     }
 
     /// Runs one job after the other.
@@ -120,14 +153,15 @@ impl FileCopy<'_> {
         is_over: &AtomicBool,
         tell: &dyn Fn(Happened),
     ) -> Result<(), CopyError> {
-        let (mut messages, mut completed) = (Vec::new(), 0);
+        let (mut messages, mut changed_before) = (Vec::new(), 0);
         for attempt in 0..ATTEMPTS {
             let is_first_copy = attempt == 0 && !self.older_copy;
             let mut options = if is_first_copy { FIRST_COPY } else { OPTIONS }.to_vec();
+            options.extend(EACH_FILE);
             options.extend(job.deletes.then_some("--delete"));
             let limit = self.rate_limit.map(|limit| stream_limit(limit, self.streams));
             options.extend(limit.as_deref());
-            let mut current = 0;
+            let mut current = JobProgress::default();
             let (from, to): (&Path, &Path) = (&job.from, &job.to);
             let transfer =
                 Transfer { remote: self.remote, from, to, options: &options, rules: &job.rules };
@@ -135,19 +169,25 @@ impl FileCopy<'_> {
                 match event {
                     _ if is_over.load(Ordering::Relaxed) => return Err(Abandoned),
                     Event::Progress(progress) => {
-                        current = progress.bytes;
-                        let bytes = completed + current;
-                        tell(Happened::Progress { bytes, files_left: progress.files_left });
+                        (current.changed, current.files_left) =
+                            (progress.bytes, progress.files_left);
                     }
-                    Event::Line(line) => tell(Happened::Line(line.to_owned())),
-                    Event::Tick => {}
+                    Event::Line(line) => match unchanged_bytes(line) {
+                        Some(bytes) => current.unchanged += bytes,
+                        None => tell(Happened::Line(line.to_owned())),
+                    },
+                    Event::Tick => return Ok(()),
                 }
+                // What an earlier attempt has sent is unchanged in this one.
+                let changed = current.changed + changed_before;
+                let unchanged = current.unchanged.saturating_sub(changed_before);
+                tell(Happened::Progress(JobProgress { changed, unchanged, ..current }));
                 Ok(())
             });
             match outcome? {
                 Outcome::Complete => return Ok(()),
                 Outcome::Partial(lines) => {
-                    completed += current;
+                    changed_before += current.changed;
                     lines.iter().for_each(|line| tell(Happened::Retrying(line.clone())));
                     messages = lines;
                 }
@@ -166,6 +206,18 @@ fn stream_limit(limit: u64, streams: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_of_an_unchanged_file_has_its_size() {
+        assert_eq!(unchanged_bytes("=.f          5000"), Some(5000));
+        assert_eq!(unchanged_bytes("=.f..t...... 3000000"), Some(3_000_000));
+        for other in
+            ["=>fc........ 3000000", "=>f+++++++++ 7", "=.d          4096", "=*deleting   0"]
+        {
+            assert_eq!(unchanged_bytes(other), Some(0), "{other}");
+        }
+        assert_eq!(unchanged_bytes("rsync: something else"), None);
+    }
 
     #[test]
     fn streams_share_a_limit() {

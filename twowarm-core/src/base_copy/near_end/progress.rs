@@ -102,6 +102,8 @@ pub enum Progress<'a> {
     Copied {
         /// Bytes of the files processed so far, whether they were sent or already present.
         bytes: u64,
+        /// Those of files that were new or had changed.
+        changed: u64,
         /// The size of all files in bytes, when the copy began.
         expected: u64,
         /// Files still to be checked, among those found so far.
@@ -111,8 +113,13 @@ pub enum Progress<'a> {
     Output(&'a str),
     /// Some files could not be copied, for this reason; they are tried again.
     Retrying(&'a str),
-    /// All files are copied; their size in bytes.
-    FilesCopied(u64),
+    /// All files are copied.
+    FilesCopied {
+        /// Their size in bytes.
+        bytes: u64,
+        /// The size of those that were new or had changed, in bytes.
+        changed: u64,
+    },
     /// The online backup has ended in this segment.
     BackupEnded(SegmentName),
     /// The copy is on disk. This setting of the other node needs to be changed before a failover.

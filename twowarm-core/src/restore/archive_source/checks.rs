@@ -13,7 +13,7 @@ use crate::timelines::{HistoryFileError, Timelines};
 use crate::wal::{
     BadPageHeader, Lsn, MAX_TEXT, PageHeader, SegmentHeader, SegmentInHistory, SegmentName,
     TextVerdict, TimelineHistory, TimelineId, Unsound, WalFileName, check_segment_header,
-    check_text,
+    check_text, first_page,
 };
 
 /// Enough of a file's metadata to see that it was changed or replaced. A file that is sent again has the same
@@ -56,10 +56,8 @@ impl<'a> ArchiveSource<'a> {
         any_size: bool,
     ) -> Result<SegmentHeader, Found> {
         let expected = self.cluster()?.map(Identity::expected).unwrap_or_default();
-        let mut first_page = Vec::with_capacity(PageHeader::MAX_BYTES);
-        file.rewind()
-            .and_then(|()| file.take(PageHeader::MAX_BYTES as u64).read_to_end(&mut first_page))
-            .map_err(|e| self.unreadable(e))?;
+        let first_page = file.rewind().and_then(|()| first_page(file));
+        let first_page = first_page.map_err(|e| self.unreadable(e))?;
         if first_page.len() < PageHeader::MAX_BYTES {
             return Err(Found::Arriving);
         }

@@ -1,10 +1,7 @@
-use std::fs::OpenOptions;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-
 use super::Fetching;
+use crate::lock::{open_lock_file, try_lock};
 
 /// Only one process fetches at a time while recovery is not to end. In the data directory.
 const LOCK: &str = ".twowarm_fetching.lock";
@@ -31,15 +28,13 @@ impl Fetching<'_> {
             return false;
         }
         let path = self.data_directory.join(LOCK);
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        // Without a lock a file may be fetched twice, which does no harm.
-        let Ok(file) = opened else { return false };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        match open_lock_file(&path).and_then(|file| try_lock(file, &path)) {
             Ok(lock) => {
-                self.lock = Some(lock);
-                false
+                self.lock = lock;
+                self.lock.is_none()
             }
-            Err((_, error)) => error == Errno::EWOULDBLOCK,
+            // Without a lock a file may be fetched twice, which does no harm.
+            Err(_) => false,
         }
     }
 }

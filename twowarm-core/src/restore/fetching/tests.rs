@@ -195,9 +195,7 @@ fn a_place_that_does_not_answer_is_asked_once_in_a_failover() {
     let (hold, until) = mpsc::channel();
     let hangs = Does::Hangs(Mutex::new(until));
     let bed = Bed::new([("db3", Does::Fails("no route")), ("db4", hangs), ("db5", Does::Lacks)]);
-    let begun = Instant::now();
     assert_eq!(bed.request(SEGMENT, &SMART, false), Found::Absent);
-    assert!(begun.elapsed() >= Duration::from_millis(200));
     assert_eq!(bed.asked().len(), 3);
     assert_eq!(bed.request("00000002.history", &SMART, false), Found::Absent);
     assert_eq!(bed.asked(), ["db5 00000002.history"]);

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::duplex::Duplex;
 use crate::archive::{self, ArchiveError, Machines};
-use crate::durable;
 use crate::file_error::FileError;
 use crate::identifiers::{NodeId, random_id};
 use crate::limits::{Closed, receive};
+use crate::lock::wait_for_turn;
 use crate::ship::Receiver;
 use crate::ship::transport::{ConnectError, Connection, FarCommand, Transport};
 
@@ -47,7 +47,7 @@ impl MountedArchive {
             let failed = FileError::of("create the directory", &self.mark_directory);
             fs::create_dir_all(&self.mark_directory).map_err(failed)?;
             // Two first connections at the same time would each store another mark.
-            let _lock = durable::lock_directory(&self.mark_directory)?;
+            let _lock = wait_for_turn(&self.mark_directory)?;
             if !archive::is_marked_for(&self.mark_directory)? {
                 archive::mark(&self.archive, &self.mark_directory)?;
             }

@@ -52,6 +52,9 @@ impl OpenSshTransport {
         ssh.args(options.unattended(self.reach.time_limit));
         // A port that the configuration forwards may be in use by another connection.
         ssh.args(["-T", "-o", "ClearAllForwardings=yes", "-o", "RemoteCommand=none"]);
+        if !self.command.has_input() {
+            ssh.arg("-n");
+        }
         ssh.args(["--", self.reach.node.host(), &self.program]);
         ssh.env("LC_ALL", "C");
         ssh

@@ -11,7 +11,7 @@ use crate::archive::{
 use crate::data_directory::{Reached, Role, identity, role_of, running_server};
 use crate::receipt::Receipt;
 use crate::ship::wire::{Hello, Purpose, Refusal, RefusalCode};
-use crate::wal::{SegmentLayout, SegmentName, WalFileName, check_history};
+use crate::wal::{SegmentName, WalFileName, check_history};
 
 impl Receiver {
     /// Opens the archive for this sender, if it may send here.
@@ -32,6 +32,13 @@ impl Receiver {
         }
         if hello.relayed_by.as_ref().unwrap_or(&hello.node_id) == &self.node_id {
             return Err(refusal(RefusalCode::SELF, false, self.same_id(hello)));
+        }
+        if hello.relayed_by.is_some() && hello.node_id == self.node_id {
+            let message = format!(
+                "this node, {}, has written the WAL that the standby wants to relay to it: it is the primary, not the DR node. HINT: write the DR node into local/replication/drnode on the standby, or nothing if there is none",
+                self.label
+            );
+            return Err(refusal(RefusalCode::SELF, false, message));
         }
         let cluster = match &self.data_directory {
             Some(directory) => {
@@ -92,7 +99,7 @@ impl Receiver {
         file.read_to_end(&mut text).map_err(|e| refusal(RefusalCode::ARCHIVE, true, e))?;
         let history = check_history(timeline, &text)
             .map_err(|e| refusal(RefusalCode::UNSOUND, false, format!("{name}: {e}")))?;
-        let layout = SegmentLayout::new(hello.major, hello.segment_size);
+        let layout = hello.layout();
         let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
         let directory = self.data_directory.as_deref();
         let cluster = directory.map(identity).transpose().map_err(unknown)?.flatten();

@@ -9,7 +9,7 @@ use crate::ship::wire::{
     DecodeError, Decoder, FileStart, Hello, Piece, Purpose, Refusal, RefusalCode, Stored,
 };
 use crate::timelines::Timelines;
-use crate::wal::{SegmentLayout, TextVerdict, WalFileName};
+use crate::wal::{TextVerdict, WalFileName};
 
 /// A file whose data is arriving, or is discarded because the file is refused.
 pub(in crate::ship) struct FileInFlight {
@@ -122,7 +122,7 @@ impl FileInFlight {
                 hello.label
             );
         }
-        let layout = SegmentLayout::new(hello.major, hello.segment_size);
+        let layout = hello.layout();
         let timelines = Timelines::new(archive.path(), data_directory);
         if let WalFileName::Segment(segment) | WalFileName::Partial(segment) = name {
             let forked = |segment| {

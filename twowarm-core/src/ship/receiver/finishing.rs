@@ -16,7 +16,7 @@ use crate::durable;
 use crate::limits::with_heartbeat;
 use crate::ship::wire::{Hello, Message, Refusal, RefusalCode, Stored};
 use crate::ship::working::INTERVAL;
-use crate::wal::{SegmentLayout, SegmentName, WalFileName};
+use crate::wal::{SegmentName, WalFileName};
 
 /// How many files may wait while one is finished. More would only use the disk's cache.
 const WAITING: usize = 1;
@@ -166,7 +166,7 @@ impl<W: Write + Send> Finisher<'_, W> {
     fn first_missing(&self, from: &str) -> Result<String, Refusal> {
         let from: SegmentName =
             from.parse().map_err(|e| refusal(RefusalCode::UNSOUND, false, format!("{e}")))?;
-        let layout = SegmentLayout::new(self.hello.major, self.hello.segment_size);
+        let layout = self.hello.layout();
         let is_there =
             |segment: &SegmentName| self.archive.path_of(WalFileName::Segment(*segment)).exists();
         let mut segments = std::iter::successors(Some(from), |&segment| layout.next(segment));

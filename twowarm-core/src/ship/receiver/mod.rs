@@ -175,15 +175,18 @@ impl Receiver {
             }
         }
     }
+}
 
-    /// Refuses a sender because this node's configuration is unusable. The sender's log is read sooner than
-    /// this node's.
-    pub fn refuse(reason: &dyn Error, mut input: impl Read, mut output: impl Write) -> ServeError {
-        let hello = match read_hello(&mut input, &mut output) {
-            Ok(hello) => hello,
-            Err(error) => return error,
-        };
-        refuse(&mut output, hello, refusal(RefusalCode::CONFIGURATION, true, reason))
+/// Refuses another node because this node's configuration is unusable. The other node's log is read sooner than this
+/// node's.
+pub fn refuse_caller(
+    reason: &dyn Error,
+    mut input: impl Read,
+    mut output: impl Write,
+) -> ServeError {
+    match read_hello(&mut input, &mut output) {
+        Ok(hello) => refuse(&mut output, hello, refusal(RefusalCode::CONFIGURATION, true, reason)),
+        Err(error) => error,
     }
 }
 

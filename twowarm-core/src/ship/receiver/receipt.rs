@@ -1,23 +1,20 @@
 //! Receipts of a clean shutdown: stored with the `.partial` file that they belong to, and void if the old primary is
 //! started again.
 
-use std::fs::File;
 use std::path::Path;
 
 use super::pruning::has_cluster;
 use super::{Receiver, binding, refusal, refusal_of};
-use crate::archive::{Archive, ArchiveError, SenderLock};
+use crate::archive::{Archive, ArchiveError, Given, SenderLock};
 use crate::data_directory::{
-    IdentityError, InUse, Role, identity, lock_directory, promotion_file, role_of,
+    IdentityError, InUse, Reached, Role, identity, lock_directory, promotion_file, role_of,
 };
 use crate::file_error::FileError;
-use crate::receipt::{Receipt, ReceiptError, ReceiptFile, Tail};
-use crate::ship::content::{Content, check_content};
+use crate::receipt::{NoTail, Receipt, ReceiptError, ReceiptFile, Tail};
+use crate::ship::BadContent;
 use crate::ship::wire::{Hello, Refusal, RefusalCode, Stored};
 use crate::timelines::Timelines;
-use crate::wal::{
-    ForkPoint, SegmentHeader, SegmentLayout, SegmentName, TimelineHistory, WalFileName,
-};
+use crate::wal::{ControlFile, ForkPoint, TimelineHistory, TimelineId, WalFileName};
 
 /// What an archive holds: the text of a receipt, and the name of the first missing segment.
 pub(super) struct Held {
@@ -38,7 +35,7 @@ impl Receiver {
             text.parse().map_err(|e| unsound(format!("the receipt is invalid: {e}")))?;
         if receipt.system_identifier != hello.system_identifier
             || receipt.node_id != hello.node_id
-            || !receipt.is_within_segment(layout(hello))
+            || !receipt.is_within_segment(hello.layout())
         {
             return Err(unsound("the receipt is not one of its sender".into()));
         }
@@ -87,22 +84,19 @@ impl Receiver {
             return Err(unsound(format!("{name} is not in the archive")));
         };
         let path = archive.path_of(name);
-        let bytes = file.metadata().map_err(FileError::of("read", &path)).map_err(failed)?.len();
-        let content = check_content(name, bytes, &mut file, hello);
-        let Content::Segment(segment, header) = content.map_err(|e| unsound(e.to_string()))? else {
-            return Err(unsound(format!("{name} is not a segment")));
-        };
-        match tail(segment, &header, &mut file, &path)? {
-            Some(tail)
-                if tail.end == receipt.end && tail.last_record == Some(receipt.checkpoint) =>
-            {
-                Ok(())
-            }
-            Some(tail) => Err(unsound(format!(
+        match Tail::find(&mut file, segment, &hello.expected()) {
+            Ok(tail) if tail.is_of(receipt) => Ok(()),
+            Ok(tail) => Err(unsound(format!(
                 "WAL in {name} ends at {}, not after a checkpoint record at {} that ends at {}",
                 tail.end, receipt.checkpoint, receipt.end
             ))),
-            None => Err(unsound(format!("the end of WAL in {name} cannot be found"))),
+            Err(NoTail::Io(error)) => Err(failed(FileError::of("read", &path)(error))),
+            Err(NoTail::Segment(error)) => {
+                Err(unsound(BadContent::Segment { name, error }.to_string()))
+            }
+            Err(NoTail::Complete) => {
+                Err(unsound(format!("the end of WAL in {name} cannot be found")))
+            }
         }
     }
 
@@ -156,6 +150,41 @@ impl Receiver {
         Err(refusal(RefusalCode::CONFIGURATION, true, message))
     }
 
+    /// A primary can't be the standby that is to take over. If it was promoted, the sender is the old primary.
+    fn refuse_as_primary(
+        &self,
+        archive: &Archive,
+        control: Option<&ControlFile>,
+        hello: &Hello,
+    ) -> Result<(), Refusal> {
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        let (Some(pgdata), Some(control)) = (&self.data_directory, control) else { return Ok(()) };
+        if role_of(pgdata).map_err(unknown)? != Role::Primary {
+            return Ok(());
+        }
+        let own = Reached::of(control).timeline;
+        let sender = archive.binding().map_err(|e| refusal_of(&e))?;
+        let sent = sender.and_then(|sender| sender.timeline);
+        let (code, message) = match sent.is_none_or(|sent| sent < own) && own > TimelineId::FIRST {
+            true => (
+                RefusalCode::PROMOTED,
+                format!(
+                    "the standby here was promoted and is a primary, on timeline {own}. HINT: run configStandby --rejoin on {}",
+                    hello.label
+                ),
+            ),
+            false => (
+                RefusalCode::NOT_A_STANDBY,
+                format!(
+                    "\"{}\" contains a primary, on timeline {own}, not a standby. HINT: make it a standby (configStandby --rejoin, or configStandby --overwrite here and copyToStandby on {})",
+                    pgdata.display(),
+                    hello.label
+                ),
+            ),
+        };
+        Err(refusal(code, false, message))
+    }
+
     /// The receipt here, and the first segment that is missing before it or before the last segment.
     pub(super) fn held(&self, archive: &Archive, hello: &Hello) -> Result<Held, Refusal> {
         let receipt = Receipt::in_archive(archive.path()).map_err(unreadable)?;
@@ -164,13 +193,16 @@ impl Receiver {
         // Where replay would start must not be guessed.
         let cluster = pgdata.map(identity).transpose().map_err(unknown)?.flatten();
         let control = cluster.and_then(|cluster| cluster.control);
+        self.refuse_as_primary(archive, control.as_ref(), hello)?;
         let missing = || {
             let last = archive.segments()?.into_iter().max();
             let end = receipt.as_ref().map(|receipt| receipt.segment);
             let newest = last.into_iter().chain(end).max_by_key(|segment| segment.timeline);
             let Some(newest) = newest else { return Ok(None) };
             let end = end.filter(|end| end.timeline == newest.timeline);
-            archive.first_missing(newest.timeline, end, layout(hello), (control.as_ref(), pgdata))
+            let server = control.as_ref().zip(pgdata);
+            let server = server.map(|(control, pgdata)| (Given::Nothing, control, pgdata));
+            archive.first_missing(newest.timeline, end, hello.layout(), server)
         };
         let missing = missing().map_err(|e: ArchiveError| refusal_of(&e))?;
         Ok(Held {
@@ -190,19 +222,6 @@ impl Receiver {
         let known = timelines.known_descendants(receipt.timeline);
         Ok(known.map_err(|e| refusal_of(&e.into()))?.into_iter().find(is_wanted))
     }
-}
-
-fn layout(hello: &Hello) -> SegmentLayout {
-    SegmentLayout::new(hello.major, hello.segment_size)
-}
-
-fn tail(
-    segment: SegmentName,
-    header: &SegmentHeader,
-    file: &mut File,
-    path: &Path,
-) -> Result<Option<Tail>, Refusal> {
-    Tail::find(segment, header, file).map_err(FileError::of("read", path)).map_err(failed)
 }
 
 /// Why the node of a data directory is a primary, or will be one.

@@ -5,13 +5,11 @@ mod note;
 mod session;
 mod work;
 
-use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use super::shipper::ShipQueue;
 use super::wire::Stored;
@@ -20,6 +18,7 @@ use crate::archive::ArchiveError;
 use crate::data_directory::IdentityError;
 use crate::file_error::FileError;
 use crate::identifiers::NodeName;
+use crate::lock::{open_lock_file, try_lock};
 use crate::receipt::ReceiptError;
 use crate::retry::Retryable;
 use crate::timelines::HistoryFileError;
@@ -182,13 +181,7 @@ impl<T: Transport + Clone> Relay<T> {
     /// `None` if another process has the lock.
     fn lock(&self) -> Result<Option<Flock<std::fs::File>>, RelayError> {
         let path = self.lock_file()?;
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-        let file = opened.map_err(FileError::of("open", &path))?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(locked) => Ok(Some(locked)),
-            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
-            Err((_, e)) => Err(FileError::of("lock", &path)(e).into()),
-        }
+        Ok(try_lock(open_lock_file(&path)?, &path)?)
     }
 
     /// Relays over one connection. `failing` is the time that was waited after the last failure, until a file is

@@ -48,7 +48,6 @@ fn ask(socket: &Path, limit: Duration) -> io::Result<()> {
 mod tests {
     use std::os::unix::net::UnixListener;
     use std::thread;
-    use std::time::Instant;
 
     use super::*;
 
@@ -86,8 +85,6 @@ mod tests {
         let socket = dir.path().join("agent");
         assert_eq!(answers(&socket, LIMIT).unwrap_err().kind(), io::ErrorKind::NotFound);
         let _listener = UnixListener::bind(&socket).unwrap();
-        let start = Instant::now();
         assert_eq!(answers(&socket, LIMIT).unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert!(start.elapsed() < LIMIT * 4);
     }
 }

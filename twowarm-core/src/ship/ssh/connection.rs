@@ -45,6 +45,9 @@ impl Target {
         let round_trip = asked.elapsed();
         channel.exec(&self.program).map_err(run)?;
         let command = self.command;
+        if !command.has_input() {
+            channel.send_eof().map_err(run)?;
+        }
         Ok(SshConnection {
             channel,
             session,

@@ -48,7 +48,7 @@ impl fmt::Display for KnownHostsLine {
 pub enum SshError {
     /// A shell on the other node could give the command's path another meaning.
     #[error(
-        "invalid path \"{0}\" for a command on another node: it must be absolute and consist of A-Z a-z 0-9 / . _ + -. HINT: correct pgroot of the node in 2warm/local/2warm.toml"
+        "invalid path \"{0}\" for a command on another node: it must be absolute and consist of A-Z a-z 0-9, spaces and / . _ + - , = @ % : ( ) &. HINT: correct pgroot of the node in 2warm/local/2warm.toml"
     )]
     UnsafePath(String),
     /// The password file does not list the user that this process runs as.

@@ -59,14 +59,18 @@ impl Transport for SshTransport {
     }
 }
 
-/// sshd passes the command to the user's shell, so a shell must read its path as one literal word.
+/// sshd passes the command to the user's shell, so a shell must read its path as one literal word. In single quotes every
+/// shell does, also csh and fish, for these characters.
 pub(in crate::ship) fn shell_safe(path: &Path) -> Result<String, SshError> {
-    let is_safe = |text: &&str| {
+    let has_only = |text: &str, others: &[u8]| {
         text.starts_with('/')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._+-".contains(&b))
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
     };
-    let text = path.to_str().filter(is_safe);
-    text.map(str::to_owned).ok_or_else(|| SshError::UnsafePath(path.display().to_string()))
+    match path.to_str() {
+        Some(text) if has_only(text, b"/._+-") => Ok(text.to_owned()),
+        Some(text) if has_only(text, b"/._+- ,=@%:()&") => Ok(format!("'{text}'")),
+        _ => Err(SshError::UnsafePath(path.display().to_string())),
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +81,21 @@ mod tests {
     fn a_path_with_a_meaning_to_a_shell_is_refused() {
         let path = |root: &str| shell_safe(&FarCommand::ReceiveWalFile.path(Path::new(root)));
         assert_eq!(path("/srv/pg").unwrap(), "/srv/pg/2warm/global/replication/receiveWALFile");
-        for bad in ["/srv/p g", "/srv/$HOME", "srv", "~pg", "/a;b", "/a'b", "/a\nb", "/ä", "/a~"] {
+        let quoted = "'/srv/p g (1)/2warm/global/replication/receiveWALFile'";
+        assert_eq!(path("/srv/p g (1)").unwrap(), quoted);
+        for bad in [
+            "/srv/$HOME",
+            "srv/p g",
+            "/a\\ b",
+            "/a!b",
+            "srv",
+            "~pg",
+            "/a;b",
+            "/a'b",
+            "/a\nb",
+            "/ä",
+            "/a~",
+        ] {
             assert!(matches!(path(bad), Err(SshError::UnsafePath(_))), "{bad:?}");
         }
     }

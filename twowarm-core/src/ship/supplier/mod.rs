@@ -3,7 +3,6 @@
 
 mod admission;
 
-use std::error::Error;
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
@@ -90,15 +89,6 @@ impl Supplier {
         };
         answer(&mut output, &Message::Welcome(welcome))?;
         Session { archive, hello, input, output, supplied: Supplied::default() }.run()
-    }
-
-    /// Refuses a node because this node's configuration is unusable.
-    pub fn refuse(reason: &dyn Error, mut input: impl Read, mut output: impl Write) -> ServeError {
-        let hello = match read_hello(&mut input, &mut output) {
-            Ok(hello) => hello,
-            Err(error) => return error,
-        };
-        refuse(&mut output, hello, refusal(RefusalCode::CONFIGURATION, true, reason))
     }
 }
 

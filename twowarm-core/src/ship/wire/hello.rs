@@ -3,7 +3,7 @@ use std::str::FromStr;
 use super::{Fields, Payload, WireError};
 use crate::identifiers::{MachineId, NodeId, NodeName};
 use crate::version::PgMajor;
-use crate::wal::{SegmentSize, TimelineId};
+use crate::wal::{Expected, SegmentLayout, SegmentSize, TimelineId};
 
 /// The sender's identity and the purpose of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,20 @@ pub enum Purpose {
 }
 
 impl Hello {
+    /// What the segments of its cluster must be.
+    pub(crate) fn expected(&self) -> Expected {
+        Expected {
+            system_identifier: Some(self.system_identifier),
+            segment_size: Some(self.segment_size),
+            major: Some(self.major),
+        }
+    }
+
+    /// The layout of its cluster's WAL.
+    pub(crate) fn layout(&self) -> SegmentLayout {
+        SegmentLayout::new(self.major, self.segment_size)
+    }
+
     pub(super) fn payload(&self) -> Payload {
         let payload = Payload::new()
             .u8(match self.purpose {

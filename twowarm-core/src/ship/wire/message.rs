@@ -217,6 +217,8 @@ impl RefusalCode {
     pub const DAMAGED_RECORDS: RefusalCode = RefusalCode(15);
     /// The receiving node is a primary that cannot follow the file's timeline. It counts as down until it is a standby.
     pub const NOT_A_STANDBY: RefusalCode = RefusalCode(16);
+    /// The receiving node was promoted. It is a primary on a later timeline than the sender's.
+    pub const PROMOTED: RefusalCode = RefusalCode(17);
 }
 
 impl Message {

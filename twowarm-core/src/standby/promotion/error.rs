@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Damage, ReceiptState};
@@ -70,7 +70,7 @@ pub enum PromotionError {
         archive: PathBuf,
     },
     /// The archive does not have all WAL up to the end of a receipt, which is required.
-    #[error("{}, in \"{}\". {}", lacking(found.as_ref()), archive.display(), RECEIPT_ADVICE)]
+    #[error("{}. The standby was not triggered. {}", lacking(found.as_ref(), archive), RECEIPT_ADVICE)]
     Receipt {
         /// The archive.
         archive: PathBuf,
@@ -92,17 +92,22 @@ pub enum PromotionError {
     NotQueried(NotQueried),
 }
 
-const RECEIPT_ADVICE: &str = "HINT: run flushPrimary on the primary and wait until it succeeds. To promote with the WAL that has arrived, omit --require-receipt";
+const RECEIPT_ADVICE: &str = "HINT: run flushPrimary on the primary until it succeeds. If the primary is lost, omit --require-receipt: that promotes with the WAL that has arrived, and later transactions are lost";
 
-fn lacking(found: Option<&ReceiptState>) -> String {
+fn lacking(found: Option<&ReceiptState>, archive: &Path) -> String {
+    let archive = archive.display();
     match found {
         Some(ReceiptState::Incomplete { segment, why }) => {
-            format!("the WAL up to the clean shutdown in {segment} is not complete: {why}")
+            format!(
+                "the WAL of the primary, which flushPrimary has shut down in {segment}, is not complete in \"{archive}\": {why}"
+            )
         }
-        Some(ReceiptState::Unreadable(why)) => format!("could not read the receipt: {why}"),
-        Some(ReceiptState::Complete(_)) | None => {
-            "there is no receipt of a clean shutdown on the standby's timeline".into()
+        Some(ReceiptState::Unreadable(why)) => {
+            format!("could not read the receipt of flushPrimary in \"{archive}\": {why}")
         }
+        Some(ReceiptState::Complete(_)) | None => format!(
+            "there is no receipt of flushPrimary for the standby's timeline in \"{archive}\", so it is not known whether all WAL of the primary has arrived"
+        ),
     }
 }
 

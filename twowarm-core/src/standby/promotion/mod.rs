@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::Flock;
 
@@ -24,17 +24,18 @@ use self::archive_question::{Answer, Content, Line, Question};
 pub use self::archiving::{Archiving, ArchivingSwitch};
 pub use self::damage::Damage;
 pub use self::error::{NotQueried, PromotionError};
-use self::opening::{end_first_segment, wait_until_open};
+use self::opening::{end_first_segment, report_last_transaction, wait_until_open};
 pub use self::receipt_check::ReceiptState;
 use self::replaying::Backlog;
 pub use self::step::{PromotionStep, WaitingFor};
 use crate::archive::OtherArchive;
 use crate::data_directory::{
     DirectoryContents, PROMOTE_FILES, recovery_settings, request_promotion, running_server,
-    wait_for_lock, write_for_server,
+    write_for_server,
 };
 use crate::durable;
 use crate::limits::with_ticks;
+use crate::lock::wait_for_lock;
 use crate::server::Login;
 
 /// How much of the WAL that has arrived is replayed before a standby opens.
@@ -188,6 +189,11 @@ impl Promotion {
         }
         let has_receipt = matches!(before.receipt, Some(ReceiptState::Complete(_)));
         let is_smart = self.mode == PromotionMode::Smart;
+        if let (false, true, Some(segment)) = (has_receipt, is_smart, before.last)
+            && let Some(age) = before.finished.and_then(age_of)
+        {
+            report(PromotionStep::LastSegment { segment, age });
+        }
         let archiving = self.archiving.set(pgdata, has_receipt && is_smart)?;
         report(PromotionStep::Archiving(archiving));
         let settings = recovery_settings(pgdata)?;
@@ -215,8 +221,31 @@ impl Promotion {
         if opened.is_ok() && archiving != Archiving::Off {
             end_first_segment(pgdata, &self.login);
         }
+        if !has_receipt && opened.is_ok() {
+            report_last_transaction(pgdata, &self.login, report);
+        }
         self.complete_archive(&before, report);
         opened.map(|()| Promoted::Open(after))
+    }
+
+    /// What the archive has of a receipt of flushPrimary. Nothing is changed.
+    ///
+    /// # Errors
+    /// If the archive can't be read.
+    pub fn receipt(&self) -> Result<Option<ReceiptState>, PromotionError> {
+        let answer = self.question(Duration::ZERO, Duration::ZERO).ask(
+            self.archive_limit,
+            HEARTBEAT,
+            &mut |_| {},
+        );
+        let failed = |why: String| PromotionError::Archive { archive: self.archive.clone(), why };
+        match answer {
+            Answer::Read(content) => Ok(content.receipt),
+            Answer::Failed(why) => Err(failed(why)),
+            Answer::TimedOut => {
+                Err(failed(format!("no answer within {} s", self.archive_limit.as_secs())))
+            }
+        }
     }
 
     /// Until the trigger file is written no receipt can be made void here: the old primary would be opened again, too.
@@ -313,6 +342,12 @@ impl Promotion {
         }
         Ok(())
     }
+}
+
+/// How long ago a time is, given in seconds since 1970.
+fn age_of(seconds: u64) -> Option<Duration> {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+    SystemTime::now().duration_since(time).ok()
 }
 
 /// Reports what was done to the archive.

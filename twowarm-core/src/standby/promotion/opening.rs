@@ -104,6 +104,26 @@ pub(super) fn end_first_segment(data_directory: &Path, login: &Login) {
     }
 }
 
+/// Reports the last transaction that was replayed, if the server knows it: it has replayed one since it was started.
+pub(super) fn report_last_transaction(
+    data_directory: &Path,
+    login: &Login,
+    report: &mut dyn FnMut(PromotionStep<'_>),
+) {
+    let asked = Session::open(data_directory, login).and_then(|mut session| {
+        session.major().last_replayed_transaction().map(|sql| session.row(sql)).transpose()
+    });
+    match asked {
+        Ok(Some(row)) => {
+            let [committed, age] = row.as_slice() else { return };
+            let Ok(age) = Duration::try_from_secs_f64(age.parse().unwrap_or(-1.0)) else { return };
+            report(PromotionStep::LastTransaction { committed, age });
+        }
+        Ok(None) => {}
+        Err(error) => log::warn!("could not ask for the last replayed transaction: {error}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

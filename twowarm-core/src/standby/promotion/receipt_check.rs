@@ -6,8 +6,7 @@ use std::path::Path;
 use super::PromotionError;
 use crate::archive::{Archive, Given};
 use crate::data_directory::redo_place;
-use crate::receipt::Receipt;
-use crate::standby::wal_end::tail_of;
+use crate::receipt::{Receipt, Tail};
 use crate::wal::{ControlFile, Expected, SegmentName, TimelineId, WalFileName};
 
 /// What the archive has of a receipt of flushPrimary.
@@ -61,7 +60,9 @@ pub(super) fn check(
             "there is WAL from after {segment}, so the primary was started again after that shutdown"
         ));
     }
-    if let Some(missing) = archive.missing_before(segment, given, control, data_directory)? {
+    let server = Some((given, control, data_directory));
+    let missing = archive.first_missing(timeline, Some(segment), control.layout(), server)?;
+    if let Some(missing) = missing.filter(|missing| missing.place < segment.place) {
         return incomplete(format!("{missing} is missing"));
     }
     let partial = WalFileName::Partial(segment);
@@ -79,9 +80,9 @@ fn ends_with_receipt(
     receipt: &Receipt,
     control: &ControlFile,
 ) -> Result<(), String> {
-    let found = tail_of(file, receipt.segment, &Expected::of(control));
-    let found = found.unwrap_or_else(|error| Err(error.to_string()))?;
-    match found.end == receipt.end && found.last_record == Some(receipt.checkpoint) {
+    let found = Tail::find(file, receipt.segment, &Expected::of(control));
+    let found = found.map_err(|error| error.to_string())?;
+    match found.is_of(receipt) {
         true => Ok(()),
         false => Err(format!("WAL ends at {}, not at {}", found.end, receipt.end)),
     }

@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use super::{Archiving, Damage, ReceiptState};
 use crate::archive::Gap;
@@ -37,6 +38,20 @@ pub enum PromotionStep<'a> {
     NotChecked(SegmentName),
     /// The archive has a receipt of flushPrimary for the timeline that the standby replays.
     Receipt(&'a ReceiptState),
+    /// The archive has no complete receipt, so transactions of the primary may be lost: those after its last segment.
+    LastSegment {
+        /// The last segment of the standby's history in the archive.
+        segment: SegmentName,
+        /// How long ago the primary finished it.
+        age: Duration,
+    },
+    /// The server is open, and there was no complete receipt: later transactions than this one are lost.
+    LastTransaction {
+        /// When the last transaction that was replayed was committed, as the server writes it.
+        committed: &'a str,
+        /// How long ago that is.
+        age: Duration,
+    },
     /// Whether the new primary will ship its WAL.
     Archiving(Archiving),
     /// The trigger is written.

@@ -5,8 +5,7 @@ use super::RejoinError;
 use crate::archive::{has_segment, wal_directories};
 use crate::data_directory::COPY_MARKER;
 use crate::file_error::{FileError, if_exists};
-use crate::receipt::Receipt;
-use crate::standby::wal_end::tail_of;
+use crate::receipt::{NoTail, Receipt, Tail};
 use crate::wal::{ControlFile, Expected};
 
 /// Checks that a cluster is exactly where flushPrimary shut it down: by pg_control, whose last checkpoint must be the
@@ -47,12 +46,12 @@ fn check_wal(
         else {
             continue;
         };
-        let found = tail_of(&mut file, segment, &expected).map_err(FileError::of("read", &path))?;
-        let found = match found {
+        let found = match Tail::find(&mut file, segment, &expected) {
             Ok(found) => found,
+            Err(NoTail::Io(error)) => return Err(FileError::of("read", &path)(error).into()),
             Err(why) => return differs(format!("\"{}\": {why}", path.display())),
         };
-        if found.end != receipt.end || found.last_record != Some(receipt.checkpoint) {
+        if !found.is_of(receipt) {
             return differs(format!("the WAL in \"{}\" ends at {}", path.display(), found.end));
         }
         if let Some(next) = layout.next(segment).filter(|next| has_segment(&wal, *next, &expected))

@@ -1,11 +1,8 @@
 use std::path::PathBuf;
 
 use crate::Retryable;
-use crate::archive::ArchiveError;
-use crate::data_directory::{IdentityError, InUse, NotATarget, NotTheOwner};
-use crate::file_error::FileError;
 use crate::receipt::ReceiptError;
-use crate::standby::{RecoveryConfigError, ServerVersionError};
+use crate::standby::PrepareError;
 use crate::timelines::HistoryFileError;
 use crate::version::PgMajor;
 use crate::wal::{Lsn, SegmentName, TimelineId};
@@ -17,33 +14,9 @@ const COPY: &str = "HINT: this node needs a copy: run configStandby --overwrite 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejoinError {
-    /// A file can't be read or written.
+    /// The data directory or the archive can't be used for a standby.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// The data directory's own files can't be read.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    /// A server is running in the directory.
-    #[error(transparent)]
-    NotATarget(#[from] NotATarget),
-    /// The process runs as another user than the server.
-    #[error(transparent)]
-    Owner(#[from] NotTheOwner),
-    /// Another process uses the directory.
-    #[error(transparent)]
-    InUse(#[from] InUse),
-    /// A server is running although its postmaster.pid was removed.
-    #[error("a server is running in \"{}\" without a postmaster.pid. HINT: stop it", .0.display())]
-    NoPidFile(PathBuf),
-    /// The server's version is unknown.
-    #[error(transparent)]
-    Version(#[from] ServerVersionError),
-    /// The recovery settings are not valid.
-    #[error(transparent)]
-    Recovery(#[from] RecoveryConfigError),
-    /// The archive can't be used.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
+    Prepare(PrepareError),
     /// The node's receipt can't be read.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -126,11 +99,17 @@ pub enum RejoinError {
     UnknownVersion(PathBuf),
 }
 
+impl<E: Into<PrepareError>> From<E> for RejoinError {
+    fn from(error: E) -> RejoinError {
+        RejoinError::Prepare(error.into())
+    }
+}
+
 impl Retryable for RejoinError {
     /// True if the same command may succeed later without any change on this node.
     fn is_retryable(&self) -> bool {
         match self {
-            RejoinError::Archive(error) => error.is_retryable(),
+            RejoinError::Prepare(PrepareError::Archive(error)) => error.is_retryable(),
             RejoinError::NoHistory { .. } | RejoinError::NoSegment { .. } => true,
             _ => false,
         }

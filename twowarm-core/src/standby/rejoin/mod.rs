@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 pub use self::error::RejoinError;
 use self::fork::Fork;
-use super::{RecoverySource, ServerProgram, lacks_for_failover};
+use super::{PrepareError, RecoverySource, ServerProgram, lacks_for_failover};
 use crate::archive::{self, Archive, OtherArchive, check_mark};
 use crate::data_directory::{
-    DirectoryContents, ENDING, NotATarget, PROMOTE_FILES, STATE_PREFIX, check_owner, wait_for_lock,
+    DirectoryContents, NotATarget, PROMOTE_FILES, STATE_PREFIX, check_owner,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
+use crate::lock::{ENDING, wait_for_lock};
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::server::{Login, let_sessions_in, runs_without_pid_file};
 use crate::wal::{ClusterState, ControlFile, TimelineId, WalFileName};
@@ -90,7 +91,7 @@ impl Rejoin {
             return Err(NotATarget::Running { path: pgdata.to_owned(), pid }.into());
         }
         if runs_without_pid_file(pgdata, &self.login) {
-            return Err(RejoinError::NoPidFile(pgdata.to_owned()));
+            return Err(PrepareError::NoPidFile(pgdata.to_owned()).into());
         }
         let receipt = Receipt::of_node(&self.local_replication)?;
         let begun = match &receipt {

@@ -10,9 +10,7 @@ use crate::data_directory::{Role, lock_directory};
 use crate::receipt::{Receipt, ReceiptFile, ReceiptId, Tail};
 use crate::ship::HeldReceipt;
 use crate::ship::wire::{Capabilities, Features};
-use crate::wal::{
-    ClusterState, ControlFile, Expected, Lsn, SegmentName, TimelineId, check_segment_header,
-};
+use crate::wal::{ClusterState, ControlFile, Expected, Lsn, SegmentName, TimelineId};
 
 /// The unfinished last segment of a server.
 const SEGMENT: &str = "00000002000000000000001C";
@@ -31,8 +29,7 @@ impl Flushed {
         let control = ControlFile::parse(&control).unwrap();
         let tail = sample_file(&format!("wal/{SEGMENT}.partial.zst"));
         let segment: SegmentName = SEGMENT.parse().unwrap();
-        let header = check_segment_header(&tail, segment, SIZE, &Expected::default()).unwrap();
-        let end = Tail::find(segment, &header, &mut Cursor::new(&tail)).unwrap().unwrap();
+        let end = Tail::find(&mut Cursor::new(&tail), segment, &Expected::default()).unwrap();
         let (system_identifier, major) = (control.system_identifier, "18".parse().unwrap());
         let hello = Hello { system_identifier, major, ..hello() };
         let receipt = Receipt {

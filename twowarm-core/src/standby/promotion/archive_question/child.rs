@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::super::{PromotionError, damage, fetch_first, own_wal, receipt_check};
 use super::{Line, Question};
@@ -12,7 +12,7 @@ use crate::data_directory::{identity, running_server};
 use crate::file_error::FileError;
 use crate::restore::RecoveryMemory;
 use crate::timelines::Timelines;
-use crate::wal::{ControlFile, SegmentInHistory};
+use crate::wal::{ControlFile, SegmentInHistory, WalFileName};
 
 /// Does what the question asks for.
 pub(super) fn answer(
@@ -61,8 +61,10 @@ fn complete_and_check(
 ) -> Result<(), PromotionError> {
     let Question { data_directory, archive: directory, .. } = question;
     let history = own_wal::replayed_history(directory, given, control, data_directory)?;
-    let whole = (&history, history.timeline());
-    own_wal::keep_segments(archive, whole, control, data_directory, keep_until, tell)?;
+    if question.keep_for > Duration::ZERO {
+        let whole = (&history, history.timeline());
+        own_wal::keep_segments(archive, whole, control, data_directory, keep_until, tell)?;
+    }
     if question.fetch_for > Duration::ZERO {
         let server = (control, data_directory.as_path());
         fetch_first::fetch(archive, &history, given, server, &others(), question.fetch_for, tell)?;
@@ -86,7 +88,14 @@ fn complete_and_check(
     let layout = control.layout();
     let is_own = |name: &_| history.locate(*name, layout) == SegmentInHistory::Included;
     let own = archive.segments()?.into_iter().filter(is_own);
-    own.max_by_key(|name| name.place).into_iter().for_each(|last| tell(Line::Last(last)));
+    if let Some(last) = own.max_by_key(|name| name.place) {
+        tell(Line::Last(last));
+        // The receiver keeps the time of the primary's file.
+        let modified = fs::metadata(archive.path_of(WalFileName::Segment(last)));
+        let modified = modified.and_then(|found| found.modified()).ok();
+        let seconds = modified.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        seconds.into_iter().for_each(|seconds| tell(Line::Finished(seconds.as_secs())));
+    }
     Ok(())
 }
 

@@ -36,6 +36,8 @@ pub(in crate::standby::promotion) enum Line {
     SetAside(String),
     /// The last segment of the standby's history in the archive.
     Last(SegmentName),
+    /// When the primary finished it, in seconds since 1970.
+    Finished(u64),
     /// The timeline that the standby replays.
     Timeline(TimelineId),
     /// The archive has a receipt for this timeline.
@@ -63,6 +65,7 @@ impl fmt::Display for Line {
             Line::Unchecked(segment) => write!(f, "unchecked {segment}"),
             Line::SetAside(name) => write!(f, "set-aside {name}"),
             Line::Last(segment) => write!(f, "last {segment}"),
+            Line::Finished(seconds) => write!(f, "finished {seconds}"),
             Line::Timeline(timeline) => write!(f, "timeline {timeline}"),
             Line::Receipt(ReceiptState::Complete(segment)) => write!(f, "receipt {segment}"),
             Line::Receipt(ReceiptState::Incomplete { segment, why }) => {
@@ -113,6 +116,7 @@ impl Line {
             "unchecked" => Line::Unchecked(rest.parse().ok()?),
             "set-aside" => Line::SetAside(text()?),
             "last" => Line::Last(rest.parse().ok()?),
+            "finished" => Line::Finished(rest.parse().ok()?),
             "timeline" => Line::Timeline(rest.parse().ok()?),
             "receipt" => Line::Receipt(match rest.split_once(' ') {
                 None => ReceiptState::Complete(rest.parse().ok()?),

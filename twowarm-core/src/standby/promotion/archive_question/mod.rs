@@ -69,6 +69,7 @@ pub(super) struct Content {
     pub unchecked: Option<SegmentName>,
     pub set_aside: BTreeSet<String>,
     pub last: Option<SegmentName>,
+    pub finished: Option<u64>,
     pub timeline: Option<TimelineId>,
     pub receipt: Option<ReceiptState>,
 }
@@ -249,6 +250,7 @@ impl Content {
             Line::Unchecked(segment) => self.unchecked = Some(segment),
             Line::SetAside(name) => _ = self.set_aside.insert(name),
             Line::Last(segment) => self.last = Some(segment),
+            Line::Finished(seconds) => self.finished = Some(seconds),
             Line::Timeline(timeline) => self.timeline = Some(timeline),
             Line::Receipt(receipt) => self.receipt = Some(receipt),
             Line::Alive => {}

@@ -1,4 +1,6 @@
-use std::fs::File;
+//! Locks of files and directories. The kernel removes them when the process ends.
+
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::file_error::FileError;
 
-/// Why a data directory could not be locked.
+/// Why a directory could not be locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InUse {
@@ -20,28 +22,58 @@ pub enum InUse {
     File(#[from] FileError),
 }
 
+/// Opens a file that is only locked, and creates it if it is missing.
+pub(crate) fn open_lock_file(path: &Path) -> Result<File, FileError> {
+    // Also for reading: NFS requires it for a shared lock, and writing for an exclusive one.
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    options.open(path).map_err(FileError::of("open", path))
+}
+
+/// Locks a file; waits while another process has locked it.
+pub(crate) fn lock(file: File, path: &Path) -> Result<Flock<File>, FileError> {
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| FileError::of("lock", path)(e))
+}
+
+/// Locks a file. `None` if another process has locked it.
+pub(crate) fn try_lock(file: File, path: &Path) -> Result<Option<Flock<File>>, FileError> {
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(locked) => Ok(Some(locked)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, e)) => Err(FileError::of("lock", path)(e)),
+    }
+}
+
+fn open_directory(directory: &Path) -> Result<File, FileError> {
+    File::open(directory).map_err(FileError::of("open", directory))
+}
+
 /// Locks a directory until the lock is dropped or the process ends. Nothing is written for that.
 ///
 /// # Errors
 /// If another process has locked it, or it can't be opened.
 pub fn lock_directory(directory: &Path) -> Result<Flock<File>, InUse> {
-    let file = File::open(directory).map_err(FileError::of("open", directory))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => InUse::Locked(directory.into()),
-        other => FileError::of("lock", directory)(other).into(),
-    })
+    let locked = try_lock(open_directory(directory)?, directory)?;
+    locked.ok_or_else(|| InUse::Locked(directory.into()))
 }
 
+/// As [`lock_directory`], but waits until no other process has locked it.
+#[cfg(feature = "ship")]
+pub(crate) fn wait_for_turn(directory: &Path) -> Result<Flock<File>, FileError> {
+    lock(open_directory(directory)?, directory)
+}
+
+#[cfg(feature = "server")]
 /// What the far end of a command that was killed or interrupted needs to notice it and to end.
 pub(crate) const ENDING: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// As [`lock_directory`], but waits for another process to release the lock.
+/// As [`lock_directory`], but waits that long for another process to release the lock.
 ///
 /// # Errors
 /// If another process still has it locked after `limit`, or it can't be opened.
-pub(crate) fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, InUse> {
+pub fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, InUse> {
     let begun = Instant::now();
     loop {
         match lock_directory(directory) {
