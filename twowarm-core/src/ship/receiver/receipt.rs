@@ -135,6 +135,22 @@ impl Receiver {
         Ok(Stored::New)
     }
 
+    /// Whether this node was promoted is not known while the disk of its data directory is not mounted.
+    fn check_mounted(&self) -> Result<(), Refusal> {
+        let Some(pgdata) = &self.data_directory else { return Ok(()) };
+        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
+        if has_cluster(pgdata).map_err(unknown)?
+            || !self.had_standby().map_err(|e| refusal_of(&e))?
+        {
+            return Ok(());
+        }
+        let message = format!(
+            "the data directory \"{}\" there contains no cluster, although the node has had a standby: it is not known whether that was promoted. HINT: mount the disk of the data directory",
+            pgdata.display()
+        );
+        Err(refusal(RefusalCode::CONFIGURATION, true, message))
+    }
+
     /// A primary can't be the standby that is to take over. If it was promoted, the sender is the old primary.
     fn refuse_as_primary(
         &self,
@@ -168,22 +184,6 @@ impl Receiver {
             ),
         };
         Err(refusal(code, false, message))
-    }
-
-    /// Whether this node was promoted is not known while the disk of its data directory is not mounted.
-    fn check_mounted(&self) -> Result<(), Refusal> {
-        let Some(pgdata) = &self.data_directory else { return Ok(()) };
-        let unknown = |e| refusal(RefusalCode::CONFIGURATION, true, e);
-        if has_cluster(pgdata).map_err(unknown)?
-            || !self.had_standby().map_err(|e| refusal_of(&e))?
-        {
-            return Ok(());
-        }
-        let message = format!(
-            "the data directory \"{}\" there contains no cluster, although the node has had a standby: it is not known whether that was promoted. HINT: mount the disk of the data directory",
-            pgdata.display()
-        );
-        Err(refusal(RefusalCode::CONFIGURATION, true, message))
     }
 
     /// The receipt here, and the first segment that is missing before it or before the last segment.

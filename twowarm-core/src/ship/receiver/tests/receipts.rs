@@ -247,7 +247,8 @@ fn a_receipt_is_not_void_once_the_node_was_promoted() {
         let refusal = refused(flushed.void().map(|()| Stored::New));
         assert_eq!((refusal.code, refusal.retryable), (RefusalCode::PAST_FORK, false));
         assert!(refusal.message.contains(word), "{}", refusal.message);
-        assert_eq!(flushed.held().receipt.as_ref(), Some(&flushed.receipt));
+        let kept = Receipt::in_archive(&flushed.bed.far.archive).unwrap();
+        assert_eq!(kept.as_ref(), Some(&flushed.receipt));
     };
     let pgdata = &flushed.bed.far.data_directory;
     fs::write(pgdata.join("trigger"), "smart\n").unwrap();

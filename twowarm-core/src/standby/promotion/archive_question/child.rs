@@ -61,8 +61,8 @@ fn complete_and_check(
 ) -> Result<(), PromotionError> {
     let Question { data_directory, archive: directory, .. } = question;
     let history = own_wal::replayed_history(directory, given, control, data_directory)?;
-    let whole = (&history, history.timeline());
     if question.keep_for > Duration::ZERO {
+        let whole = (&history, history.timeline());
         own_wal::keep_segments(archive, whole, control, data_directory, keep_until, tell)?;
     }
     if question.fetch_for > Duration::ZERO {
