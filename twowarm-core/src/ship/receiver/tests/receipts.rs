@@ -188,14 +188,19 @@ fn a_receipt_is_not_void_once_the_node_was_promoted() {
         let refusal = refused(flushed.void().map(|()| Stored::New));
         assert_eq!((refusal.code, refusal.retryable), (RefusalCode::PAST_FORK, false));
         assert!(refusal.message.contains(word), "{}", refusal.message);
-        assert_eq!(flushed.held().receipt.as_ref(), Some(&flushed.receipt));
+        let stored = Receipt::in_archive(&flushed.bed.far.archive).unwrap();
+        assert_eq!(stored.as_ref(), Some(&flushed.receipt));
     };
     let pgdata = &flushed.bed.far.data_directory;
     fs::write(pgdata.join("trigger"), "smart\n").unwrap();
     is_kept("being promoted");
     fs::remove_file(pgdata.join("trigger")).unwrap();
+    assert_eq!(flushed.held().receipt.as_ref(), Some(&flushed.receipt));
     flushed.has_role(Role::Primary);
     is_kept("is a primary");
+    // It is not asked as a standby that is to take over.
+    let asked = flushed.sender().held_receipt();
+    assert_eq!(refused(asked.map(|_| Stored::New)).code, RefusalCode::NOT_A_STANDBY);
     flushed.has_role(Role::Standby);
     let history = pgdata.join("pg_wal/00000003.history");
     fs::write(&history, "1\t0/1B00000\tx\n2\t0/1C000A0\tx\n").unwrap();
