@@ -1,11 +1,11 @@
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::admission::{self, Closed};
 use super::destination::{Connected, OwnWal};
-use super::last_segment::{clean_control, end_of_wal, note_archived};
+use super::last_segment::{clean_control, end_of_wal, not_archived, note_archived};
 use super::undo::current;
 use super::{Destination, FlushError, FlushFailure, FlushStep, ServerLeft, archived, shutdown};
 use crate::base_copy::check_settings;
@@ -16,8 +16,8 @@ use crate::limits::{Every, with_ticks};
 use crate::receipt::{Receipt, ReceiptFile, ReceiptId};
 use crate::rsync::{Event, Remote, Transfer};
 use crate::server::{Login, Session, keep_sessions_out_of_stopped};
-use crate::ship::{LocalNode, NodeError, WalFile};
-use crate::wal::{Expected, SegmentName, WalFileName};
+use crate::ship::{LocalNode, NodeError};
+use crate::wal::{Expected, WalFileName};
 
 const POLL: Duration = Duration::from_millis(20);
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -352,13 +352,6 @@ impl FlushPrimary {
         file.write(&new)?;
         Ok(new)
     }
-}
-
-/// The files that the server had not archived when it stopped.
-fn not_archived(wal: &Path, last: SegmentName) -> Result<Vec<WalFile>, FlushError> {
-    let names = archived::ready(wal)?.into_iter();
-    let names = names.filter(|name| *name != WalFileName::Segment(last));
-    Ok(names.map(|name| WalFile { path: wal.join(name.to_string()), name }).collect())
 }
 
 fn others(session: &mut Session) -> Result<usize, FlushError> {

@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::FlushError;
+use super::{FlushError, archived};
 use crate::data_directory::control_file;
 use crate::durable::Aside;
 use crate::file_error::FileError;
 use crate::receipt::{NoTail, Tail};
-use crate::wal::{ClusterState, ControlFile, Expected, Lsn, SegmentName};
+use crate::ship::WalFile;
+use crate::wal::{ClusterState, ControlFile, Expected, Lsn, SegmentName, WalFileName};
 
 /// The end of the WAL of a cluster that was shut down cleanly.
 #[derive(Debug)]
@@ -20,6 +21,13 @@ pub(super) struct EndOfWal {
     /// The position after the shutdown checkpoint.
     pub(super) end: Lsn,
     path: PathBuf,
+}
+
+/// The files that the server had not archived when it stopped.
+pub(super) fn not_archived(wal: &Path, last: SegmentName) -> Result<Vec<WalFile>, FlushError> {
+    let names = archived::ready(wal)?.into_iter();
+    let names = names.filter(|name| *name != WalFileName::Segment(last));
+    Ok(names.map(|name| WalFile { path: wal.join(name.to_string()), name }).collect())
 }
 
 /// pg_control of a cluster that was shut down cleanly as a primary.

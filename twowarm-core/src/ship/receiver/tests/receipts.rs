@@ -254,11 +254,15 @@ fn a_receipt_is_not_void_once_the_node_was_promoted() {
     fs::write(pgdata.join("trigger"), "smart\n").unwrap();
     is_kept("being promoted");
     fs::remove_file(pgdata.join("trigger")).unwrap();
+    assert_eq!(flushed.held().receipt.as_ref(), Some(&flushed.receipt));
     flushed.has_role(Role::Primary);
     is_kept("is a primary");
     // Promoted before the receipt could be delivered.
     let another = flushed.sender().void_receipt(&ReceiptId::random().unwrap());
     assert_eq!(refused(another.map(|()| Stored::New)).code, RefusalCode::PAST_FORK);
+    // It is not asked as a standby that is to take over.
+    let asked = flushed.sender().held_receipt();
+    assert_eq!(refused(asked.map(|_| Stored::New)).code, RefusalCode::NOT_A_STANDBY);
     flushed.has_role(Role::Standby);
     // The histories of other timelines may be missing here.
     for name in
