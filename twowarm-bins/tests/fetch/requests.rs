@@ -61,7 +61,8 @@ fn a_file_that_is_nowhere_is_asked_for_at_growing_intervals() {
     // It arrives there, and a later one here.
     pair.put(&pair.db3, 1);
     pair.put(&pair.db2, 2);
-    pair.restores(1);
+    wait_until("the segment", LIMIT, || pair.start_for(1).end().code == Some(0)).unwrap();
+    pair.arrives(1);
 }
 
 #[test]
