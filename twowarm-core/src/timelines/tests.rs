@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::wal::{SegmentLayout, SegmentName, SegmentSize};
+use crate::wal::{ControlFile, Lsn, SegmentLayout, SegmentName, SegmentSize};
 
 /// Timeline 2 forked from timeline 1 in segment 3.
 const HISTORY: &str = "1\t0/3000158\tno recovery target\n";
