@@ -1,6 +1,6 @@
 use std::process::{Command, Output};
 
-use twowarm_core::testbed::{COMMANDS, Node, PgInstall, Testbed, finish, wait_until};
+use twowarm_core::testbed::{COMMANDS, Node, Testbed, finish, wait_until};
 pub use twowarm_core::testbed::{LIMIT, names_in as names};
 
 /// One of the built commands.
@@ -106,11 +106,6 @@ pub fn make_empty(node: &Node) {
     let conf = [node.own_conf(), node.small_conf(), node.archiving_conf()];
     let conf: String = conf.into_iter().map(Result::unwrap).collect();
     node.write_local("postgresql.conf", conf).unwrap();
-}
-
-/// The modes in which a standby of the version in use can be promoted.
-pub fn modes() -> &'static [&'static str] {
-    PgInstall::find().unwrap().major().unwrap().modes()
 }
 
 /// Sets the mode of the node as a standby in `2warm.toml`; before 9.1 that is warm mode.

@@ -1,4 +1,4 @@
-use twowarm_core::testbed::{COMMANDS, Node, Testbed, wait_until};
+use twowarm_core::testbed::{COMMANDS, Node, StopMode, Testbed, wait_until};
 
 use crate::pair::{LIMIT, Pair, make_empty, names, succeeds};
 
@@ -49,6 +49,11 @@ impl Trio {
         let text = std::fs::read_to_string(&settings).unwrap();
         let text = text.replace("restore_from = []", "restore_from = [\"db2\"]");
         self.db3.run_as().write(&settings, text).unwrap();
+        if !self.db3.install().major().unwrap().has_standby_mode_promotion() {
+            // In warm mode the waiting restoreWALFile keeps the settings that it has read.
+            self.db3.stop(StopMode::Fast).unwrap();
+            self.db3.start_warm().unwrap();
+        }
         self.pair.ship();
         let is_segment = |name: &String| name.len() == 24;
         let last = names(&self.pair.db2.archive()).into_iter().rfind(is_segment).unwrap();

@@ -29,11 +29,15 @@ fn tablespaces_a_linked_pg_wal_checksums_large_segments_and_spaces_in_paths() {
     assert!(settings.contains(&plain), "{settings}");
     db1.write_local("2warm.toml", settings.replace(&plain, &spaced)).unwrap();
     succeeds(db1.command("distrib2warm"));
-    let mut options = vec!["-X", wal.to_str().unwrap()];
-    if major.has_segment_size_option() {
-        options.extend(["--wal-segsize=64", "--data-checksums"]);
-    }
-    db1.initdb(&options).unwrap();
+    let options: &[&str] = match major.has_segment_size_option() {
+        true => &["--wal-segsize=64", "--data-checksums"],
+        false => &[],
+    };
+    db1.initdb(options).unwrap();
+    // initdb -X is new in 8.3.
+    let linked = db1.pgdata().join(major.wal_directory());
+    fs::rename(&linked, &wal).unwrap();
+    symlink(&wal, &linked).unwrap();
     db1.append_conf(&db1.archiving_conf().unwrap()).unwrap();
     db1.start().unwrap();
     make_empty(&db2);

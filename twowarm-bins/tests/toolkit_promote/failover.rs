@@ -4,8 +4,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use twowarm_core::testbed::{Node, StopMode, wait_until};
 
-use crate::pair::{LIMIT, Pair, fails, modes, names, set_mode, succeeds};
-use crate::switching::{certified, trigger, wal_of};
+use crate::pair::{LIMIT, Pair, fails, names, set_mode, succeeds};
+use crate::switching::{certified, modes, trigger, wal_of};
 
 /// A pair whose standby streams too: from 9.1 on, where standby mode is used.
 pub fn streaming_pair() -> Option<Pair> {

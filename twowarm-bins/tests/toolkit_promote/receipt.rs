@@ -1,7 +1,7 @@
 use std::fs;
 
-use crate::pair::{Pair, fails, modes, succeeds};
-use crate::switching::{flush, trigger};
+use crate::pair::{Pair, fails, succeeds};
+use crate::switching::{flush, modes, trigger};
 
 #[test]
 fn a_required_receipt_must_be_complete() {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use twowarm_core::data_directory::{Identity, identity};
 use twowarm_core::receipt::{Receipt, ReceiptId, Tail};
-use twowarm_core::testbed::{Node, StopMode, names_in, wait_until};
+use twowarm_core::testbed::{Node, PgInstall, StopMode, names_in, wait_until};
 use twowarm_core::wal::Expected;
 
 use crate::pair::{LIMIT, Pair, fails, succeeds};
@@ -53,6 +53,11 @@ fn write_receipt(from: &Node, to: &Node, receipt: &Receipt) {
     to.run_as().write(&to.archive().join(format!("{name}.partial")), tail).unwrap();
     to.run_as().write(&to.archive().join(".receipt"), receipt.to_string()).unwrap();
     from.write_local("replication/receipt", receipt.to_string()).unwrap();
+}
+
+/// The modes in which a standby of the version in use can be promoted.
+pub fn modes() -> &'static [&'static str] {
+    PgInstall::find().unwrap().major().unwrap().modes()
 }
 
 /// Whether an old primary can be made a standby without a copy. If not, because 8.2 begins no new timeline, rejoin says so

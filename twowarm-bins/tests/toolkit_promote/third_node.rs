@@ -9,8 +9,12 @@ use crate::switching::{certified, ship, trigger};
 fn hand_on(from: &Node, to: &Node) {
     for name in names(&from.archive()).iter().filter(|name| name.len() == 24) {
         let place = to.archive().join(name);
-        if !place.exists() {
-            to.run_as().write(&place, fs::read(from.archive().join(name)).unwrap()).unwrap();
+        if place.exists() {
+            continue;
+        }
+        // One that its own standby has replayed may be removed meanwhile.
+        if let Ok(content) = fs::read(from.archive().join(name)) {
+            to.run_as().write(&place, content).unwrap();
         }
     }
 }
@@ -44,7 +48,7 @@ fn a_third_node_follows_two_failovers() {
     db2.write_local("replication/drnode", "db3\n").unwrap();
     db3.write_local("replication/othernode", "db2\n").unwrap();
     // db1's WAL reaches both.
-    db1.sql("create table second as select generate_series(1, 10) n").unwrap();
+    db1.sql("create table second as select generate_series(1, 10) as n").unwrap();
     ship(db1, db2);
     hand_on(db2, &db3);
     wait_for_rows(&db3, "second", 10);
@@ -53,15 +57,15 @@ fn a_third_node_follows_two_failovers() {
 
     let said = succeeds(trigger(db2, &[]));
     assert!(said.contains("shipped to the DR node"), "{said}");
-    db2.sql("create table third as select generate_series(1, 20) n").unwrap();
+    db2.sql("create table third as select generate_series(1, 20) as n").unwrap();
     ship(db2, &db3);
     if !db3.install().major().unwrap().has_standby_mode_promotion() {
         db3.stop(StopMode::Fast).unwrap();
         db3.start_warm().unwrap();
     }
     wait_for_rows(&db3, "third", 20);
-    // Before 9.1 a standby has no history file in its WAL directory.
-    let keeps_history = db3.install().major().unwrap().has_standby_mode_promotion();
+    // Older servers do not keep a restored history file in their WAL directory.
+    let keeps_history = db3.install().major().unwrap().names_unfinished_segments();
     assert!(!keeps_history || db3.timeline().unwrap() == 2);
     certified(&db3);
 

@@ -164,8 +164,10 @@ pub(crate) fn can_follow(control: &ControlFile, history: &TimelineHistory) -> bo
     match history.fork_from(reached.timeline) {
         None => false,
         Some(ForkPoint::Position(fork)) => reached.position <= *fork,
+        // The position is the end of what was replayed: at a boundary of segments nothing of the next one was.
         Some(ForkPoint::Segment(fork)) => {
-            control.layout().containing(fork.timeline, reached.position).place <= fork.place
+            let next = control.layout().next(*fork);
+            next.is_some_and(|next| !reached.is_in_or_past(next, control))
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::fs;
 
 use super::*;
-use crate::wal::{SegmentLayout, SegmentName, SegmentSize};
+use crate::wal::{ControlFile, Lsn, SegmentLayout, SegmentName, SegmentSize};
 
 /// Timeline 2 forked from timeline 1 in segment 3.
 const HISTORY: &str = "1\t0/3000158\tno recovery target\n";
@@ -139,4 +139,21 @@ fn the_archives_copy_of_a_history_comes_first_and_an_invalid_one_is_ignored() {
     scratch.put(2, "1\t0/5000000\tother\n");
     let history = timelines.history(two).unwrap().unwrap();
     assert_eq!(history.as_bytes(), b"1\t0/5000000\tother\n");
+}
+
+/// Regression: a standby that has replayed exactly all of the fork's segment was refused as past the fork.
+#[test]
+fn a_node_at_the_end_of_the_segment_of_a_fork_can_follow() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/15/pg_control");
+    let mut control = ControlFile::parse(&fs::read(sample).unwrap()).unwrap();
+    let size = control.segment_size.bytes();
+    control.timeline = TimelineId::FIRST;
+    control.checkpoint = Lsn(6 * size + 40);
+    // Through 9.2 a history names the segment.
+    let text = "1\t000000010000000000000006\tno recovery target specified\n";
+    let history = TimelineHistory::parse(TimelineId::new(2).unwrap(), text.as_bytes()).unwrap();
+    for (end, expected) in [(6 * size + 80, true), (7 * size, true), (7 * size + 1, false)] {
+        control.min_recovery_point = Some(Lsn(end));
+        assert_eq!(can_follow(&control, &history), expected, "{end:X}");
+    }
 }
