@@ -2,7 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "server")]
 use std::thread;
+#[cfg(feature = "server")]
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -64,14 +66,17 @@ pub(crate) fn wait_for_turn(directory: &Path) -> Result<Flock<File>, FileError> 
 }
 
 /// What the far end of a command that was killed or interrupted needs to notice it and to end.
+#[cfg(feature = "server")]
 pub(crate) const ENDING: Duration = Duration::from_secs(10);
 
+#[cfg(feature = "server")]
 const POLL: Duration = Duration::from_millis(20);
 
 /// As [`lock_directory`], but waits that long for another process to release the lock.
 ///
 /// # Errors
 /// If another process still has it locked after `limit`, or it can't be opened.
+#[cfg(feature = "server")]
 pub(crate) fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, InUse> {
     let begun = Instant::now();
     loop {
@@ -82,7 +87,7 @@ pub(crate) fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<F
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 
