@@ -2,7 +2,9 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "server")]
 use std::thread;
+#[cfg(feature = "server")]
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -63,8 +65,8 @@ pub(crate) fn wait_for_turn(directory: &Path) -> Result<Flock<File>, FileError> 
     lock(open_directory(directory)?, directory)
 }
 
-#[cfg(feature = "server")]
 /// What the far end of a command that was killed or interrupted needs to notice it and to end.
+#[cfg(feature = "server")]
 pub(crate) const ENDING: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(20);
@@ -83,7 +85,7 @@ pub fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, I
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
 

@@ -26,7 +26,8 @@ fn a_copy_that_is_killed_at_any_time_is_completed_by_the_next() {
         match moment {
             "" => wait_until("rsync to start", LIMIT, || trio.db3.runs("rsync")).unwrap(),
             line => {
-                copying.says(line);
+                let has_come = || copying.said().contains(line) || copying.has_ended();
+                wait_until(line, LIMIT * 5, has_come).unwrap();
             }
         }
         drop(copying);

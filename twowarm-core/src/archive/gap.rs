@@ -3,7 +3,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Archive, ArchiveError};
@@ -287,7 +286,7 @@ pub(crate) fn is_whole(
     file: &mut File,
     name: SegmentName,
     expected: &Expected,
-) -> io::Result<bool> {
+) -> std::io::Result<bool> {
     let Ok(header) = read_segment_header(file, name, expected)? else { return Ok(false) };
     Ok(completeness(name, &header, file)? == Completeness::Whole)
 }
