@@ -17,7 +17,7 @@ use crate::file_error::FileError;
 #[non_exhaustive]
 pub enum InUse {
     /// Another process has locked it.
-    #[error("a base copy, configStandby, flushPrimary or triggerStandby is using \"{}\"", .0.display())]
+    #[error("another base copy or configStandby is using \"{}\"", .0.display())]
     Locked(PathBuf),
     /// It can't be opened or locked.
     #[error(transparent)]
@@ -69,13 +69,15 @@ pub(crate) fn wait_for_turn(directory: &Path) -> Result<Flock<File>, FileError> 
 #[cfg(feature = "server")]
 pub(crate) const ENDING: Duration = Duration::from_secs(10);
 
+#[cfg(feature = "server")]
 const POLL: Duration = Duration::from_millis(20);
 
 /// As [`lock_directory`], but waits that long for another process to release the lock.
 ///
 /// # Errors
 /// If another process still has it locked after `limit`, or it can't be opened.
-pub fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, InUse> {
+#[cfg(feature = "server")]
+pub(crate) fn wait_for_lock(directory: &Path, limit: Duration) -> Result<Flock<File>, InUse> {
     let begun = Instant::now();
     loop {
         match lock_directory(directory) {
