@@ -82,6 +82,8 @@ impl Client {
     fn during_switchover(&mut self, from: &Node, to: &Node) -> Outcome<Duration> {
         let is_over = &AtomicBool::new(false);
         let mut command = from.command("switchover");
+        // The client keeps its session.
+        command.args(["--wait", "0"]);
         let mut longest = Duration::ZERO;
         let switched = thread::scope(|scope| {
             let switching = scope.spawn(move || {

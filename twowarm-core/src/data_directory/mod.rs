@@ -55,4 +55,5 @@ pub(crate) use tablespaces::own_tablespaces;
 pub(crate) use tablespaces::paths_in_map;
 
 /// The file in a node's `local/replication` that contains the data directory that its standby used last.
+#[cfg(any(feature = "tree", feature = "ship"))]
 pub(crate) const REMEMBERED: &str = "data_directory";

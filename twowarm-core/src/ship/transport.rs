@@ -110,6 +110,7 @@ impl FarCommand {
 
     /// The name of the command that speaks our protocol and has written this message. It runs instead of another one if
     /// authorized_keys restricts the key to it.
+    #[cfg(feature = "server")]
     pub(crate) fn of_message(line: &str) -> Option<&'static str> {
         let (name, _) = line.split_once(": ")?;
         let commands =
