@@ -17,7 +17,7 @@ use crate::file_error::FileError;
 #[non_exhaustive]
 pub enum InUse {
     /// Another process has locked it.
-    #[error("another base copy or configStandby is using \"{}\"", .0.display())]
+    #[error("a base copy, configStandby, flushPrimary or triggerStandby is using \"{}\"", .0.display())]
     Locked(PathBuf),
     /// It can't be opened or locked.
     #[error(transparent)]

@@ -21,7 +21,7 @@ fn an_empty_directory_is_prepared_and_the_same_again_changes_nothing() {
     assert!(said.contains("archiving_active"), "{said}");
     assert!(!node.local().join("replication/archiving_active").exists());
     assert!(said.contains("trigger") && said.contains("pg_wal\" (1 files)"), "{said}");
-    assert!(said.contains(&format!("{:?}\n", node.archive())), "{said}");
+    assert!(said.contains(&format!("{:?}. HINT: run copyToDR", node.archive())), "{said}");
     assert!(!said.contains("drnode"), "{said}");
     let put_back = "recovery_target = ''\nrecovery_target_time = ''\nrecovery_target_xid = ''\n\
                     recovery_target_name = ''\nrecovery_target_lsn = ''\n";
@@ -94,7 +94,7 @@ fn the_cluster_s_own_recovery_conf_is_followed_or_its_bad_line_named() {
     let said = fails(node.command("configStandby"), 1);
     assert!(said.contains("line 4") && said.contains("standby_mode"), "{said}");
 
-    set_mode(&node, "hot");
+    node.prepend_settings("mode = \"hot\"").unwrap();
     let said = fails(node.command("configStandby"), 1);
     assert!(said.contains("2warm.toml: line 1") && said.contains("`standby`"), "{said}");
 }

@@ -1,5 +1,6 @@
 use std::fs;
 
+use twowarm_core::data_directory::has_orphans;
 use twowarm_core::testbed::{Node, StopMode, wait_until};
 
 use crate::copies::{is_clean, sum};
@@ -19,6 +20,9 @@ fn failed_over() -> Pair {
     pair.db2.sshd().stop();
     pair.fill("lost", 30_000);
     pair.db1.kill().unwrap();
+    // Through 10 its checkpointer first completes a checkpoint, at whose end it writes pg_control.
+    wait_until("the other processes to end", LIMIT, || !has_orphans(&pair.db1.pgdata()).unwrap())
+        .unwrap();
     pair.db2.sshd().restart().unwrap();
     succeeds(pair.db2.command("triggerStandby"));
     pair.db2.sql("update second set md5 = md5(md5) where n % 10 = 0").unwrap();

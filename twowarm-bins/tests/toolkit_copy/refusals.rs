@@ -45,6 +45,7 @@ fn what_can_not_be_copied_to_a_dr_node_is_refused_by_name() {
     let said = fails(pair.db1.command("copyToDR"), 1);
     assert!(said.contains("no DR node") && said.contains("replication/drnode"), "{said}");
     // The standby as the DR node: it is running.
+    pair.db1.write_local("replication/othernode", "").unwrap();
     pair.db1.write_local("replication/drnode", "db2\n").unwrap();
     let said = fails(pair.db1.command("copyToDR"), 1);
     assert!(said.contains("a server is running in"), "{said}");
@@ -59,6 +60,7 @@ fn what_can_not_be_copied_to_a_dr_node_is_refused_by_name() {
 #[test]
 fn a_dr_node_that_is_not_prepared_is_refused() {
     let pair = Pair::new();
+    pair.db1.write_local("replication/othernode", "").unwrap();
     pair.db1.write_local("replication/drnode", "db2\n").unwrap();
     pair.db1.write_local("replication/archiving_active", "").unwrap();
     let said = fails(pair.db1.command("copyToDR"), 1);

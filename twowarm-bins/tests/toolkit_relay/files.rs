@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use twowarm_core::data_directory::lock_directory;
 use twowarm_core::receipt::{Receipt, ReceiptFile};
 use twowarm_core::testbed::{Node, StopMode, finish};
 
@@ -117,6 +118,11 @@ fn the_receipt_of_a_clean_shutdown_is_relayed_and_void_there_too() {
     // The old primary is opened again.
     ReceiptFile::in_archive(&three.db2.archive()).remove().unwrap();
     fs::remove_file(three.db2.archive().join(&partial)).unwrap();
+    // While another command uses the DR node's data directory, the receipt is left for the next run.
+    let locked = lock_directory(&three.db3.pgdata()).unwrap();
+    three.relay();
+    assert!(holds(&three.db3, &partial));
+    drop(locked);
     three.relay();
     assert_eq!(Receipt::in_archive(&three.db3.archive()).unwrap(), None);
     assert!(!holds(&three.db3, &partial));

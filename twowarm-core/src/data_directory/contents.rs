@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CopyMarker, Identity, IdentityError, identity, running_server};
+use super::{CopyMarker, Identity, IdentityError, has_orphans, identity, running_server};
 use crate::file_error::FileError;
 use crate::wal::ClusterState;
 
@@ -53,6 +53,7 @@ pub struct DirectoryContents {
     pub unfinished: Option<CopyMarker>,
     /// Whether it contains a trigger file, or the file by which pg_ctl promotes.
     pub triggered: bool,
+    has_orphans: bool,
     has_cluster_files: bool,
     /// All names that are not those of [`BEFORE_A_COPY`] or ours.
     other_names: Vec<String>,
@@ -70,6 +71,9 @@ pub enum NotATarget {
         /// The postmaster's process id.
         pid: i32,
     },
+    /// The postmaster was killed, and its other processes have not ended yet.
+    #[error("processes of a server that was killed are still running in \"{}\", and may write to it. HINT: wait until they have ended, or terminate them", .0.display())]
+    Orphans(PathBuf),
     /// A cluster that was not a standby.
     #[error(
         "\"{}\" looks like a primary's data directory (cluster {system_identifier}, and no standby.signal, recovery.signal or recovery.conf). HINT: if this node is to become the standby, run configStandby --overwrite on it and make a base copy",
@@ -141,6 +145,7 @@ impl DirectoryContents {
         Ok(DirectoryContents {
             path: path.to_owned(),
             running: running_server(path)?.map(|server| server.pid),
+            has_orphans: has_orphans(path)?,
             control: identity(path)?,
             recovery: RECOVERY_FILES.into_iter().find(|name| has(name)),
             unfinished: CopyMarker::read(path)?,
@@ -185,12 +190,20 @@ impl DirectoryContents {
         control.is_some_and(|control| is_standby(control.state))
     }
 
+    /// Whether no server runs in it, and nothing of one that was killed.
+    pub(crate) fn has_no_server(&self) -> Result<(), NotATarget> {
+        let path = self.path.clone();
+        match self.running {
+            Some(pid) => Err(NotATarget::Running { path, pid }),
+            None if self.has_orphans => Err(NotATarget::Orphans(path)),
+            None => Ok(()),
+        }
+    }
+
     /// Whether it contains nothing that a standby must not replace.
     fn may_become_standby(&self) -> Result<(), NotATarget> {
+        self.has_no_server()?;
         let path = self.path.clone();
-        if let Some(pid) = self.running {
-            return Err(NotATarget::Running { path, pid });
-        }
         // A file, or the state of the last shutdown, identifies a standby. The marker does not if there is a
         // pg_control: the copy was complete by then, and may have been promoted since.
         if self.recovery.is_some() || (self.unfinished.is_some() && self.control.is_none()) {

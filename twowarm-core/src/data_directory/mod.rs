@@ -31,7 +31,9 @@ pub use identity::{Identity, IdentityError, control_bytes, control_file, identit
 pub(crate) use identity::{last_place_needed, redo_place};
 #[cfg(feature = "server")]
 pub(crate) use listening::Listening;
-pub use pid_file::{PidFile, running_server};
+#[cfg(feature = "server")]
+pub(crate) use pid_file::wait_for_orphans;
+pub use pid_file::{PidFile, has_orphans, running_server};
 pub use postmaster::Postmaster;
 #[cfg(feature = "ship")]
 pub(crate) use postmaster::promotion_file;

@@ -145,6 +145,7 @@ mod tests {
         PidFile {
             pid: 1,
             started: None,
+            shared_memory: None,
             status: None,
             port,
             socket_directory: socket.map(PathBuf::from),

@@ -10,11 +10,11 @@ use super::{
 use crate::archive::{self, Archive, ArchiveError};
 use crate::data_directory::{
     COPY_MARKER, CopyMarker, DirectoryContents, IdentityError, InUse, NotATarget, NotTheOwner,
-    PROMOTE_FILES, check_owner, own_tablespaces, server_configuration,
+    PROMOTE_FILES, check_owner, own_tablespaces, server_configuration, wait_for_orphans,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
-use crate::lock::{ENDING, wait_for_lock};
+use crate::lock::{ENDING, lock_directory};
 use crate::server::{Login, let_sessions_in, runs_without_pid_file};
 
 /// Makes an empty data directory, or that of an earlier standby, ready for a base copy.
@@ -123,7 +123,8 @@ impl PrepareStandby {
     pub fn run(&self, report: &mut dyn FnMut(PrepareStep)) -> Result<(), PrepareError> {
         let pgdata = self.data_directory.as_path();
         check_owner(pgdata)?;
-        let _lock = wait_for_lock(pgdata, ENDING)?;
+        let _lock = lock_directory(pgdata)?;
+        wait_for_orphans(pgdata, ENDING)?;
         let found = DirectoryContents::read(pgdata)?;
         let old_primary = match found.may_be_prepared(self.archive_name()?.as_deref()) {
             Err(NotATarget::Primary { system_identifier, .. }) if self.overwrite => {

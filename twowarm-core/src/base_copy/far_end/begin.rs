@@ -5,7 +5,7 @@ use std::path::Path;
 use super::FarEndError;
 use crate::base_copy::Survey;
 use crate::data_directory::own_tablespaces;
-use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, running_server};
+use crate::data_directory::{COPY_MARKER, CopyMarker, NotATarget, has_orphans, running_server};
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
 use crate::ship::wire::Hello;
@@ -73,6 +73,7 @@ pub(super) fn no_server(pgdata: &Path) -> Result<(), FarEndError> {
         Some(server) => {
             Err(NotATarget::Running { path: pgdata.to_owned(), pid: server.pid }.into())
         }
+        None if has_orphans(pgdata)? => Err(NotATarget::Orphans(pgdata.to_owned()).into()),
         None => Ok(()),
     }
 }

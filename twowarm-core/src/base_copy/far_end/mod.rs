@@ -14,7 +14,7 @@ pub use error::FarEndError;
 
 use self::connection::{Connection, Received, unexpected};
 use super::{CopyMessage, Part, Survey};
-use crate::data_directory::check_owner;
+use crate::data_directory::{check_owner, wait_for_orphans};
 use crate::identifiers::NodeId;
 use crate::lock::{ENDING, wait_for_lock};
 use crate::server::Login;
@@ -87,6 +87,7 @@ impl CopyTarget {
         checks::is_not_the_source(&self.data_directory, &survey)?;
         // Held to the end: one copy at a time.
         let _lock = near_end.while_working(|| wait_for_lock(&self.data_directory, ENDING))?;
+        near_end.while_working(|| wait_for_orphans(&self.data_directory, ENDING))?;
         let target = near_end.while_working(|| checks::check(self, &hello, &survey))?;
         near_end.send_copy(&CopyMessage::Target(target))?;
         Incoming { target: self, hello, survey, parts: Parts::default() }.receive(near_end)

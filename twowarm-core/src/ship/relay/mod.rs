@@ -225,6 +225,10 @@ impl<T: Transport + Clone> Relay<T> {
         let mut sender = self.connect(work)?;
         match sender.void_receipt(&relayed) {
             Ok(()) => sender.leave(),
+            // The next run tries again. WAL is relayed meanwhile.
+            Err(SendError::Link(LinkError::Refused { refusal, .. })) if refusal.retryable => {
+                return Ok(());
+            }
             // It was promoted, or its binding has moved: the receipt is evidence there.
             Err(SendError::Link(LinkError::Refused { .. })) => {}
             Err(error) => return Err(error.into()),
@@ -245,6 +249,9 @@ impl<T: Transport + Clone> Relay<T> {
             return Ok(());
         }
         self.void_receipt(work)?;
+        if work.note.receipt.as_ref().is_some_and(|earlier| *earlier != receipt.id) {
+            return Ok(());
+        }
         work.note.receipt = Some(receipt.id.clone());
         work.note.is_delivered = false;
         work.note.write()?;

@@ -14,11 +14,11 @@ use self::fork::Fork;
 use super::{PrepareError, RecoverySource, ServerProgram, lacks_for_failover};
 use crate::archive::{self, Archive, OtherArchive, check_mark};
 use crate::data_directory::{
-    DirectoryContents, NotATarget, PROMOTE_FILES, STATE_PREFIX, check_owner,
+    DirectoryContents, PROMOTE_FILES, STATE_PREFIX, check_owner, wait_for_orphans,
 };
 use crate::durable;
 use crate::file_error::{FileError, if_exists};
-use crate::lock::{ENDING, wait_for_lock};
+use crate::lock::{ENDING, lock_directory};
 use crate::receipt::{Receipt, ReceiptFile};
 use crate::server::{Login, let_sessions_in, runs_without_pid_file};
 use crate::version::PgMajor;
@@ -86,11 +86,10 @@ impl Rejoin {
     pub fn run(&self, report: &mut dyn FnMut(RejoinStep)) -> Result<(), RejoinError> {
         let pgdata = self.data_directory.as_path();
         check_owner(pgdata)?;
-        let _lock = wait_for_lock(pgdata, ENDING)?;
+        let _lock = lock_directory(pgdata)?;
+        wait_for_orphans(pgdata, ENDING)?;
         let found = DirectoryContents::read(pgdata)?;
-        if let Some(pid) = found.running {
-            return Err(NotATarget::Running { path: pgdata.to_owned(), pid }.into());
-        }
+        found.has_no_server()?;
         if runs_without_pid_file(pgdata, &self.login) {
             return Err(PrepareError::NoPidFile(pgdata.to_owned()).into());
         }
