@@ -45,6 +45,7 @@ fn a_third_node_follows_two_failovers() {
     db3.start_warm().unwrap();
     db1.write_local("replication/othernode", "db2\n").unwrap();
     db2.reach(&db3).unwrap();
+    db2.write_local("replication/othernode", "db1\n").unwrap();
     db2.write_local("replication/drnode", "db3\n").unwrap();
     db3.write_local("replication/othernode", "db2\n").unwrap();
     // db1's WAL reaches both.
