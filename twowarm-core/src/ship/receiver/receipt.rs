@@ -177,9 +177,10 @@ impl Receiver {
             false => (
                 RefusalCode::NOT_A_STANDBY,
                 format!(
-                    "\"{}\" contains a primary, on timeline {own}, not a standby. HINT: make it a standby (configStandby --rejoin, or configStandby --overwrite here and copyToStandby on {})",
+                    "\"{}\" contains a primary, on timeline {own}, not a standby. HINT: if {sender} is the right primary, make {here} its standby: run configStandby --rejoin on {here}, or configStandby --overwrite on {here} and copyToStandby on {sender}. If {here} was promoted, it is the primary: make {sender} its standby in the same way",
                     pgdata.display(),
-                    hello.label
+                    sender = hello.label,
+                    here = self.label
                 ),
             ),
         };
