@@ -300,3 +300,34 @@ impl fmt::Display for FlushFailure {
 }
 
 impl std::error::Error for FlushFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ship::wire::Refusal;
+
+    /// `flushPrimary --undo --force` refused with the hint to run it.
+    #[test]
+    fn only_a_promotion_is_not_overridden_by_force() {
+        let refused = |code: RefusalCode| {
+            let refusal = Refusal { id: 1, code, retryable: false, message: String::new() };
+            let link = LinkError::Refused { node: "db2".into(), refusal };
+            FlushError::NotVoided { node: "db2".into(), error: link.into() }.is_refused()
+        };
+        for code in [RefusalCode::PROMOTED, RefusalCode::PAST_FORK, RefusalCode::ANOTHER_SENDER] {
+            assert!(refused(code), "{code:?}");
+        }
+        for code in [
+            RefusalCode::NOT_A_STANDBY,
+            RefusalCode::PURPOSE,
+            RefusalCode::SELF,
+            RefusalCode::ANOTHER_CLUSTER,
+        ] {
+            assert!(!refused(code), "{code:?}");
+        }
+        for node in ["db2", "db3"].map(str::to_owned) {
+            assert!(FlushError::Promoted { node: node.clone() }.is_refused());
+            assert!(FlushError::DrNodePromoted { node }.is_refused());
+        }
+    }
+}
