@@ -103,7 +103,10 @@ fn a_dr_node_that_was_promoted_for_a_test_is_named() {
         assert!(said.contains("empty local/replication/drnode"), "{said}");
         assert!(!said.contains("is the primary now"), "{said}");
     }
-    trio.db1.write_local("replication/drnode", "").unwrap();
+    // The standby would fetch the other timeline.
+    for node in [&trio.db1, &trio.db2] {
+        node.write_local("replication/drnode", "").unwrap();
+    }
     run(&trio.db1, "switchover", &["--wait", "0"]);
     assert!(!trio.db2.is_in_recovery().unwrap());
     is_up(&trio.db1);

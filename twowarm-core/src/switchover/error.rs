@@ -39,7 +39,7 @@ pub enum FlushError {
     },
     /// The DR node is a primary.
     #[error(
-        "{node}, the DR node, was promoted and is a primary on a later timeline. HINT: if that was a test, empty local/replication/drnode on this node until {node} is a DR node again (configStandby --overwrite on {node}, then copyToDR). If {node} is to remain the primary, this server must not be started as a primary: run configStandby --rejoin on this node"
+        "{node}, the DR node, was promoted and is a primary on a later timeline. HINT: if that was a test, empty local/replication/drnode on this node and on the standby until {node} is a DR node again (configStandby --overwrite on {node}, then copyToDR). If {node} is to remain the primary, this server must not be started as a primary: run configStandby --rejoin on this node"
     )]
     DrNodePromoted {
         /// The DR node.

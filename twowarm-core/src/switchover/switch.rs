@@ -112,13 +112,13 @@ impl Switchover {
         // This is reported when it is done.
         self.check_flush(&mut |_| {})?;
         self.check_nodes(report)?;
+        let had_receipt = self.flush.earlier_receipt();
+        let had_receipt =
+            had_receipt.map_err(|e| SwitchoverError::NotReady(Box::new(e)))?.is_some();
         // So that the new primary can ship to this node at once.
         let prepared = self.rejoin.prepare_archive();
         prepared.map_err(|error| SwitchoverError::NoRejoin(Box::new(error)))?;
         let node = self.promotion.node();
-        let had_receipt = self.flush.earlier_receipt();
-        let had_receipt =
-            had_receipt.map_err(|e| SwitchoverError::NotReady(Box::new(e)))?.is_some();
         let mut asked = Asked::All;
         let flushed = self.flush.run(&mut |step| {
             if matches!(step, FlushStep::WithoutDrNode { .. }) {
