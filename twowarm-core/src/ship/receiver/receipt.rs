@@ -165,8 +165,14 @@ impl Receiver {
         }
         let own = Reached::of(control).timeline;
         let sender = archive.binding().map_err(|e| refusal_of(&e))?;
-        let sent = sender.and_then(|sender| sender.timeline);
-        let (code, message) = match sent.is_none_or(|sent| sent < own) && own > TimelineId::FIRST {
+        let is_promoted = if hello.major.promotes_to_new_timeline() {
+            let sent = sender.and_then(|sender| sender.timeline);
+            sent.is_none_or(|sent| sent < own) && own > TimelineId::FIRST
+        } else {
+            // It has received WAL, as a standby.
+            sender.is_some()
+        };
+        let (code, message) = match is_promoted {
             true => (
                 RefusalCode::PROMOTED,
                 format!(
