@@ -88,7 +88,14 @@ fn tell(step: SwitchoverStep<'_>) {
             None => return,
         },
         SwitchoverStep::Rejoined => "This node is a standby".to_owned(),
-        SwitchoverStep::Undone => "The receipt is void: this node remains the primary".to_owned(),
+        SwitchoverStep::Undone { is_left } => {
+            if is_left {
+                log::warn!(
+                    "the DR node was not asked and may still hold the receipt: triggerStandby --require-receipt there would accept it. HINT: do not promote that node; run flushPrimary --undo as soon as it can be reached"
+                );
+            }
+            "The receipt is void: this node remains the primary".to_owned()
+        }
         SwitchoverStep::Started => "The server of this node was started".to_owned(),
         SwitchoverStep::MustBeStarted => {
             "Start the server of this node as usual. start_command under [server] in 2warm.toml lets switchover do so"

@@ -102,3 +102,40 @@ fn undo_is_refused_if_the_standby_was_promoted_without_a_receipt() {
         assert!(said.contains("db2 was promoted"), "{said}");
     }
 }
+
+/// db2, the primary on timeline 2, has crashed, db1 was promoted to timeline 3, and db2's machine is back. db1 was told that
+/// db2 is the primary now, and to be overwritten.
+#[test]
+fn an_older_primary_is_not_taken_for_the_promoted_standby() {
+    let pair = Pair::new("standby");
+    if !pair.can_rejoin() {
+        return;
+    }
+    pair.db2.write_local("replication/othernode", "db1\n").unwrap();
+    pair.on_db1("flushPrimary", &["--wait", "0"]);
+    pair.on_db2("triggerStandby", &["--require-receipt"]);
+    pair.on_db1("configStandby", &["--rejoin"]);
+    pair.db1.start_warm().unwrap();
+    pair.db2.sql("insert into t values (1)").unwrap();
+    let last = pair.db2.switch_wal().unwrap();
+    pair.db2.wait_until_archived(&last).unwrap();
+    wait_until("the row on db1", LIMIT, || rows(&pair.db1) == Some(101))
+        .unwrap_or_else(|error| panic!("{error}\n{}", pair.logs()));
+    pair.db2.stop(StopMode::Immediate).unwrap();
+    pair.on_db1("triggerStandby", &[]);
+    assert_eq!(pair.db1.timeline().unwrap(), 3);
+
+    let is_older = |said: &str| {
+        let words = "is that of a primary on timeline 2, which cannot follow timeline 3";
+        assert!(said.contains(words) && !said.contains("was promoted and is"), "{said}");
+    };
+    is_older(&pair.fails("flushPrimary", &["--wait", "0"]));
+    is_older(&pair.fails("switchover", &["--wait", "0"]));
+    pair.db1.sql("insert into t values (1)").unwrap();
+    // db1 can be opened again after a shutdown.
+    pair.db1.stop(StopMode::Fast).unwrap();
+    is_older(&pair.fails("flushPrimary", &["--undo"]));
+    pair.on_db1("flushPrimary", &["--undo", "--force"]);
+    pair.db1.start().unwrap();
+    assert_eq!(rows(&pair.db1), Some(102));
+}

@@ -11,3 +11,4 @@ mod running;
 mod site;
 mod streaming;
 mod trio;
+mod without_dr;

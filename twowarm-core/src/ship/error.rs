@@ -65,9 +65,17 @@ pub enum ShipError {
 }
 
 impl ShipError {
+    /// Why the other node refuses, if it does.
+    pub(crate) fn refusal_code(&self) -> Option<RefusalCode> {
+        match self {
+            ShipError::Link(LinkError::Refused { refusal, .. }) => Some(refusal.code),
+            _ => None,
+        }
+    }
+
     /// Whether the other node's archive belongs to another sender.
     pub(crate) fn is_another_sender(&self) -> bool {
-        matches!(self, ShipError::Link(LinkError::Refused { refusal, .. }) if refusal.code == RefusalCode::ANOTHER_SENDER)
+        self.refusal_code() == Some(RefusalCode::ANOTHER_SENDER)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::data_directory::{Reached, control_file, major_version};
 use crate::receipt::Receipt;
 use crate::retry::Retryable;
 use crate::ship::carrier::NodeTransport;
-use crate::ship::wire::Purpose;
+use crate::ship::wire::{Purpose, RefusalCode};
 use crate::ship::{
     Link, LinkError, SendError, Sender, ShipError, ShipProgress, Shipper, Transport, WalFile,
 };
@@ -35,6 +35,14 @@ pub(super) struct Connected<'a> {
     last_used: Instant,
 }
 
+/// The nodes of a flush.
+#[derive(Default)]
+pub(super) struct Nodes<'a> {
+    pub(super) connected: Vec<Connected<'a>>,
+    /// The DR node if it was left out, and why.
+    pub(super) left_out: Option<(String, ShipError)>,
+}
+
 /// This node's WAL directory.
 pub(super) struct OwnWal<'a> {
     pub(super) directory: &'a Path,
@@ -48,13 +56,20 @@ impl Destination {
 
     /// Connects, and asks what the node holds: so it is known that it can be asked.
     pub(super) fn connect(&self) -> Result<Sender, ShipError> {
-        match (self.ask(), self.own_history()) {
-            // It may not know yet that this node was promoted.
-            (Err(error), Some(history)) if error.is_another_sender() => {
-                self.shipper.ship(&[history], &mut |_| {})?;
-                self.ask()
-            }
-            (asked, _) => asked,
+        let asked = self.ask();
+        let code = asked.as_ref().err().and_then(ShipError::refusal_code);
+        // It may not know yet that this node was promoted, or to which timeline.
+        let is_promoted = match code {
+            Some(RefusalCode::PROMOTED) => true,
+            Some(RefusalCode::ANOTHER_SENDER) => false,
+            _ => return asked,
+        };
+        let Some(history) = self.own_history() else { return asked };
+        match self.shipper.ship(&[history], &mut |_| {}) {
+            Ok(()) => self.ask(),
+            // Another failure does not change what the node has answered.
+            Err(error) if is_promoted && !is_not_later(&error) => asked,
+            Err(error) => Err(error),
         }
     }
 
@@ -86,7 +101,7 @@ impl<'a> Connected<'a> {
         let sender = destination.connect().map_err(|error| {
             match !destination.must_be_complete && error.is_retryable() {
                 true => FlushError::DrNode { node: destination.node().to_owned(), error },
-                false => FlushError::of(destination.node(), error),
+                false => FlushError::of(destination, error),
             }
         })?;
         report(FlushStep::Connected { node: destination.node() });
@@ -206,6 +221,11 @@ pub(super) fn void(sender: &mut Sender, receipt: &Receipt) -> Result<(), SendErr
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a node refuses a timeline history because it is a primary on an earlier timeline, or on the same one.
+fn is_not_later(error: &ShipError) -> bool {
+    matches!(error.refusal_code(), Some(RefusalCode::NOT_A_STANDBY | RefusalCode::PAST_FORK))
 }
 
 fn is_refusal(error: &LinkError) -> bool {

@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Destination;
 use crate::base_copy::{ArchiverFailure, CopyError};
 use crate::data_directory::{IdentityError, InUse, NotTheOwner};
 use crate::file_error::FileError;
@@ -34,6 +35,14 @@ pub enum FlushError {
     )]
     Promoted {
         /// The other node.
+        node: String,
+    },
+    /// The DR node is a primary.
+    #[error(
+        "{node}, the DR node, was promoted and is a primary on a later timeline. HINT: if that was a test, empty local/replication/drnode on this node and on the standby until {node} is a DR node again (configStandby --overwrite on {node}, then copyToDR). If {node} is to remain the primary, this server must not be started as a primary: run configStandby --rejoin on this node"
+    )]
+    DrNodePromoted {
+        /// The DR node.
         node: String,
     },
     /// WAL is not shipped.
@@ -78,7 +87,7 @@ pub enum FlushError {
     },
     /// The DR node can't be reached and may hold the receipt of an earlier flush, which is out of date.
     #[error(
-        "{error}. {node} is the DR node and may hold the receipt of an earlier flushPrimary, which must be made void first. HINT: run the command again when {node} is back; if {node} was certainly not promoted, flushPrimary --undo --force ignores it"
+        "{error}. {node} is the DR node and may hold the receipt of an earlier flushPrimary, which must be made void first. HINT: run the command again when {node} is back. To continue without it, if it was certainly not promoted, empty local/replication/drnode on this node, and write {node} into it again when it is back: until then do not promote {node}"
     )]
     EarlierReceipt {
         /// The DR node.
@@ -204,26 +213,35 @@ pub enum FlushError {
 
 impl FlushError {
     /// The failure to connect to a node; one that was promoted says so.
-    pub(super) fn of(node: &str, error: ShipError) -> FlushError {
-        match &error {
-            ShipError::Link(LinkError::Refused { refusal, .. })
-                if refusal.code == RefusalCode::PROMOTED =>
-            {
-                FlushError::Promoted { node: node.to_owned() }
+    pub(super) fn of(destination: &Destination, error: ShipError) -> FlushError {
+        let node = destination.node().to_owned();
+        match error.refusal_code() {
+            Some(RefusalCode::PROMOTED) if destination.must_be_complete => {
+                FlushError::Promoted { node }
             }
+            Some(RefusalCode::PROMOTED) => FlushError::DrNodePromoted { node },
             _ => error.into(),
         }
+    }
+
+    /// Whether another node was promoted, as it answers or as this node's own files show.
+    fn is_promotion(&self) -> bool {
+        matches!(
+            self,
+            FlushError::Promoted { .. }
+                | FlushError::DrNodePromoted { .. }
+                | FlushError::Forked { .. }
+        )
     }
 
     /// Whether another node has answered that it does not make the receipt void, because it was promoted.
     pub(super) fn is_refused(&self) -> bool {
         match self {
-            FlushError::Promoted { .. } | FlushError::Forked { .. } => true,
-            FlushError::NotVoided {
-                error: ShipError::Link(LinkError::Refused { refusal, .. }),
-                ..
-            } => !refusal.retryable,
-            _ => false,
+            FlushError::NotVoided { error, .. } => matches!(
+                error.refusal_code(),
+                Some(RefusalCode::PROMOTED | RefusalCode::PAST_FORK | RefusalCode::ANOTHER_SENDER)
+            ),
+            error => error.is_promotion(),
         }
     }
 }
@@ -273,9 +291,7 @@ impl fmt::Display for FlushFailure {
         let again = "HINT: correct the problem and run flushPrimary again. To continue with this server as the primary, run flushPrimary --undo";
         match self.left {
             // It says itself what to do.
-            _ if matches!(**error, FlushError::Promoted { .. } | FlushError::Forked { .. }) => {
-                write!(f, "{error}")
-            }
+            _ if error.is_promotion() => write!(f, "{error}"),
             ServerLeft::Unchanged => write!(f, "{error}"),
             ServerLeft::Stopping => write!(f, "{error}. Once it has stopped: {again}"),
             ServerLeft::Stopped => write!(f, "{error}. The server is stopped. {again}"),
@@ -284,3 +300,34 @@ impl fmt::Display for FlushFailure {
 }
 
 impl std::error::Error for FlushFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ship::wire::Refusal;
+
+    /// `flushPrimary --undo --force` refused with the hint to run it.
+    #[test]
+    fn only_a_promotion_is_not_overridden_by_force() {
+        let refused = |code: RefusalCode| {
+            let refusal = Refusal { id: 1, code, retryable: false, message: String::new() };
+            let link = LinkError::Refused { node: "db2".into(), refusal };
+            FlushError::NotVoided { node: "db2".into(), error: link.into() }.is_refused()
+        };
+        for code in [RefusalCode::PROMOTED, RefusalCode::PAST_FORK, RefusalCode::ANOTHER_SENDER] {
+            assert!(refused(code), "{code:?}");
+        }
+        for code in [
+            RefusalCode::NOT_A_STANDBY,
+            RefusalCode::PURPOSE,
+            RefusalCode::SELF,
+            RefusalCode::ANOTHER_CLUSTER,
+        ] {
+            assert!(!refused(code), "{code:?}");
+        }
+        for node in ["db2", "db3"].map(str::to_owned) {
+            assert!(FlushError::Promoted { node: node.clone() }.is_refused());
+            assert!(FlushError::DrNodePromoted { node }.is_refused());
+        }
+    }
+}

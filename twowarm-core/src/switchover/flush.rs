@@ -4,16 +4,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::admission::{self, Closed};
-use super::destination::{Connected, OwnWal};
+use super::destination::{Connected, Nodes, OwnWal};
 use super::last_segment::{clean_control, end_of_wal, not_archived, note_archived};
-use super::undo::current;
 use super::{Destination, FlushError, FlushFailure, FlushStep, ServerLeft, archived, shutdown};
 use crate::base_copy::check_settings;
 use crate::data_directory::{
     Role, check_owner, lock_directory, major_version, role_of, running_server,
 };
 use crate::limits::{Every, with_ticks};
-use crate::receipt::{Receipt, ReceiptFile, ReceiptId};
+use crate::receipt::{Receipt, ReceiptId};
 use crate::rsync::{Event, Remote, Transfer};
 use crate::server::{Login, Session, keep_sessions_out_of_stopped};
 use crate::ship::{LocalNode, NodeError};
@@ -117,12 +116,8 @@ impl FlushPrimary {
         Ok(running_server(pgdata)?.is_some())
     }
 
-    fn connect(
-        &self,
-        is_running: bool,
-        report: Report<'_>,
-    ) -> Result<Vec<Connected<'_>>, FlushError> {
-        let mut nodes = Vec::new();
+    fn connect(&self, is_running: bool, report: Report<'_>) -> Result<Nodes<'_>, FlushError> {
+        let mut nodes = Nodes::default();
         for destination in &self.destinations {
             match Connected::open(destination, report) {
                 Err(FlushError::DrNode { node, error }) if self.without_dr => {
@@ -131,8 +126,9 @@ impl FlushPrimary {
                         return Err(FlushError::EarlierReceipt { node, error });
                     }
                     report(FlushStep::WithoutDrNode { node: &node, error: &error });
+                    nodes.left_out = Some((node, error));
                 }
-                opened => nodes.push(opened?),
+                opened => nodes.connected.push(opened?),
             }
         }
         Ok(nodes)
@@ -162,10 +158,10 @@ impl FlushPrimary {
         }
         let mut nodes = self.connect(is_running, report)?;
         if is_running {
-            self.void_earlier(&mut nodes)?;
-            let closed = self.archive_all(&mut nodes, report)?;
+            self.void_earlier(&mut nodes.connected)?;
+            let closed = self.archive_all(&mut nodes.connected, report)?;
             *left = ServerLeft::Stopping;
-            let mut keep_open = || nodes.iter_mut().for_each(Connected::keep_open);
+            let mut keep_open = || nodes.connected.iter_mut().for_each(Connected::keep_open);
             let after =
                 shutdown::stop(pgdata, self.stop_limit, self.force, report, &mut keep_open)?;
             *left = ServerLeft::Stopped;
@@ -282,11 +278,7 @@ impl FlushPrimary {
     }
 
     /// Ships the end of the WAL and the receipt, and proves that they have arrived.
-    fn deliver(
-        &self,
-        nodes: &mut [Connected<'_>],
-        report: Report<'_>,
-    ) -> Result<Receipt, FlushError> {
+    fn deliver(&self, nodes: &mut Nodes<'_>, report: Report<'_>) -> Result<Receipt, FlushError> {
         let pgdata = self.node.data_directory.as_path();
         let major = major_version(pgdata)?;
         let major = major.ok_or_else(|| NodeError::NoVersion(pgdata.join("PG_VERSION")))?;
@@ -307,7 +299,7 @@ impl FlushPrimary {
         let not_archived = not_archived(&wal, end.segment)?;
         let tail = end.copy_in(&self.local_replication)?;
         let own = OwnWal { directory: &wal, expected: Expected::of(&end.control) };
-        for node in nodes.iter_mut() {
+        for node in &mut nodes.connected {
             node.deliver(&receipt, tail.path(), &not_archived, &own, report)?;
         }
         for file in &not_archived {
@@ -318,39 +310,6 @@ impl FlushPrimary {
             return Err(FlushError::StartedAgain);
         }
         Ok(receipt)
-    }
-
-    fn earlier_receipt(&self) -> Result<Option<Receipt>, FlushError> {
-        let file = ReceiptFile::of_node(&self.local_replication);
-        current(file.read()?, &self.node.data_directory)
-    }
-
-    /// A server that runs after a flush may have written more than its receipt says.
-    fn void_earlier(&self, nodes: &mut [Connected<'_>]) -> Result<(), FlushError> {
-        match self.earlier_receipt()? {
-            Some(earlier) => self.void(&earlier, nodes),
-            None => Ok(()),
-        }
-    }
-
-    fn void(&self, receipt: &Receipt, nodes: &mut [Connected<'_>]) -> Result<(), FlushError> {
-        nodes.iter_mut().try_for_each(|node| node.void(receipt))?;
-        Ok(ReceiptFile::of_node(&self.local_replication).remove()?)
-    }
-
-    /// Stores this node's copy of the receipt before any other node has it, so that it can be made void. An earlier
-    /// attempt's is used again; another one is void, since only the newest is known to undo.
-    fn receipt(&self, new: Receipt, nodes: &mut [Connected<'_>]) -> Result<Receipt, FlushError> {
-        let file = ReceiptFile::of_node(&self.local_replication);
-        match current(file.read()?, &self.node.data_directory)? {
-            Some(stored) if stored == (Receipt { id: stored.id.clone(), ..new.clone() }) => {
-                return Ok(stored);
-            }
-            Some(other) => self.void(&other, nodes)?,
-            None => {}
-        }
-        file.write(&new)?;
-        Ok(new)
     }
 }
 

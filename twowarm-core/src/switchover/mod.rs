@@ -4,6 +4,7 @@
 mod admission;
 mod archived;
 mod destination;
+mod earlier_receipt;
 mod error;
 mod far_promotion;
 mod flush;

@@ -63,7 +63,10 @@ pub enum SwitchoverStep<'a> {
     /// This node is a standby.
     Rejoined,
     /// The switchover is aborted, and the receipt is void.
-    Undone,
+    Undone {
+        /// Whether the DR node, which was left out, may still hold it.
+        is_left: bool,
+    },
     /// The server of this node was started.
     Started,
     /// It must be started by the administrator.
@@ -109,6 +112,9 @@ impl Switchover {
         // This is reported when it is done.
         self.check_flush(&mut |_| {})?;
         self.check_nodes(report)?;
+        let had_receipt = self.flush.earlier_receipt();
+        let had_receipt =
+            had_receipt.map_err(|e| SwitchoverError::NotReady(Box::new(e)))?.is_some();
         // So that the new primary can ship to this node at once.
         let prepared = self.rejoin.prepare_archive();
         prepared.map_err(|error| SwitchoverError::NoRejoin(Box::new(error)))?;
@@ -116,7 +122,7 @@ impl Switchover {
         let mut asked = Asked::All;
         let flushed = self.flush.run(&mut |step| {
             if matches!(step, FlushStep::WithoutDrNode { .. }) {
-                asked = Asked::Standby;
+                asked = Asked::Standby { had_receipt };
             }
             report(SwitchoverStep::Flush(step));
         });
@@ -170,16 +176,21 @@ impl Switchover {
         unasked: fn(String) -> NowPrimary,
         report: Report<'_>,
     ) -> NowPrimary {
-        if let Err(error) = self.undo.ask(asked, &mut |_| {}) {
-            log::error!("{error}");
-            let now = match error {
-                FlushError::Promoted { .. } | FlushError::Forked { .. } => NowPrimary::Other,
-                error if error.is_refused() => NowPrimary::Unknown,
-                _ => unasked,
-            };
-            return now(self.promotion.node().to_owned());
-        }
-        report(SwitchoverStep::Undone);
+        let undone = match self.undo.ask(asked, &mut |_| {}) {
+            Ok(undone) => undone,
+            Err(error) => {
+                log::error!("{error}");
+                let standby = self.promotion.node().to_owned();
+                return match error {
+                    FlushError::Promoted { node } => NowPrimary::Other(node),
+                    FlushError::Forked { .. } => NowPrimary::Other(standby),
+                    FlushError::DrNodePromoted { .. } => unasked(standby),
+                    error if error.is_refused() => NowPrimary::Unknown(standby),
+                    _ => unasked(standby),
+                };
+            }
+        };
+        report(SwitchoverStep::Undone { is_left: undone.is_left });
         match self.start.run() {
             Ok(true) => {
                 report(SwitchoverStep::Started);

@@ -30,7 +30,10 @@ pub struct UndoFlush {
 pub(super) enum Asked {
     All,
     /// Not the DR node, which was left out of the flush.
-    Standby,
+    Standby {
+        /// Whether it may hold the receipt all the same: there was one before the flush.
+        had_receipt: bool,
+    },
 }
 
 /// How a flush was undone.
@@ -77,7 +80,7 @@ impl UndoFlush {
         if let Some(receipt) = &receipt {
             self.check_not_forked(receipt)?;
         }
-        let mut is_left = false;
+        let mut is_left = receipt.is_some() && asked == Asked::Standby { had_receipt: true };
         // A server that is stopped must not be started before the other nodes have answered that they were not promoted.
         if receipt.is_some() || !is_running {
             let any = ReceiptId::random()?;
@@ -85,7 +88,7 @@ impl UndoFlush {
             for destination in self.destinations.iter().filter(is_asked) {
                 let Err(error) = void_on(destination, receipt.as_ref(), &any) else { continue };
                 let node = destination.node().to_owned();
-                let error = match FlushError::of(&node, error) {
+                let error = match FlushError::of(destination, error) {
                     FlushError::Ship(error) => FlushError::NotVoided { node, error },
                     promoted => promoted,
                 };

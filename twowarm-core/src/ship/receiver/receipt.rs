@@ -165,8 +165,14 @@ impl Receiver {
         }
         let own = Reached::of(control).timeline;
         let sender = archive.binding().map_err(|e| refusal_of(&e))?;
-        let sent = sender.and_then(|sender| sender.timeline);
-        let (code, message) = match sent.is_none_or(|sent| sent < own) && own > TimelineId::FIRST {
+        let is_promoted = if hello.major.promotes_to_new_timeline() {
+            let sent = sender.and_then(|sender| sender.timeline);
+            sent.is_none_or(|sent| sent < own) && own > TimelineId::FIRST
+        } else {
+            // It has received WAL, as a standby.
+            sender.is_some()
+        };
+        let (code, message) = match is_promoted {
             true => (
                 RefusalCode::PROMOTED,
                 format!(
@@ -177,9 +183,10 @@ impl Receiver {
             false => (
                 RefusalCode::NOT_A_STANDBY,
                 format!(
-                    "\"{}\" contains a primary, on timeline {own}, not a standby. HINT: make it a standby (configStandby --rejoin, or configStandby --overwrite here and copyToStandby on {})",
+                    "\"{}\" contains a primary, on timeline {own}, not a standby. HINT: if {sender} is the right primary, make {here} its standby: run configStandby --rejoin on {here}, or configStandby --overwrite on {here} and copyToStandby on {sender}. If {here} was promoted, it is the primary: make {sender} its standby in the same way",
                     pgdata.display(),
-                    hello.label
+                    sender = hello.label,
+                    here = self.label
                 ),
             ),
         };

@@ -261,8 +261,9 @@ fn a_receipt_is_not_void_once_the_node_was_promoted() {
     let another = flushed.sender().void_receipt(&ReceiptId::random().unwrap());
     assert_eq!(refused(another.map(|()| Stored::New)).code, RefusalCode::PAST_FORK);
     // It is not asked as a standby that is to take over.
-    let asked = flushed.sender().held_receipt();
-    assert_eq!(refused(asked.map(|_| Stored::New)).code, RefusalCode::NOT_A_STANDBY);
+    let asked = refused(flushed.sender().held_receipt().map(|_| Stored::New));
+    assert_eq!(asked.code, RefusalCode::NOT_A_STANDBY);
+    assert!(asked.message.contains("was promoted, it is the primary"), "{}", asked.message);
     flushed.has_role(Role::Standby);
     // The histories of other timelines may be missing here.
     for name in
