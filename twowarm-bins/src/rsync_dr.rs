@@ -1,6 +1,7 @@
 //! rsyncDR: passes on what the standby has received to the DR node.
 
 use std::ffi::OsString;
+use std::fs;
 
 use twowarm_core::node::{Caller, Install};
 use twowarm_core::ship::RelayProgress;
@@ -24,7 +25,7 @@ pub const COMMAND: Command = Command {
         options: &[(
             "--follow",
             "Do not exit, and send each file when it arrives. After a failure it is tried again, at most a minute \
-             later. For a systemd service.",
+             later. It exits 0 when drnode is changed, so that a systemd service starts it again for the new node.",
         )],
         answers: &[(DONE, "The DR node has everything, or this node has nothing to send.")],
         files: &[
@@ -54,11 +55,13 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
     let Some(relay) = install.relay_to_dr()? else { return Ok(DONE) };
     let node = relay.to.to_string();
     let report = &mut |progress| report(progress, &node);
-    if follows {
-        relay.follow(report)?
-    } else {
-        relay.run(report)?
-    };
+    if !follows {
+        relay.run(report)?;
+        return Ok(DONE);
+    }
+    let file = install.local_replication().join("drnode");
+    let text = fs::read(&file).ok();
+    relay.follow(&|| fs::read(&file).ok() == text, report)?;
     Ok(DONE)
 }
 

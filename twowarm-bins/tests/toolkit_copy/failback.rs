@@ -60,7 +60,10 @@ fn an_old_primary_becomes_the_standby_by_a_delta_copy_and_is_switched_back_to() 
     let error = db1.start_warm().unwrap_err().to_string();
     assert!(error.contains("pg_control"), "{error}");
 
+    // While db1 was down, db2 would try it again only after a time; the copy would wait for its WAL.
+    db2.write_local("replication/unreachable_nodes", "db1\n").unwrap();
     let said = succeeds(db2.command("copyToStandby"));
+    assert!(!db2.local().join("replication/unreachable_nodes").exists());
     assert!(said.contains("An older copy exists there"), "{said}");
     assert!(said.contains(", the other files are unchanged"), "{said}");
     assert_eq!(names(&set_aside(db1)), kept, "the copy leaves it alone");

@@ -157,6 +157,18 @@ fn with_follow_segments_are_relayed_as_they_arrive() {
     assert_eq!(following.wait().unwrap().signal(), Some(nix::libc::SIGTERM));
 }
 
+#[test]
+fn with_follow_it_ends_when_the_dr_node_is_changed() {
+    let three = Three::stopped();
+    let first = three.ship();
+    let mut following = rsync_dr(&three.db2).arg("--follow").stdout(Stdio::null()).spawn().unwrap();
+    wait_until("the first segment", LIMIT, || holds(&three.db3, &first)).unwrap();
+    assert!(following.try_wait().unwrap().is_none());
+    three.db2.write_local("replication/drnode", "").unwrap();
+    let ended = wait_until("rsyncDR to end", LIMIT, || following.try_wait().unwrap()).unwrap();
+    assert!(ended.success(), "{ended}");
+}
+
 /// Its disk was replaced: copyToDR moves the record back to where the new base copy begins.
 #[test]
 fn a_dr_node_that_gets_a_new_base_copy_is_sent_again_what_it_had_acknowledged() {

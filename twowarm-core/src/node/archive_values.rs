@@ -44,9 +44,13 @@ impl Install {
             relay: relay
                 .map(|relay| self.route(relay, Some(standby), &node, &to_relay))
                 .transpose()?,
-            memory: self.local_replication().join("unreachable_nodes"),
+            memory: self.unreachable_nodes_file(),
             data_directory: node.data_directory.clone(),
         })
+    }
+
+    pub(super) fn unreachable_nodes_file(&self) -> PathBuf {
+        self.local_replication().join("unreachable_nodes")
     }
 
     /// What passes on the WAL of this node's archive to the DR node; `None` if there is no DR node.

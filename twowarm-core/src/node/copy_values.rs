@@ -36,6 +36,7 @@ impl Install {
             login: self.login(),
             archive: self.require_archive()?.to_owned(),
             archiving_active: self.archiving_active_file(),
+            unreachable_nodes: self.unreachable_nodes_file(),
             saved_configuration: self.local().join("postgresql.conf"),
             reach: self.reach(node),
             role,

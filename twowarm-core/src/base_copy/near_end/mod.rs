@@ -67,6 +67,9 @@ pub struct BaseCopy {
     /// The file whose existence turns shipping on. It is created once the other node's archive was written
     /// to.
     pub archiving_active: PathBuf,
+    /// The file in which archiveWALFile remembers nodes that it could not reach. It is removed once the other node answers, so
+    /// that the WAL of the copy is shipped there at once.
+    pub unreachable_nodes: PathBuf,
     /// Where postgresql.conf is saved, for the time when this node becomes a standby.
     pub saved_configuration: PathBuf,
     /// The other node.

@@ -75,6 +75,7 @@ pub(super) fn start(
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
         _ => {}
     }
+    durable::remove(&copy.unreachable_nodes)?;
     let from = session.value(session.major().switch_wal())?;
     other.report(Progress::Shipping { archive: &archive, from: &from });
     Ok(())

@@ -129,13 +129,13 @@ impl Retryable for RelayError {
     }
 }
 
-/// What a call does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Until {
-    /// Everything that is here now has been sent.
+/// When a call ends.
+#[derive(Clone, Copy)]
+enum Until<'a> {
+    /// When everything that is here now has been sent.
     Sent,
-    /// The process is ended.
-    Ended,
+    /// When this is no longer true.
+    While(&'a dyn Fn() -> bool),
 }
 
 impl<T: Transport + Clone> Relay<T> {
@@ -153,17 +153,21 @@ impl<T: Transport + Clone> Relay<T> {
         }
     }
 
-    /// Sends what the other node lacks, and then each file when it arrives, until the process is ended. Failures are
+    /// Sends what the other node lacks, and then each file when it arrives, while it is wanted. Failures are
     /// reported, and it is tried again after 1 s, 2 s, 4 s and so on, at most a minute apart. Returns if another process
     /// relays at the moment.
     ///
     /// # Errors
     /// If the lock can't be taken.
-    pub fn follow(&self, progress: &mut dyn FnMut(RelayProgress)) -> Result<(), RelayError> {
+    pub fn follow(
+        &self,
+        is_wanted: &dyn Fn() -> bool,
+        progress: &mut dyn FnMut(RelayProgress),
+    ) -> Result<(), RelayError> {
         let Some(_locked) = self.lock()? else { return Ok(()) };
         let mut failing = None;
-        loop {
-            match self.attempt(Until::Ended, &mut failing, progress) {
+        while is_wanted() {
+            match self.attempt(Until::While(is_wanted), &mut failing, progress) {
                 Ok(End::Sent | End::Again) => {}
                 Ok(End::Nothing) => thread::sleep(POLL),
                 Ok(End::Stuck) => thread::sleep(POLL * 5),
@@ -176,6 +180,7 @@ impl<T: Transport + Clone> Relay<T> {
                 }
             }
         }
+        Ok(())
     }
 
     /// `None` if another process has the lock.
@@ -188,7 +193,7 @@ impl<T: Transport + Clone> Relay<T> {
     /// acknowledged.
     fn attempt(
         &self,
-        until: Until,
+        until: Until<'_>,
         failing: &mut Option<Duration>,
         progress: &mut dyn FnMut(RelayProgress),
     ) -> Result<End, RelayError> {

@@ -30,7 +30,7 @@ pub(super) enum End {
 /// The files of one connection.
 pub(super) struct Session<'a, 'b, T> {
     work: &'a mut Work<'b, T>,
-    until: Until,
+    until: Until<'a>,
     /// Set until a file is acknowledged.
     failing: &'a mut Option<Duration>,
     progress: &'a mut dyn FnMut(RelayProgress),
@@ -50,7 +50,7 @@ impl<'a, 'b, T> Session<'a, 'b, T> {
     pub(super) fn new(
         work: &'a mut Work<'b, T>,
         archive: &'a Path,
-        until: Until,
+        until: Until<'a>,
         failing: &'a mut Option<Duration>,
         progress: &'a mut dyn FnMut(RelayProgress),
     ) -> Session<'a, 'b, T> {
@@ -117,8 +117,10 @@ impl<T: Transport> Queue for Session<'_, '_, T> {
             }
             NextFile::Nothing => {}
         }
-        if self.until == Until::Sent {
-            return Next::End;
+        match self.until {
+            Until::Sent => return Next::End,
+            Until::While(is_wanted) if wait && !is_wanted() => return self.ends(End::Again),
+            Until::While(_) => {}
         }
         // Otherwise a file that has arrived since the look would be noticed at the next poll.
         if self.arm() || !wait {
