@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use twowarm_core::testbed::{LIMIT, wait_until};
+use twowarm_core::testbed::{LIMIT, names_in, wait_until};
 
 use crate::pair::{Client, Pair, Running, modes, rows};
 
@@ -92,6 +92,8 @@ fn a_flush_that_was_interrupted_can_be_repeated() {
         let _ = wait_until("the server to stop", SIGNALED, || pair.db1.pid().is_none());
         pair.on_db1("flushPrimary", &["--wait", "0"]);
         assert!(pair.receipt().is_some() && pair.db1.pid().is_none(), "{step}");
+        let files = names_in(&pair.db1.local().join("replication"));
+        assert!(!files.iter().any(|name| name.ends_with(".tmp")), "{step}: {files:?}");
         pair.on_db1("flushPrimary", &["--undo"]);
         pair.is_as_before();
         pair.db1.start().unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{FlushError, archived};
 use crate::data_directory::control_file;
-use crate::durable::Aside;
+use crate::durable::{Aside, remove_abandoned};
 use crate::file_error::FileError;
 use crate::receipt::{NoTail, Tail};
 use crate::ship::WalFile;
@@ -70,6 +70,8 @@ impl EndOfWal {
         let size = layout.size().bytes();
         let start = layout.start(self.segment.place).expect("it was found in this layout");
         let length = self.end.0 - start.0;
+        // Copies that interrupted flushes have left.
+        remove_abandoned(directory)?;
         let mut copy = Aside::create_in(directory, &self.segment.to_string())?;
         let source = File::open(&self.path).map_err(FileError::of("open", &self.path))?;
         let copied = io::copy(&mut source.take(length), copy.file())
