@@ -136,7 +136,10 @@ fn run(install: &Install, arguments: &[OsString]) -> Result<u8, Failure> {
 pub(crate) fn when_interrupted(install: &Install, flush: &FlushPrimary) -> std::io::Result<()> {
     let (pgdata, local) = (flush.node.data_directory.clone(), install.local_replication());
     before_the_end(move || match running_server(&pgdata) {
-        Ok(Some(_)) => match let_sessions_in(&pgdata, &local) {
+        Ok(Some(server)) => match let_sessions_in(&pgdata, &local) {
+            Ok(()) if server.is_stopping() => log::warn!(
+                "interrupted: the server is shutting down. HINT: when it has stopped, run flushPrimary again, or start it to continue with this server as the primary"
+            ),
             Ok(()) => log::warn!(
                 "interrupted: sessions are let in again. HINT: if the server is already shutting down, start it when it has stopped, or run flushPrimary again"
             ),
@@ -145,7 +148,7 @@ pub(crate) fn when_interrupted(install: &Install, flush: &FlushPrimary) -> std::
             }
         },
         _ => log::warn!(
-            "interrupted: the server is stopped. HINT: run flushPrimary again, which continues or says that the standby was promoted; then run configStandby --rejoin. To continue with this server as the primary, run flushPrimary --undo"
+            "interrupted: the server is stopped. HINT: run flushPrimary again to continue; if it says that the standby was promoted, run configStandby --rejoin. To continue with this server as the primary, run flushPrimary --undo, which refuses if the standby was promoted"
         ),
     })
 }
