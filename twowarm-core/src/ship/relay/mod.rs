@@ -198,7 +198,7 @@ impl<T: Transport + Clone> Relay<T> {
         progress: &mut dyn FnMut(RelayProgress),
     ) -> Result<End, RelayError> {
         let Some(mut work) = Work::look(self)? else { return Ok(End::Nothing) };
-        self.void_receipt(&mut work)?;
+        let is_void = self.void_receipt(&mut work)?;
         let transport = self.shipper.transport.clone();
         let shipper =
             Shipper { origin: work.origin.clone(), ..self.shipper.with_transport(transport) };
@@ -209,7 +209,8 @@ impl<T: Transport + Clone> Relay<T> {
         let end = ended?;
         shipped?;
         self.deliver_receipt(&mut work)?;
-        Ok(end)
+        // A receipt that could not be made void ends each connection when it is idle.
+        Ok(if is_void { end } else { End::Stuck })
     }
 
     fn connect(&self, work: &Work<'_, T>) -> Result<Sender, RelayError> {
@@ -220,26 +221,28 @@ impl<T: Transport + Clone> Relay<T> {
         Ok(Sender::with_options(link, self.shipper.send.clone()))
     }
 
-    /// The old primary has been opened again after a clean shutdown.
-    fn void_receipt(&self, work: &mut Work<'_, T>) -> Result<(), RelayError> {
-        let Some(relayed) = work.note.receipt.clone() else { return Ok(()) };
+    /// The old primary has been opened again after a clean shutdown. False if the other node can't forget its receipt at the
+    /// moment.
+    fn void_receipt(&self, work: &mut Work<'_, T>) -> Result<bool, RelayError> {
+        let Some(relayed) = work.note.receipt.clone() else { return Ok(true) };
         let held = work.receipt()?.map(|receipt| receipt.id);
         if work.origin.is_none() || held.as_ref() == Some(&relayed) {
-            return Ok(());
+            return Ok(true);
         }
         let mut sender = self.connect(work)?;
         match sender.void_receipt(&relayed) {
             Ok(()) => sender.leave(),
             // The next run tries again. WAL is relayed meanwhile.
             Err(SendError::Link(LinkError::Refused { refusal, .. })) if refusal.retryable => {
-                return Ok(());
+                return Ok(false);
             }
             // It was promoted, or its binding has moved: the receipt is evidence there.
             Err(SendError::Link(LinkError::Refused { .. })) => {}
             Err(error) => return Err(error.into()),
         }
         work.note.receipt = None;
-        Ok(work.note.write()?)
+        work.note.write()?;
+        Ok(true)
     }
 
     /// Delivers the receipt. A kill, or flushPrimary --undo on the primary meanwhile, must not leave it on the other node
@@ -253,8 +256,7 @@ impl<T: Transport + Clone> Relay<T> {
         {
             return Ok(());
         }
-        self.void_receipt(work)?;
-        if work.note.receipt.as_ref().is_some_and(|earlier| *earlier != receipt.id) {
+        if !self.void_receipt(work)? {
             return Ok(());
         }
         work.note.receipt = Some(receipt.id.clone());
@@ -265,6 +267,7 @@ impl<T: Transport + Clone> Relay<T> {
         sender.leave();
         work.note.is_delivered = true;
         work.note.write()?;
-        self.void_receipt(work)
+        self.void_receipt(work)?;
+        Ok(())
     }
 }

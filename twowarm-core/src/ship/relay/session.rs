@@ -23,7 +23,7 @@ pub(super) enum End {
     Sent,
     /// It must be looked again what there is.
     Again,
-    /// A segment is missing on both nodes. It may still arrive.
+    /// A segment is missing on both nodes, and may still arrive; or the other node can't forget a receipt at the moment.
     Stuck,
 }
 
