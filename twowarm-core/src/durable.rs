@@ -251,12 +251,17 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Removes the files left behind by interrupted writers: every `.tmp` file that no process has locked.
-pub(crate) fn remove_abandoned(directory: &Path) -> Result<(), FileError> {
+/// Removes the files left behind by interrupted writers: every `.tmp` file that no process has locked and whose name is
+/// one of ours.
+pub(crate) fn remove_abandoned(
+    directory: &Path,
+    is_ours: impl Fn(&str) -> bool,
+) -> Result<(), FileError> {
     let list = || FileError::of("list", directory);
     for entry in fs::read_dir(directory).map_err(list())? {
         let path = entry.map_err(|e| FileError::of("list", directory)(e))?.path();
-        if path.extension().is_none_or(|e| e != "tmp") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !name.ends_with(".tmp") || !is_ours(&name) {
             continue;
         }
         // Also for writing: NFS requires it for an exclusive lock.
@@ -318,7 +323,7 @@ mod tests {
         fs::write(dir.path().join("left.1-1.tmp"), b"x").unwrap();
         fs::write(dir.path().join("other"), b"x").unwrap();
         let held = Aside::create_in(dir.path(), "held").unwrap();
-        remove_abandoned(dir.path()).unwrap();
+        remove_abandoned(dir.path(), |_| true).unwrap();
         assert!(held.path().exists());
         assert!(dir.path().join("other").exists());
         assert!(!dir.path().join("left.1-1.tmp").exists());

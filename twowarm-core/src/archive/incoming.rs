@@ -82,7 +82,7 @@ impl Archive {
 
     /// Removes files left behind by interrupted writers.
     fn remove_interrupted(&self) -> Result<(), ArchiveError> {
-        match durable::remove_abandoned(&self.incoming_directory()) {
+        match durable::remove_abandoned(&self.incoming_directory(), |_| true) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             done => Ok(done?),
         }

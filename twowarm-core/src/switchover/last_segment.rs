@@ -70,8 +70,10 @@ impl EndOfWal {
         let size = layout.size().bytes();
         let start = layout.start(self.segment.place).expect("it was found in this layout");
         let length = self.end.0 - start.0;
-        // Copies that interrupted flushes have left.
-        remove_abandoned(directory)?;
+        // Copies that interrupted flushes have left. The directory has files of the user too.
+        remove_abandoned(directory, |name| {
+            name.split('.').next().is_some_and(|stem| stem.parse::<SegmentName>().is_ok())
+        })?;
         let mut copy = Aside::create_in(directory, &self.segment.to_string())?;
         let source = File::open(&self.path).map_err(FileError::of("open", &self.path))?;
         let copied = io::copy(&mut source.take(length), copy.file())

@@ -55,7 +55,7 @@ impl Transport for RsyncTransport {
     fn connect(&self) -> Result<Box<dyn Connection>, ConnectError> {
         let failed = |error| ConnectError::Resources { node: self.node.clone(), error };
         fs::create_dir_all(&self.directory).map_err(failed)?;
-        durable::remove_abandoned(&self.directory).map_err(|e| failed(e.error))?;
+        durable::remove_abandoned(&self.directory, |_| true).map_err(|e| failed(e.error))?;
         let far = FarEnd {
             remote: Remote::for_wal(self.reach.clone()),
             archive: self.archive.clone(),
